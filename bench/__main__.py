@@ -1,0 +1,92 @@
+"""python -m bench: measure, print the tables, and with --output write them into a page."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import platform
+import shutil
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from bench import footprint, logins, neighbours, report, throughput
+from bench.data import Accounts
+from bench.plan import Plan
+from bench.world import PROGRAMS, REFERENCE, THREADS, WORKERS
+
+PARTS: dict[str, Callable[[Plan], str]] = {
+    "throughput": lambda plan: report.throughput(throughput.measure(plan)),
+    "logins": lambda plan: report.logins(logins.measure(plan)),
+    "neighbours": lambda plan: report.neighbours(neighbours.measure(plan)),
+    "footprint": lambda plan: report.footprint(footprint.measure(plan)),
+}
+NEEDED = (PROGRAMS / "x2gobroker-daemon", Path("/usr/bin/wrk"), Path("/usr/bin/unshare"))
+
+
+def _numbers(text: str) -> tuple[int, ...]:
+    return tuple(sorted({int(word) for word in text.split(",")}))
+
+
+def arguments(argv: Sequence[str]) -> argparse.Namespace:
+    """The command line."""
+    parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
+    parser.add_argument("--quick", action="store_true", help="10 and 1,000 profiles, one short round (under 90 s)")
+    parser.add_argument("--full", action="store_true", help="wait up to 5 minutes for an answer of the reference")
+    parser.add_argument("--only", action="append", choices=PARTS, help="only this part (may be repeated)")
+    parser.add_argument("--without-reference", action="store_true", help="leave the reference out")
+    parser.add_argument("--sizes", type=_numbers, help="numbers of profiles (default 10,100,1000,5000)")
+    parser.add_argument("--groups", type=_numbers, default=(50, 2000), help="groups on the system (default 50,2000)")
+    parser.add_argument("--duration", type=int, help="seconds of each load (default 2)")
+    parser.add_argument("--rounds", type=int, help="rounds of the comparison with the constant (default 3)")
+    parser.add_argument("--output", type=Path, metavar="PAGE", help="write the tables into this page, too")
+    return parser.parse_args(argv)
+
+
+def machine() -> str:
+    """The machine in general terms."""
+    release = platform.freedesktop_os_release()["PRETTY_NAME"]
+    memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / 2**30
+    return (
+        f"{os.cpu_count()} processor cores, {memory:.0f} GiB, {release}, Python {platform.python_version()}; "
+        f"gunicorn gthread with {WORKERS} workers of {THREADS} threads."
+    )
+
+
+def main(argv: Sequence[str]) -> int:
+    """Measure what the command line asks for."""
+    options = arguments(argv)
+    missing = [str(path) for path in NEEDED if not path.exists()]
+    if missing:
+        raise SystemExit(f"not installed: {', '.join(missing)}")
+    parts = list(options.only or PARTS)
+    if REFERENCE.exists() and not options.without_reference:
+        parts.append("reference")
+    folder = Path(tempfile.mkdtemp(prefix="bench-system-"))
+    plan = Plan(
+        sizes=options.sizes or ((10, 1000) if options.quick else (10, 100, 1000, 5000)),
+        groups=options.groups,
+        duration=options.duration or (1 if options.quick else 2),
+        rounds=options.rounds or (1 if options.quick else 3),
+        patience=300 if options.full else 3 if options.quick else 10,
+        parts=tuple(parts),
+        accounts={count: Accounts.write(folder, count) for count in options.groups},
+    )
+    begin = time.monotonic()
+    try:
+        texts = [make(plan) for name, make in PARTS.items() if name in plan.parts]
+    finally:
+        shutil.rmtree(folder)
+    day = time.strftime("%Y-%m-%d")
+    texts.insert(0, f"Measured on {day} in {time.monotonic() - begin:.0f} s: {machine()}")
+    text = "\n\n".join(texts)
+    sys.stdout.write(text + "\n")
+    if options.output:
+        report.write_into(options.output, text)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

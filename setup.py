@@ -1,0 +1,65 @@
+"""Packaging of x2gobroker; the names of all plug-ins and programs stand here, and only here."""
+
+from pathlib import Path
+
+from setuptools import find_packages, setup
+
+HERE = Path(__file__).parent
+
+ENTRY_POINTS = {
+    "console_scripts": [
+        "x2gobroker = x2gobroker.cli.main:main",
+        "x2gobroker-daemon = x2gobroker.cli.daemon:main",
+    ],
+    "x2gobroker.frontends": [
+        "plain = x2gobroker.frontends.plain:PlainFrontend",
+        "json = x2gobroker.frontends.json:JsonFrontend",
+        "uccs = x2gobroker.frontends.uccs:UccsFrontend",
+        "pubkeys = x2gobroker.frontends.pubkeys:PubkeysFrontend",
+        "pages = x2gobroker.frontends.pages:PagesFrontend",
+    ],
+    "x2gobroker.backends": [
+        "zeroconf = x2gobroker.backends.zeroconf:ZeroconfBackend",
+        "inifile = x2gobroker.backends.inifile:InifileBackend",
+    ],
+    "x2gobroker.authmechs": [
+        "none = x2gobroker.auth.none:NoneMechanism",
+        "htpasswd = x2gobroker.auth.htpasswd:HtpasswdMechanism",
+        "https_get = x2gobroker.auth.https_get:HttpsGetMechanism",
+        "remote_user = x2gobroker.auth.remote_user:RemoteUserMechanism",
+        "pam = x2gobroker.auth.pam:PamMechanism",
+    ],
+    "x2gobroker.nameservices": [
+        "libnss = x2gobroker.nameservices.libnss:LibnssNameService",
+    ],
+}
+
+setup(
+    name="x2gobroker",
+    version="1.0.0a1",
+    description="X2Go Session Broker: the right X2Go Server, and the session one left",
+    long_description=(HERE / "README.md").read_text(encoding="utf-8"),
+    long_description_content_type="text/markdown",
+    license="AGPL-3.0-or-later",
+    python_requires=">=3.11",
+    packages=find_packages(include=["x2gobroker", "x2gobroker.*"]),
+    # x2gobroker/templates is a link to the templates/ folder, so that a checkout and an installation find the same files
+    package_data={"x2gobroker": ["py.typed", "templates/*.html", "templates/*.css"]},
+    install_requires=[
+        "flask>=3.0,<4",
+        "jinja2>=3.1,<4",
+        "gunicorn>=22",
+        "sqlalchemy>=2.0,<3",
+        "libpass>=1.9,<2",
+        "bcrypt>=4",
+        "argon2-cffi>=23",
+        "python-pam>=2.0,<3",
+    ],
+    extras_require={
+        "postgresql": ["psycopg[binary]>=3.1,<4"],
+        "test": ["pytest>=8", "webtest>=3", "hypothesis>=6", "mypy>=1.10", "ruff>=0.6", "requests>=2.31"],
+        "docs": ["sphinx>=7", "myst-parser>=3", "furo>=2024.1"],
+    },
+    entry_points=ENTRY_POINTS,
+    zip_safe=False,
+)

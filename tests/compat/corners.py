@@ -1,0 +1,110 @@
+"""Scenarios without any fault of the reference's that chance does not find: ports, authids, changed files."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+from tests.compat.exchange import Authid, Fields
+from tests.compat.faults import AGAIN, ANNA, PRE_SHARED, ask, files, listings
+from tests.compat.scenario import Scenario, Step, conf_text
+
+BERT: Fields = (("user", "bert"), ("password", "x"), ("authid", ""))
+
+
+def ports() -> Iterator[Scenario]:
+    """The port scan: who answers is chosen; nobody answers; one host is chosen whatever it does."""
+    chosen = [ask(frontend, "selectsession", sid="one") for frontend in ("plain", "json")]
+    scan = conf_text({"default-portscan-x2goservers": "yes"})
+    for label, hosts, flag in (
+        ("the second", "a (127.0.0.1:{dead}), b (127.0.0.1:{alive})", {}),
+        ("the first", "a (127.0.0.1:{alive}), b (127.0.0.1:{dead})", {}),
+        ("none", "a (127.0.0.1:{dead}), b (127.0.0.2:{dead})", {"sshport": "{dead}"}),
+        ("the only one is down", "a (127.0.0.1:{dead})", {}),
+        ("the only one is up", "a (127.0.0.1:{alive})", {}),
+        ("sharing, the first is up", "a (127.0.0.1:{alive}), b (127.0.0.1:{alive})", {"command": "SHADOW"}),
+    ):
+        yield Scenario.of(f"port scan: {label}", files({"host": hosts, **flag}, conf=scan), chosen * 2)
+        own = files({"host": hosts, "broker-portscan-x2goservers": "true", **flag})
+        yield Scenario.of(f"port scan of one profile: {label}", own, chosen)
+    off = files({"host": "a (127.0.0.1:{dead})", "broker-portscan-x2goservers": "false"}, conf=scan)
+    yield Scenario.of("port scan: off for one profile", off, chosen)
+
+
+def logins() -> Iterator[Scenario]:
+    """Whose authid it is, where from, how long, and how often."""
+    for word in ("true", "false"):
+        elsewhere = replace(ask("plain", "listsessions", AGAIN), address="127.0.0.9")
+        yield Scenario.of(
+            f"authids: another address, verify-ip = {word}", files({}, conf=conf_text({"verify-ip": word})),
+            [ask("plain", "listsessions"), elsewhere, ask("plain", "listsessions", AGAIN)],
+        )  # fmt: skip
+    stolen: Fields = (("user", "bert"), ("authid", Authid.FOREIGN))
+    used: Fields = (("user", "anna"), ("password", "secret"), ("authid", Authid.USED))
+    for flags in ({}, {"use-static-cookie": "true"}):
+        yield Scenario.of(
+            f"authids: whose and how often, {flags or 'dynamic'}", files({}, conf=conf_text(flags)),
+            [*listings(), ask("json", "listprofiles", stolen), ask("json", "listprofiles", AGAIN),
+             ask("plain", "listsessions", AGAIN), ask("plain", "listsessions", used),
+             ask("plain", "listsessions", AGAIN), ask("json", "", BERT), ask("json", "listprofiles", stolen),
+             ask("plain", "selectsession", AGAIN, sid="one"), ask("plain", "no-such-task", AGAIN),
+             ask("plain", "listsessions", AGAIN, path="/plain/nosuch"), ask("plain", "listsessions", AGAIN)],
+        )  # fmt: skip
+    yield Scenario(
+        "authids: too old", files({}, conf=conf_text({"auth-timeout": "2"})),
+        [Step.of(ask("plain", "listsessions")), Step.of(ask("plain", "listsessions", AGAIN)),
+         Step(ask("plain", "listsessions", AGAIN), None, after=2.2),
+         Step(ask("json", "listprofiles", AGAIN), None)],
+    )  # fmt: skip
+    required = {"require-cookie": "true"}
+    yield Scenario.of(
+        "authids: required and none there", files({}, conf=conf_text(required)),
+        [ask("plain", "listsessions"), ask("json", "listprofiles"), ask("plain", "listsessions", AGAIN)],
+    )  # fmt: skip
+    first: Fields = (("user", "anna"), ("authid", PRE_SHARED))
+    text = f"# a comment\n\n{PRE_SHARED} and more\nsecond\n"
+    conf = conf_text({**required, "require-password": "false", "my-cookie-file": "{authid-file}", "my-cookie": "other"})
+    other: Fields = (("user", "anna"), ("authid", "other"))
+    yield Scenario.of(
+        "authids: a pre-shared one in a file", replace(files({}, conf=conf), authid=text),
+        [ask(frontend, "listsessions", fields) for frontend in ("plain", "json") for fields in (first, ANNA, other)],
+    )  # fmt: skip
+    dummy = "xxxxxxxx-xxxx-xxxx-xxxx-xxxxxxxxxxxx"
+    conf = conf_text({**required, "require-password": "false", "my-cookie": dummy})
+    sample: Fields = (("user", "anna"), ("authid", dummy))
+    yield Scenario.of(
+        "authids: the placeholder of the sample file", files({}, conf=conf), [ask("plain", "listsessions", sample)]
+    )
+
+
+def mechanisms() -> Iterator[Scenario]:
+    """Auth mechanisms: one that is not there refuses; a backend's own wins."""
+    unknown = conf_text({"default-auth-mech": "nosuch"})
+    yield Scenario.of("auth mechanisms: unknown", files({}, conf=unknown), listings())
+    own = conf_text({"default-auth-mech": "nosuch"}, broker_inifile={"auth-mech": "None"})
+    yield Scenario.of("auth mechanisms: the backend's own", files({}, conf=own), listings())
+
+
+def changed_files() -> Iterator[Scenario]:
+    """A change counts from the next request on; one that cannot be read does not count."""
+    good, other = files({}), files({"name": "Changed", "host": "h7"})
+    steps = [Step.of(request) for request in listings()]
+    later = [replace(steps[0], files=other), steps[1]]
+    yield Scenario("changed files: profiles", good, [*steps, *later])
+    refused = files({}, conf=conf_text({"enable-plain-output": "false"}))
+    yield Scenario("changed files: configuration", good, [*steps, replace(steps[0], files=refused), steps[1]])
+    for label, broken in (
+        ("no section", replace(good, profiles="name = x\n" + good.profiles)),
+        ("a section twice", replace(good, profiles=good.profiles + "\n" + good.profiles)),
+        ("no option", replace(good, profiles=good.profiles + "\nnonsense\n")),
+        ("configuration", replace(good, conf=good.conf + "\nnonsense\n")),
+    ):
+        yield Scenario(
+            f"broken-file: {label}", good, [*steps, replace(steps[0], files=broken), steps[1]], "broken-file", good
+        )
+
+
+def corners() -> Iterator[Scenario]:
+    """All of them."""
+    for group in (ports, logins, mechanisms, changed_files):
+        yield from group()

@@ -1,0 +1,300 @@
+"""Where our answers differ from those of x2gobroker 0.0.4.3 on purpose: what, how, and why.
+
+The comparison starts from the reference's answer, or, where the reference has a fault, from its answer to the same
+thing said in a way that it gets right. Each deviation that applies rewrites that into what ours has to answer. Nothing
+else may differ.
+"""
+
+from __future__ import annotations
+
+import configparser
+from dataclasses import replace
+from typing import Any
+
+from tests.compat.deviation import Deviation
+from tests.compat.deviations_by_fault import FAULTS
+from tests.compat.meaning import Meaning
+from tests.compat.runner import Exchange
+
+ZEROCONF = "localhost"
+PLAIN_TYPE = "text/plain;charset=utf-8"
+UNKNOWN_SERVER = ("no-server-available", "22")
+NO_STORE = "Cache-Control: no-store"
+
+
+PYHOCA_BOOLEANS = ("autologin", "published", "krblogin")  # of those that the scenarios use
+PYHOCA_INTEGERS = ("rdpport",)
+PYHOCA_TEXTS = """
+    applications clipboard command directrdpsettings export host icon iconvfrom iconvto key layout mimeboxaction
+    mimeboxextensions name pack rdpclient rdpoptions rdpserver sessiontitle soundsystem sshproxyhost sshproxykeyfile
+    sshproxytype sshproxyuser type user variant xdmcpserver
+"""
+
+
+def _headers(exchange: Exchange, said: Meaning) -> Meaning:
+    if said.status != 200:
+        return said
+    kind, path = said.content_type, exchange.request.path
+    if kind.startswith("text/json") or "/api/" in path:
+        kind = "application/json"
+    elif path.startswith(("/pubkeys", "/uccs")):
+        kind = PLAIN_TYPE
+    return replace(said, content_type=kind, caching=NO_STORE)
+
+
+def _uccs_unavailable(exchange: Exchange, said: Meaning) -> Meaning:
+    request = exchange.request
+    if request.frontend != "uccs" or "/api/" not in request.path or said.status != 401:
+        return said
+    conf = configparser.RawConfigParser()
+    conf.read_string(exchange.scenario.files.conf)
+    if conf.getboolean("global", "enable-uccs-output", fallback=False):
+        backend = request.path.split("/")[2]
+        if conf.getboolean(f"broker_{backend}", "enable", fallback=backend == "inifile"):
+            return said
+    return Meaning(404)
+
+
+def _zeroconf(exchange: Exchange, said: Meaning) -> Meaning:
+    if "zeroconf" not in exchange.request.path:
+        return said
+    if said.profiles:
+        return replace(said, profiles=tuple((ZEROCONF, profile) for _, profile in said.profiles))
+    if said.server is not None and exchange.request.sid != ZEROCONF:
+        return replace(said, server=UNKNOWN_SERVER)
+    return said
+
+
+def _plain_refusal(exchange: Exchange, said: Meaning) -> Meaning:
+    if said.status != 401 or exchange.request.frontend != "plain":
+        return said
+    if "plain-refusal = status" in exchange.scenario.files.conf:
+        return said
+    return Meaning(200, content_type=PLAIN_TYPE, caching=NO_STORE)
+
+
+def _denied(exchange: Exchange, said: Meaning) -> Meaning:
+    if said.server is None or exchange.offered is None or "zeroconf" in exchange.request.path:
+        return said
+    return said if exchange.request.sid in exchange.offered else replace(said, server=UNKNOWN_SERVER)
+
+
+def _nameless(_: Exchange, said: Meaning) -> Meaning:
+    if not said.profiles:
+        return said
+    return replace(said, profiles=tuple(
+        (id_, profile if any(key == "name" for key, _ in profile) else (*profile, ("name", id_)))
+        for id_, profile in said.profiles
+    ))  # fmt: skip
+
+
+def _json_texts(exchange: Exchange, said: Meaning) -> Meaning:
+    if exchange.request.frontend != "json" or not said.profiles:
+        return said
+    known = PYHOCA_TEXTS.split()
+    return replace(said, profiles=tuple(
+        (id_, tuple(item for item in sorted(profile) if not isinstance(item[1], str) or item[0] in known))
+        for id_, profile in said.profiles
+    ))  # fmt: skip
+
+
+def _testcon(exchange: Exchange, said: Meaning) -> Meaning:
+    if exchange.request.task != "testcon" or said.status != 200:
+        return said
+    if exchange.request.frontend == "plain":
+        return replace(said, granted=True, connection=True)
+    return replace(said, granted=True, payload={"task": "testcon"})
+
+
+def _json_types(exchange: Exchange, said: Meaning) -> Meaning:
+    """Options that Python X2Go wants as booleans or integers, and of which the broker knows no type itself."""
+    if exchange.request.frontend != "json" or not said.profiles:
+        return said
+
+    def typed(item: tuple[str, Any]) -> tuple[str, Any] | None:
+        name, value = item
+        if not isinstance(value, str) or name not in (*PYHOCA_BOOLEANS, *PYHOCA_INTEGERS):
+            return item
+        if name in PYHOCA_BOOLEANS:
+            return (name, value in ("true", "yes")) if value in ("true", "yes", "false", "0") else None
+        return (name, int(value)) if value.isdigit() else None
+
+    return replace(
+        said,
+        profiles=tuple((id_, tuple(new for item in profile if (new := typed(item)))) for id_, profile in said.profiles),
+    )
+
+
+def _setpass(exchange: Exchange, said: Meaning) -> Meaning:
+    if exchange.request.task != "setpass" or not said.granted:
+        return said
+    if exchange.request.frontend == "plain":
+        return replace(said, rest=("PASSWORD CHANGED:",))
+    return replace(said, payload={**said.payload, "password-changed": False, "reason": True})
+
+
+def _clientevent(exchange: Exchange, said: Meaning) -> Meaning:
+    if exchange.request.task != "clientevent" or not said.granted or exchange.request.frontend != "json":
+        return said
+    return replace(said, payload={**said.payload, "recorded": True})
+
+
+def _page(exchange: Exchange, said: Meaning) -> Meaning:
+    return replace(said, payload="page") if said.payload == "It works" else said
+
+
+REWRITES: tuple[Deviation, ...] = (
+    Deviation(
+        "denied-profile",
+        "A denied profile is denied in every task",
+        "`selectsession` gives every user who is logged in the server of every profile.",
+        "A profile that the ACLs deny is answered as one that does not exist: `SERVER:no-server-available:22`.",
+        "ACLs that only hide profiles protect nothing.",
+        ("F1",),
+        _denied,
+    ),
+    Deviation(
+        "zeroconf-id",
+        "The profile of `zeroconf` has an id that stays",
+        "A new UUID with every listing; `selectsession` takes any word for it.",
+        "Its id is `localhost`; another one is answered as a profile that does not exist.",
+        "Clients remember profiles by their ids.",
+        (),
+        _zeroconf,
+    ),
+    Deviation(
+        "uccs-unavailable",
+        "What UCCS does not offer is a 404",
+        "401, even when the frontend is switched off or the backend does not exist.",
+        "404.",
+        "Nobody should be asked for a password that cannot help.",
+        ("F22",),
+        _uccs_unavailable,
+    ),
+    Deviation(
+        "nameless-profile",
+        "A profile without a name gets its id as name",
+        "The profile is listed without `name`, and the UCCS frontend answers 500 for RDP profiles.",
+        "`name` is the profile's id.",
+        "Clients show the name, and sort by it.",
+        ("F11",),
+        _nameless,
+    ),
+    Deviation(
+        "json-types",
+        "JSON answers hold options in the types that PyHoca expects",
+        'Options for which the broker has no type are text, such as `"published": "true"`.',
+        "Those that Python X2Go knows as booleans or integers are sent as such, and left out where they are none.",
+        "Python X2Go takes the text `false` for true.",
+        (),
+        _json_types,
+    ),
+    Deviation(
+        "json-unknown-text",
+        "JSON answers hold no text option that PyHoca does not know",
+        "Every key of the file is passed on.",
+        "Text options that Python X2Go does not know are left out of `/json/` (not of `/plain/`).",
+        "PyHoca ends with a traceback on a text option that it does not know.",
+        (),
+        _json_texts,
+    ),
+    Deviation(
+        "testcon-answer",
+        "A connection test says `Access granted`",
+        "`/plain/` answers a bare `OK`, `/json/` an empty body.",
+        "`/plain/` answers `OK` and `Access granted`, `/json/` the usual object.",
+        "X2Go Client takes the test as failed without `Access granted`; an empty body is no JSON.",
+        ("F20",),
+        _testcon,
+    ),
+    Deviation(
+        "setpass-answer",
+        "The answer to `setpass` says what became of the password",
+        "`setpass` is granted, and nothing happens.",
+        "`PASSWORD CHANGED: OK`, or another word and the reason; `password-changed` in JSON.",
+        "X2Go Client waits for that line.",
+        (),
+        _setpass,
+    ),
+    Deviation(
+        "clientevent-answer",
+        "Client events are recorded",
+        "`clientevent` is an unknown task.",
+        "The event is kept; the JSON answer says so in `recorded`.",
+        "X2Go Client 4.1.2.2 and later reports what its sessions do.",
+        (),
+        _clientevent,
+    ),
+    Deviation(
+        "root-page",
+        "`/` is a page that helps",
+        "One line of HTML: `It works...`.",
+        "A page that says what this is, which URLs exist, and how to point a client at them.",
+        "It is the first thing that an administrator opens.",
+        (),
+        _page,
+    ),
+    Deviation(
+        "plain-refusal",
+        "A refused login is a 200 without `Access granted` at `/plain/`",
+        "401.",
+        "200 with a short text, unless `plain-refusal = status`; `/json/` always answers 401.",
+        "X2Go Client ends itself on a 401 but shows its form again on a 200 without `Access granted`.",
+        (),
+        _plain_refusal,
+    ),
+    Deviation(
+        "headers",
+        "Headers that mean something",
+        "`Content-Type: text/json`, `text/plain` for UCCS, `text/html` for `/pubkeys`; `Expires: +1h`, which is no date.",
+        "`application/json` for JSON, `text/plain` for keys; `Cache-Control: no-store`.",
+        "Answers hold authids: no cache may keep them. `text/json` is no registered type.",
+        ("F22",),
+        _headers,
+    ),
+)
+DEVIATIONS = (*REWRITES, *FAULTS)
+BY_ID = {deviation.id: deviation for deviation in DEVIATIONS}
+
+
+def expected(exchange: Exchange) -> Meaning:
+    """What ours has to answer; the deviations that made a difference are noted in `exchange.applied`."""
+    said = exchange.reference
+    if exchange.status is not None:
+        said = Meaning(exchange.status, challenge=exchange.status == 401 and exchange.request.frontend == "uccs")
+    elif exchange.repaired is not None:
+        said = exchange.repaired
+    if said != exchange.reference:
+        exchange.applied.append(exchange.scenario.fault)
+    for deviation in REWRITES:
+        if deviation.rewrite is None:
+            continue
+        changed = deviation.rewrite(exchange, said)
+        if changed != said:
+            exchange.applied.append(deviation.id)
+        said = changed
+    return said
+
+
+def deviations_markdown() -> str:
+    """The page that lists every wanted deviation."""
+    lines = [
+        "# Deviations from x2gobroker 0.0.4.3",
+        "",
+        "Where this broker answers otherwise than Debian's x2gobroker 0.0.4.3, it does so on purpose. This page is",
+        "written from the table that the compatibility test uses: the test runs both brokers side by side, and nothing",
+        "that is not listed here may differ. `F` numbers are those of the list of the reference's faults.",
+        "",
+    ]
+    for deviation in sorted(DEVIATIONS, key=lambda one: one.title.strip("`").lower()):
+        faults = f" ({', '.join(deviation.faults)})" if deviation.faults else ""
+        lines += [
+            f"({deviation.id})=",
+            f"## {deviation.title}{faults}",
+            "",
+            f"- x2gobroker 0.0.4.3: {deviation.reference}",
+            f"- Here: {deviation.ours}",
+            f"- Why: {deviation.why}",
+            "",
+        ]
+    return "\n".join(lines)

@@ -1,0 +1,171 @@
+"""Scenarios in which the reference has a known fault, each with the same thing said so that it gets it right."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+from tests.compat.exchange import Authid, Fields, Request
+from tests.compat.scenario import Files, Scenario, Step, conf_text, ini
+
+ANNA: Fields = (("user", "anna"), ("password", "secret"), ("authid", ""))
+AGAIN: Fields = (("user", "anna"), ("authid", Authid.LAST))
+PROFILE = {"name": "One", "host": "h1", "command": "kde", "sound": "false", "fullscreen": "true"}
+PRE_SHARED = "0f0f0f0f-aaaa-bbbb-cccc-0123456789ab"
+
+
+def ask(frontend: str, task: str, fields: Fields = ANNA, path: str = "", **more: str) -> Request:
+    """A request of user anna at the inifile backend; `more` are further fields."""
+    named = tuple((key.replace("_", "-"), value) for key, value in more.items())
+    return Request(frontend, path or f"/{frontend}/inifile/", (("task", task), *named, *fields))
+
+
+def listings() -> list[Request]:
+    """The listings of both frontends."""
+    return [ask("plain", "listsessions"), ask("json", "listprofiles")]
+
+
+def files(
+    profile: Mapping[str, str],
+    drop: str = "",
+    conf: str = "",
+    others: Mapping[str, Mapping[str, str]] | None = None,
+) -> Files:
+    """A profile file with the profile `one` (`drop` names an option to leave out) and others."""
+    merged = {key: value for key, value in {**PROFILE, **profile}.items() if key != drop}
+    return Files(conf or conf_text(), ini({**(others or {}), "one": merged}))
+
+
+def repaired(fault: str, label: str, wrong: Files, right: Files, requests: list[Request]) -> Scenario:
+    """A scenario that asks both reference brokers the same, of different files."""
+    return Scenario(f"{fault}: {label}", wrong, [Step.of(request) for request in requests], fault, right)
+
+
+def bad_values() -> Iterator[Scenario]:
+    """F16: one bad value and nobody is listed anything."""
+    for key, value in (
+        ("fullscreen", "maybe"), ("dpi", "many"), ("dpi", ""), ("rootless", "not-set"), ("sshport", "not-set"),
+        ("sound", ""), ("width", "80 0"), ("quality", "0x9"), ("height", "6.0"),
+    ):  # fmt: skip
+        other = {"other": {"name": "Other", "host": "h2"}}
+        yield repaired(
+            "bad-value", f"{key} = {value or '-'}", files({key: value}, others=other), files({}, key, others=other),
+            [*listings(), ask("plain", "selectsession", sid="other")],
+        )  # fmt: skip
+    hidden = {"name": "Hidden", "host": "h2", "acl-users-allow": "nobody-here"}
+    yield repaired(
+        "bad-value", "in a profile that is denied", files({}, others={"hidden": {**hidden, "dpi": "x"}}),
+        files({}, others={"hidden": hidden}), listings(),
+    )  # fmt: skip
+
+
+def client_rules() -> Iterator[Scenario]:
+    """F5: a bad entry in a list of clients."""
+    everyone = {"acl-clients-allow": "ALL"}
+    for entry in ("127.0.2.*", "10.0.0.1-10.0.0.9", "not a name", "300.1.2.3", "10.0.0.0/99"):
+        yield repaired(
+            "bad-client-rule", f"deny {entry}",
+            files({**everyone, "acl-clients-deny": f"10.0.0.0/8, {entry}"}),
+            files({**everyone, "acl-clients-deny": "ALL"}), listings(),
+        )  # fmt: skip
+        yield repaired(
+            "bad-client-rule", f"allow {entry}",
+            files({"acl-clients-allow": f"127.0.0.0/8, {entry}"}),
+            files({"acl-clients-allow": "127.0.0.0/8"}), listings(),
+        )  # fmt: skip
+    yield repaired(
+        "bad-client-rule", "trailing comma", files({**everyone, "acl-clients-deny": "127.0.0.0/8,"}),
+        files({**everyone, "acl-clients-deny": "127.0.0.0/8"}), listings(),
+    )  # fmt: skip
+    yield repaired(
+        "unknown-acl-rule", "acl-user-allow", files({"acl-user-allow": "bert"}), files({"acl-users-allow": "bert"}),
+        listings(),
+    )  # fmt: skip
+    for kind, who in (("users", "anna"), ("groups", "ALL"), ("clients", "127.0.0.1")):
+        rules = {f"acl-{kind}-allow": who, f"acl-{kind}-deny": "ALL"}
+        yield repaired(
+            "acl-any-order", kind, files({**rules, "acl-any-order": "allow-deny"}),
+            files({**rules, f"acl-{kind}-order": "allow-deny"}), listings(),
+        )  # fmt: skip
+    yield repaired(
+        "client-host-names", "allow", files({"acl-clients-allow": "localhost"}),
+        files({"acl-clients-allow": "127.0.0.1"}), listings(),
+    )  # fmt: skip
+    yield repaired(
+        "client-host-names", "deny", files({**everyone, "acl-clients-deny": "localhost"}),
+        files({**everyone, "acl-clients-deny": "127.0.0.1"}), listings(),
+    )  # fmt: skip
+
+
+def hosts() -> Iterator[Scenario]:
+    """F19: ways to write a server that the reference gets wrong, and one that it gets right."""
+    for wrong, right, port in (
+        ("h  (10.0.2.18)", "h (10.0.2.18)", "22"),
+        ("h (2222)", "h", "2222"),
+        ("h:2222", "h", "2222"),
+        ("10.0.2.17 (10.0.2.18)", "h (10.0.2.18)", "22"),
+        ("h (2001:db8::7)", "h", "22"),
+        ("h ([2001:db8::7]:2222)", "h", "2222"),
+        ("h (::1)", "h", "22"),
+        ("h ()", "", "22"),
+        ("my own (10.0.2.19)", "", "22"),
+        ("h (10.0.2.18:99999)", "", "22"),
+        ("h (10.0.2.18:-1)", "", "22"),
+        ("h (10.0.2.18)x", "", "22"),
+    ):
+        request = ask("plain", "selectsession", sid="one")
+        yield repaired("host-forms", wrong, files({"host": wrong}), files({"host": right, "sshport": port}), [request])
+
+
+def broker_options() -> Iterator[Scenario]:
+    """F21, F18, F6 and the like: options that are read in a way that nobody expects."""
+    for word in ("yes", "on", "Yes"):
+        yield repaired(
+            "broker-booleans", f"broker-session-autologin = {word}", files({"broker-session-autologin": word}),
+            files({"broker-session-autologin": "true"}), listings(),
+        )  # fmt: skip
+    hidden = {"name": "Hidden", "acl-users-allow": "nobody-here"}
+    yield repaired(
+        "profile-named-as-option", "[sound]", files({}, others={"sound": hidden}),
+        files({}, others={"other": hidden}), listings(),
+    )  # fmt: skip
+    yield repaired(
+        "bracket-lists", "[h2]", files({"host": "[h2, h3]"}), files({"host": "h2, h3"}), listings(),
+    )  # fmt: skip
+
+
+def authids() -> Iterator[Scenario]:
+    """F9 and F20: authids that get lost."""
+    wanted = {"require-cookie": "true", "my-cookie": PRE_SHARED}
+    first = ask("plain", "listsessions", (("user", "anna"), ("password", "x"), ("authid", PRE_SHARED)))
+    steps = [
+        Step(first, ask("plain", "listsessions")),
+        Step.of(ask("plain", "selectsession", AGAIN, sid="one")),
+        Step.of(ask("json", "listprofiles", AGAIN)),
+    ]
+    yield Scenario(
+        "pre-shared-authid: with a password", files({}, conf=conf_text(wanted)), steps, "pre-shared-authid", files({})
+    )
+    for frontend in ("plain", "json"):
+        test = ask(frontend, "testcon", AGAIN)
+        yield Scenario(
+            f"testcon-keeps-authid: {frontend}", files({}),
+            [Step.of(ask(frontend, "listsessions")), Step(test, None), Step.of(ask(frontend, "listsessions", AGAIN))],
+            "testcon-keeps-authid", files({}),
+        )  # fmt: skip
+
+
+def zeroconf() -> Iterator[Scenario]:
+    """F11: the JSON listing of zeroconf; the plain listing and a profile file say what belongs in it."""
+    shell = conf_text(broker_zeroconf={"desktop-shell": "xfce"})
+    same = {"user": "", "host": "localhost", "name": "LOCALHOST", "command": "XFCE", "rootless": "false"}
+    yield Scenario(
+        "json-zeroconf: listing", Files(shell),
+        [Step(ask("json", "listprofiles", path="/json/zeroconf/"), ask("json", "listprofiles"))],
+        "json-zeroconf", Files(shell, ini({"12345678-1234-1234-1234-123456789012": same})),
+    )  # fmt: skip
+
+
+def faults() -> Iterator[Scenario]:
+    """All of them."""
+    for group in (bad_values, client_rules, hosts, broker_options, authids, zeroconf):
+        yield from group()

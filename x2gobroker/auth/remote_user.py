@@ -1,0 +1,27 @@
+"""The auth mechanism `remote_user`: believes the web server, which has authenticated the user itself.
+
+Apache sets REMOTE_USER for the WSGI application (Kerberos, OpenID Connect, client certificates, Basic). Only that
+variable counts, never a header that a client could send.
+"""
+
+from __future__ import annotations
+
+from x2gobroker.auth.base import AuthMechanism, Credentials, Verdict
+from x2gobroker.settings import Settings
+
+
+class RemoteUserMechanism(AuthMechanism):
+    """Lets in whom the web server names; a different user name in the form is refused."""
+
+    needs_password = False
+
+    def _check(self, settings: Settings, credentials: Credentials) -> Verdict:
+        named = credentials.server_variables.get("REMOTE_USER")
+        if not isinstance(named, str) or not named:
+            return Verdict(False, credentials.user, "the web server has authenticated nobody")
+        user = named.partition("@")[0] if settings.boolean(self.section, "strip-realm") else named
+        if not user or not user.isprintable():
+            return Verdict(False, credentials.user, "the web server's user name cannot be used")
+        if credentials.user not in ("", user, named):
+            return Verdict(False, credentials.user, "the web server has authenticated another user")
+        return Verdict(True, user, "authenticated by the web server")

@@ -1,0 +1,1 @@
+"""Backends: where session profiles come from. Each is registered under `x2gobroker.backends`."""

@@ -1,0 +1,238 @@
+"""The broker: login, list profiles, select session, client events, password change. Frontends call it with values."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import hmac
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from x2gobroker.auth.base import LONGEST_USER, Credentials, PasswordChange
+from x2gobroker.backends.base import Backend
+from x2gobroker.errors import PluginError
+from x2gobroker.logs import broker_log, error_log
+from x2gobroker.logs import field as log_field
+from x2gobroker.model.acl import Requester, parse_client
+from x2gobroker.model.profile import SessionProfile
+from x2gobroker.scheduling.choice import Selection
+from x2gobroker.services import Services
+from x2gobroker.settings import AUTH_PREFIX, GLOBAL, Settings, options_of
+from x2gobroker.store import ClientEvent, Standing
+
+EVENTS = ("CONNECTING", "CONNECTED", "ALIVE", "SUSPENDING", "TERMINATING")
+
+
+@dataclass(frozen=True)
+class Request:
+    """What a client asks, in whatever form it came. `arrived` is seconds since the epoch."""
+
+    user: str = ""
+    password: str = field(default="", repr=False)
+    authid: str = field(default="", repr=False)
+    login: str = ""
+    address: str = ""
+    arrived: float = field(default_factory=time.time)
+    server_variables: Mapping[str, object] = field(default_factory=dict, repr=False)
+
+
+@dataclass(frozen=True)
+class Login:
+    """The outcome of a login: who it is, and how it goes on.
+
+    `standing` is what the shown authid stood for; `fixed_authid` the one that goes on being valid, if any. Where
+    `needs_authid` is set, `Broker.next_authid` makes a new one.
+    """
+
+    granted: bool
+    user: str = ""
+    reason: str = ""
+    address: str = ""
+    standing: Standing | None = None
+    fixed_authid: str | None = None
+    needs_authid: bool = False
+    realm: str = ""
+
+
+@dataclass(frozen=True)
+class Offer:
+    """A session profile that a user may have, and what is particular to this user."""
+
+    profile: SessionProfile
+    user: str
+    autologin: bool
+
+
+class Broker:
+    """Serves one backend of one VirtualHost. Safe for threads; settings come with every call."""
+
+    def __init__(self, backend: Backend, services: Services) -> None:
+        self.backend = backend
+        self.services = services
+        self._realm_of: tuple[Settings | None, str] = (None, "")
+
+    def login(self, settings: Settings, request: Request) -> Login:
+        """Check who asks: by authid if one is shown, else by the auth mechanism; one log line for every attempt.
+
+        Nothing is remembered of it, and no authid is used up, before `next_authid` is called.
+        """
+        login, mechanism = self._login(settings, request)
+        outcome = "granted" if login.granted else "refused"
+        if mechanism or not login.granted:
+            # at WARNING like the reference, whose shipped logging configuration drops everything below
+            broker_log.warning(
+                "login user=%s address=%s backend=%s mechanism=%s outcome=%s reason=%s",
+                log_field(login.user or request.user),
+                log_field(request.address),
+                self.backend.name,
+                mechanism or "authid",
+                outcome,
+                login.reason.replace(" ", "-"),
+            )
+        return login
+
+    def _login(self, settings: Settings, request: Request) -> tuple[Login, str]:
+        needs_password = settings.boolean(GLOBAL, "require-password")
+        needs_cookie = settings.boolean(GLOBAL, "require-cookie")
+        if not request.user.isprintable() or len(request.user) > LONGEST_USER:
+            return Login(False, request.user, "no possible user name", request.address), ""
+        if not needs_password and not needs_cookie:
+            return Login(True, request.user, "open to everybody", request.address), ""
+        if needs_cookie and not request.authid:
+            return Login(False, request.user, "no authid shown", request.address), ""
+        preset = self.services.preset_authid(settings)
+        shows_preset = bool(preset and request.authid) and hmac.compare_digest(
+            preset.encode("utf-8", "surrogatepass"), request.authid.encode("utf-8", "surrogatepass")
+        )
+        if not needs_password:
+            reason = "pre-shared authid" if shows_preset else "not the pre-shared authid"
+            return Login(shows_preset, request.user, reason, request.address, fixed_authid=preset or None), ""
+        if request.authid and not shows_preset:
+            return self._login_by_authid(settings, request), ""
+        return self._login_by_password(settings, request)
+
+    def _login_by_password(self, settings: Settings, request: Request) -> tuple[Login, str]:
+        name = settings.for_backend(self.backend.name, "auth-mech").lower()
+        credentials = Credentials(request.user, request.password, request.address, request.server_variables)
+        try:
+            mechanism = self.services.mechanism(name)
+        except PluginError as error:
+            error_log.error("auth mechanism: %s", error)
+            return Login(False, request.user, "mechanism not installed", request.address), name
+        verdict = mechanism.authenticate(settings, credentials)
+        realm = self._realm(settings)
+        return Login(
+            verdict.granted, verdict.user, verdict.reason, request.address, needs_authid=True, realm=realm
+        ), name
+
+    def _login_by_authid(self, settings: Settings, request: Request) -> Login:
+        address = request.address if settings.boolean(GLOBAL, "verify-ip") else None
+        realm = self._realm(settings)
+        lifetime = settings.integer(GLOBAL, "auth-timeout")
+        standing = self.services.authids(settings).look_up(
+            request.authid, request.user, realm, address, request.arrived, lifetime
+        )
+        if standing is None or standing.fault:
+            reason = standing.fault if standing else "unknown authid"
+            return Login(False, request.user, reason, request.address)
+        fixed = request.authid if settings.boolean(GLOBAL, "use-static-cookie") else None
+        return Login(
+            True, request.user, "authid", request.address, standing, fixed, needs_authid=fixed is None, realm=realm
+        )
+
+    def next_authid(self, settings: Settings, login: Login) -> str | None:
+        """The authid to show next, None at a broker open to everybody. To be called once, when the answer is ready."""
+        if not login.needs_authid:
+            return login.fixed_authid
+        authids = self.services.authids(settings)
+        lifetime = settings.integer(GLOBAL, "auth-timeout")
+        if login.standing is not None:
+            return authids.replace(login.standing, login.realm, login.address, lifetime)
+        return authids.issue(login.user, login.realm, login.address, lifetime)
+
+    def _realm(self, settings: Settings) -> str:
+        """What an authid is bound to beside its user: the mechanism that vouched for the user, and its options.
+
+        So a login at a backend or VirtualHost that checks less does not open one that checks more.
+        """
+        made_for, realm = self._realm_of
+        if made_for is not settings:
+            name = settings.for_backend(self.backend.name, "auth-mech").lower()
+            section = AUTH_PREFIX + name
+            options = [f"{option}={settings.value(section, option)}" for option in sorted(options_of(section))]
+            realm = hashlib.sha256("\n".join([name, *options]).encode()).hexdigest()[:32]
+            self._realm_of = settings, realm
+        return realm
+
+    def requester(self, settings: Settings, user: str, address: str) -> Requester:
+        """Who asks, as access rules see it; groups are looked up when a rule wants them, once."""
+        primary = not settings.boolean(GLOBAL, "ignore-primary-group-memberships")
+
+        @functools.cache
+        def groups() -> frozenset[str] | None:
+            service = settings.for_backend(self.backend.name, "group-db").lower()
+            try:
+                return self.services.name_service(service).groups_of(user, primary)
+            except PluginError as error:
+                error_log.error("name service: %s", error)
+                return None
+
+        return Requester(user, parse_client(address), groups, self.services.host_names.resolve)
+
+    def list_profiles(self, settings: Settings, login: Login) -> list[Offer]:
+        """The session profiles on offer to a user, sorted by ID."""
+        who = self.requester(settings, login.user, login.address)
+        return [self._offer(settings, profile, login.user) for profile in self.backend.offered(settings, who)]
+
+    def _offer(self, settings: Settings, profile: SessionProfile, user: str) -> Offer:
+        autologin = settings.boolean(GLOBAL, "default-session-autologin")
+        return Offer(profile, user, profile.broker_flag("session-autologin", autologin))
+
+    def select_session(self, settings: Settings, login: Login, profile_id: str) -> Selection:
+        """The server for a session profile; the same answer for one that is denied as for one that is not there."""
+        who = self.requester(settings, login.user, login.address)
+        profile = self.backend.select(settings, profile_id, who)
+        if profile is None:
+            broker_log.warning(
+                "selectsession user=%s address=%s backend=%s: no profile %s for this user",
+                log_field(login.user),
+                log_field(login.address),
+                self.backend.name,
+                log_field(profile_id),
+            )
+        return self.server_of(settings, profile)
+
+    def server_of(self, settings: Settings, profile: SessionProfile | None) -> Selection:
+        """A server of a profile that the caller has found to be on offer."""
+        probe = settings.boolean(GLOBAL, "default-portscan-x2goservers")
+        if profile is not None:
+            probe = profile.broker_flag("portscan-x2goservers", probe)
+        return self.services.scheduler.choose(profile, probe)
+
+    def change_password(self, settings: Settings, login: Login, request: Request, new: str) -> PasswordChange:
+        """Change the password of a user who is logged in; the present password is checked again."""
+        name = settings.for_backend(self.backend.name, "auth-mech").lower()
+        try:
+            mechanism = self.services.mechanism(name)
+        except PluginError as error:
+            error_log.error("auth mechanism: %s", error)
+            return PasswordChange(False, "not possible at present")
+        credentials = Credentials(login.user, request.password, request.address, request.server_variables)
+        change = mechanism.change_password(settings, credentials, new)
+        broker_log.warning(
+            "setpass user=%s address=%s mechanism=%s outcome=%s reason=%s",
+            log_field(login.user),
+            log_field(request.address),
+            name,
+            "changed" if change.changed else "not-changed",
+            change.reason.replace(" ", "-") or "-",
+        )
+        return change
+
+    def record_event(self, settings: Settings, event: ClientEvent) -> bool:
+        """Keep what a client reports about a session; False for a report that names no session or no known event."""
+        if event.event not in EVENTS or not event.session or not event.username:
+            return False
+        self.services.events(settings).record(event)
+        return True

@@ -1,0 +1,96 @@
+"""`x2gobroker check-config`: everything that is wrong with the configuration, with file and line."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from x2gobroker.auth.base import AuthMechanism
+from x2gobroker.cli.common import add_config_options, source_of
+from x2gobroker.errors import PluginError
+from x2gobroker.nameservices.base import NameService
+from x2gobroker.plugins import AUTH_MECHANISMS, BACKENDS, NAME_SERVICES, load, registered
+from x2gobroker.services import Services
+from x2gobroker.settings import BACKEND_PREFIX, ENVIRONMENT, GLOBAL, Problem, Settings, SettingsSource
+from x2gobroker.store.database import database_url
+
+
+def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add this sub-command."""
+    parser = commands.add_parser(
+        "check-config",
+        help="say what is wrong with the configuration",
+        description="Reads the configuration as the broker does and prints what is wrong with it, with file and line. "
+        "Exit status 0: nothing or warnings only, 1: errors.",
+    )
+    add_config_options(parser)
+    parser.set_defaults(run=run)
+
+
+def find_problems(source: SettingsSource) -> list[Problem]:
+    """All problems of files, values, plug-in names and session profiles."""
+    settings = source.current()
+    config = settings.environment("X2GOBROKER_CONFIG")
+    problems = list(dict.fromkeys([*source.faults, *settings.problems]))
+    if not Path(config).exists():
+        message = "does not exist: every option has its default; name another with -C"
+        problems.append(Problem(config, 0, message, error=False))
+    problems.extend(_plugin_problems(settings, config))
+    services = Services()
+    for name in sorted(registered(BACKENDS)):
+        if settings.backend_enabled(name):
+            try:
+                problems.extend(services.backend(name).problems(settings))
+            except PluginError as error:
+                problems.append(Problem(config, 0, str(error)))
+    return problems
+
+
+def _plugin_problems(settings: Settings, config: str) -> list[Problem]:
+    """Names of backends, auth mechanisms and name services that are not installed."""
+    problems = []
+    default = settings.text(ENVIRONMENT, "X2GOBROKER_DEFAULT_BACKEND")
+    if default not in registered(BACKENDS):
+        problems.append(Problem(config, 0, f"X2GOBROKER_DEFAULT_BACKEND: no backend {default!r} is installed"))
+    enabled = [name for name in sorted(registered(BACKENDS)) if settings.backend_enabled(name)]
+    if settings.usable and not enabled:
+        problems.append(Problem(config, 0, "no backend is enabled: nothing is served", error=False))
+    if settings.usable and default in registered(BACKENDS) and default not in enabled:
+        message = f"the default backend {default} is not enabled: URLs without a backend answer 404"
+        problems.append(Problem(config, 0, message, error=False))
+    for section, option in settings.values:
+        if option == "enable" and section.removeprefix(BACKEND_PREFIX) not in registered(BACKENDS):
+            if settings.boolean(section, option):
+                problems.append(Problem(config, 0, f"[{section}] is enabled, but no such backend is installed"))
+    families: tuple[tuple[str, str, type], ...] = (
+        ("auth-mech", AUTH_MECHANISMS, AuthMechanism),
+        ("user-db", NAME_SERVICES, NameService),
+        ("group-db", NAME_SERVICES, NameService),
+    )
+    for backend in enabled:
+        for option, group, base in families:
+            try:
+                load(group, settings.for_backend(backend, option).lower(), base)
+            except PluginError as error:
+                problems.append(Problem(config, 0, f"[{BACKEND_PREFIX}{backend}] {option}: {error}"))
+    return problems
+
+
+def run(options: argparse.Namespace) -> int:
+    """Print the problems; 1 when there is an error among them."""
+    source = source_of(options)
+    problems = find_problems(source)
+    settings = source.current()
+    for problem in problems:
+        print(problem)
+    errors = sum(problem.error for problem in problems)
+    warnings = len(problems) - errors
+    if errors or warnings:
+        print(f"{errors} error(s), {warnings} warning(s)", file=sys.stderr)
+    else:
+        print(f"{settings.environment('X2GOBROKER_CONFIG')}: no problems found")
+    print(f"state store: {database_url(settings).render_as_string(hide_password=True)}", file=sys.stderr)
+    if settings.boolean(GLOBAL, "require-password") is False:
+        print("passwords are not checked", file=sys.stderr)
+    return 1 if errors else 0

@@ -1,0 +1,218 @@
+"""`x2gobroker-daemon`: the broker as a program of its own, on gunicorn."""
+
+from __future__ import annotations
+
+import argparse
+import grp
+import os
+import pwd
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from flask import Flask
+from gunicorn.app.base import BaseApplication
+
+from x2gobroker import __version__
+from x2gobroker.app import create_app
+from x2gobroker.errors import ConfigurationError
+from x2gobroker.logs import access_log, broker_log, error_log, set_up_logging
+from x2gobroker.model.hosts import parse_port, split_address
+from x2gobroker.settings import ENVIRONMENT, Settings, SettingsSource
+
+DEFAULT_PORT = 8080
+PID_FILE = "/run/x2gobroker/x2gobroker-daemon.pid"
+LOG_FOLDER = "/var/log/x2gobroker/"
+GRACEFUL_SECONDS = 30
+# no query string: in debug mode it may hold a password
+ACCESS_FORMAT = '%(h)s "%(m)s %(U)s %(H)s" %(s)s %(B)s %(M)sms'
+
+
+def parse_bind(text: str) -> str:
+    """gunicorn's form of `[address:]port`; `*` or no address before the colon means all of them.
+
+    Raises ConfigurationError with the forms that are right.
+    """
+    try:
+        address, port = _split_bind(text.strip())
+    except ValueError as error:
+        forms = "8080, *:8080, 127.0.0.1:8080, broker.example.org:8080 or [::1]:8080"
+        raise ConfigurationError(f"cannot listen on {text!r}: {error}; write {forms}") from None
+    return f"[{address}]:{port}" if ":" in address else f"{address}:{port}"
+
+
+def _split_bind(text: str) -> tuple[str, int]:
+    head, colon, tail = text.rpartition(":")
+    if colon and head in ("", "*"):
+        return "0.0.0.0", parse_port(tail)  # noqa: S104 - asked for
+    if head.count(":") >= 2 and not head.startswith("["):
+        address, port = split_address(f"[{head}]:{tail}")  # the reference's IPv6 form, without brackets
+    else:
+        address, port = split_address(text)
+    return address or "127.0.0.1", port or DEFAULT_PORT
+
+
+def build_parser(program: str = "x2gobroker-daemon") -> argparse.ArgumentParser:
+    """The command line, as the reference has it."""
+    parser = argparse.ArgumentParser(program, description="X2Go Session Broker, as a program of its own.")
+    parser.add_argument("-V", "--version", action="version", version=f"x2gobroker {__version__}")
+    parser.add_argument("-M", "--mode", default="HTTP", metavar="HTTP", help="how to run; HTTP is the only way here")
+    parser.add_argument("-C", "--config-file", "--config", metavar="FILE", help="the main configuration file")
+    parser.add_argument("-b", "--bind", metavar="[ADDRESS:]PORT", help="where to listen (default: 127.0.0.1:8080)")
+    parser.add_argument("-d", "--debug", action="store_true", help="log everything, and answer GET requests as well")
+    parser.add_argument(
+        "-i", "--debug-interactively", action="store_true", help="the same, and log to the terminal, not to files"
+    )
+    parser.add_argument("-D", "--daemonize", action="store_true", help="go to the background")
+    parser.add_argument("-P", "--pidfile", metavar="FILE", help=f"write the process ID here (with -D: {PID_FILE})")
+    parser.add_argument(
+        "-L", "--logdir", metavar="FOLDER", help=f"with -D: where the output goes to (default: {LOG_FOLDER})"
+    )
+    parser.add_argument(
+        "--drop-privileges",
+        action="store_true",
+        help="when started by root: run as X2GOBROKER_DAEMON_USER and X2GOBROKER_DAEMON_GROUP",
+    )
+    return parser
+
+
+def variables_of(options: argparse.Namespace) -> dict[str, str]:
+    """What the command line overrides, as environment variables."""
+    variables = {}
+    if options.config_file:
+        variables["X2GOBROKER_CONFIG"] = options.config_file
+    if options.bind:
+        variables["DAEMON_BIND_ADDRESS"] = options.bind
+    if options.debug or options.debug_interactively:
+        variables["X2GOBROKER_DEBUG"] = "1"
+    if options.debug_interactively:
+        variables["X2GOBROKER_DEBUG_INTERACTIVELY"] = "1"
+    return variables
+
+
+def tls_files(settings: Settings) -> dict[str, str]:
+    """gunicorn's TLS options. Raises ConfigurationError when only one is set or one cannot be read."""
+    names = {"certfile": "X2GOBROKER_SSL_CERTFILE", "keyfile": "X2GOBROKER_SSL_KEYFILE"}
+    files = {option: settings.environment(name) for option, name in names.items()}
+    if not any(files.values()):
+        return {}
+    for option, path in files.items():
+        if not path:
+            raise ConfigurationError(f"TLS needs both files; {names[option]} is not set")
+        if not os.access(path, os.R_OK):
+            raise ConfigurationError(f"{names[option]}: {path} cannot be read")
+    return files
+
+
+def account(settings: Settings) -> dict[str, int]:
+    """gunicorn's options for the user and group to run as. Raises ConfigurationError for unknown ones."""
+    user, group = settings.environment("X2GOBROKER_DAEMON_USER"), settings.environment("X2GOBROKER_DAEMON_GROUP")
+    try:
+        return {"user": pwd.getpwnam(user).pw_uid, "group": grp.getgrnam(group).gr_gid}
+    except KeyError:
+        raise ConfigurationError(
+            f"there is no user {user} or no group {group}; make them (adduser --system --group {user}) "
+            "or set X2GOBROKER_DAEMON_USER and X2GOBROKER_DAEMON_GROUP"
+        ) from None
+
+
+def server_options(settings: Settings, options: argparse.Namespace) -> dict[str, Any]:
+    """All gunicorn options of this daemon. Raises ConfigurationError."""
+    chosen: dict[str, Any] = {
+        "bind": parse_bind(settings.environment("DAEMON_BIND_ADDRESS")),
+        "worker_class": "gthread",
+        "workers": settings.integer(ENVIRONMENT, "X2GOBROKER_WORKERS"),
+        "threads": settings.integer(ENVIRONMENT, "X2GOBROKER_THREADS"),
+        "graceful_timeout": GRACEFUL_SECONDS,
+        "timeout": 60,
+        "keepalive": 15,
+        "preload_app": True,
+        "proc_name": "x2gobroker-daemon",
+        "logger_class": "x2gobroker.cli.serving.GunicornLogger",
+        "access_log_format": ACCESS_FORMAT,
+        "control_socket_disable": True,
+        "worker_tmp_dir": "/dev/shm" if os.access("/dev/shm", os.W_OK) else None,  # noqa: S108 - heartbeat, no data
+        **tls_files(settings),
+    }
+    if options.drop_privileges and os.geteuid() == 0:
+        chosen.update(account(settings))
+    if options.pidfile or options.daemonize:
+        chosen["pidfile"] = options.pidfile or PID_FILE
+    if options.daemonize:
+        chosen["daemon"] = True
+    return chosen
+
+
+class Daemon(BaseApplication):  # type: ignore[misc]
+    """gunicorn, serving the broker's application."""
+
+    def __init__(self, app: Flask, chosen: dict[str, Any]) -> None:
+        self._app = app
+        self._chosen = chosen
+        super().__init__()
+
+    def load_config(self) -> None:
+        """Hand our options to gunicorn; those it does not know in this version are left out."""
+        for name, value in self._chosen.items():
+            if name in self.cfg.settings and value is not None:
+                self.cfg.set(name, value)
+
+    def load(self) -> Flask:
+        """The WSGI application."""
+        return self._app
+
+
+def redirect_output(folder: Path) -> None:
+    """Send what is printed to files of the log folder. Raises ConfigurationError when that cannot be."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        sys.stdout.flush()
+        sys.stderr.flush()
+        for name, stream in (("stdout", 1), ("stderr", 2)):
+            flags = os.O_CREAT | os.O_WRONLY | os.O_APPEND
+            descriptor = os.open(folder / f"x2gobroker-daemon.{name}", flags, 0o640)
+            os.dup2(descriptor, stream)
+            os.close(descriptor)
+    except OSError as error:
+        raise ConfigurationError(f"{folder} cannot be written: {error.strerror}; choose another with -L") from None
+
+
+def check_startable(source: SettingsSource) -> Settings:
+    """The settings, unless the configuration cannot be read at all. Raises ConfigurationError."""
+    settings = source.current()
+    if not settings.usable:
+        raise ConfigurationError("; ".join(str(problem) for problem in source.faults))
+    return settings
+
+
+def run(options: argparse.Namespace, *variables: dict[str, str]) -> int:
+    """Serve until a signal ends it. Returns the exit status."""
+    source = SettingsSource.of_process(*variables, variables_of(options))
+    settings = source.current()
+    console = settings.boolean(ENVIRONMENT, "X2GOBROKER_DEBUG_INTERACTIVELY")
+    set_up_logging(Path(settings.environment("X2GOBROKER_LOGCONFIG")), settings.debug(), console)
+    try:
+        check_startable(source)
+        if options.mode.upper() != "HTTP":
+            raise ConfigurationError(f"mode {options.mode} is not available; the broker runs with -M HTTP")
+        chosen = server_options(settings, options)
+        if options.daemonize:
+            redirect_output(Path(options.logdir or LOG_FOLDER))
+    except ConfigurationError as error:
+        error_log.error("not started: %s", error)
+        print(f"{Path(sys.argv[0]).name}: not started: {error}", file=sys.stderr)
+        return 2
+    broker_log.info("x2gobroker %s starts on %s", __version__, chosen["bind"])
+    access_log.debug("access log opened")
+    Daemon(create_app(source=source), chosen).run()
+    return 0
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Entry point of `x2gobroker-daemon`."""
+    return run(build_parser().parse_args(arguments))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,77 @@
+"""`x2gobroker demo`: a broker to try, with nothing to configure: backend zeroconf and a user file of one user."""
+
+from __future__ import annotations
+
+import argparse
+import secrets
+from pathlib import Path
+
+from x2gobroker.auth.htpasswd import read_users, write_user
+from x2gobroker.auth.passwords import hash_password
+from x2gobroker.cli import daemon
+from x2gobroker.errors import ConfigurationError
+
+USER = "demo"
+CONFIG = """\
+# The configuration of `x2gobroker demo`: one session profile, this host, for the users of the file below.
+[global]
+default-auth-mech = htpasswd
+cookie-directory = {folder}/state
+
+[broker_zeroconf]
+enable = true
+auth-mech = htpasswd
+
+[broker_inifile]
+enable = false
+
+[authmech_htpasswd]
+file = {folder}/users
+"""
+
+
+def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add this sub-command."""
+    parser = commands.add_parser(
+        "demo",
+        help="start a broker to try, with nothing to configure",
+        description="Starts a broker on loopback with one session profile (a desktop on this host) and one user.",
+    )
+    parser.add_argument("--folder", default="run/demo", metavar="FOLDER", help="its files (default: %(default)s)")
+    parser.add_argument("-b", "--bind", default="127.0.0.1:8080", metavar="[ADDRESS:]PORT", help="where to listen")
+    parser.set_defaults(run=run)
+
+
+def prepare(folder: Path) -> str:
+    """Write what is missing of the demo's files; returns the demo user's password. Raises ConfigurationError."""
+    password_file = folder / "password"
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        (folder / "x2gobroker.conf").write_text(CONFIG.format(folder=folder.absolute()), encoding="utf-8")
+        if not password_file.exists() or USER not in read_users(folder / "users"):
+            password = secrets.token_urlsafe(9)
+            write_user(folder / "users", USER, hash_password(password))
+            password_file.touch(mode=0o600)
+            password_file.write_text(password + "\n", encoding="utf-8")
+        return password_file.read_text(encoding="utf-8").strip()
+    except OSError as error:
+        raise ConfigurationError(f"{folder} cannot be written: {error.strerror}; choose another --folder") from None
+
+
+def run(options: argparse.Namespace) -> int:
+    """Start the demo and say how to use it."""
+    folder = Path(options.folder)
+    password = prepare(folder)
+    url = "http://" + daemon.parse_bind(options.bind).replace("0.0.0.0", "127.0.0.1")  # noqa: S104 - for display
+    print(f"X2Go Session Broker: {url}/")
+    print(f"  user name {USER}, password {password}")
+    print(f"  x2goclient --broker-url={url}/plain/zeroconf/")
+    print(f"  files in {folder.absolute()}; Ctrl-C ends it", flush=True)
+    variables = {
+        "X2GOBROKER_CONFIG": str(folder / "x2gobroker.conf"),
+        "X2GOBROKER_DEFAULT_BACKEND": "zeroconf",
+        "X2GOBROKER_LOGCONFIG": "",
+        "X2GOBROKER_DEBUG_INTERACTIVELY": "1",
+    }
+    arguments = daemon.build_parser().parse_args(["-b", options.bind])
+    return daemon.run(arguments, variables)

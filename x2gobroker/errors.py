@@ -1,0 +1,35 @@
+"""What can go wrong, each with what to do about it. A client never sees these texts; the log and the console do."""
+
+from __future__ import annotations
+
+
+class BrokerError(Exception):
+    """Something the broker cannot do. `str()` of it says what went wrong and what to do; never a secret."""
+
+
+class ConfigurationError(BrokerError):
+    """The configuration cannot be used as it stands."""
+
+
+class PluginError(BrokerError):
+    """A backend, frontend, auth mechanism or name service is not installed, or does not load."""
+
+
+class AuthMechanismError(BrokerError):
+    """An auth mechanism cannot tell whether a password is right (a server is down, a file is missing)."""
+
+
+class NameServiceError(BrokerError):
+    """A name service cannot say who a user is or which groups the user has."""
+
+
+class StoreError(BrokerError):
+    """The state store cannot be opened, read or written."""
+
+
+class RequestError(BrokerError):
+    """A client sent something that cannot be read. `status` is the HTTP status code to answer with."""
+
+    def __init__(self, message: str, status: int = 400) -> None:
+        super().__init__(message)
+        self.status = status

@@ -1,0 +1,171 @@
+"""What every frontend is, and what all of them do alike: find the backend, read the request, refuse."""
+
+from __future__ import annotations
+
+import time
+from abc import ABC, abstractmethod
+from dataclasses import dataclass, field
+from typing import ClassVar, final
+
+from flask import Blueprint, Response, abort, current_app
+from flask import request as http_request
+
+from x2gobroker.broker import Broker, Request
+from x2gobroker.errors import PluginError
+from x2gobroker.logs import broker_log
+from x2gobroker.logs import field as log_field
+from x2gobroker.plugins import BACKENDS, registered
+from x2gobroker.services import Services
+from x2gobroker.settings import ENVIRONMENT, GLOBAL, Settings, SettingsSource
+from x2gobroker.store import ClientEvent
+
+EXTENSION = "x2gobroker"
+ALL_METHODS = ("GET", "HEAD", "POST")
+LONGEST_EVENT_FIELD = 500
+
+
+@dataclass(frozen=True, eq=False)
+class Context:
+    """What an application of one VirtualHost has: where its settings come from, and its services."""
+
+    source: SettingsSource
+    services: Services = field(default_factory=Services)
+    brokers: dict[str, Broker] = field(default_factory=dict)
+
+    def broker(self, settings: Settings, backend: str) -> Broker | None:
+        """The broker of a backend that is installed and enabled, else None."""
+        if backend not in registered(BACKENDS):
+            return None
+        if not settings.backend_enabled(backend):
+            return None
+        known = self.brokers.get(backend)
+        if known is None:
+            try:
+                known = self.brokers.setdefault(backend, Broker(self.services.backend(backend), self.services))
+            except PluginError as error:
+                broker_log.error("backend: %s", error)
+        return known
+
+
+def context() -> Context:
+    """The context of the application that handles the present request."""
+    found = current_app.extensions[EXTENSION]
+    assert isinstance(found, Context)  # noqa: S101 - for the type checker
+    return found
+
+
+def client_address() -> str:
+    """The address the connection comes from; headers that a client could write do not count."""
+    address = http_request.remote_addr or ""
+    return address.removeprefix("::ffff:") if "." in address else address
+
+
+class Frontend(ABC):
+    """One way to talk to the broker. A plug-in derives from this class and writes `_routes`.
+
+    Registered under the entry-point group `x2gobroker.frontends`; the entry point's name becomes `name`.
+    """
+
+    enabled_by: ClassVar[str] = ""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    @abstractmethod
+    def _routes(self, blueprint: Blueprint) -> None:
+        """Add this frontend's URL rules to its blueprint."""
+
+    @final
+    def blueprint(self) -> Blueprint:
+        """The blueprint to register with the application."""
+        blueprint = Blueprint(self.name, __name__)
+        self._routes(blueprint)
+        return blueprint
+
+    @final
+    def route_backends(self, blueprint: Blueprint, path: str, view: object, *tails: str) -> None:
+        """Add `path`, `path/<backend>` and both with each of `tails`, all with and without a slash at the end."""
+        for rule in (path, f"{path}/<string:backend>"):
+            for tail in tails or ("",):
+                blueprint.add_url_rule(
+                    rule + tail,
+                    view_func=view,  # type: ignore[arg-type]
+                    methods=ALL_METHODS,
+                    strict_slashes=False,
+                    provide_automatic_options=False,
+                )
+                blueprint.add_url_rule(
+                    rule + tail + "/",
+                    view_func=view,  # type: ignore[arg-type]
+                    methods=ALL_METHODS,
+                    provide_automatic_options=False,
+                )
+
+    @final
+    def broker_for(self, settings: Settings, backend: str | None) -> Broker:
+        """The broker of the URL's backend, the default one where the URL names none; a 404 when there is none."""
+        name = backend or settings.text(ENVIRONMENT, "X2GOBROKER_DEFAULT_BACKEND")
+        if self.enabled_by and not settings.boolean(GLOBAL, self.enabled_by):
+            broker_log.warning("%s refused: %s is off", log_field(http_request.path), self.enabled_by)
+            abort(404)
+        broker = context().broker(settings, name)
+        if broker is None:
+            broker_log.warning("%s refused: no backend %s is enabled", log_field(http_request.path), log_field(name))
+            abort(404)
+        return broker
+
+    @staticmethod
+    def check_method(settings: Settings) -> None:
+        """A 405 for everything but POST, unless the broker is in debug mode."""
+        if http_request.method != "POST" and not settings.debug():
+            abort(405)
+
+
+def read_request(fields: dict[str, str]) -> Request:
+    """The fields of a login as the broker wants them. A 404 when the client's address is unknown."""
+    address = client_address()
+    if not address:
+        broker_log.error("request refused: the web server does not say which address it comes from")
+        abort(404)
+    user = fields.get("user", "")
+    return Request(
+        user,
+        fields.get("password", ""),
+        fields.get("authid", ""),
+        fields.get("login", "") or user,
+        address,
+        time.time(),
+        http_request.environ,
+    )
+
+
+def read_event(fields: dict[str, str], user: str, login: str) -> ClientEvent:
+    """The fields of a client event."""
+
+    def text(name: str) -> str:
+        return fields.get(name, "")[:LONGEST_EVENT_FIELD]
+
+    elapsed = text("elapsed")
+    return ClientEvent(
+        username=user,
+        session=text("sid"),
+        event=text("event").upper(),
+        login=login[:LONGEST_EVENT_FIELD],
+        server=text("server"),
+        client=text("client"),
+        address=client_address(),
+        command=text("cmd"),
+        display=text("display"),
+        started=text("start"),
+        elapsed=int(elapsed) if elapsed.isascii() and elapsed.isdigit() and len(elapsed) < 10 else 0,
+        version=text("version"),
+        system=text("os"),
+        reported=time.time(),
+    )
+
+
+def answer(body: str, content_type: str, status: int = 200) -> Response:
+    """A response that no cache keeps: it may hold an authid."""
+    response = Response(body, status, content_type=content_type)
+    response.headers["Cache-Control"] = "no-store"
+    return response

@@ -1,0 +1,81 @@
+"""The frontend `pages`: what a person sees at `/`, and what a monitor asks at `/health`."""
+
+from __future__ import annotations
+
+import json
+
+from flask import Blueprint, Response, render_template, url_for
+from flask import request as http_request
+
+from x2gobroker import __version__
+from x2gobroker.frontends.base import Frontend, answer, context
+from x2gobroker.plugins import BACKENDS, registered
+from x2gobroker.settings import ENVIRONMENT, GLOBAL, Settings
+
+POLICY = "default-src 'none'; style-src 'self'; img-src 'self' data:; base-uri 'none'; frame-ancestors 'none'"
+
+
+class PagesFrontend(Frontend):
+    """`/` says what this is and how to use it; `/health` whether all is well."""
+
+    def _routes(self, blueprint: Blueprint) -> None:
+        blueprint.add_url_rule("/", view_func=self.home, methods=("GET", "HEAD"))
+        blueprint.add_url_rule("/style.css", view_func=self.style, methods=("GET", "HEAD"))
+        blueprint.add_url_rule("/health", view_func=self.health, methods=("GET", "HEAD"), strict_slashes=False)
+        blueprint.add_url_rule("/health/", view_func=self.health, methods=("GET", "HEAD"))
+
+    def home(self) -> Response:
+        """The page for people."""
+        settings = context().source.current()
+        root = http_request.url_root.rstrip("/")
+        page = render_template(
+            "home.html",
+            version=__version__,
+            root=root,
+            services=self._services(settings, root),
+            default_backend=settings.environment("X2GOBROKER_DEFAULT_BACKEND"),
+            plain_url=self._plain_url(settings, root),
+            debug=settings.debug(),
+            style=url_for(".style"),
+        )
+        response = answer(page, "text/html; charset=utf-8")
+        response.headers["Content-Security-Policy"] = POLICY
+        return response
+
+    def style(self) -> Response:
+        """The page's looks."""
+        response = Response(render_template("style.css"), content_type="text/css; charset=utf-8")
+        response.headers["Cache-Control"] = "max-age=3600"
+        return response
+
+    def health(self) -> Response:
+        """Whether the configuration on disk is the one in service; details stand in the log, not here."""
+        ctx = context()
+        ctx.source.current()
+        good = not ctx.source.faults
+        payload = {"status": "ok", "version": __version__, "configuration": "ok" if good else "broken"}
+        return answer(json.dumps(payload) + "\n", "application/json")
+
+    @staticmethod
+    def _backends(settings: Settings) -> list[str]:
+        return [name for name in sorted(registered(BACKENDS)) if settings.backend_enabled(name)]
+
+    def _services(self, settings: Settings, root: str) -> list[tuple[str, str]]:
+        rows: list[tuple[str, str]] = []
+        for path, option, text in (
+            ("plain", "enable-plain-output", "X2Go Client"),
+            ("json", "enable-json-output", "PyHoca, Python X2Go"),
+            ("uccs", "enable-uccs-output", "login greeters"),
+        ):
+            if settings.boolean(GLOBAL, option):
+                rows.extend((f"{root}/{path}/{backend}/", text) for backend in self._backends(settings))
+        rows.append((f"{root}/pubkeys/", "X2Go Servers: the broker's public SSH keys"))
+        rows.append((f"{root}/health", "monitoring"))
+        return rows
+
+    def _plain_url(self, settings: Settings, root: str) -> str:
+        backends = self._backends(settings)
+        if not backends or not settings.boolean(GLOBAL, "enable-plain-output"):
+            return ""
+        default = settings.text(ENVIRONMENT, "X2GOBROKER_DEFAULT_BACKEND")
+        return f"{root}/plain/{default if default in backends else backends[0]}/"

@@ -1,0 +1,51 @@
+"""The three loggers of the reference (`broker`, `access`, `error`), and how values are written into a line safely."""
+
+from __future__ import annotations
+
+import logging
+import logging.config
+import sys
+from pathlib import Path
+
+broker_log = logging.getLogger("broker")
+access_log = logging.getLogger("access")
+error_log = logging.getLogger("error")
+
+LOGGERS = (broker_log, access_log, error_log)
+LINE_FORMAT = "%(asctime)s - %(name)s - %(levelname)s - %(message)s"
+LONGEST_FIELD = 64
+
+
+def field(text: str, limit: int = LONGEST_FIELD) -> str:
+    """`text` from a client, fit for one log line: cut to `limit` characters, everything unprintable escaped."""
+    shown = text[:limit].encode("unicode_escape").decode("ascii") if not text.isprintable() else text[:limit]
+    shown = shown.replace(" ", "\\x20").replace('"', "\\x22")
+    return shown + "..." if len(text) > limit else shown or "-"
+
+
+def set_up_logging(config: Path | None, debug: bool = False, console: bool = False) -> None:
+    """Direct the three loggers: as the file `config` says (configparser form), else to the standard error stream.
+
+    A file that cannot be used is reported on the standard error stream, which then takes all lines.
+    """
+    if config is not None and config.is_file() and not console:
+        try:
+            logging.config.fileConfig(config, disable_existing_loggers=False)
+        except (OSError, ValueError, KeyError, RuntimeError) as error:
+            _log_to_stderr()
+            reason = error.__cause__ or error
+            error_log.warning("%s cannot be used (%s); logging to the standard error stream", config, reason)
+    else:
+        _log_to_stderr()
+    if debug:
+        for logger in LOGGERS:
+            logger.setLevel(logging.DEBUG)
+
+
+def _log_to_stderr() -> None:
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(logging.Formatter(LINE_FORMAT))
+    for logger in LOGGERS:
+        logger.handlers = [handler]
+        logger.propagate = False
+        logger.setLevel(logging.INFO)

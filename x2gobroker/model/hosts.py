@@ -1,0 +1,98 @@
+"""X2Go Servers as session profiles name them: `name`, `name:port`, `name (address)`, `name (address:port)`.
+
+The name is what the server calls itself (its `hostname`); the address is how a client reaches it. IPv6 addresses
+may stand with or without brackets; a port behind an IPv6 address needs the brackets.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from ipaddress import ip_address
+
+DEFAULT_SSH_PORT = 22
+HOST_NAME = re.compile(r"(?=.{1,253}\.?$)(?!-)[A-Za-z0-9_-]{1,63}(?<!-)(\.(?!-)[A-Za-z0-9_-]{1,63}(?<!-))*\.?$")
+WITH_ADDRESS = re.compile(r"(?P<name>[^()]*?)\s*\((?P<address>[^()]*)\)\s*$")
+
+
+@dataclass(frozen=True)
+class Host:
+    """One X2Go Server. `address` is empty where the name is the address; `port` is None where the profile decides."""
+
+    name: str
+    address: str = ""
+    port: int | None = None
+
+    @property
+    def target(self) -> str:
+        """What to connect to: the address if there is one, else the name."""
+        return self.address or self.name
+
+    def port_or(self, default: int) -> int:
+        """The SSH port of this server, `default` where it has none of its own."""
+        return default if self.port is None else self.port
+
+    @property
+    def speakable(self) -> str:
+        """The target as the plain protocol can carry it: `SERVER:` lines are split at colons, so no IPv6 address."""
+        return self.name if ":" in self.target and ":" not in self.name else self.target
+
+
+def is_ip_address(text: str) -> bool:
+    """Whether `text` is an IPv4 or IPv6 address, with or without brackets around the latter."""
+    try:
+        ip_address(strip_brackets(text))
+    except ValueError:
+        return False
+    return True
+
+
+def strip_brackets(text: str) -> str:
+    """`text` without the brackets around an IPv6 address."""
+    return text[1:-1] if text.startswith("[") and text.endswith("]") else text
+
+
+def split_address(text: str) -> tuple[str, int | None]:
+    """Address and port of `address`, `address:port`, `:port` or `port`; either may be missing.
+
+    Raises ValueError when a port is no number from 1 to 65535 or the address is neither a name nor an address.
+    """
+    text = text.strip()
+    if text.isascii() and text.isdigit():
+        return "", parse_port(text)
+    if is_ip_address(text):
+        return strip_brackets(text), None
+    address, colon, port = text.rpartition(":")
+    if not colon:
+        address, port = text, ""
+    if colon and not port:
+        raise ValueError(f"no port behind the colon of {text!r}")
+    address = strip_brackets(address)
+    if address and not (HOST_NAME.match(address) or is_ip_address(address)):
+        raise ValueError(f"{address!r} is neither a host name nor an IP address")
+    return address, parse_port(port) if port else None
+
+
+def parse_port(text: str) -> int:
+    """A TCP port. Raises ValueError when it is none from 1 to 65535."""
+    if not (text.isascii() and text.isdigit()) or not 0 < int(text[:6]) < 65536 or len(text) > 5:
+        raise ValueError(f"{text!r} is not a port; write a number from 1 to 65535")
+    return int(text)
+
+
+def parse_host(text: str) -> Host:
+    """One entry of a `host` list. Raises ValueError with what is wrong and what would be right."""
+    text = text.strip()
+    parts = WITH_ADDRESS.match(text)
+    if not parts:
+        name, port = split_address(text)
+        if not name:
+            raise ValueError(f"{text!r} has no host name")
+        return Host(name, "", port)
+    name = strip_brackets(parts["name"].strip())
+    if not (HOST_NAME.match(name) or is_ip_address(name)):
+        raise ValueError(f"{name!r} in {text!r} is not a host name; write the server's own hostname, without blanks")
+    if not parts["address"].strip():
+        raise ValueError(f"the parentheses of {text!r} are empty; write name (address:port) or the name alone")
+    address, port = split_address(parts["address"])
+    return Host(name, address, port)

@@ -1,0 +1,38 @@
+"""What every name service is: users and their groups."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import final
+
+from x2gobroker.logs import error_log, field
+
+
+class NameService(ABC):
+    """Knows users and groups. A plug-in writes the two underscore methods; either may raise OSError."""
+
+    @abstractmethod
+    def _has_user(self, user: str) -> bool:
+        """Whether the user exists."""
+
+    @abstractmethod
+    def _groups(self, user: str, primary: bool) -> frozenset[str]:
+        """Names of the user's groups; the primary group counts by itself only when `primary`."""
+
+    @final
+    def has_user(self, user: str) -> bool:
+        """Whether the user exists; False when the service cannot tell, which is logged."""
+        try:
+            return bool(user) and self._has_user(user)
+        except OSError as error:
+            error_log.error("name service: cannot look up user %s: %s", field(user), error)
+            return False
+
+    @final
+    def groups_of(self, user: str, primary: bool) -> frozenset[str] | None:
+        """Names of the user's groups, none for an unknown user; None when the service cannot tell, which is logged."""
+        try:
+            return self._groups(user, primary) if user else frozenset()
+        except OSError as error:
+            error_log.error("name service: cannot look up the groups of %s: %s", field(user), error)
+            return None

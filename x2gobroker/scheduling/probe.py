@@ -1,0 +1,86 @@
+"""Which X2Go Servers are up: their SSH ports are tried all at once, and the answers kept for some seconds."""
+
+from __future__ import annotations
+
+import selectors
+import socket
+import threading
+import time
+from collections.abc import Iterable
+
+from x2gobroker.logs import broker_log, field
+
+DEADLINE = 1.5
+KEEP_SECONDS = 10.0
+MOST_TARGETS = 4096
+
+Target = tuple[str, int]
+
+
+class PortProbe:
+    """Tries TCP ports; safe for threads. One unreachable server costs the deadline once, whatever their number."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._known: dict[Target, tuple[float, bool]] = {}
+
+    def reachable(self, targets: Iterable[Target]) -> set[Target]:
+        """Those targets whose port accepts connections, as of at most KEEP_SECONDS ago."""
+        wanted = set(targets)
+        now = time.monotonic()
+        known = {target: state for target in wanted if (state := self._remembered(target, now)) is not None}
+        unknown = wanted - known.keys()
+        if unknown:
+            up = try_all(unknown, DEADLINE)
+            for target in sorted(unknown - up):
+                broker_log.warning("X2Go Server %s: port %d does not answer", field(target[0]), target[1])
+            with self._lock:
+                if len(self._known) + len(unknown) > MOST_TARGETS:
+                    self._known.clear()
+                self._known.update((target, (now + KEEP_SECONDS, target in up)) for target in unknown)
+            known.update((target, target in up) for target in unknown)
+        return {target for target, is_up in known.items() if is_up}
+
+    def _remembered(self, target: Target, now: float) -> bool | None:
+        known = self._known.get(target)
+        return known[1] if known is not None and known[0] > now else None
+
+
+def try_all(targets: Iterable[Target], deadline: float) -> set[Target]:
+    """Connect to all targets at the same time; those that accepted within `deadline` seconds."""
+    end = time.monotonic() + deadline
+    up: set[Target] = set()
+    with selectors.DefaultSelector() as selector:
+        for target in targets:
+            for connection in _connecting(target):
+                selector.register(connection, selectors.EVENT_WRITE, target)
+        while selector.get_map() and (left := end - time.monotonic()) > 0:
+            for key, _ in selector.select(left):
+                attempt = key.fileobj
+                assert isinstance(attempt, socket.socket)  # noqa: S101 - for the type checker
+                if attempt.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR) == 0:
+                    up.add(key.data)
+                selector.unregister(attempt)
+                attempt.close()
+        for key in list(selector.get_map().values()):
+            if isinstance(key.fileobj, socket.socket):
+                key.fileobj.close()
+    return up
+
+
+def _connecting(target: Target) -> list[socket.socket]:
+    """Sockets that are on their way to each address of a target; none when the name does not resolve."""
+    try:
+        addresses = socket.getaddrinfo(*target, type=socket.SOCK_STREAM)
+    except (OSError, UnicodeError):
+        return []
+    sockets = []
+    for family, kind, protocol, _, address in addresses[:4]:
+        try:
+            connection = socket.socket(family, kind, protocol)
+        except OSError:
+            continue
+        connection.setblocking(False)
+        connection.connect_ex(address)
+        sockets.append(connection)
+    return sockets

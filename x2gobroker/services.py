@@ -1,0 +1,105 @@
+"""What the brokers of one VirtualHost share: plug-in objects, the store, caches."""
+
+from __future__ import annotations
+
+import re
+import threading
+from pathlib import Path
+
+from x2gobroker.auth.base import AuthMechanism
+from x2gobroker.backends.base import Backend
+from x2gobroker.errors import ConfigurationError
+from x2gobroker.nameservices.base import NameService
+from x2gobroker.nameservices.hosts import HostNames
+from x2gobroker.plugins import AUTH_MECHANISMS, BACKENDS, NAME_SERVICES, load
+from x2gobroker.scheduling.choice import Scheduler
+from x2gobroker.settings import GLOBAL, Settings, WatchedFile
+from x2gobroker.store import Authids, ClientEvents, Store
+from x2gobroker.store.database import database_url
+
+PLACEHOLDER = re.compile(r"[xX]{8}(-[xX]{4}){3}-[xX]{12}")
+
+
+class Services:
+    """Plug-in objects, the store and caches, made at first use; all of it can be made anew from disk."""
+
+    def __init__(self) -> None:
+        self.host_names = HostNames()
+        self.scheduler = Scheduler()
+        self._lock = threading.RLock()
+        self._backends: dict[str, Backend] = {}
+        self._mechanisms: dict[str, AuthMechanism] = {}
+        self._name_services: dict[str, NameService] = {}
+        self._store: Store | None = None
+        self._authids: Authids | None = None
+        self._store_of: Settings | None = None
+        self._preset: WatchedFile[str] | None = None
+
+    def backend(self, name: str) -> Backend:
+        """The backend of this name. Raises PluginError when it is not installed."""
+        known = self._backends.get(name)
+        if known is None:
+            with self._lock:
+                made = load(BACKENDS, name, Backend)(name)  # type: ignore[type-abstract]
+                known = self._backends.setdefault(name, made)
+        return known
+
+    def mechanism(self, name: str) -> AuthMechanism:
+        """The auth mechanism of this name. Raises PluginError when it is not installed."""
+        known = self._mechanisms.get(name)
+        if known is None:
+            with self._lock:
+                made = load(AUTH_MECHANISMS, name, AuthMechanism)(name)  # type: ignore[type-abstract]
+                known = self._mechanisms.setdefault(name, made)
+        return known
+
+    def name_service(self, name: str) -> NameService:
+        """The name service of this name. Raises PluginError when it is not installed."""
+        known = self._name_services.get(name)
+        if known is None:
+            with self._lock:
+                made = load(NAME_SERVICES, name, NameService)()  # type: ignore[type-abstract]
+                known = self._name_services.setdefault(name, made)
+        return known
+
+    def store(self, settings: Settings) -> Store:
+        """The store that the settings name. Raises StoreError."""
+        if self._store is None or self._store_of is not settings:
+            with self._lock:
+                url = database_url(settings)
+                if self._store is None or self._store.url != url:
+                    self._store = Store(url)
+                    self._authids = Authids(self._store)
+                self._store_of = settings
+        return self._store
+
+    def authids(self, settings: Settings) -> Authids:
+        """The authids of the store. Raises StoreError."""
+        store = self.store(settings)
+        authids = self._authids
+        return authids if authids is not None and authids.store is store else Authids(store)
+
+    def events(self, settings: Settings) -> ClientEvents:
+        """The client events of the store. Raises StoreError."""
+        return ClientEvents(self.store(settings))
+
+    def preset_authid(self, settings: Settings) -> str:
+        """The pre-shared authid of `my-cookie-file`, else of `my-cookie`; empty when there is none."""
+        path = settings.path(GLOBAL, "my-cookie-file")
+        watched = self._preset
+        if watched is None or watched.path != path:
+            watched = self._preset = WatchedFile(path, read_preset_authid, "")
+        preset = watched.current().value or settings.text(GLOBAL, "my-cookie").strip()
+        return "" if PLACEHOLDER.fullmatch(preset) else preset
+
+
+def read_preset_authid(path: Path) -> str:
+    """The first word of the first line that is no comment. Raises ConfigurationError when it cannot be read."""
+    try:
+        with path.open(encoding="utf-8", errors="strict") as stream:
+            lines = stream.read(65536).splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or "it is no UTF-8 text"
+        raise ConfigurationError(f"{path}: cannot be read: {reason}") from None
+    words = (line.split() for line in lines if line.strip() and not line.lstrip().startswith("#"))
+    return next(words, [""])[0]

@@ -1,0 +1,110 @@
+"""Authids: what a client shows instead of the password after its login. Only a hash of each is stored.
+
+A dynamic authid is spent by the answer to the request that showed it, and replaced by a new one. Requests that were
+already under way with it at that moment are answered as well: a client that asks two things at once loses neither.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+import time
+from dataclasses import dataclass
+
+from sqlalchemy import bindparam, delete, insert, or_, select, update
+
+from x2gobroker.store.database import AUTHIDS, Store
+
+TOKEN_BYTES = 20
+LONGEST_AUTHID = 200
+SWEEP_SECONDS = 60
+KEEP_SPENT_SECONDS = 300
+
+
+@dataclass(frozen=True)
+class Standing:
+    """What is known of an authid that was shown: whose it is, and whether it still counts (`fault` is empty)."""
+
+    digest: bytes
+    user: str
+    login_time: float
+    fault: str = ""
+
+
+def digest_of(authid: str) -> bytes:
+    """What is stored of an authid. It has 160 random bits, so that a plain hash cannot be turned back."""
+    return hashlib.sha256(authid.encode("utf-8", "surrogatepass")).digest()
+
+
+_FIND = select(AUTHIDS).where(AUTHIDS.c.digest == bindparam("shown"))
+_SPEND = update(AUTHIDS).where(AUTHIDS.c.digest == bindparam("shown"), AUTHIDS.c.spent_at.is_(None))
+_DROP = delete(AUTHIDS).where(AUTHIDS.c.digest == bindparam("shown"))
+_SWEEP = delete(AUTHIDS).where(
+    or_(AUTHIDS.c.expires < bindparam("now"), AUTHIDS.c.spent_at < bindparam("spent_before"))
+)
+_ADD = insert(AUTHIDS)
+
+
+class Authids:
+    """The authids of one store."""
+
+    def __init__(self, store: Store) -> None:
+        self.store = store
+        self._next_sweep = 0.0
+
+    def issue(self, user: str, realm: str, address: str, lifetime: float, login_time: float | None = None) -> str:
+        """A new authid for a user who logged in, bound to auth realm and client address."""
+        now = time.time()
+        began = now if login_time is None else login_time
+        with self.store.begin() as connection:
+            authid = secrets.token_hex(TOKEN_BYTES)
+            connection.execute(_ADD, self._row(authid, user, realm, address, began, lifetime))
+            if now > self._next_sweep:
+                self._next_sweep = now + SWEEP_SECONDS
+                connection.execute(_SWEEP, {"now": now, "spent_before": now - KEEP_SPENT_SECONDS})
+        return authid
+
+    def look_up(
+        self, authid: str, user: str, realm: str, address: str | None, arrived: float, lifetime: float
+    ) -> Standing | None:
+        """What an authid shown by `user` in a request that `arrived` then stands for; None when it is unknown.
+
+        `address` is None where addresses are not compared. `lifetime` is counted from the login, as configured now.
+        One that came from a wrong address is dropped: somebody else has it.
+        """
+        if len(authid) > LONGEST_AUTHID:
+            return None
+        digest = digest_of(authid)
+        with self.store.begin() as connection:
+            row = connection.execute(_FIND, {"shown": digest}).one_or_none()
+            if row is None or row.username != user or row.realm != realm:
+                return None
+            if row.spent_at is not None and row.spent_at < arrived:
+                return Standing(digest, user, row.login_time, "authid was used before")
+            if address is not None and row.address != address:
+                connection.execute(_DROP, {"shown": digest})
+                return Standing(digest, user, row.login_time, "authid is of another address")
+            if min(row.expires, row.login_time + lifetime) < arrived:
+                return Standing(digest, user, row.login_time, "authid has expired")
+            return Standing(digest, user, row.login_time)
+
+    def replace(self, standing: Standing, realm: str, address: str, lifetime: float) -> str:
+        """Spend an authid and give the next one of the same login; the login's time goes on counting."""
+        authid = secrets.token_hex(TOKEN_BYTES)
+        row = self._row(authid, standing.user, realm, address, standing.login_time, lifetime)
+        with self.store.begin() as connection:
+            connection.execute(_SPEND.values(spent_at=time.time()), {"shown": standing.digest})
+            connection.execute(_ADD, row)
+        return authid
+
+    @staticmethod
+    def _row(authid: str, user: str, realm: str, address: str, login_time: float, lifetime: float) -> dict[str, object]:
+        return {
+            "digest": digest_of(authid),
+            "username": user,
+            "realm": realm,
+            "address": address,
+            "login_time": login_time,
+            "expires": login_time + lifetime,
+            "spent_at": None,
+        }

@@ -1,0 +1,174 @@
+"""The database: SQLite in a folder of the broker's own, or whatever `database-url` names."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import stat
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import (
+    Column,
+    Connection,
+    Engine,
+    Float,
+    Integer,
+    LargeBinary,
+    MetaData,
+    String,
+    Table,
+    create_engine,
+    event,
+)
+from sqlalchemy.engine import URL, make_url
+from sqlalchemy.exc import ArgumentError, NoSuchModuleError, SQLAlchemyError
+
+from x2gobroker.errors import StoreError
+from x2gobroker.settings import GLOBAL, Settings
+
+FILE_NAME = "x2gobroker.sqlite"
+BUSY_SECONDS = 10
+METADATA = MetaData()
+
+AUTHIDS = Table(
+    "authids",
+    METADATA,
+    Column("digest", LargeBinary, primary_key=True),
+    Column("username", String, nullable=False),
+    Column("realm", String, nullable=False),
+    Column("address", String, nullable=False),
+    Column("login_time", Float, nullable=False),
+    Column("expires", Float, nullable=False, index=True),
+    Column("spent_at", Float),
+)
+
+CLIENT_EVENTS = Table(
+    "client_events",
+    METADATA,
+    Column("username", String, primary_key=True),
+    Column("session", String, primary_key=True),
+    Column("event", String, nullable=False),
+    Column("login", String, nullable=False),
+    Column("server", String, nullable=False),
+    Column("client", String, nullable=False),
+    Column("address", String, nullable=False),
+    Column("command", String, nullable=False),
+    Column("display", String, nullable=False),
+    Column("started", String, nullable=False),
+    Column("elapsed", Integer, nullable=False),
+    Column("version", String, nullable=False),
+    Column("system", String, nullable=False),
+    Column("reported", Float, nullable=False, index=True),
+)
+
+
+def database_url(settings: Settings) -> URL:
+    """The URL of the store. Raises StoreError, which never repeats the URL: it may hold a password."""
+    text = settings.text(GLOBAL, "database-url").strip()
+    if not text:
+        return URL.create("sqlite", database=str(settings.path(GLOBAL, "cookie-directory") / FILE_NAME))
+    try:
+        url = make_url(text)
+    except ArgumentError:
+        raise StoreError("database-url is no URL; write postgresql://user:password@host/name") from None
+    if url.drivername in ("postgres", "postgresql"):
+        return url.set(drivername="postgresql+psycopg")
+    return url
+
+
+class Store:
+    """One database with its tables, opened at first use and again after a fork.
+
+    Safe for threads. Every use is one short transaction: `with store.begin() as connection`.
+    """
+
+    def __init__(self, url: URL) -> None:
+        self.url = url
+        self._lock = threading.Lock()
+        self._engine: Engine | None = None
+        self._pid = 0
+
+    @contextlib.contextmanager
+    def begin(self) -> Iterator[Connection]:
+        """A transaction, committed at the end of the block. Raises StoreError with what to do."""
+        try:
+            with self._opened().begin() as connection:
+                yield connection
+        except SQLAlchemyError as error:
+            raise StoreError(f"the state store {self.place} fails: {self._reason(error)}") from None
+
+    @property
+    def place(self) -> str:
+        """Where the store is, without a password."""
+        return self.url.database or "" if self._is_sqlite else self.url.render_as_string(hide_password=True)
+
+    def close(self) -> None:
+        """Close all connections; the next use opens new ones."""
+        with self._lock:
+            if self._engine is not None:
+                self._engine.dispose(close=self._pid == os.getpid())
+                self._engine = None
+
+    @property
+    def _is_sqlite(self) -> bool:
+        return self.url.get_backend_name() == "sqlite"
+
+    def _opened(self) -> Engine:
+        engine = self._engine
+        if engine is not None and self._pid == os.getpid():
+            return engine
+        with self._lock:
+            if self._engine is None or self._pid != os.getpid():
+                if self._engine is not None:
+                    self._engine.dispose(close=False)  # they belong to the process this one was forked from
+                self._engine, self._pid = self._open(), os.getpid()
+            return self._engine
+
+    def _open(self) -> Engine:
+        try:
+            if not self._is_sqlite:
+                engine = create_engine(
+                    self.url, pool_pre_ping=True, pool_timeout=BUSY_SECONDS, connect_args=self._deadlines()
+                )
+                METADATA.create_all(engine)
+                return engine
+            self._make_folder(Path(self.url.database or ""))
+            engine = create_engine(self.url, pool_timeout=BUSY_SECONDS, connect_args={"timeout": BUSY_SECONDS})
+            event.listen(engine, "connect", _prepare_sqlite)
+            METADATA.create_all(engine)
+        except (NoSuchModuleError, ImportError):
+            raise StoreError(
+                f"no driver for {self.url.get_backend_name()} is installed; pip install 'x2gobroker[postgresql]'"
+            ) from None
+        return engine
+
+    def _deadlines(self) -> dict[str, Any]:
+        return {"connect_timeout": BUSY_SECONDS} if self.url.get_backend_name() == "postgresql" else {}
+
+    def _make_folder(self, path: Path) -> None:
+        try:
+            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            descriptor = os.open(
+                path, os.O_CREAT | os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC, stat.S_IRUSR | stat.S_IWUSR
+            )
+        except OSError as error:
+            raise StoreError(
+                f"the state store {path} cannot be made: {error.strerror}; let the broker's user write to "
+                f"{path.parent}, or set cookie-directory or database-url in [global]"
+            ) from None
+        os.close(descriptor)
+
+    @staticmethod
+    def _reason(error: SQLAlchemyError) -> str:
+        """The driver's own words: those of SQLAlchemy would repeat statements and values."""
+        original = getattr(error, "orig", None)
+        return str(original).strip().replace("\n", " ") if original is not None else type(error).__name__
+
+
+def _prepare_sqlite(connection: Any, _record: object) -> None:
+    """WAL lets readers go on beside a writer; NORMAL loses no commit when a process dies, only when power does."""
+    for pragma in ("journal_mode=WAL", "synchronous=NORMAL", f"busy_timeout={BUSY_SECONDS * 1000}"):
+        connection.execute(f"PRAGMA {pragma}")

@@ -1,0 +1,43 @@
+"""The WSGI entry for Apache mod_wsgi and other servers: one application per VirtualHost's set of values.
+
+Apache's `SetEnv X2GOBROKER_*` reaches only the environ of each request. Requests with the same values share one
+application; the number of applications is the number of differing VirtualHosts, as clients cannot set such values.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+from x2gobroker.app import create_app
+from x2gobroker.logs import set_up_logging
+from x2gobroker.settings import ENVIRONMENT, SettingsSource, broker_variables
+
+Environ = dict[str, Any]
+StartResponse = Callable[..., Any]
+
+_lock = threading.Lock()
+_apps: dict[tuple[tuple[str, str], ...], Any] = {}
+
+
+def application_for(environ: Environ) -> Any:
+    """The application of the VirtualHost that a request came to."""
+    values = tuple(sorted(broker_variables(environ).items()))
+    app = _apps.get(values)
+    if app is None:
+        with _lock:
+            app = _apps.get(values)
+            if app is None:
+                source = SettingsSource.of_process(dict(values))
+                if not _apps:
+                    settings = source.current()
+                    set_up_logging(Path(settings.text(ENVIRONMENT, "X2GOBROKER_LOGCONFIG")), settings.debug())
+                app = _apps[values] = create_app(source=source)
+    return app
+
+
+def application(environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
+    """The WSGI application."""
+    return application_for(environ)(environ, start_response)  # type: ignore[no-any-return]
