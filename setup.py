@@ -43,7 +43,7 @@ setup(
     license="AGPL-3.0-or-later",
     python_requires=">=3.11",
     packages=find_packages(include=["x2gobroker", "x2gobroker.*"]),
-    # x2gobroker/templates is a link to the templates/ folder, so that a checkout and an installation find the same files
+    # x2gobroker/templates is a link to templates/, so that a checkout and an installation find the same files
     package_data={"x2gobroker": ["py.typed", "templates/*.html", "templates/*.css"]},
     install_requires=[
         "flask>=3.0,<4",

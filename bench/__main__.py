@@ -39,8 +39,8 @@ def arguments(argv: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--without-reference", action="store_true", help="leave the reference out")
     parser.add_argument("--sizes", type=_numbers, help="numbers of profiles (default 10,100,1000,5000)")
     parser.add_argument("--groups", type=_numbers, default=(50, 2000), help="groups on the system (default 50,2000)")
-    parser.add_argument("--duration", type=int, help="seconds of each load (default 2)")
-    parser.add_argument("--rounds", type=int, help="rounds of the comparison with the constant (default 3)")
+    parser.add_argument("--duration", type=int, help="seconds of each load (default 1)")
+    parser.add_argument("--rounds", type=int, help="rounds of the comparison with the constant (default 4)")
     parser.add_argument("--output", type=Path, metavar="PAGE", help="write the tables into this page, too")
     return parser.parse_args(argv)
 
@@ -68,10 +68,11 @@ def main(argv: Sequence[str]) -> int:
     plan = Plan(
         sizes=options.sizes or ((10, 1000) if options.quick else (10, 100, 1000, 5000)),
         groups=options.groups,
-        duration=options.duration or (1 if options.quick else 2),
-        rounds=options.rounds or (1 if options.quick else 3),
+        duration=options.duration or 1,
+        rounds=options.rounds or (1 if options.quick else 4),
         patience=300 if options.full else 3 if options.quick else 10,
         parts=tuple(parts),
+        quick=options.quick,
         accounts={count: Accounts.write(folder, count) for count in options.groups},
     )
     begin = time.monotonic()

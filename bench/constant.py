@@ -1,14 +1,16 @@
-"""A Flask application that returns a constant, under gunicorn: what the server itself costs."""
+"""A Flask application that returns a constant, served exactly as our daemon is: what the server itself costs."""
 
 from __future__ import annotations
 
 import sys
-from typing import Any
+from pathlib import Path
 
 from flask import Flask
-from gunicorn.app.base import BaseApplication
 
-from bench.world import PLAIN, THREADS, WORKERS
+from bench.world import PLAIN
+from x2gobroker.cli.daemon import Daemon, build_parser, server_options, variables_of
+from x2gobroker.logs import set_up_logging
+from x2gobroker.settings import SettingsSource
 
 TEXT = "OK\nAccess granted\n"
 
@@ -24,27 +26,13 @@ def create_app() -> Flask:
     return app
 
 
-class Launcher(BaseApplication):  # type: ignore[misc]
-    """gunicorn with the settings of x2gobroker-daemon."""
-
-    def __init__(self, bind: str) -> None:
-        self.bind = bind
-        super().__init__()
-
-    def load_config(self) -> None:
-        settings: dict[str, Any] = {
-            "bind": self.bind,
-            "workers": WORKERS,
-            "threads": THREADS,
-            "worker_class": "gthread",
-            "keepalive": 5,
-        }
-        for name, value in settings.items():
-            self.cfg.set(name, value)
-
-    def load(self) -> Flask:
-        return create_app()
+def main(argv: list[str]) -> None:
+    """Serve with the daemon's own options for gunicorn, its log and its command line."""
+    options = build_parser().parse_args(argv)
+    settings = SettingsSource.of_process(variables_of(options)).current()
+    set_up_logging(Path(settings.environment("X2GOBROKER_LOGCONFIG")), debug=False)
+    Daemon(create_app(), server_options(settings, options)).run()
 
 
 if __name__ == "__main__":
-    Launcher(sys.argv[1]).run()
+    main(sys.argv[1:])

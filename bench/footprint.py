@@ -55,22 +55,22 @@ def measure(plan: Plan) -> Footprint:
     result = Footprint()
     accounts = plan.accounts[min(plan.groups)]
     sizes = sorted({min(plan.sizes), *plan.sizes[-2:]})
-    result.starts.append(_starts("constant", 0, Constant))
+    result.starts.append(_starts(plan, "constant", 0, Constant))
     for size in sizes:
-        result.starts.append(_starts("ours", size, functools.partial(_ours, accounts, size)))
+        result.starts.append(_starts(plan, "ours", size, functools.partial(_ours, accounts, size)))
     with Constant() as server:
         plain = ask(server.port, PLAIN, form("testcon"))
-        wrk(server.port, PLAIN, form("testcon"), 1, plain)
+        wrk(server, form("testcon"), 1, plain)
         result.memory.append(_memory(server, 0, None))
     for size in sizes:
         progress(f"memory: {size} profiles")
         with _ours(accounts, size) as server:
             loaded = _load(server)
-            result.edits[size] = _edit(server, size)
+            result.edits[size] = _edit(plan, server, size)
             result.memory.append(_memory(server, size, loaded))
     if "reference" in plan.parts:
         smallest = sizes[0]
-        result.starts.append(_starts("reference", smallest, lambda: Reference(static_setup(accounts, smallest))))
+        result.starts.append(_starts(plan, "reference", smallest, lambda: Reference(static_setup(accounts, smallest))))
         with Reference(static_setup(accounts, sizes[-1])) as server:
             log_in(server)
             result.memory.append(_memory(server, sizes[-1], None))
@@ -93,10 +93,10 @@ def _first_answer(server: Server, body: str) -> str:
             time.sleep(0.002)
 
 
-def _starts(name: str, size: int, make: Callable[[], Server]) -> Start:
+def _starts(plan: Plan, name: str, size: int, make: Callable[[], Server]) -> Start:
     progress(f"start-up: {name}, {size} profiles")
     answers, listings = [], []
-    for _ in range(STARTS):
+    for _ in range(3 if plan.quick else STARTS):
         server = make()
         begin = time.monotonic()
         try:
@@ -113,18 +113,18 @@ def _starts(name: str, size: int, make: Callable[[], Server]) -> Start:
 
 def _load(server: Server) -> tuple[float, float]:
     body = form("listsessions", authid=log_in(server))
-    wrk(server.port, PLAIN, body, 2, check("listsessions", ask(server.port, PLAIN, body)))
+    wrk(server, body, 2, check("listsessions", ask(server.port, PLAIN, body)))
     return max(memory(pid) for pid in server.workers)
 
 
-def _edit(server: Ours, size: int) -> list[float]:
+def _edit(plan: Plan, server: Ours, size: int) -> list[float]:
     """Change the profiles file several times under load; how long the first listing after each edit took."""
     times: list[float] = []
     body = form("listsessions", authid=log_in(server))
-    for number in range(EDITS):
+    for number in range(2 if plan.quick else EDITS):
         replace_file(server.profiles, profiles_text(size) + f"\n# edit {number}\n")
         answer = Plan.clock(lambda: check("listsessions", ask(server.port, PLAIN, body)), times)
-        wrk(server.port, PLAIN, body, 1, answer)
+        wrk(server, body, 1, answer)
     return times
 
 

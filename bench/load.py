@@ -16,6 +16,7 @@ from typing import Self
 from urllib.parse import urlencode
 
 from bench.data import CHOSEN, CHOSEN_SERVER, USER, VISIBLE
+from bench.world import PLAIN, Server
 
 CONNECTIONS = 4
 TASKS = ("testcon", "listsessions", "selectsession")
@@ -47,12 +48,13 @@ class Answer:
 
 @dataclass(frozen=True)
 class Figures:
-    """What one measurement gave: requests per second, and milliseconds that half and 99 % of them took at most."""
+    """What one measurement gave: requests per second; milliseconds that half and 99 % of them took at most."""
 
     rate: float
     p50: float
     p99: float
     requests: int
+    processor: float = 0.0  # microseconds that the server's processes computed for one request
 
 
 def form(task: str, **fields: str) -> str:
@@ -127,11 +129,13 @@ def check(task: str, answer: Answer) -> Answer:
     return answer
 
 
-def wrk(port: int, path: str, body: str, seconds: float, expected: Answer) -> Figures:
+def wrk(server: Server, body: str, seconds: float, expected: Answer, path: str = PLAIN) -> Figures:
     """Load with CONNECTIONS kept-alive connections; every answer must be as long as `expected`."""
     argv = ["wrk", "--threads=1", f"--connections={CONNECTIONS}", f"--duration={max(1, round(seconds))}s"]
-    argv += ["--timeout=60s", f"--script={_SCRIPT}", f"http://127.0.0.1:{port}{path}", "--", body]
+    argv += ["--timeout=60s", f"--script={_SCRIPT}", f"http://127.0.0.1:{server.port}{path}", "--", body]
+    before = server.processor_seconds()
     done = subprocess.run(argv, capture_output=True, text=True, timeout=seconds + 60, check=False)
+    computed = server.processor_seconds() - before
     found = re.search(r"^FIGURES (.+)$", done.stdout, re.MULTILINE)
     if done.returncode or found is None:
         raise RuntimeError(f"wrk ended with {done.returncode}: {done.stdout}{done.stderr}")
@@ -141,7 +145,7 @@ def wrk(port: int, path: str, body: str, seconds: float, expected: Answer) -> Fi
     # an answer under way when time was up is counted in bytes only
     if not 0.995 * requests * expected.size <= size <= 1.005 * (requests + CONNECTIONS) * expected.size:
         raise WrongAnswerError(f"{size / requests:.0f} bytes an answer instead of {expected.size}: {body}")
-    return Figures(requests / microseconds * 1e6, p50 / 1000, p99 / 1000, int(requests))
+    return Figures(requests / microseconds * 1e6, p50 / 1000, p99 / 1000, int(requests), computed / requests * 1e6)
 
 
 def percentile(sorted_values: Sequence[float], share: float) -> float:

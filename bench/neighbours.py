@@ -15,11 +15,11 @@ import bcrypt
 from bench.data import USER, Accounts, config_text, profiles_text
 from bench.load import Figures, ask, check, form, wrk
 from bench.plan import Plan, progress
-from bench.throughput import log_in, static_setup
-from bench.world import PLAIN, Ours, Reference, Server, Setup
+from bench.throughput import WARMING, log_in, static_setup
+from bench.world import PLAIN, THREADS, WORKERS, Ours, Reference, Server, Setup
 
 FAST = "/plain/zeroconf/"  # a backend that needs no slow password check
-SILENCE = 5  # seconds after which our broker gives up a web server that does not answer
+SILENCE = 4  # seconds after which our broker gives up a web server that does not answer
 BCRYPT_COST = 13
 REFERENCE_PROFILES = 1000
 
@@ -47,9 +47,10 @@ def measure(plan: Plan) -> Neighbours:
         more = f"\n[authmech_https_get]\nhost = 127.0.0.1\nport = {port}\ntimeout = {SILENCE}\n"
         config = config_text(static=True, mechanism="https_get", more=more)
         with Ours(Setup(accounts, profiles_text(10), config)) as server:
-            for count in (0, 1, 4):
-                what = f"{count} logins in wait for a silent password server" if count else "nothing else going on"
-                result.rows.append((what, *_beside(server, count, SILENCE - 1)))
+            for count in (0, 1) if plan.quick else (0, 1, 4, WORKERS * THREADS):
+                what = f"{count} × a login that waits for a silent password server" if count else "nothing"
+                # when all threads are taken, the first answer comes after SILENCE
+                result.rows.append((what, *_beside(server, count, SILENCE + (2 if count > THREADS else -1))))
     result.rows.append(_beside_bcrypt(accounts))
     if "reference" in plan.parts:
         result.reference = _reference(accounts)
@@ -73,8 +74,8 @@ def _beside(server: Server, slow: int, seconds: int, again: bool = False) -> tup
     """Load the fast backend with testcon while `slow` logins are under way at the other one."""
     progress(f"neighbours: {slow} slow logins")
     body = form("testcon", password="x")
-    answer = check("testcon", ask(server.port, FAST, body))
-    wrk(server.port, FAST, body, 1, answer)
+    for _ in range(WARMING):
+        answer = check("testcon", ask(server.port, FAST, body))
     ended = threading.Event()
     times: list[float] = []
 
@@ -85,7 +86,7 @@ def _beside(server: Server, slow: int, seconds: int, again: bool = False) -> tup
                 return
 
     with _threads(log_in_slowly, slow):
-        figures = wrk(server.port, FAST, body, seconds, answer)
+        figures = wrk(server, body, seconds, answer, FAST)
         ended.set()
     return figures, max(times, default=0.0)
 

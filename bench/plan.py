@@ -23,6 +23,7 @@ class Plan:
     rounds: int
     patience: float  # seconds after which a request to the reference is given up
     parts: tuple[str, ...]
+    quick: bool = False
     accounts: dict[int, Accounts] = field(default_factory=dict)
 
     @staticmethod

@@ -11,6 +11,7 @@ from bench.load import TASKS, Answer, Figures, ask, check, form, wrk
 from bench.plan import Plan, progress
 from bench.world import PLAIN, Constant, Ours, Reference, Server, Setup
 
+WARMING = 24  # connections
 SLOW = 0.5  # seconds: a task slower than this is measured by single requests, not by wrk
 
 
@@ -34,6 +35,10 @@ class Rounds:
         return statistics.median(one.rate for one in self.figures)
 
     @property
+    def processor(self) -> float:
+        return statistics.median(one.processor for one in self.figures)
+
+    @property
     def p50(self) -> float:
         return statistics.median(one.p50 for one in self.figures)
 
@@ -54,19 +59,19 @@ class Throughput:
     """All figures; those of one round were taken one right after the other."""
 
     cases: list[Case]
-    constant: dict[str, Rounds] = field(default_factory=dict)
+    constant: dict[Case, Rounds] = field(default_factory=dict)  # those measured right before ours
     ours: dict[Case, Rounds] = field(default_factory=dict)
     reference: dict[Case, Figures | OverTime] = field(default_factory=dict)
 
     def ratios(self, case: Case) -> list[float]:
         """Ours by the constant application, round by round."""
-        pairs = zip(self.ours[case].figures, self.constant[case.task].figures, strict=True)
+        pairs = zip(self.ours[case].figures, self.constant[case].figures, strict=True)
         return [ours.rate / constant.rate for ours, constant in pairs]
 
     def cost(self, case: Case, base: Case) -> list[float]:
-        """How much dearer `case` is than `base`, round by round."""
+        """How much dearer `case` is than `base` in processor time, round by round."""
         pairs = zip(self.ours[case].figures, self.ours[base].figures, strict=True)
-        return [there.rate / here.rate for here, there in pairs]
+        return [here.processor / there.processor for here, there in pairs]
 
 
 def static_setup(accounts: Accounts, profiles: int) -> Setup:
@@ -98,27 +103,28 @@ def measure(plan: Plan) -> Throughput:
     return result
 
 
-def _warm(server: Server, task: str, body: str, seconds: float) -> Answer:
-    """A right answer, after enough requests that every worker has read its files."""
-    answer = check(task, ask(server.port, PLAIN, body))
-    wrk(server.port, PLAIN, body, seconds, answer)
+def warm(server: Server, task: str, body: str) -> Answer:
+    """A right answer, after enough connections that every worker has read its files."""
+    for _ in range(WARMING):
+        answer = check(task, ask(server.port, PLAIN, body))
     return answer
 
 
 def _measure_ours(
     plan: Plan, task: str, result: Throughput, constant: Server, brokers: dict[tuple[int, int], tuple[Server, str]]
 ) -> None:
-    """Interleave the constant application and all of our brokers, so that a busy moment of the machine hits all."""
-    result.constant[task] = Rounds()
+    """Interleave the constant application (every third turn) and our brokers: a busy moment of the machine hits all."""
     plain = ask(constant.port, PLAIN, form(task))
     cases = {case: brokers[case.profiles, case.groups] for case in result.cases if case.task == task}
     bodies = {case: form(task, authid=authid) for case, (_, authid) in cases.items()}
-    answers = {case: _warm(server, task, bodies[case], 1) for case, (server, _) in cases.items()}
-    for number in range(plan.rounds):
-        progress(f"{task}, round {number + 1} of {plan.rounds}")
-        result.constant[task].figures.append(wrk(constant.port, PLAIN, form(task), plan.duration, plain))
-        for case, (server, _) in cases.items():
-            figures = wrk(server.port, PLAIN, bodies[case], plan.duration, answers[case])
+    answers = {case: warm(server, task, bodies[case]) for case, (server, _) in cases.items()}
+    for turn in range(plan.rounds):
+        progress(f"{task}, round {turn + 1} of {plan.rounds}")
+        for number, (case, (server, _)) in enumerate(cases.items()):
+            if number % 2 == 0:
+                yardstick = wrk(constant, form(task), plan.duration, plain)
+            result.constant.setdefault(case, Rounds()).figures.append(yardstick)
+            figures = wrk(server, bodies[case], plan.duration, answers[case])
             result.ours.setdefault(case, Rounds()).figures.append(figures)
 
 
@@ -140,7 +146,7 @@ def _reference_task(plan: Plan, server: Server, task: str) -> Figures | OverTime
         server.kill()
         return OverTime(plan.patience)
     if times[0] < SLOW:
-        return wrk(server.port, PLAIN, body, plan.duration, answer)
+        return wrk(server, body, plan.duration, answer)
     while sum(times) < plan.duration:
         plan.clock(lambda: check(task, ask(server.port, PLAIN, body, plan.patience)), times)
     middle = statistics.median(times) * 1000

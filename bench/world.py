@@ -86,7 +86,29 @@ class Server:
 
     def environment(self) -> Mapping[str, str]:
         """The environment, which has nothing of the caller's in it but PATH."""
-        return {"PATH": os.environ.get("PATH", os.defpath), "LANG": "C.UTF-8", "HOME": str(self.folder)}
+        return {
+            "PATH": os.environ.get("PATH", os.defpath),
+            "LANG": "C.UTF-8",
+            "HOME": str(self.folder),
+            "X2GOBROKER_LOGCONFIG": str(self._log_configuration()),
+            "X2GOBROKER_DEFAULTS": str(self.folder / "no-defaults.conf"),
+            "X2GOBROKER_WORKERS": str(WORKERS),
+            "X2GOBROKER_THREADS": str(THREADS),
+        }
+
+    def _log_configuration(self) -> Path:
+        """Warnings only, as the configuration that Debian ships, to stderr, which is a file here."""
+        path = self.folder / "loggers.conf"
+        names = ("root", "broker", "access", "error")
+        lines = ["[loggers]", f"keys={','.join(names)}", "[handlers]", "keys=stderr", "[formatters]", "keys=plain"]
+        lines += ["[formatter_plain]", "format=%(message)s"]
+        lines += ["[handler_stderr]", "class=StreamHandler", "formatter=plain", "args=(sys.stderr,)"]
+        for name in names:
+            lines += [f"[logger_{name}]", "level=WARNING", "handlers=stderr"]
+            if name != "root":
+                lines += [f"qualname={name}", "propagate=0"]
+        path.write_text("\n".join(lines) + "\n")
+        return path
 
     def start(self) -> Program:
         """Start the program; it need not answer yet."""
@@ -98,6 +120,14 @@ class Server:
         """The processes that answer requests."""
         assert self.program is not None
         return children(self.program.pid) or [self.program.pid]
+
+    def processor_seconds(self) -> float:
+        """Processor time that these processes have used so far, all threads, user and system."""
+        ticks = 0
+        for pid in self.workers:
+            fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+            ticks += int(fields[11]) + int(fields[12])
+        return ticks / os.sysconf("SC_CLK_TCK")
 
     def kill(self) -> None:
         """End the program at once, whatever it does."""
@@ -131,7 +161,7 @@ class Constant(Server):
     name = "constant"
 
     def command(self) -> list[str]:
-        return [sys.executable, "-m", "bench.constant", f"127.0.0.1:{self.port}"]
+        return [sys.executable, "-m", "bench.constant", "-b", f"127.0.0.1:{self.port}"]
 
     def environment(self) -> Mapping[str, str]:
         return {**super().environment(), "PYTHONPATH": str(Path(__file__).parent.parent)}
@@ -162,10 +192,6 @@ class Ours(_Broker):
         return {
             **super().environment(),
             "X2GOBROKER_SESSIONPROFILES": str(self.profiles),
-            "X2GOBROKER_DEFAULTS": str(self.folder / "no-defaults.conf"),
-            "X2GOBROKER_LOGCONFIG": str(self.folder / "no-loggers.conf"),
-            "X2GOBROKER_WORKERS": str(WORKERS),
-            "X2GOBROKER_THREADS": str(THREADS),
         }
 
 
@@ -173,7 +199,7 @@ class Reference(_Broker):
     """Debian's x2gobroker 0.0.4.3.
 
     The variable of its documentation build makes it keep to its documentation; without it, it never recognises its
-    daemon account, forces debug mode on and ignores `cookie-directory`. Debug output is left off.
+    daemon account, forces debug mode on and ignores `cookie-directory`.
     """
 
     name = "reference"
@@ -192,19 +218,4 @@ class Reference(_Broker):
             "X2GOBROKER_DAEMON_USER": "root",
             "X2GOBROKER_DEBUG": "0",
             "X2GOBROKER_SESSIONPROFILES": str(self.profiles),
-            "X2GOBROKER_LOGCONFIG": str(self._log_configuration()),
         }
-
-    def _log_configuration(self) -> Path:
-        """Warnings only, to stderr, which is a file here: as little logging as it can do."""
-        path = self.folder / "loggers.conf"
-        names = ("root", "broker", "access", "error")
-        lines = ["[loggers]", f"keys={','.join(names)}", "[handlers]", "keys=stderr", "[formatters]", "keys=plain"]
-        lines += ["[formatter_plain]", "format=%(message)s"]
-        lines += ["[handler_stderr]", "class=StreamHandler", "formatter=plain", "args=(sys.stderr,)"]
-        for name in names:
-            lines += [f"[logger_{name}]", "level=WARNING", "handlers=stderr"]
-            if name != "root":
-                lines += [f"qualname={name}", "propagate=0"]
-        path.write_text("\n".join(lines) + "\n")
-        return path

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 
-from tests.compat.exchange import Authid, Fields
+from tests.compat.exchange import FORM, Authid, Fields, Request
 from tests.compat.faults import AGAIN, ANNA, PRE_SHARED, ask, files, listings
 from tests.compat.scenario import Scenario, Step, conf_text
 
@@ -56,6 +56,10 @@ def logins() -> Iterator[Scenario]:
          Step(ask("plain", "listsessions", AGAIN), None, after=2.2),
          Step(ask("json", "listprofiles", AGAIN), None)],
     )  # fmt: skip
+
+
+def pre_shared() -> Iterator[Scenario]:
+    """Authids that stand in the configuration."""
     required = {"require-cookie": "true"}
     yield Scenario.of(
         "authids: required and none there", files({}, conf=conf_text(required)),
@@ -75,6 +79,61 @@ def logins() -> Iterator[Scenario]:
     yield Scenario.of(
         "authids: the placeholder of the sample file", files({}, conf=conf), [ask("plain", "listsessions", sample)]
     )
+
+
+def bodies() -> Iterator[Scenario]:
+    """Forms of every kind."""
+    parts = {"task": "listsessions", "user": "Änne", "password": "x"}
+    boundary = "xXx"
+    multipart = "".join(
+        f'--{boundary}\r\nContent-Disposition: form-data; name="{name}"\r\n\r\n{value}\r\n'
+        for name, value in parts.items()
+    )
+    forms = [
+        (f"multipart/form-data; boundary={boundary}", f"{multipart}--{boundary}--\r\n".encode()),
+        ("multipart/form-data", b"user=anna&password=x"),
+        (FORM, "task=listsessions&user=Änne&password=x".encode()),
+        (f"{FORM}; charset=ISO-8859-1", b"task=listsessions&user=%C3%84nne&password=x"),
+        (FORM, b"task=listsessions&&user&user=anna&password"),
+        (FORM, b"user=anna&task=listsessions;sid=one"),
+        ("application/json", b"task=listsessions&user=anna"),
+        (FORM, b"task=list%73essions&user=an%2&password=%&x=%zz&authid=+"),
+        (FORM, b"task=listsessions&user=anna&task=selectsession&sid=one&sid=two"),
+        (FORM, b"TASK=listsessions&User=anna&user=anna"),
+    ]
+    requests = [
+        Request(frontend, f"/{frontend}/inifile", raw=body, content_type=kind)
+        for frontend in ("plain", "json")
+        for kind, body in forms
+    ]
+    yield Scenario.of("bodies of every kind", files({}, conf=conf_text({"use-static-cookie": "on"})), requests)
+
+
+def autologin() -> Iterator[Scenario]:
+    """Who decides about autologin: the broker's options before those for the client."""
+    for flag in ("true", "false", ""):
+        for word in ("true", "false", None):
+            own = {"autologin": word, "key": "/home/x/.ssh/key"} if word else {}
+            conf = conf_text({"default-session-autologin": "true" if flag == "" else "false"})
+            yield Scenario.of(
+                f"autologin: broker-session-autologin = {flag or '-'}, autologin = {word}",
+                files({"broker-session-autologin": flag, **own}, conf=conf), listings(),
+            )  # fmt: skip
+
+
+def profiles() -> Iterator[Scenario]:
+    """Profiles that say little."""
+    selected = [ask(frontend, "selectsession", sid="one") for frontend in ("plain", "json")]
+    for label, profile, drop in (
+        ("no host", {"host": ""}, ""), ("only commas", {"host": ", ,"}, ""), ("host left out", {}, "host"),
+        ("no name", {}, "name"), ("a name of nothing", {"name": ""}, ""), ("no command", {"command": ""}, ""),
+        ("name = not-set", {"name": "not-set"}, ""), ("user = not-set", {"user": "not-set"}, ""),
+        ("sharing", {"command": "SHADOW", "host": "a (10.0.2.1:2022), b"}, ""),
+    ):  # fmt: skip
+        yield Scenario.of(f"profiles: {label}", files(profile, drop), [*listings(), *selected])
+    yield Scenario.of("profiles: nothing in one", replace(files({}), profiles="[one]\n[two]\n"), listings())
+    text = "[DEFAULT]\nname = %(x)s ${y} ; no comment\n; a comment\n# another\nhost : h1\n[One]\nkey\t=\ta = b : c\n"
+    yield Scenario.of("profiles: ways to write", replace(files({}), profiles=text), listings())
 
 
 def mechanisms() -> Iterator[Scenario]:
@@ -106,5 +165,5 @@ def changed_files() -> Iterator[Scenario]:
 
 def corners() -> Iterator[Scenario]:
     """All of them."""
-    for group in (ports, logins, mechanisms, changed_files):
+    for group in (ports, logins, pre_shared, bodies, autologin, profiles, mechanisms, changed_files):
         yield from group()

@@ -8,6 +8,7 @@ else may differ.
 from __future__ import annotations
 
 import configparser
+import re
 from dataclasses import replace
 from typing import Any
 
@@ -139,6 +140,18 @@ def _clientevent(exchange: Exchange, said: Meaning) -> Meaning:
     return replace(said, payload={**said.payload, "recorded": True})
 
 
+def _rdp_address(exchange: Exchange, said: Meaning) -> Meaning:
+    if exchange.request.frontend != "uccs" or not isinstance(said.payload, dict):
+        return said
+    servers = []
+    for server in said.payload["RemoteDesktopServers"]:
+        name = server["URL"].removeprefix("http://").rstrip("/")
+        found = re.search(rf"{re.escape(name)} \(([^():]+)", exchange.scenario.files.profiles)
+        known = server["Protocol"] == "rdp" and found
+        servers.append({**server, "URL": f"http://{found[1]}/"} if known and found else server)
+    return replace(said, payload={**said.payload, "RemoteDesktopServers": servers})
+
+
 def _page(exchange: Exchange, said: Meaning) -> Meaning:
     return replace(said, payload="page") if said.payload == "It works" else said
 
@@ -170,6 +183,15 @@ REWRITES: tuple[Deviation, ...] = (
         "Nobody should be asked for a password that cannot help.",
         ("F22",),
         _uccs_unavailable,
+    ),
+    Deviation(
+        "uccs-rdp-address",
+        "UCCS names the address of an RDP server",
+        "The first host's name, even where the profile gives its address.",
+        "The address, as for X2Go Servers.",
+        "The client is to connect to it.",
+        (),
+        _rdp_address,
     ),
     Deviation(
         "nameless-profile",
@@ -246,7 +268,7 @@ REWRITES: tuple[Deviation, ...] = (
     Deviation(
         "headers",
         "Headers that mean something",
-        "`Content-Type: text/json`, `text/plain` for UCCS, `text/html` for `/pubkeys`; `Expires: +1h`, which is no date.",
+        "`Content-Type: text/json`, `text/plain` for UCCS, `text/html` for keys; `Expires: +1h`, which is no date.",
         "`application/json` for JSON, `text/plain` for keys; `Cache-Control: no-store`.",
         "Answers hold authids: no cache may keep them. `text/json` is no registered type.",
         ("F22",),

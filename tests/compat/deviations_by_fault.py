@@ -114,12 +114,20 @@ FAULTS: tuple[Deviation, ...] = (
     Deviation(
         "user-names",
         "Names that no user can have are refused",
-        "An empty name is granted and gets an authid that is never valid; line feeds reach the listing; `/` or more "
+        "An empty name is granted and gets an authid that is never valid; line feeds reach the listing; more "
         "than about 218 bytes are a 500.",
-        "While passwords are required, an empty name, one with control characters and one of more than 256 characters "
-        "are refused.",
+        "While passwords are required, an empty name, one with line ends or other characters that cannot be printed, "
+        "and one of more than 256 characters are refused.",
         "Names end up in answers, logs and commands.",
-        ("F8", "F10", "F3"),
+        ("F8", "F10"),
+    ),
+    Deviation(
+        "user-paths",
+        "A user's name is never a path",
+        "Names with `/` are a 500, or make files outside the cookie directory.",
+        "They are names like any other; the auth mechanism decides whether they are right.",
+        "What a client sends must not reach the file system.",
+        ("F3", "F4", "F10"),
     ),
     Deviation(
         "odd-backends",
@@ -197,6 +205,13 @@ FAULTS: tuple[Deviation, ...] = (
         "404 for all but 4 and 5.",
         "A client of another version would misread the answer.",
         ("F22",),
+    ),
+    Deviation(
+        "uccs-hostless",
+        "A profile without a host does not break the UCCS frontend",
+        "500, for every user who may see it.",
+        "Its server is `no-server-available`, as in the answer to `selectsession`.",
+        "One profile must not break the others.",
     ),
     Deviation(
         "uccs-nameless",

@@ -42,19 +42,29 @@ def repaired(fault: str, label: str, wrong: Files, right: Files, requests: list[
 
 def bad_values() -> Iterator[Scenario]:
     """F16: one bad value and nobody is listed anything."""
-    for key, value in (
-        ("fullscreen", "maybe"), ("dpi", "many"), ("dpi", ""), ("rootless", "not-set"), ("sshport", "not-set"),
-        ("sound", ""), ("width", "80 0"), ("quality", "0x9"), ("height", "6.0"),
+    other = {"other": {"name": "Other", "host": "h2"}}
+    for key, value, default in (
+        ("fullscreen", "maybe", "false"), ("dpi", "many", "96"), ("dpi", "", "96"), ("usekbd", "not-set", "true"),
+        ("sound", "", "true"), ("width", "80 0", "800"), ("quality", "0x9", "9"), ("height", "6.0", "600"),
     ):  # fmt: skip
-        other = {"other": {"name": "Other", "host": "h2"}}
         yield repaired(
-            "bad-value", f"{key} = {value or '-'}", files({key: value}, others=other), files({}, key, others=other),
-            [*listings(), ask("plain", "selectsession", sid="other")],
+            "bad-value", f"{key} = {value or '-'}", files({key: value}, others=other),
+            files({key: default}, others=other), [*listings(), ask("plain", "selectsession", sid="other")],
         )  # fmt: skip
-    hidden = {"name": "Hidden", "host": "h2", "acl-users-allow": "nobody-here"}
+    common = {"DEFAULT": {"dpi": "120"}}
     yield repaired(
-        "bad-value", "in a profile that is denied", files({}, others={"hidden": {**hidden, "dpi": "x"}}),
-        files({}, others={"hidden": hidden}), listings(),
+        "bad-value", "over one of [DEFAULT]", files({"dpi": "x"}, others=common), files({"dpi": "120"}, others=common),
+        listings(),
+    )  # fmt: skip
+    hidden = {"name": "Hidden", "host": "h2", "acl-users-allow": "nobody-here"}
+    for key, value in (("dpi", "x"), ("sshport", "x"), ("rootless", "not-set")):
+        yield repaired(
+            "bad-value", f"{key} = {value} in a profile that is denied",
+            files({}, others={"hidden": {**hidden, key: value}}), files({}, others={"hidden": hidden}), listings(),
+        )  # fmt: skip
+    yield repaired(
+        "bad-value", "sshport = not-set, selected", files({"sshport": "not-set"}), files({"sshport": "22"}),
+        [ask("plain", "selectsession", sid="one"), ask("json", "selectsession", sid="one")],
     )  # fmt: skip
 
 
@@ -103,7 +113,6 @@ def hosts() -> Iterator[Scenario]:
         ("h (2222)", "h", "2222"),
         ("h:2222", "h", "2222"),
         ("10.0.2.17 (10.0.2.18)", "h (10.0.2.18)", "22"),
-        ("h (2001:db8::7)", "h", "22"),
         ("h ([2001:db8::7]:2222)", "h", "2222"),
         ("h (::1)", "h", "22"),
         ("h ()", "", "22"),

@@ -21,12 +21,33 @@ def demanded(fault: str, label: str, setting: Files, requests: list[tuple[Reques
 
 def user_names() -> Iterator[Scenario]:
     """F8, F10: names that no user can have."""
-    names = ["", "  ", "an\nna", "an\r\n[x]", "an\x1bna", "an\x00na", "a/b", "../x", "a" * 300]
+    names = ["", "  ", "an\nna", "an\r\n[x]", "an\x7fna", "an\u0085na", "a" * 300]
     requests = []
     for name in names:
         fields: Fields = (("user", name), ("password", "x"), ("authid", ""))
         requests += [(ask("plain", "listsessions", fields), 401), (ask("json", "listprofiles", fields), 401)]
+    body = b'{"task": "listsessions", "user": "anna"}'
+    requests += [(Request("json", "/json/inifile", raw=body, content_type="application/json"), 401)]
     yield demanded("user-names", "no user's name", files({}), requests)
+    fixed = files({"user": "fixed"})
+    for name in ("a/b", "no-such/../x", "/etc/passwd"):
+        said, right = ((("user", user), ("password", "x"), ("authid", "")) for user in (name, "somebody"))
+        asked = [Step(ask(frontend, "listsessions", said), ask(frontend, "listsessions", right))
+                 for frontend in ("plain", "json")]  # fmt: skip
+        yield Scenario(f"user-paths: {name}", fixed, asked, "user-paths", fixed)
+    odd = [
+        "an\x00na",
+        "an\x1bna",
+        "\x01anna\x02",
+        "\u00a0anna\u2003",
+        "an na",
+        "anna@example.org",
+        "%s{}",
+        "a,b",
+        "ALL",
+    ]
+    lists = [ask("plain", "listsessions", (("user", name), ("password", "x"))) for name in odd]
+    yield Scenario.of("odd names of users", files({}), lists)
 
 
 def odd_urls() -> Iterator[Scenario]:
@@ -132,10 +153,15 @@ def greeters() -> Iterator[Scenario]:
         "uccs-versions", "unknown versions", files({}, conf=conf_text({**UCCS, **OPEN})),
         [(uccs(version), 404) for version in "012367"],
     )  # fmt: skip
-    nameless = {"name": "two", "host": "h2", "directrdp": "true"}
+    nameless = {"name": "two", "host": "h2 (10.0.2.9)", "directrdp": "true"}
     yield repaired(
         "uccs-nameless", "an RDP profile", files({"directrdp": "true"}, "name", conf_text({**UCCS, **OPEN})),
         files({"directrdp": "true", "name": "one"}, conf=conf_text({**UCCS, **OPEN})), [uccs("4"), uccs("5")],
+    )  # fmt: skip
+    both = {"other": {"name": "Other", "host": "h2"}}
+    yield repaired(
+        "uccs-hostless", "no host", files({"host": ""}, "", conf_text({**UCCS, **OPEN}), both),
+        files({"host": "no-server-available"}, "", conf_text({**UCCS, **OPEN}), both), [uccs("4"), uccs("5")],
     )  # fmt: skip
     yield Scenario.of(
         "uccs: an open broker", files({}, "", conf_text({**UCCS, **OPEN}), {"two": nameless}),

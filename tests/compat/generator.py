@@ -73,6 +73,7 @@ CLIENTS = ["127.0.0.1", "127.0.0.0/8", "127.0.0.1/32", "127.0.0.0/255.0.0.0", "A
            "192.168.1.7", "::1", "::/0", "2001:db8::/32", "127.0.0.2", "127.4.0.0/16"]  # fmt: skip
 ORDERS = ["allow-deny", "deny-allow", "", "Allow-Deny", "allow-deny\n", "nonsense"]
 AUTHIDS: list[str | Authid] = [Authid.UNKNOWN, Authid.FOREIGN, "nonsense", "../x"]
+METHODS = ["GET", "HEAD", "PUT", "DELETE", "OPTIONS", "PATCH", "FOO"]
 PATHS = ["/{}/inifile", "/{}/inifile/", "/{}/", "/{}/inifile"]
 CONTENT_TYPES = ["application/x-www-form-urlencoded; charset=UTF-8", "text/plain", "application/json", "x", "", None]
 
@@ -116,6 +117,7 @@ def _conf(dice: Choice, mode: str) -> str:
             flags["check-credentials"] = dice.boolean(False)
         else:
             flags |= {"require-password": dice.boolean(False), "require-cookie": dice.boolean(False)}
+        flags["enable-uccs-output"] = dice.boolean(dice.chance(0.8))
     elif mode == "pre-shared":
         flags |= {"require-password": dice.boolean(False), "require-cookie": dice.boolean(True),
                   "my-cookie": "0f0f0f0f-aaaa-bbbb-cccc-0123456789ab"}  # fmt: skip
@@ -123,7 +125,7 @@ def _conf(dice: Choice, mode: str) -> str:
         flags |= {"require-password": dice.boolean(True), "check-credentials": dice.boolean(True)}
     if mode == "static" or dice.chance(0.05):
         flags["use-static-cookie"] = dice.boolean(True)
-    for frontend in ("plain", "json", "uccs"):
+    for frontend in ("plain", "json"):
         if dice.chance(0.15):
             flags[f"enable-{frontend}-output"] = dice.boolean(dice.chance(0.6))
     if dice.chance(0.25):
@@ -172,8 +174,8 @@ def _options(dice: Choice) -> dict[str, str]:
     return dict(items)
 
 
-def _hosts(dice: Choice, sshport: str) -> tuple[str, frozenset[tuple[str, str]]]:
-    if dice.chance(0.07):
+def _hosts(dice: Choice, sshport: str, none: bool) -> tuple[str, frozenset[tuple[str, str]]]:
+    if none and dice.chance(0.07):
         return "", frozenset()
     if dice.chance(0.1):
         return "localhost", frozenset({("localhost", sshport)})
@@ -182,7 +184,7 @@ def _hosts(dice: Choice, sshport: str) -> tuple[str, frozenset[tuple[str, str]]]
     return dice.rng.choice([",", ", "]).join(text for text, _ in chosen) + dice.rng.choice(["", "", ","]), servers
 
 
-def _profiles(dice: Choice) -> tuple[str, dict[str, frozenset[tuple[str, str]]], list[str]]:
+def _profiles(dice: Choice, none: bool) -> tuple[str, dict[str, frozenset[tuple[str, str]]], list[str]]:
     sections: dict[str, dict[str, str]] = {}
     servers: dict[str, frozenset[tuple[str, str]]] = {}
     defaults: dict[str, str] = {}
@@ -192,7 +194,7 @@ def _profiles(dice: Choice) -> tuple[str, dict[str, frozenset[tuple[str, str]]],
     names = dice.rng.sample(PROFILE_NAMES, dice.rng.choice([0, 1, 2, 3, 4, 6]))
     for name in names:
         options = {"name": f"The {name}", **_options(dice), "command": dice.rng.choice(COMMANDS)}
-        hosts, allowed = _hosts(dice, options.get("sshport", defaults.get("sshport", "22")))
+        hosts, allowed = _hosts(dice, options.get("sshport", defaults.get("sshport", "22")), none)
         if options["command"] == "SHADOW" and not hosts:
             hosts, allowed = "h9", frozenset({("h9", options.get("sshport", defaults.get("sshport", "22")))})
         if not dice.chance(0.05) or options["command"] == "SHADOW":
@@ -222,6 +224,8 @@ def _session(dice: Choice, mode: str, user: str, names: Sequence[str]) -> Iterat
     yield Request(frontend, path, (("task", listing), *_login(dice, user, first)))
     for _ in range(dice.rng.randint(1, 3)):
         yield _selection(dice, frontend, path, user, last, names)
+    if mode == "open":
+        yield from (Request("uccs", f"/uccs/inifile/api/{version}", method="GET") for version in "45")
     for _ in range(dice.rng.randint(1, 3)):
         yield _odd(dice, frontend, path, user, last)
     yield Request(frontend, path, (("task", listing), *_login(dice, user, first)))
@@ -252,7 +256,7 @@ def _odd(dice: Choice, frontend: str, path: str, user: str, last: str | Authid) 
         Request(frontend, path, (("task", "no-such-task"), *_login(dice, user, last))),
         Request(frontend, path, (("task", "listsessions"), *_login(dice, user, wrong))),
         Request(frontend, path, (("task", "listsessions"), *_login(dice, other, last))),
-        Request(frontend, path, again, method=dice.rng.choice(["GET", "PUT", "DELETE", "OPTIONS", "PATCH", "FOO"])),
+        Request(frontend, path, again, method=dice.rng.choice(METHODS)),
         Request(frontend, path, (), query=again),
         Request(frontend, path, (*again, ("task", "no-such-task"), ("user", user))),
         Request(frontend, path, again, query=(("task", "selectsession"), ("sid", "alpha"))),
@@ -280,7 +284,7 @@ def scenarios(count: int, seed: int = SEED) -> Iterator[Scenario]:
         dice = Choice(random.Random(f"{seed}-{number}"), list(dict.fromkeys(users)), list(dict.fromkeys(groups)))
         mode = dice.rng.choice(["password"] * 5 + ["static", "open", "pre-shared"])
         conf = _conf(dice, mode)
-        profiles, servers, names = _profiles(dice)
+        profiles, servers, names = _profiles(dice, none=mode != "open")
         requests: list[Request] = []
         for user in dice.some(dice.users, 2):
             requests += _session(dice, mode, user, names)

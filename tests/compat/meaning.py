@@ -11,6 +11,7 @@ from typing import Any
 from tests.compat.exchange import Answer, Request
 
 Profile = tuple[tuple[str, Any], ...]
+Profiles = tuple[tuple[str, Profile], ...]
 UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
 
 
@@ -22,7 +23,7 @@ class Meaning:
     granted: bool = False
     authid: str = ""  # "", "new", or "same" (as the one that was sent)
     connection: bool = False  # the connection test says OK
-    profiles: tuple[tuple[str, Profile], ...] | None = None  # plain: keys in the order of the answer
+    profiles: Profiles | None = None  # plain: keys in the order of the answer
     server: tuple[str, ...] | None = None
     payload: Any = None  # what else a JSON answer or a page holds
     rest: tuple[str, ...] = ()  # lines that mean nothing to a client of today
@@ -38,13 +39,23 @@ def differences(expected: Meaning, got: Meaning) -> list[str]:
         mine, yours = getattr(expected, item.name), getattr(got, item.name)
         if mine == yours:
             continue
-        if item.name == "profiles" and mine and yours and [i for i, _ in mine] == [i for i, _ in yours]:
-            for (name, one), (_, two) in zip(mine, yours, strict=True):
-                if one != two:
-                    left, right = [p for p in one if p not in two], [p for p in two if p not in one]
-                    lines.append(f"profile {name}: expected {left or one}, got {right or two}")
+        if item.name == "profiles" and mine is not None and yours is not None:
+            lines += _profile_differences(mine, yours)
             continue
         lines.append(f"{item.name}: expected {mine!r}, got {yours!r}")
+    return lines
+
+
+def _profile_differences(expected: Profiles, got: Profiles) -> list[str]:
+    names, others = [name for name, _ in expected], [name for name, _ in got]
+    if names != others:
+        return [f"profiles: expected {names}, got {others}"]
+    lines = []
+    for (name, one), (_, two) in zip(expected, got, strict=True):
+        if one != two:
+            left, right = [p for p in one if p not in two], [p for p in two if p not in one]
+            order = "" if left or right else f"; keys in the order {[k for k, _ in one]}, got {[k for k, _ in two]}"
+            lines.append(f"profile {name}: expected {left}, got {right}{order}")
     return lines
 
 
@@ -54,7 +65,7 @@ def _authid(given: str, sent: str) -> str:
     return "same" if given == sent else "new"
 
 
-def _sessions(lines: list[str]) -> tuple[tuple[str, Profile], ...]:
+def _sessions(lines: list[str]) -> Profiles:
     profiles: list[tuple[str, list[tuple[str, Any]]]] = []
     for line in lines:
         if line.startswith("[") and line.endswith("]"):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 from tests.compat.exchange import Request
 
@@ -60,10 +60,6 @@ class Scenario:
     def of(cls, label: str, files: Files, requests: Sequence[Request], **more: object) -> Scenario:
         """A scenario of plain requests."""
         return cls(label, files, [Step.of(request) for request in requests], **more)  # type: ignore[arg-type]
-
-    def renamed(self, label: str) -> Scenario:
-        """The same under another label."""
-        return replace(self, label=label)
 
 
 def ini(sections: Mapping[str, Mapping[str, str]]) -> str:

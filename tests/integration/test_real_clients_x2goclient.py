@@ -109,7 +109,7 @@ def test_client_configuration_is_understood(
     ("host", "names", "missing"),
     [
         ("127.0.0.1", ["Alpha desktop", "Beta terminal"], "Gamma"),
-        ("localhost", ["Gamma Büro"], "Alpha"),
+        ("localhost", ["Gamma"], "Alpha"),
     ],
 )
 def test_each_virtual_host_has_profiles_of_its_own(
@@ -129,5 +129,5 @@ def test_each_virtual_host_has_profiles_of_its_own(
         client.wait_for_profiles(len(names) + (1 if host == "127.0.0.1" else 0))
         client.picture("profiles")
         for name in names:
-            assert f"name={name}\n" in client.answers[-1]
+            assert f"name={name}" in client.answers[-1]
         assert missing not in client.answers[-1]

@@ -87,7 +87,8 @@ class Apache:
 
     def daemons(self, group: str) -> dict[int, str]:
         """The processes that serve one process group now: process ID to account."""
-        started = _STARTED.findall((self.folder.logs / "error.log").read_text(errors="replace"))
+        log = self.folder.logs / "error.log"
+        started = _STARTED.findall(log.read_text(errors="replace")) if log.exists() else []
         found = {}
         for pid in {int(pid) for pid, name in started if name == group}:
             with contextlib.suppress(FileNotFoundError, ProcessLookupError):  # it has ended
@@ -96,6 +97,12 @@ class Apache:
                 if parent == self.program.pid and state != "Z":
                     found[pid] = entry.owner()
         return found
+
+    def serves(self) -> bool:
+        """Whether a process of a broker is there; fails when Apache itself has ended."""
+        status = self.program.process.poll()
+        assert status is None, f"Apache ended with {status}:\n{self.program.output()}\n{self.log()}"
+        return bool(self.all_daemons())
 
     def graceful(self) -> None:
         """Restart as `systemctl reload apache2` does, and wait until new processes serve."""
@@ -208,7 +215,7 @@ def apache(
     with running(argv, folder.path / "apache.out", port=ports[0], env=_environment()) as program:
         server = Apache(program, folder)
         try:
-            wait_until(lambda: bool(server.all_daemons()), "the broker's processes")
+            wait_until(server.serves, "the broker's processes")
             yield server
         finally:
             print(server.log())  # pytest shows it beside a failure

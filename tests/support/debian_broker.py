@@ -70,11 +70,6 @@ class DebianBroker:
         """Make `text` the session profiles from the next request on."""
         replace_file(self.profiles, text)
 
-    def forget_authids(self) -> None:
-        """Drop every authid that was handed out."""
-        for file in self.cookies.iterdir():
-            file.unlink()
-
     def __enter__(self) -> DebianBroker:
         self.cookies.mkdir(mode=0o700)
         if os.geteuid() == 0:

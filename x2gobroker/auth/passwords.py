@@ -20,7 +20,7 @@ def hash_password(password: str, scheme: str = "argon2") -> str:
     """The hash of a password. Raises ValueError for what the scheme cannot hold."""
     if scheme == "bcrypt" and len(password.encode("utf-8")) > BCRYPT_LIMIT:
         raise ValueError(f"bcrypt counts {BCRYPT_LIMIT} bytes; use argon2 for a longer password")
-    return str(CONTEXT.hash(password, scheme=scheme))
+    return str(CONTEXT.handler(scheme).hash(password))
 
 
 def verify_password(password: str, hashed: str) -> bool:

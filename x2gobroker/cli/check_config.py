@@ -60,9 +60,9 @@ def _plugin_problems(settings: Settings, config: str) -> list[Problem]:
         message = f"the default backend {default} is not enabled: URLs without a backend answer 404"
         problems.append(Problem(config, 0, message, error=False))
     for section, option in settings.values:
-        if option == "enable" and section.removeprefix(BACKEND_PREFIX) not in registered(BACKENDS):
-            if settings.boolean(section, option):
-                problems.append(Problem(config, 0, f"[{section}] is enabled, but no such backend is installed"))
+        installed = section.removeprefix(BACKEND_PREFIX) in registered(BACKENDS)
+        if option == "enable" and not installed and settings.boolean(section, option):
+            problems.append(Problem(config, 0, f"[{section}] is enabled, but no such backend is installed"))
     families: tuple[tuple[str, str, type], ...] = (
         ("auth-mech", AUTH_MECHANISMS, AuthMechanism),
         ("user-db", NAME_SERVICES, NameService),

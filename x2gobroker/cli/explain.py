@@ -7,9 +7,8 @@ import sys
 
 from x2gobroker.broker import Broker
 from x2gobroker.cli.common import add_config_options, source_of
-from x2gobroker.errors import ConfigurationError
+from x2gobroker.errors import ConfigurationError, PluginError
 from x2gobroker.model.acl import parse_client
-from x2gobroker.plugins import PluginError
 from x2gobroker.services import Services
 
 

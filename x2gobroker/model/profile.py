@@ -68,8 +68,8 @@ def build_profile(profile_id: str, own: Mapping[str, str], shared: Mapping[str, 
         options[name] = _client_value(name, text, shared if name in own else {}, report)
     for option in CLIENT_OPTIONS:
         options.setdefault(option.name, option.default)
-    options.setdefault("name", profile_id)
     options = {name: value for name, value in options.items() if value != NOT_SET}
+    options.setdefault("name", profile_id)
     _known_desktop(options)
     hosts = _hosts(options, report)
     options["host"] = tuple(host.name for host in hosts)
@@ -168,7 +168,7 @@ def build_rules(texts: Mapping[str, str], report: Report) -> AccessRules:
 
 def _order(what: str, texts: Mapping[str, str], report: Report) -> str:
     for name in (f"acl-{what}-order", "acl-any-order"):
-        order = texts.get(name, "").strip().lower()
+        order = texts.get(name, "").strip()
         if order in ORDERS:
             return order
         if order:

@@ -40,7 +40,7 @@ GLOBAL = (
         N,
         36000,
         "Seconds after the login for which an authid stands for the password.",
-        minimum=1,
+        minimum=0,
         maximum=366 * 86400,
     ),
     _global(

@@ -1,0 +1,48 @@
+# `make run` and `make test` set up whatever is missing; nothing else is needed on a fresh Debian 12.
+PYTHON := /usr/bin/python3
+VENV := .venv
+FOLDER := run/demo
+BIND := 127.0.0.1:8080
+
+.PHONY: run test setup setup-test lint unit bench docs docs-generate clean
+
+run: setup
+	exec $(VENV)/bin/x2gobroker demo --folder $(FOLDER) --bind $(BIND)
+
+test: setup-test lint
+	$(VENV)/bin/python -m pytest tests
+
+lint: setup-test
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/ruff format --check .
+	$(VENV)/bin/mypy
+
+unit: setup-test
+	$(VENV)/bin/python -m pytest tests/unit tests/web
+
+bench: setup-test
+	$(VENV)/bin/python -m bench $(BENCH)
+
+docs: setup-test
+	$(VENV)/bin/python -m sphinx -W -q docs docs/_build
+
+docs-generate: setup-test
+	$(VENV)/bin/python docs/generate.py
+
+setup: $(VENV)/ready
+
+setup-test: $(VENV)/ready-test
+	scripts/debian-packages test
+
+$(VENV)/ready: setup.py pyproject.toml constraints.txt
+	scripts/debian-packages run
+	test -x $(VENV)/bin/python || $(PYTHON) -m venv $(VENV)
+	$(VENV)/bin/python -m pip install --quiet --constraint constraints.txt --editable .
+	touch $@
+
+$(VENV)/ready-test: $(VENV)/ready
+	$(VENV)/bin/python -m pip install --quiet --constraint constraints.txt --editable '.[test,docs,postgresql]'
+	touch $@
+
+clean:
+	rm -rf $(VENV) run build docs/_build *.egg-info

@@ -1,0 +1,94 @@
+"""The reference pages of plug-ins and of HTTP routes, from what is registered and what the application serves."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from flask import Flask
+
+from x2gobroker.app import create_app
+from x2gobroker.auth.base import AuthMechanism
+from x2gobroker.backends.base import Backend
+from x2gobroker.frontends.base import Frontend
+from x2gobroker.nameservices.base import NameService
+from x2gobroker.plugins import AUTH_MECHANISMS, BACKENDS, FRONTENDS, NAME_SERVICES, installed, load
+
+from generators.common import notice, sentences
+
+BASES: dict[str, type] = {
+    FRONTENDS: Frontend,
+    BACKENDS: Backend,
+    AUTH_MECHANISMS: AuthMechanism,
+    NAME_SERVICES: NameService,
+}
+TITLES = {
+    FRONTENDS: "Frontends",
+    BACKENDS: "Backends",
+    AUTH_MECHANISMS: "Auth mechanisms",
+    NAME_SERVICES: "Name services",
+}
+PLUGINS = """\
+# Plug-ins
+
+Plug-ins are classes that installed Python packages register under an entry-point group. The broker finds them by name.
+What ships with it is registered in the same way. `x2gobroker plugins` lists what is installed on your machine, and from
+which package. [Adding a backend](../how-to/adding-a-backend.md) shows how a package of your own joins.
+"""
+ROUTES = """\
+# HTTP routes
+
+What the broker serves, below the path that it is mounted at. Where `<backend>` is left out, the default backend
+answers (`X2GOBROKER_DEFAULT_BACKEND`). Paths work with and without a slash at the end. A backend that is not
+installed or not enabled, and a frontend that is switched off, are a 404. The answers are described in
+[the protocol](protocol.md).
+
+`/plain/` and `/json/` want POST. They answer GET and HEAD in debug mode only, else 405. `/uccs/` and `/pubkeys/` refuse POST
+with 405.
+"""
+
+
+def plugins_page(package: str = "x2gobroker") -> str:
+    """`reference/plugins.md`: the plug-ins of one package, so that others that are installed change nothing."""
+    lines = [notice("the entry points and their classes"), PLUGINS]
+    for group, base in BASES.items():
+        lines += [f"## {TITLES[group]}: `{group}`", "", sentences(base), ""]
+        for plugin in installed():
+            if plugin.group == group and plugin.package.split()[0] == package:
+                text = sentences(load(group, plugin.name, base))
+                lines += [f"### `{plugin.name}`", "", text, "", f"Class `{plugin.target.replace(':', '.')}`.", ""]
+    return "\n".join(lines).rstrip() + "\n"
+
+
+def application() -> Flask:
+    """The application as it is without any configuration file."""
+    with TemporaryDirectory() as folder:
+        missing = str(Path(folder) / "missing")
+        return create_app({"X2GOBROKER_CONFIG": missing, "X2GOBROKER_DEFAULTS": missing})
+
+
+def routes(app: Flask) -> Iterator[tuple[str, str, str]]:
+    """Path, methods and docstring of every URL rule, a path with and without its last slash being one."""
+    seen = set()
+    for rule in sorted(app.url_map.iter_rules(), key=lambda rule: (rule.endpoint, len(rule.rule), rule.rule)):
+        path = "/" + rule.rule.strip("/").replace("string:", "").replace("int:", "")
+        if path in seen:
+            continue
+        seen.add(path)
+        methods = ", ".join(sorted((rule.methods or set()) - {"OPTIONS"}))
+        yield path, methods, sentences(app.view_functions[rule.endpoint]).splitlines()[0]
+
+
+def routes_page() -> str:
+    """`reference/routes.md`."""
+    app = application()
+    lines = [notice("the URL map of x2gobroker.app.create_app"), ROUTES]
+    by_frontend: dict[str, list[str]] = {}
+    for path, methods, text in routes(app):
+        view = app.url_map.bind("").match(path.replace("<backend>", "inifile").replace("<version>", "5"), "GET")[0]
+        by_frontend.setdefault(view.partition(".")[0], []).append(f"| `{path}` | {methods} | {text} |")
+    for frontend, rows in by_frontend.items():
+        about = sentences(load(FRONTENDS, frontend, Frontend))  # type: ignore[type-abstract]
+        lines += [f"## {frontend}", "", about, "", "| Path | Methods | Answer |", "| --- | --- | --- |", *rows, ""]
+    return "\n".join(lines).rstrip() + "\n"

@@ -1,0 +1,147 @@
+"""Authids over HTTP: one-time use, static, pre-shared, bound to user, address and what vouched for the user."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+
+import pytest
+
+from tests.web.conftest import PASSWORD, Bench, authid_of
+from x2gobroker.broker import Broker
+
+Make = Callable[..., Bench]
+UUID = "5f0a7c6e-0d2c-4d4e-9d49-0c1f6d1c1a11"
+
+
+def granted(broker: Bench, **fields: str) -> bool:
+    """Whether a request is granted."""
+    return "Access granted" in broker.post(**fields).text
+
+
+def test_an_authid_is_used_once_and_replaced(broker: Bench) -> None:
+    first = broker.login()
+    second = authid_of(broker.post(user="anna", authid=first))
+    assert second != first
+    assert not granted(broker, user="anna", authid=first)
+    assert not granted(broker, user="anna", authid=first, password=PASSWORD)
+    assert granted(broker, user="anna", authid=second)
+
+
+def test_a_static_authid_stays(broker_with: Make) -> None:
+    broker = broker_with("use-static-cookie = true")
+    authid = broker.login()
+    for _ in range(3):
+        assert authid_of(broker.post(user="anna", authid=authid)) == authid
+
+
+def test_an_authid_is_bound_to_its_user(broker: Bench) -> None:
+    authid = broker.login("anna")
+    assert not granted(broker, user="bert", authid=authid)
+    assert granted(broker, user="anna", authid=authid)
+
+
+def test_an_authid_is_bound_to_its_address(broker: Bench) -> None:
+    authid = broker.login()
+    assert not granted(broker, address="192.0.2.8", user="anna", authid=authid)
+    assert not granted(broker, user="anna", authid=authid)
+
+
+def test_addresses_do_not_count_where_so_configured(broker_with: Make) -> None:
+    broker = broker_with("verify-ip = false")
+    assert granted(broker, address="192.0.2.8", user="anna", authid=broker.login())
+
+
+def test_a_login_that_checked_less_does_not_open_a_backend_that_checks_more(broker: Bench) -> None:
+    authid = authid_of(broker.post("/plain/zeroconf/", user="anna", password="anything"))
+    assert not granted(broker, path="/plain/inifile/", user="anna", authid=authid)
+    assert granted(broker, path="/plain/zeroconf/", user="anna", authid=authid)
+
+
+def test_an_authid_ends_with_the_time_since_the_login(broker_with: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    broker = broker_with("auth-timeout = 100")
+    authid = authid_of(broker.post(user="anna", authid=broker.login()))
+    clock = __import__("time").time
+    monkeypatch.setattr("time.time", lambda: clock() + 101)
+    assert not granted(broker, user="anna", authid=authid)
+
+
+def test_authids_outlive_a_restart(broker: Bench) -> None:
+    authid = broker.login()
+    broker.start()
+    assert granted(broker, user="anna", authid=authid)
+
+
+@pytest.mark.parametrize("authid", ["x", "0" * 40, "x" * 100_000, "../../etc/passwd", "%00"])
+def test_a_wrong_authid_is_refused_even_with_the_right_password(broker: Bench, authid: str) -> None:
+    assert not granted(broker, user="anna", password=PASSWORD, authid=authid)
+
+
+def test_the_pre_shared_authid_is_needed_where_so_configured(broker_with: Make) -> None:
+    broker = broker_with("require-cookie = true")
+    broker.write("authid", f"# the pre-shared one\n{UUID} and a remark\n")
+    assert not granted(broker, user="anna", password=PASSWORD)
+    assert not granted(broker, user="anna", password="wrong", authid=UUID)
+    response = broker.post(user="anna", password=PASSWORD, authid=UUID)
+    assert granted(broker, user="anna", authid=authid_of(response))
+
+
+def test_the_pre_shared_authid_alone_lets_in_without_passwords(broker_with: Make) -> None:
+    broker = broker_with(f"require-cookie = true\nrequire-password = false\nmy-cookie = {UUID}")
+    for _ in range(2):
+        assert authid_of(broker.post(user="anna", authid=UUID)) == UUID
+    assert not granted(broker, user="anna", authid=UUID[:-1])
+    assert not granted(broker, user="anna", password=PASSWORD)
+
+
+def test_the_placeholder_of_the_sample_opens_nothing(broker_with: Make) -> None:
+    placeholder = "xxxxxxxx-xxxx-xxxx-xxxx-xxxxxxxxxxxx"
+    broker = broker_with(f"require-cookie = true\nrequire-password = false\nmy-cookie = {placeholder}")
+    assert not granted(broker, user="anna", authid=placeholder)
+
+
+@pytest.mark.parametrize("more", ["require-password = false", "check-credentials = false"])
+def test_an_open_broker_gives_no_authid(broker_with: Make, more: str) -> None:
+    assert broker_with(more).post(user="anna").text == "Access granted\n"
+
+
+def test_requests_that_overlap_lose_nothing(broker: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two requests of one client, both under way with the same authid: both are answered, both go on."""
+    authid = broker.login()
+    both_checked = threading.Barrier(2, timeout=10)
+    original = Broker.list_profiles
+
+    def list_when_both_are_checked(self: Broker, *arguments: object) -> object:
+        both_checked.wait()
+        return original(self, *arguments)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(Broker, "list_profiles", list_when_both_are_checked)
+    answers: list[str] = []
+
+    def ask() -> None:
+        answers.append(authid_of(broker.post(task="listsessions", user="anna", authid=authid)))
+
+    threads = [threading.Thread(target=ask) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(20)
+    assert len(set(answers)) == 2
+    assert all(granted(broker, user="anna", authid=answer) for answer in answers)
+
+
+def test_only_hashes_are_stored(broker: Bench) -> None:
+    authid = broker.login()
+    stored = b"".join(path.read_bytes() for path in (broker.folder / "state").iterdir())
+    assert b"anna" in stored
+    assert authid.encode() not in stored
+    assert (broker.folder / "state").stat().st_mode & 0o077 == 0
+
+
+def test_secrets_stay_out_of_the_log(broker: Bench, caplog: pytest.LogCaptureFixture) -> None:
+    authid = broker.login()
+    broker.post(user="anna", authid=authid, password=PASSWORD, task="listsessions")
+    broker.post(user="anna", password="a wrong secret", task="setpass", newpass="a new secret")
+    assert "outcome=granted" in caplog.text
+    for secret in (authid, PASSWORD, "a wrong secret", "a new secret"):
+        assert secret not in caplog.text
