@@ -125,7 +125,8 @@ def check(task: str, answer: Answer) -> Answer:
         }[task]
     )
     if not right:
-        raise WrongAnswerError(f"{task}: {answer.status} {body[:300]!r}")
+        found = [line for line in body.splitlines() if line.startswith(("[", "SERVER", "Access"))]
+        raise WrongAnswerError(f"{task}: status {answer.status}, {found} in {body[:200]!r}")
     return answer
 
 

@@ -145,6 +145,8 @@ class Server:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        if error is not None and self.program is not None:
+            sys.stderr.write(f"{self.name} on port {self.port} said last: {self.program.output()[-2000:]}\n")
         self.close()
 
     def close(self) -> None:

@@ -1,7 +1,7 @@
 """Write the generated pages of docs/ and the sample files of etc/.
 
-    python docs/generate.py            write what has changed, and say so
-    python docs/generate.py --check    write nothing; exit status 1, and the names, when something is stale
+python docs/generate.py            write what has changed, and say so
+python docs/generate.py --check    write nothing; exit status 1, and the names, when something is stale
 """
 
 from __future__ import annotations

@@ -5,9 +5,8 @@ from __future__ import annotations
 import argparse
 from collections.abc import Iterator
 
-from x2gobroker.cli import daemon, main
-
 from generators.common import notice
+from x2gobroker.cli import daemon, main
 
 INTRODUCTION = """\
 # Commands

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from generators.common import anchor, cell, notice, shown, type_of
 from x2gobroker.model.options import Option
 from x2gobroker.model.profile_options import ACL_OPTIONS, BROKER_OPTIONS, CLIENT_OPTIONS
 from x2gobroker.settings import TABLE
-
-from generators.common import anchor, cell, notice, shown, type_of
 
 SECTIONS = {
     "global": "The section `[global]` of `x2gobroker.conf`: what holds for the whole broker.",

@@ -5,10 +5,9 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Iterable
 
+from generators.options import sections
 from x2gobroker.model.options import Kind, Option, format_value
 from x2gobroker.settings import TABLE
-
-from generators.options import sections
 
 WIDTH = 100
 ANY_BACKEND = "broker_*"

@@ -8,14 +8,13 @@ from tempfile import TemporaryDirectory
 
 from flask import Flask
 
+from generators.common import notice, sentences
 from x2gobroker.app import create_app
 from x2gobroker.auth.base import AuthMechanism
 from x2gobroker.backends.base import Backend
 from x2gobroker.frontends.base import Frontend
 from x2gobroker.nameservices.base import NameService
 from x2gobroker.plugins import AUTH_MECHANISMS, BACKENDS, FRONTENDS, NAME_SERVICES, installed, load
-
-from generators.common import notice, sentences
 
 BASES: dict[str, type] = {
     FRONTENDS: Frontend,
@@ -44,8 +43,8 @@ answers (`X2GOBROKER_DEFAULT_BACKEND`). Paths work with and without a slash at t
 installed or not enabled, and a frontend that is switched off, are a 404. The answers are described in
 [the protocol](protocol.md).
 
-`/plain/` and `/json/` want POST. They answer GET and HEAD in debug mode only, else 405. `/uccs/` and `/pubkeys/` refuse POST
-with 405.
+`/plain/` and `/json/` want POST. They answer GET and HEAD in debug mode only, else 405. `/uccs/` and `/pubkeys/`
+refuse POST with 405.
 """
 
 

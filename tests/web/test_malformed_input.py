@@ -70,7 +70,9 @@ def test_any_body_under_any_content_type(bench: Bench, body: bytes, content_type
 
 
 @relaxed
-@given(name=st.one_of(st.sampled_from([*SPECIAL, "..", "__import__('os')", "inifile;x", "*", "1"]), st.text(min_size=1)))
+@given(
+    name=st.one_of(st.sampled_from([*SPECIAL, "..", "__import__('os')", "inifile;x", "*", "1"]), st.text(min_size=1))
+)
 def test_any_backend_name(bench: Bench, name: str) -> None:
     environ = {"REMOTE_ADDR": ADDRESS, "REQUEST_METHOD": "POST", "PATH_INFO": ""}
     for frontend in ("plain", "json", "uccs"):
@@ -93,7 +95,9 @@ def test_any_authorization_header(bench: Bench, header: str) -> None:
 
 
 @pytest.mark.parametrize("size", [1024 * 1024 + 1, 10_000_000])
-@pytest.mark.parametrize("content_type", ["application/x-www-form-urlencoded", "multipart/form-data; boundary=x", "x/y"])
+@pytest.mark.parametrize(
+    "content_type", ["application/x-www-form-urlencoded", "multipart/form-data; boundary=x", "x/y"]
+)
 def test_a_huge_body_is_a_413(bench: Bench, size: int, content_type: str) -> None:
     body = b"user=" + b"\xff" * size
     response = bench.app.post("/plain/", body, {"Content-Type": content_type}, expect_errors=True)
@@ -112,7 +116,8 @@ def test_what_is_no_utf8_is_a_400(bench: Bench) -> None:
 ini_lines = st.lists(
     st.one_of(
         st.sampled_from(
-            ["[a]", "[DEFAULT]", "[global]", "[broker_inifile]", "host = h (::1)", "host = h (", "acl-users-allow = anna",
+            ["[a]", "[DEFAULT]", "[global]", "[broker_inifile]", "host = h (::1)", "host = h (",
+             "acl-users-allow = anna",
              "acl-clients-deny = 1.2.3.*", "enable = maybe", "x", " continued", "= y", "command = SHADOW", "dpi = many",
              "user = BROKER_USER", "host = [h2]", "acl-any-order = up", "sshport = 99999", "name = not-set"]
         ),
@@ -135,9 +140,15 @@ def test_any_profile_file(bench: Bench, profiles: str, task: str) -> None:
 @relaxed
 @given(config=ini_lines, restart=st.booleans())
 def test_any_main_configuration(bench: Bench, config: str, restart: bool) -> None:
-    bench.write("x2gobroker.conf", f"[global]\ndefault-auth-mech = none\ncookie-directory = {bench.folder}/state\n" + config.encode("utf-8", "replace").decode())  # noqa: E501
+    bench.write(
+        "x2gobroker.conf",
+        f"[global]\ndefault-auth-mech = none\ncookie-directory = {bench.folder}/state\n"
+        + config.encode("utf-8", "replace").decode(),
+    )
     if restart:
         bench.start()
     for path in ("/plain/", "/json/"):
-        assert_decent(bench.app.post(path, {"user": "anna", "password": "x", "task": "listsessions"}, expect_errors=True))
+        assert_decent(
+            bench.app.post(path, {"user": "anna", "password": "x", "task": "listsessions"}, expect_errors=True)
+        )
     assert_decent(bench.app.get("/"))

@@ -133,7 +133,9 @@ def test_without_a_backend_the_default_one_answers(broker: Bench) -> None:
         assert profile_ids(broker.post(path, task="listsessions", user="anna", password=PASSWORD)) == ["desk"]
 
 
-@pytest.mark.parametrize("path", ["/plain/nonesuch", "/plain/base", "/plain/inifile_broker", "/plain/a%20b/", "/plain//"])
+@pytest.mark.parametrize(
+    "path", ["/plain/nonesuch", "/plain/base", "/plain/inifile_broker", "/plain/a%20b/", "/plain//"]
+)
 def test_an_unknown_backend_is_a_404(broker: Bench, path: str) -> None:
     assert broker.post(path, user="anna", password=PASSWORD).status_int == 404
 

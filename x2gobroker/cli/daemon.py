@@ -13,11 +13,12 @@ from typing import Any
 
 from flask import Flask
 from gunicorn.app.base import BaseApplication
+from gunicorn.util import daemonize
 
 from x2gobroker import __version__
 from x2gobroker.app import create_app
 from x2gobroker.errors import ConfigurationError
-from x2gobroker.logs import access_log, broker_log, error_log, set_up_logging
+from x2gobroker.logs import broker_log, error_log, set_up_logging
 from x2gobroker.model.hosts import parse_port, split_address
 from x2gobroker.settings import ENVIRONMENT, Settings, SettingsSource
 
@@ -139,8 +140,6 @@ def server_options(settings: Settings, options: argparse.Namespace) -> dict[str,
         chosen.update(account(settings))
     if options.pidfile or options.daemonize:
         chosen["pidfile"] = options.pidfile or PID_FILE
-    if options.daemonize:
-        chosen["daemon"] = True
     return chosen
 
 
@@ -199,12 +198,12 @@ def run(options: argparse.Namespace, *variables: dict[str, str]) -> int:
         chosen = server_options(settings, options)
         if options.daemonize:
             redirect_output(Path(options.logdir or LOG_FOLDER))
+            daemonize(enable_stdio_inheritance=True)
     except ConfigurationError as error:
         error_log.error("not started: %s", error)
         print(f"{Path(sys.argv[0]).name}: not started: {error}", file=sys.stderr)
         return 2
     broker_log.info("x2gobroker %s starts on %s", __version__, chosen["bind"])
-    access_log.debug("access log opened")
     Daemon(create_app(source=source), chosen).run()
     return 0
 
