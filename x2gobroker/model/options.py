@@ -100,6 +100,14 @@ def unquote(text: str) -> str:
     return text
 
 
+def parse_path(text: str) -> str:
+    """A path, without quotes around it. Raises ValueError for one that holds line ends or control characters."""
+    path = unquote(text.strip())
+    if not path.isprintable():
+        raise ValueError(f"{path!r} is no path; a line that begins with a blank continues the one before it")
+    return path
+
+
 def parse_choice(text: str, choices: tuple[str, ...]) -> str:
     """One of `choices`, compared without case. Raises ValueError that names them and the nearest."""
     wanted = text.strip().lower()
@@ -121,7 +129,7 @@ def parse_value(option: Option, text: str) -> Value:
         case Kind.CHOICE:
             return parse_choice(text, option.choices)
         case Kind.PATH:
-            return unquote(text.strip())
+            return parse_path(text)
         case Kind.TEXT:
             return text
 
