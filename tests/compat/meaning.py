@@ -65,6 +65,22 @@ def _authid(given: str, sent: str) -> str:
     return "same" if given == sent else "new"
 
 
+def read_quoted(text: str) -> str:
+    """A value as QSettings, which X2Go Client reads the list with, takes it: escapes count between quotes."""
+    if len(text) < 2 or text[0] != '"' or text[-1] != '"':
+        return text
+    units: list[int] = []
+    for escaped, kept in re.findall(r"\\x([0-9a-f]+)|\\?(.)", text[1:-1]):
+        units.extend([int(escaped, 16)] if escaped else [ord(kept)])
+    data = b"".join(unit.to_bytes(2, "big") for unit in units)
+    return as_text(data.decode("utf-16-be"))
+
+
+def as_text(text: str) -> str:
+    """How a value stands in a `Meaning` that was sent between quotes: such that nothing in it is special."""
+    return f"<text> {text}"
+
+
 def _sessions(lines: list[str]) -> Profiles:
     profiles: list[tuple[str, list[tuple[str, Any]]]] = []
     for line in lines:
@@ -72,7 +88,8 @@ def _sessions(lines: list[str]) -> Profiles:
             profiles.append(("<uuid>" if UUID.fullmatch(line[1:-1]) else line[1:-1], []))
         elif "=" in line:
             # of host=NAME=... nothing is ever sent; the first "=" parts key and value
-            profiles[-1][1].append(tuple(line.split("=", 1)))  # type: ignore[arg-type]
+            key, _, value = line.partition("=")
+            profiles[-1][1].append((key, read_quoted(value)))
         elif line:
             key, value = profiles[-1][1][-1]
             profiles[-1][1][-1] = (key, f"{value}\n{line}")

@@ -17,6 +17,7 @@ from pathlib import Path
 import pytest
 import requests
 
+from tests.support.installation import installation
 from tests.support.our_broker import PROGRAM, OurBroker
 from tests.support.processes import free_port, listens, wait_until
 from tests.support.tls import Certificates
@@ -192,7 +193,7 @@ def test_in_the_background_with_pid_file_log_folder_and_less_privileges(tmp_path
     """As the reference's systemd unit starts it: -D, -P, -L, --drop-privileges."""
     folder = Path("/tmp") / f"broker-background-{os.getpid()}"
     folder.mkdir(mode=0o755)
-    account = pwd.getpwnam("nobody" if os.geteuid() == 0 else pwd.getpwuid(os.geteuid()).pw_name)
+    account = pwd.getpwnam("www-data" if os.geteuid() == 0 else pwd.getpwuid(os.geteuid()).pw_name)
     state = folder / "state"
     state.mkdir()
     os.chown(state, account.pw_uid, account.pw_gid)
@@ -203,9 +204,10 @@ def test_in_the_background_with_pid_file_log_folder_and_less_privileges(tmp_path
         **os.environ,
         "X2GOBROKER_LOGCONFIG": "/nonexistent",
         "X2GOBROKER_DAEMON_USER": account.pw_name,
-        "X2GOBROKER_DAEMON_GROUP": "nogroup" if os.geteuid() == 0 else account.pw_name,
+        "X2GOBROKER_DAEMON_GROUP": account.pw_name,
     }
-    argv = [str(PROGRAM), "-C", str(config), "-b", f"127.0.0.1:{port}", "-D", "-P", str(pid_file), "-L", str(folder)]
+    program = installation(account.pw_name if os.geteuid() == 0 else None).venv / "bin/x2gobroker-daemon"
+    argv = [str(program), "-C", str(config), "-b", f"127.0.0.1:{port}", "-D", "-P", str(pid_file), "-L", str(folder)]
     started = subprocess.run([*argv, "--drop-privileges"], env=env, timeout=20, check=False, cwd="/")
     assert started.returncode == 0
     wait_until(lambda: listens(port) and pid_file.exists(), "the daemon in the background")

@@ -7,14 +7,13 @@ import os
 import re
 import shutil
 import subprocess
-import sys
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
+from tests.support.installation import CHECKOUT, installation
 from tests.support.processes import Program, running, wait_until
 
-CHECKOUT = Path(__file__).resolve().parents[2]
 SHIPPED = CHECKOUT / "apache"
 MODULES = Path("/usr/lib/apache2/modules")
 # Part of every Debian installation, with a group of the same name; mod_wsgi refuses to serve as root.
@@ -141,34 +140,14 @@ def _environment() -> dict[str, str]:
     return {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LANG": "C"}
 
 
-def assert_account_reaches_the_broker(account: str | None) -> None:
-    """Say clearly what is wrong when Apache's account cannot read this checkout."""
-    argv = [sys.executable, "-c", f"import x2gobroker; open({str(CHECKOUT / 'wsgi/x2gobroker.wsgi')!r})"]
-    done = subprocess.run(
-        argv,
-        cwd="/",
-        env=_environment(),
-        user=account,
-        group=account,
-        extra_groups=[] if account else None,
-        capture_output=True,
-        text=True,
-        timeout=COMMAND_DEADLINE,
-        check=False,
-    )
-    assert done.returncode == 0, (
-        f"The account {account} that serves the broker under Apache cannot read {CHECKOUT} or {sys.prefix}; "
-        f"give others r-x on these folders and x on those above:\n{done.stderr}"
-    )
-
-
 def _main_config(
     folder: ApacheFolder, ports: Sequence[int], shipped: str, defines: Mapping[str, str], extra: str
 ) -> str:
     """The part that Debian's apache2.conf, ports.conf and mods-enabled would be."""
+    broker = installation(folder.account)
     common = {
-        "X2GOBROKER_VENV": sys.prefix,
-        "X2GOBROKER_WSGI": str(CHECKOUT / "wsgi"),
+        "X2GOBROKER_VENV": str(broker.venv),
+        "X2GOBROKER_WSGI": str(broker.wsgi),
         "X2GOBROKER_LOG_DIR": str(folder.logs),
     }
     if folder.account is not None:
@@ -208,7 +187,6 @@ def apache(
 
     `defines` are the values that an administrator would write into that file; `extra` is further configuration.
     """
-    assert_account_reaches_the_broker(folder.account)
     folder.file("apache.conf", _main_config(folder, ports, shipped, defines, extra))
     _apache2(folder.config, "-t")
     argv = ["apache2", "-f", str(folder.config), "-DFOREGROUND"]

@@ -116,7 +116,7 @@ def authid_of(response: TestResponse) -> str:
 
 def profile_ids(response: TestResponse) -> list[str]:
     """The session profiles of a plain or JSON answer."""
-    if response.content_type == "application/json":
+    if response.content_type == "text/json":
         payload: dict[str, Any] = json.loads(response.text)
         return sorted(payload["profiles"])
     return re.findall(r"^\[(.+)\]$", response.text, re.MULTILINE)

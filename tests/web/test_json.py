@@ -14,7 +14,7 @@ PATH = "/json/inifile/"
 
 def test_a_login_gives_an_authid(broker: Bench) -> None:
     response = broker.post(PATH, user="anna", password=PASSWORD)
-    assert response.content_type == "application/json"
+    assert response.headers["Content-Type"] == "text/json; charset=utf-8"
     assert response.json["auth-status"] == "Access granted"
     assert response.json["task"] == ""
     assert len(response.json["next-authid"]) >= 32

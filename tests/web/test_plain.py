@@ -203,3 +203,29 @@ def test_a_user_name_cannot_forge_lines(broker: Bench) -> None:
     response = broker.post("/plain/zeroconf/", task="listsessions", user="anna\n[fake]\nhost=evil", password="x")
     assert "fake" not in response.text
     assert "Access granted" not in response.text
+
+
+@pytest.mark.parametrize(
+    ("written", "sent"),
+    [
+        ("name = Plain text; 50%", "name=Plain text; 50%"),
+        ("name = Büro", 'name="B\\xfcro"'),
+        ("name = Büfett", 'name="B\\xfc\\x66\\x65tt"'),
+        ("name = KDE, here", 'name="KDE, here"'),
+        ('name = the "best"', 'name="the \\"best\\""'),
+        ("user = SITE\\anna", 'user="SITE\\\\anna"'),
+        ("name = 🖥 x", 'name="\\xd83d\\xdda5 x"'),
+        ("applications = A, B", "applications=A,B"),
+        ("future-list = a,b", "future-list=a,b"),
+    ],
+)
+def test_text_is_sent_as_x2go_client_reads_it(broker: Bench, written: str, sent: str) -> None:
+    broker.write("profiles.conf", f"[p]\n{written}\n")
+    lines = broker.post(task="listsessions", user="anna", password=PASSWORD).text.splitlines()
+    assert sent in lines
+
+
+def test_a_user_name_is_sent_as_x2go_client_reads_it(broker_with: Make) -> None:
+    broker = broker_with("require-password = false")
+    text = broker.post(task="listsessions", user="SITE\\jürgen").text
+    assert '\nuser="SITE\\\\j\\xfcrgen"\n' in text

@@ -17,7 +17,8 @@ from x2gobroker.model.profile import BROKER_USER
 from x2gobroker.model.profile_options import PYHOCA_BOOLEANS, PYHOCA_INTEGERS, PYHOCA_KNOWS
 from x2gobroker.settings import Settings
 
-CONTENT_TYPE = "application/json"
+# no registered type, but Python X2Go reads no list of profiles that calls itself anything else
+CONTENT_TYPE = "text/json; charset=utf-8"
 
 
 def json_value(name: str, value: Value) -> Value | None:

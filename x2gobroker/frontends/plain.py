@@ -11,8 +11,8 @@ from flask import request as http_request
 from x2gobroker.broker import Broker, Login, Offer, Request
 from x2gobroker.frontends.base import Frontend, answer, context, read_event, read_request
 from x2gobroker.frontends.forms import read_fields
+from x2gobroker.frontends.ini_text import ini_text, value_text
 from x2gobroker.frontends.told import told_values
-from x2gobroker.model.options import Value
 from x2gobroker.model.profile import BROKER_USER, SessionProfile
 from x2gobroker.settings import GLOBAL, Settings
 
@@ -20,17 +20,6 @@ CONTENT_TYPE = "text/plain; charset=utf-8"
 GRANTED = "Access granted\n"
 DENIED = "Access denied\nThe user name, the password or the login before was not accepted.\n"
 TEST_ANSWER = "OK\n" + GRANTED
-
-
-def value_text(value: Value) -> str:
-    """A profile value as the protocol writes it: booleans 1 and 0, lists with commas."""
-    match value:
-        case bool():
-            return "1" if value else "0"
-        case tuple():
-            return ",".join(value)
-        case _:
-            return str(value)
 
 
 class ProfileTexts:
@@ -52,7 +41,7 @@ class ProfileTexts:
             with self._lock:
                 made[offer.profile] = halves
         before, behind = halves
-        return before if behind is None else f"{before}{offer.user}{behind}"
+        return before if behind is None else f"{before}{ini_text(offer.user)}{behind}"
 
     @staticmethod
     def _halves(offer: Offer) -> tuple[str, str | None]:
@@ -63,7 +52,7 @@ class ProfileTexts:
                 before = "".join(text) + "user="
                 text = ["\n"]
             else:
-                text.append(f"{name}={value_text(value)}\n")
+                text.append(f"{name}={value_text(name, value)}\n")
         text.append("\n")
         return ("".join(text), None) if before is None else (before, "".join(text))
 

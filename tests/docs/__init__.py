@@ -1,0 +1,1 @@
+"""The tests that hold the documentation against the program."""

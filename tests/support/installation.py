@@ -1,0 +1,71 @@
+"""The broker as other accounts can run it: this checkout, or an installation of it where they cannot read that."""
+
+from __future__ import annotations
+
+import atexit
+import functools
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+CHECKOUT = Path(__file__).resolve().parents[2]
+SYSTEM_PYTHON = "/usr/bin/python3"
+ENVIRONMENT = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LANG": "C"}
+
+
+@dataclass(frozen=True)
+class Installation:
+    """A virtual environment with the broker, and the folder of its WSGI entry."""
+
+    venv: Path
+    wsgi: Path
+
+    def fault_for(self, account: str | None) -> str:
+        """Why an account cannot run the broker from here; empty when it can."""
+        check = f"import x2gobroker.wsgi; open({str(self.wsgi / 'x2gobroker.wsgi')!r}).close()"
+        done = subprocess.run(
+            [str(self.venv / "bin/python"), "-c", check],
+            cwd="/",
+            env=ENVIRONMENT,
+            user=account,
+            group=account,
+            extra_groups=[] if account else None,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+        return "" if done.returncode == 0 else done.stderr or f"status {done.returncode}"
+
+
+@functools.cache
+def installation(account: str | None) -> Installation:
+    """What `account` can run: the checkout in its virtual environment, else a copy below /tmp, gone at the end."""
+    checkout = Installation(Path(sys.prefix), CHECKOUT / "wsgi")
+    try:
+        if not checkout.fault_for(account):
+            return checkout
+    except PermissionError:  # not even the interpreter can be reached
+        pass
+    return install_for(account)
+
+
+def install_for(account: str | None) -> Installation:
+    """Install the checkout as an administrator would, into a new virtual environment that everybody can read."""
+    folder = Path(tempfile.mkdtemp(prefix="x2gobroker-installed-"))
+    atexit.register(shutil.rmtree, folder)
+    folder.chmod(0o755)
+    source = folder / "source"
+    shutil.copytree(CHECKOUT, source, ignore=shutil.ignore_patterns(".venv", ".git", ".*_cache", "run"), symlinks=True)
+    constraints = ["--constraint", str(source / "constraints.txt")]
+    run = functools.partial(subprocess.run, check=True, timeout=300, umask=0o022, env={**os.environ})
+    run([SYSTEM_PYTHON, "-m", "venv", str(folder / "venv")])
+    run([str(folder / "venv/bin/python"), "-m", "pip", "install", "--quiet", *constraints, str(source)])
+    made = Installation(folder / "venv", folder / "source" / "wsgi")
+    fault = made.fault_for(account)
+    assert not fault, f"the account {account} cannot run the broker from {folder}:\n{fault}"
+    return made

@@ -1,0 +1,146 @@
+"""What every auth mechanism gets for free: limits, and no exception for what a client sent."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.unit.properties import SOME
+from x2gobroker.auth.base import (
+    LONGEST_PASSWORD,
+    LONGEST_USER,
+    AuthMechanism,
+    Credentials,
+    PasswordChange,
+    Verdict,
+)
+from x2gobroker.errors import AuthMechanismError
+from x2gobroker.settings import Settings
+
+SETTINGS = Settings()
+
+
+class Recording(AuthMechanism):
+    """Lets everybody in and remembers who was asked about; fails when told so."""
+
+    def __init__(self, fails: bool = False) -> None:
+        super().__init__("recording")
+        self.asked: list[Credentials] = []
+        self.changed: list[str] = []
+        self.fails = fails
+
+    def _check(self, settings: Settings, credentials: Credentials) -> Verdict:
+        self.asked.append(credentials)
+        if self.fails:
+            raise AuthMechanismError("the server is down")
+        return Verdict(True, credentials.user, "right password")
+
+    def _change_password(self, settings: Settings, credentials: Credentials, new: str) -> PasswordChange:
+        if self.fails:
+            raise AuthMechanismError("the server is down")
+        self.changed.append(new)
+        return PasswordChange(True)
+
+
+class KnowsByOtherMeans(Recording):
+    """Needs no user name in the form."""
+
+    needs_password = False
+
+
+class CannotChange(AuthMechanism):
+    """Has no password change of its own."""
+
+    def _check(self, settings: Settings, credentials: Credentials) -> Verdict:
+        return Verdict(True, credentials.user, "")
+
+
+def test_possible_credentials_reach_the_mechanism_unchanged() -> None:
+    mechanism = Recording()
+    verdict = mechanism.authenticate(SETTINGS, Credentials("anna", " p:w é ", "192.0.2.7"))
+    assert verdict.granted
+    assert [(asked.user, asked.password) for asked in mechanism.asked] == [("anna", " p:w é ")]
+
+
+@pytest.mark.parametrize(
+    ("user", "password"),
+    [
+        ("", "p"),
+        ("x" * (LONGEST_USER + 1), "p"),
+        ("an\nna", "p"),
+        ("an\0na", "p"),
+        ("\ud800", "p"),
+        ("anna", "x" * (LONGEST_PASSWORD + 1)),
+        ("anna", "p\0w"),
+    ],
+)
+def test_impossible_credentials_are_refused_without_asking_the_mechanism(user: str, password: str) -> None:
+    mechanism = Recording()
+    assert not mechanism.authenticate(SETTINGS, Credentials(user, password)).granted
+    assert mechanism.asked == []
+
+
+def test_the_longest_possible_ones_are_asked_about() -> None:
+    mechanism = Recording()
+    assert mechanism.authenticate(SETTINGS, Credentials("x" * LONGEST_USER, "x" * LONGEST_PASSWORD)).granted
+
+
+def test_a_mechanism_that_needs_no_password_is_asked_without_a_user() -> None:
+    assert KnowsByOtherMeans("x").authenticate(SETTINGS, Credentials("", "")).granted
+
+
+def test_a_mechanism_that_fails_refuses_and_the_log_says_why(said: pytest.LogCaptureFixture) -> None:
+    verdict = Recording(fails=True).authenticate(SETTINGS, Credentials("anna", "s3cret"))
+    assert (verdict.granted, verdict.reason) == (False, "mechanism not available")
+    assert "auth mechanism recording: the server is down" in said.text
+    assert "s3cret" not in said.text
+
+
+@SOME
+@given(st.text(st.characters()), st.text(st.characters()))
+def test_no_user_and_no_password_make_authenticate_raise(user: str, password: str) -> None:
+    mechanism = Recording()
+    verdict = mechanism.authenticate(SETTINGS, Credentials(user, password))
+    assert verdict.granted == (bool(user) and user.isprintable() and "\0" not in password)
+
+
+def test_no_secret_is_in_the_text_of_credentials() -> None:
+    shown = repr(Credentials("anna", "s3cret", "192.0.2.7", {"HTTP_AUTHORIZATION": "s3cret"}))
+    assert "anna" in shown
+    assert "s3cret" not in shown
+
+
+@pytest.mark.parametrize("new", ["", "x" * (LONGEST_PASSWORD + 1), "a\nb", "a\0b"])
+def test_an_impossible_new_password_is_not_set(new: str) -> None:
+    mechanism = Recording()
+    assert not mechanism.change_password(SETTINGS, Credentials("anna", "old"), new).changed
+    assert mechanism.changed == []
+
+
+def test_without_the_present_password_nothing_is_changed() -> None:
+    mechanism = Recording()
+    assert not mechanism.change_password(SETTINGS, Credentials("anna", ""), "new").changed
+    assert mechanism.changed == []
+
+
+def test_a_possible_new_password_is_set() -> None:
+    mechanism = Recording()
+    assert mechanism.change_password(SETTINGS, Credentials("anna", "old"), "new é").changed
+    assert mechanism.changed == ["new é"]
+
+
+def test_a_change_that_fails_says_so_and_the_log_says_why(said: pytest.LogCaptureFixture) -> None:
+    change = Recording(fails=True).change_password(SETTINGS, Credentials("anna", "s3cret"), "s3cret2")
+    assert (change.changed, change.reason) == (False, "not possible at present")
+    assert "the server is down" in said.text
+    assert "s3cret" not in said.text
+
+
+def test_a_mechanism_that_cannot_change_passwords_says_so() -> None:
+    change = CannotChange("x").change_password(SETTINGS, Credentials("anna", "old"), "new")
+    assert (change.changed, change.reason) == (False, "not possible with this login")
+
+
+def test_the_section_of_the_options_is_named_after_the_mechanism() -> None:
+    assert CannotChange("mine").section == "authmech_mine"

@@ -1,0 +1,205 @@
+"""The auth mechanism `htpasswd` and its file."""
+
+from __future__ import annotations
+
+import stat
+import threading
+from pathlib import Path
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from tests.unit.configured import replace
+from tests.unit.properties import SOME
+from x2gobroker.auth.base import Credentials, Verdict
+from x2gobroker.auth.htpasswd import HtpasswdMechanism, parse_users, read_users, write_user
+from x2gobroker.auth.passwords import hash_password, verify_password
+from x2gobroker.errors import ConfigurationError
+from x2gobroker.settings import Settings
+
+PASSWORD = "p:w é"
+HASH = hash_password(PASSWORD, "sha512_crypt")
+JOIN_DEADLINE = 20.0
+
+
+@pytest.fixture
+def users(tmp_path: Path) -> Path:
+    """A file with the users anna and bert, of one password."""
+    path = tmp_path / "users"
+    path.write_text(f"# people\nanna:{HASH}\n\nbert:{HASH}\nodd:$apr1$x$y\n", encoding="utf-8")
+    return path
+
+
+@pytest.fixture
+def mechanism() -> HtpasswdMechanism:
+    """The mechanism under its registered name."""
+    return HtpasswdMechanism("htpasswd")
+
+
+def settings(path: Path) -> Settings:
+    return Settings({("authmech_htpasswd", "file"): str(path)})
+
+
+def check(mechanism: HtpasswdMechanism, path: Path, user: str, password: str = PASSWORD) -> Verdict:
+    return mechanism.authenticate(settings(path), Credentials(user, password))
+
+
+@pytest.mark.parametrize(
+    ("user", "password", "granted", "reason"),
+    [
+        ("anna", PASSWORD, True, "right password"),
+        ("anna", PASSWORD + " ", False, "wrong password"),
+        ("anna", "", False, "wrong password"),
+        ("anna", HASH, False, "wrong password"),
+        ("Anna", PASSWORD, False, "unknown user"),
+        ("# people", "", False, "unknown user"),
+        ("carla", "nobody has this password", False, "unknown user"),
+        ("odd", "x", False, "mechanism not available"),
+    ],
+)
+def test_the_right_password_of_a_known_user_and_nothing_else(
+    mechanism: HtpasswdMechanism, users: Path, user: str, password: str, granted: bool, reason: str
+) -> None:
+    verdict = check(mechanism, users, user, password)
+    assert (verdict.granted, verdict.reason) == (granted, reason)
+
+
+def test_a_changed_file_counts_with_the_next_login(mechanism: HtpasswdMechanism, users: Path) -> None:
+    assert check(mechanism, users, "anna").granted
+    replace(users, f"carla:{HASH}\n")
+    assert not check(mechanism, users, "anna").granted
+    assert check(mechanism, users, "carla").granted
+
+
+def test_a_file_broken_since_keeps_the_users_known_before(mechanism: HtpasswdMechanism, users: Path) -> None:
+    assert check(mechanism, users, "anna").granted
+    users.write_bytes(b"anna:\xff\n")
+    assert check(mechanism, users, "anna").granted
+
+
+def test_a_missing_file_lets_nobody_in_and_the_log_says_how_to_make_it(
+    mechanism: HtpasswdMechanism, tmp_path: Path, said: pytest.LogCaptureFixture
+) -> None:
+    assert check(mechanism, tmp_path / "missing", "anna").reason == "mechanism not available"
+    assert "x2gobroker passwd" in said.text
+
+
+def test_two_virtual_hosts_may_have_two_files(mechanism: HtpasswdMechanism, users: Path, tmp_path: Path) -> None:
+    other = tmp_path / "other"
+    write_user(other, "carla", HASH)
+    for _ in range(2):
+        assert check(mechanism, users, "anna").granted
+        assert check(mechanism, other, "carla").granted
+        assert not check(mechanism, other, "anna").granted
+
+
+def test_a_password_is_changed_with_the_present_one_only(mechanism: HtpasswdMechanism, users: Path) -> None:
+    wrong = mechanism.change_password(settings(users), Credentials("anna", "wrong"), "new")
+    assert not wrong.changed
+    assert check(mechanism, users, "anna").granted
+    assert mechanism.change_password(settings(users), Credentials("anna", PASSWORD), "new é").changed
+    assert check(mechanism, users, "anna", "new é").granted
+    assert not check(mechanism, users, "anna").granted
+    assert check(mechanism, users, "bert").granted
+
+
+def test_a_file_that_cannot_be_written_changes_no_password(mechanism: HtpasswdMechanism, users: Path) -> None:
+    users.with_name("users.lock").mkdir()
+    change = mechanism.change_password(settings(users), Credentials("anna", PASSWORD), "new")
+    assert (change.changed, change.reason) == (False, "not possible at present")
+    assert check(mechanism, users, "anna").granted
+
+
+def test_a_new_file_is_for_owner_and_group_and_an_old_one_keeps_its_mode(tmp_path: Path) -> None:
+    path = tmp_path / "users"
+    assert write_user(path, "anna", "h") is False
+    assert stat.S_IMODE(path.stat().st_mode) == 0o640
+    path.chmod(0o604)
+    assert write_user(path, "anna", "i") is True
+    assert stat.S_IMODE(path.stat().st_mode) == 0o604
+    assert read_users(path) == {"anna": "i"}
+
+
+def test_other_lines_stay_as_they_are(users: Path) -> None:
+    write_user(users, "anna", "h")
+    lines = users.read_text(encoding="utf-8").splitlines()
+    assert lines[0] == "# people"
+    assert f"bert:{HASH}" in lines
+    assert lines.count("anna:h") == 1
+
+
+def test_a_user_is_removed_and_one_who_is_not_there_is_told(users: Path) -> None:
+    assert write_user(users, "anna", None) is True
+    assert write_user(users, "anna", None) is False
+    assert set(read_users(users)) == {"bert", "odd"}
+
+
+@pytest.mark.parametrize("user", ["", "a:b", "#a", " a", "a ", "a\nb", "a\0"])
+def test_a_name_that_the_format_cannot_hold_is_refused_and_nothing_is_written(users: Path, user: str) -> None:
+    before = users.read_bytes()
+    with pytest.raises(ValueError, match="no user name"):
+        write_user(users, user, "h")
+    assert users.read_bytes() == before
+
+
+def test_nothing_is_left_behind_of_a_change_that_fails(tmp_path: Path) -> None:
+    path = tmp_path / "users"
+    path.mkdir()
+    with pytest.raises(OSError, match=r"."):
+        write_user(path, "anna", "h")
+    assert {file.name for file in tmp_path.iterdir()} <= {"users", "users.lock"}
+
+
+def test_changes_at_the_same_time_do_not_lose_each_other(tmp_path: Path) -> None:
+    path = tmp_path / "users"
+    threads = [threading.Thread(target=write_user, args=(path, f"user{number}", "h")) for number in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(JOIN_DEADLINE)
+    assert set(read_users(path)) == {f"user{number}" for number in range(8)}
+
+
+def test_what_cannot_be_read_is_a_configuration_error_with_the_file(tmp_path: Path) -> None:
+    (tmp_path / "odd").write_bytes(b"\xff")
+    for path in (tmp_path / "missing", tmp_path / "odd", tmp_path, Path("/dev/zero")):
+        with pytest.raises(ConfigurationError, match=str(path)):
+            read_users(path)
+
+
+@SOME
+@given(st.text())
+@example("a:b:c\n :x\n#a:b\na\n")
+def test_no_text_of_the_file_raises_and_every_user_has_a_name(text: str) -> None:
+    for name, hashed in parse_users(text).items():
+        assert name
+        assert not name.startswith("#")
+        assert ":" not in name
+        assert "\n" not in hashed
+
+
+NAMES = st.text("abcé_-.@ #", min_size=1, max_size=8).filter(lambda name: name == name.strip() and name[0] != "#")
+
+
+@SOME
+@given(st.lists(st.tuples(NAMES, st.one_of(st.none(), st.sampled_from(["h1", "$6$x$y", "h:3"])))))
+def test_a_series_of_changes_ends_in_the_users_it_says(
+    tmp_path_factory: pytest.TempPathFactory, changes: list[tuple[str, str | None]]
+) -> None:
+    path = tmp_path_factory.mktemp("users") / "users"
+    expected: dict[str, str] = {}
+    for user, hashed in changes:
+        known = write_user(path, user, hashed)
+        assert known == (user in expected)
+        expected.pop(user, None)
+        if hashed is not None:
+            expected[user] = hashed
+    assert (read_users(path) if path.exists() else {}) == expected
+
+
+def test_a_password_set_by_the_command_is_right_at_login(mechanism: HtpasswdMechanism, tmp_path: Path) -> None:
+    path = tmp_path / "users"
+    write_user(path, "anna", hash_password("new"))
+    assert verify_password("new", read_users(path)["anna"])
+    assert check(mechanism, path, "anna", "new").granted

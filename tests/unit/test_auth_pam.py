@@ -1,0 +1,104 @@
+"""The auth mechanism `pam`, with real PAM services of the test's own. Their files in /etc/pam.d need root."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from x2gobroker.auth.base import Credentials, Verdict
+from x2gobroker.auth.pam import PAM_SERVICE_FOLDER, PamMechanism
+from x2gobroker.settings import Settings
+
+USER, PASSWORD = "nobody", "p:w é ☃"
+JOIN_DEADLINE = 60.0
+CHECK = """#!/bin/sh
+# the password comes on standard input, ended by a NUL
+given=$(tr -d '\\000')
+test "$PAM_USER" = {user} && test "$given" = "$(cat {password})"
+"""
+
+
+@pytest.fixture(scope="module")
+def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A PAM service that knows one user with one password."""
+    folder = tmp_path_factory.mktemp("pam")
+    script, password = folder / "check", folder / "password"
+    password.write_text(PASSWORD, encoding="utf-8")
+    script.write_text(CHECK.format(user=USER, password=password))
+    script.chmod(0o755)
+    lines = f"auth required pam_exec.so quiet expose_authtok {script}\naccount required pam_permit.so\n"
+    with service_file("right", lines) as name:
+        yield name
+
+
+class service_file:  # noqa: N801 - used like a function
+    """A PAM service for the length of a `with` block."""
+
+    def __init__(self, name: str, lines: str) -> None:
+        self.path = Path(PAM_SERVICE_FOLDER) / f"x2gobroker-test-{name}-{os.getpid()}"
+        self.lines = lines
+
+    def __enter__(self) -> str:
+        self.path.write_text(self.lines)
+        return self.path.name
+
+    def __exit__(self, *_error: object) -> None:
+        self.path.unlink()
+
+
+def check(service: str, user: str = USER, password: str = PASSWORD) -> Verdict:
+    settings = Settings({("authmech_pam", "service"): service})
+    return PamMechanism("pam").authenticate(settings, Credentials(user, password))
+
+
+def test_the_right_password_is_right(service: str) -> None:
+    verdict = check(service)
+    assert (verdict.granted, verdict.user) == (True, USER)
+
+
+@pytest.mark.parametrize(("user", "password"), [(USER, "wrong"), (USER, ""), ("root", PASSWORD), ("no-such-user", "x")])
+def test_any_other_is_wrong(service: str, user: str, password: str) -> None:
+    verdict = check(service, user, password)
+    assert not verdict.granted
+    assert verdict.reason.startswith("PAM: ")
+
+
+def test_an_account_that_is_locked_is_refused_in_spite_of_its_password() -> None:
+    with service_file("locked", "auth required pam_permit.so\naccount required pam_deny.so\n") as name:
+        assert not check(name).granted
+
+
+def test_a_service_that_permits_everything_does(said: pytest.LogCaptureFixture) -> None:
+    with service_file("permit", "auth required pam_permit.so\naccount required pam_permit.so\n") as name:
+        assert check(name, password="anything").granted
+    assert said.text == ""
+
+
+@pytest.mark.parametrize("name", ["no-such-service", "", "../pam.d/other", "other/../other", "a b", ".", "..", "x" * 65])
+def test_a_service_that_is_not_there_lets_nobody_in_and_is_named(name: str, said: pytest.LogCaptureFixture) -> None:
+    verdict = check(name)
+    assert (verdict.granted, verdict.reason) == (False, "mechanism not available")
+    assert "there is no PAM service" in said.text
+
+
+def test_mixed_logins_in_many_threads_get_the_right_verdicts(service: str) -> None:
+    verdicts: dict[int, bool] = {}
+
+    def login(number: int) -> None:
+        verdicts[number] = check(service, password=PASSWORD if number % 2 else "wrong").granted
+
+    threads = [threading.Thread(target=login, args=(number,)) for number in range(16)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(JOIN_DEADLINE)
+    assert verdicts == {number: bool(number % 2) for number in range(16)}
+
+
+def test_no_secret_is_logged(service: str, said: pytest.LogCaptureFixture) -> None:
+    check(service, password="s3cret-0f-mine")
+    assert "s3cret-0f-mine" not in said.text

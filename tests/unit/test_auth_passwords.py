@@ -1,0 +1,96 @@
+"""Password hashes."""
+
+from __future__ import annotations
+
+import subprocess
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from tests.unit.properties import FEW, SOME
+from x2gobroker.auth.base import LONGEST_PASSWORD
+from x2gobroker.auth.passwords import BCRYPT_LIMIT, SCHEMES, hash_password, verify_password
+
+PASSWORD = "p:w é ☃"
+PREFIXES = ("", "$2b$12$", "$2y$05$", "$argon2id$v=19$m=19456,t=2,p=1$", "$6$rounds=5000$", "$5$", "$apr1$", "{SHA}", "!", "*")
+
+
+@pytest.mark.parametrize("scheme", SCHEMES)
+def test_what_is_hashed_is_verified_and_nothing_else(scheme: str) -> None:
+    hashed = hash_password(PASSWORD, scheme)
+    assert verify_password(PASSWORD, hashed) is True
+    assert verify_password(PASSWORD + "x", hashed) is False
+    assert verify_password("", hashed) is False
+    assert PASSWORD not in hashed
+    assert ":" not in hashed
+
+
+@pytest.mark.parametrize(
+    ("scheme", "prefix"), [("argon2", "$argon2id$"), ("bcrypt", "$2b$12$"), ("sha512_crypt", "$6$")]
+)
+def test_schemes_are_what_they_are_called(scheme: str, prefix: str) -> None:
+    assert hash_password("x", scheme).startswith(prefix)
+
+
+def test_argon2_is_what_is_written_unless_told_otherwise_and_never_the_same_twice() -> None:
+    one, other = hash_password("x"), hash_password("x")
+    assert one.startswith("$argon2id$")
+    assert one != other
+
+
+@pytest.mark.parametrize("option", ["-5", "-6"])
+def test_hashes_of_crypt_as_openssl_makes_them_are_verified(option: str) -> None:
+    made = subprocess.run(
+        ["openssl", "passwd", option, "-stdin"], input=PASSWORD, text=True, capture_output=True, check=True, timeout=10
+    )
+    assert verify_password(PASSWORD, made.stdout.strip()) is True
+    assert verify_password("other", made.stdout.strip()) is False
+
+
+def test_bcrypt_of_apaches_htpasswd_is_verified() -> None:
+    made = subprocess.run(
+        ["htpasswd", "-nbBC", "5", "anna", "right"], text=True, capture_output=True, check=True, timeout=10
+    )
+    hashed = made.stdout.strip().partition(":")[2]
+    assert hashed.startswith("$2y$05$")
+    assert verify_password("right", hashed) is True
+    assert verify_password("wrong", hashed) is False
+
+
+@FEW
+@given(st.text(st.characters(exclude_characters="\0", exclude_categories=("Cs",)), max_size=40))
+def test_any_password_is_verified_against_its_own_hash(password: str) -> None:
+    assert verify_password(password, hash_password(password, "sha512_crypt")) is True
+
+
+def test_bcrypt_refuses_to_cut_a_long_password() -> None:
+    longest = "é" * (BCRYPT_LIMIT // 2)
+    hashed = hash_password(longest, "bcrypt")
+    assert verify_password(longest, hashed) is True
+    assert verify_password(longest + "x", hashed) is False
+    with pytest.raises(ValueError, match="argon2"):
+        hash_password(longest + "x", "bcrypt")
+
+
+@pytest.mark.parametrize("scheme", ["argon2", "sha512_crypt"])
+@pytest.mark.parametrize("letter", ["x", "é", "☃"])
+def test_the_longest_password_that_a_client_may_send_works(scheme: str, letter: str) -> None:
+    hashed = hash_password(letter * LONGEST_PASSWORD, scheme)
+    assert verify_password(letter * LONGEST_PASSWORD, hashed) is True
+    assert verify_password(letter * (LONGEST_PASSWORD - 1), hashed) is False
+
+
+@SOME
+@given(st.text(max_size=20), st.builds(str.__add__, st.sampled_from(PREFIXES), st.text("abcXYZ09./$=,é", max_size=60)))
+@example("x", "")
+@example("x", "plain")
+@example("x", "$2b$12$short")
+@example("x", "$6$$")
+@example("x", "$argon2id$v=19$m=1,t=1,p=1$YWJj$YWJj")
+@example("x", "$argon2id$v=19$m=19456,t=2,p=1$")
+def test_a_hash_that_is_none_is_a_value_error_or_simply_wrong(password: str, hashed: str) -> None:
+    try:
+        assert verify_password(password, hashed) is False
+    except ValueError:
+        return
