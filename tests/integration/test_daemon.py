@@ -167,6 +167,15 @@ def test_a_bad_address_is_named(bind: str) -> None:
     assert "cannot listen on" in said
 
 
+def test_a_port_that_is_taken_is_named() -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        status, said = start_to_fail("-b", f"127.0.0.1:{taken.getsockname()[1]}")
+    assert status == 2
+    assert "another program listens there" in said
+
+
 def test_half_a_tls_configuration_is_named() -> None:
     status, said = start_to_fail("-b", f"127.0.0.1:{free_port()}", X2GOBROKER_SSL_CERTFILE="/etc/hosts")
     assert status == 2

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import errno
 import grp
 import os
 import pwd
+import socket
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -41,6 +43,19 @@ def parse_bind(text: str) -> str:
         forms = "8080, *:8080, 127.0.0.1:8080, broker.example.org:8080 or [::1]:8080"
         raise ConfigurationError(f"cannot listen on {text!r}: {error}; write {forms}") from None
     return f"[{address}]:{port}" if ":" in address else f"{address}:{port}"
+
+
+def check_bindable(bind: str) -> None:
+    """Raises ConfigurationError when nobody can listen there: the port is taken, or the address is not ours."""
+    host, _, port = bind.rpartition(":")
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(host.strip("[]"), int(port), type=socket.SOCK_STREAM)[0]
+        with socket.socket(family, kind, protocol) as attempt:
+            attempt.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            attempt.bind(address)
+    except OSError as error:
+        advice = "another program listens there, perhaps another broker; " if error.errno == errno.EADDRINUSE else ""
+        raise ConfigurationError(f"cannot listen on {bind}: {error.strerror}; {advice}choose another with -b") from None
 
 
 def _split_bind(text: str) -> tuple[str, int]:
@@ -196,6 +211,7 @@ def run(options: argparse.Namespace, *variables: dict[str, str]) -> int:
         if options.mode.upper() != "HTTP":
             raise ConfigurationError(f"mode {options.mode} is not available; the broker runs with -M HTTP")
         chosen = server_options(settings, options)
+        check_bindable(chosen["bind"])
         if options.daemonize:
             redirect_output(Path(options.logdir or LOG_FOLDER))
             daemonize(enable_stdio_inheritance=True)

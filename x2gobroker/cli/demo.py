@@ -61,8 +61,10 @@ def prepare(folder: Path) -> str:
 def run(options: argparse.Namespace) -> int:
     """Start the demo and say how to use it."""
     folder = Path(options.folder)
+    bind = daemon.parse_bind(options.bind)
+    daemon.check_bindable(bind)
     password = prepare(folder)
-    url = "http://" + daemon.parse_bind(options.bind).replace("0.0.0.0", "127.0.0.1")  # noqa: S104 - for display
+    url = "http://" + bind.replace("0.0.0.0", "127.0.0.1")  # noqa: S104 - for display
     print(f"X2Go Session Broker: {url}/")
     print(f"  user name {USER}, password {password}")
     print(f"  x2goclient --broker-url={url}/plain/zeroconf/")
