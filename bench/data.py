@@ -12,6 +12,7 @@ CHOSEN = "visible-4"  # the profile that is selected: one host, let in by a grou
 CHOSEN_SERVER = "SERVER:app4.example.org:22"
 
 OTHER_USERS = tuple(f"user{number:03}" for number in range(1, 61))
+NEWCOMERS = tuple(f"guest{number:03}" for number in range(1, 61))  # see VISIBLE profiles too, all by group
 OTHER_GROUPS = tuple(f"team{number:02}" for number in range(1, 31))
 MY_GROUPS = ("visitors", "printing", "projects", "vpn")  # no profile but the visible ones lets in "visitors"
 
@@ -125,7 +126,7 @@ def _groups(count: int) -> Iterator[str]:
     yield "nogroup:x:65534:"
     yield f"{USER}:x:5000:"
     for number, name in enumerate(MY_GROUPS, 5001):
-        yield f"{name}:x:{number}:{OTHER_USERS[number % 9]},{USER},{OTHER_USERS[number % 17]}"
+        yield f"{name}:x:{number}:{','.join((USER, *NEWCOMERS))}"
     rest = count - 3 - len(MY_GROUPS)
     names = (*OTHER_GROUPS, *(f"unrelated{number:05}" for number in range(rest)))
     for number, name in enumerate(names[:rest]):
@@ -148,7 +149,7 @@ class Accounts:
         lines = ["root:x:0:0:root:/root:/bin/sh", "nobody:x:65534:65534:nobody:/nonexistent:/usr/sbin/nologin"]
         lines += [
             f"{name}:x:{number}:5000::/nonexistent:/usr/sbin/nologin"
-            for number, name in enumerate((USER, *OTHER_USERS), 5000)
+            for number, name in enumerate((USER, *OTHER_USERS, *NEWCOMERS), 5000)
         ]
         made.passwd.write_text("\n".join(lines) + "\n")
         text = "\n".join(_groups(groups)) + "\n"

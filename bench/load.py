@@ -55,6 +55,7 @@ class Figures:
     p99: float
     requests: int
     processor: float = 0.0  # microseconds that the server's processes computed for one request
+    worst: float = 0.0  # milliseconds
 
 
 def form(task: str, **fields: str) -> str:
@@ -140,13 +141,15 @@ def wrk(server: Server, body: str, seconds: float, expected: Answer, path: str =
     found = re.search(r"^FIGURES (.+)$", done.stdout, re.MULTILINE)
     if done.returncode or found is None:
         raise RuntimeError(f"wrk ended with {done.returncode}: {done.stdout}{done.stderr}")
-    requests, microseconds, size, refused, failed, p50, p99 = (float(word) for word in found.group(1).split())
+    requests, microseconds, size, refused, failed, p50, p99, worst = (float(word) for word in found.group(1).split())
     if refused or failed or not requests:
         raise WrongAnswerError(f"{requests:g} answers, {refused:g} refused, {failed:g} failed: {body}")
     # an answer under way when time was up is counted in bytes only
     if not 0.995 * requests * expected.size <= size <= 1.005 * (requests + CONNECTIONS) * expected.size:
         raise WrongAnswerError(f"{size / requests:.0f} bytes an answer instead of {expected.size}: {body}")
-    return Figures(requests / microseconds * 1e6, p50 / 1000, p99 / 1000, int(requests), computed / requests * 1e6)
+    return Figures(
+        requests / microseconds * 1e6, p50 / 1000, p99 / 1000, int(requests), computed / requests * 1e6, worst / 1000
+    )
 
 
 def percentile(sorted_values: Sequence[float], share: float) -> float:

@@ -7,8 +7,8 @@ import functools
 import statistics
 from dataclasses import dataclass, field
 
-from bench.data import OTHER_USERS, config_text, profiles_text
-from bench.load import TASKS, Connection, Figures, ask, chains, check, form, wrk
+from bench.data import NEWCOMERS, VISIBLE, config_text, profiles_text
+from bench.load import TASKS, Connection, Figures, WrongAnswerError, ask, chains, check, form, wrk
 from bench.plan import Plan, progress
 from bench.throughput import Rounds, warm
 from bench.world import PLAIN, Constant, Ours, Reference, Server, Setup
@@ -80,10 +80,12 @@ def _newcomers(plan: Plan, groups: int) -> tuple[float, float]:
     times: list[float] = []
     with Ours(setup) as server, Connection(server.port) as connection:  # one connection: one worker
         connection.post(PLAIN, form("listsessions", password="x"))
-        for user in OTHER_USERS * 2:
+        for user in NEWCOMERS * 2:
             body = form("listsessions", user=user, password="x")
-            Plan.clock(functools.partial(connection.post, PLAIN, body), times)
-    half = len(OTHER_USERS)
+            answer = Plan.clock(functools.partial(connection.post, PLAIN, body), times)
+            if answer.body.count("\n[") != VISIBLE:
+                raise WrongAnswerError(f"{user}: {answer.body[:300]!r}")
+    half = len(NEWCOMERS)
     return statistics.median(times[:half]), statistics.median(times[half:])
 
 

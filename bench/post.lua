@@ -8,8 +8,8 @@ end
 
 function done(summary, latency)
   local errors = summary.errors
-  io.write(string.format("FIGURES %d %d %d %d %d %.1f %.1f\n",
+  io.write(string.format("FIGURES %d %d %d %d %d %.1f %.1f %d\n",
     summary.requests, summary.duration, summary.bytes, errors.status,
     errors.connect + errors.read + errors.write + errors.timeout,
-    latency:percentile(50), latency:percentile(99)))
+    latency:percentile(50), latency:percentile(99), latency.max))
 end

@@ -142,12 +142,13 @@ def _load(one: Figures | Rounds | None) -> str:
 def neighbours(result: Neighbours) -> str:
     """Slow requests beside fast ones."""
     rows = [
-        (what, number(one.rate), _latency(one), f"{slow:.2f} s" if slow else MISSING) for what, one, slow in result.rows
+        (what, number(one.rate), _latency(one), number(one.worst), f"{slow:.2f} s" if slow else MISSING)
+        for what, one, slow in result.rows
     ]
     text = [
         "### Slow requests beside fast ones",
         "testcon on 4 connections, while others are under way in the same daemon.",
-        table(("beside", "testcon /s", "p50 / p99 ms", "slowest of the others"), rows),
+        table(("beside", "testcon /s", "p50 / p99 ms", "longest ms", "slowest of the others"), rows),
     ]
     if result.reference is not None:
         alone, beside, listing = result.reference

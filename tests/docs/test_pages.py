@@ -7,6 +7,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterator
+from importlib.metadata import requires
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -96,3 +97,14 @@ def test_the_licence_is_whole() -> None:
     assert len(text.split()) == AGPL_WORDS
     digest = hashlib.sha256(" ".join(text.split()).encode()).hexdigest()
     assert digest == "0a7e77a9ebe3fa59cc00696f2180ffc7e0834b7445213b59eb4232c1a1b75746"
+
+
+def test_every_dependency_has_its_reason() -> None:
+    table = (ROOT / "docs/architecture.md").read_text(encoding="utf-8").partition("## Dependencies")[2]
+    required = requires("x2gobroker") or []
+    names = {
+        re.split(r"[^A-Za-z0-9-]", requirement)[0].lower() for requirement in required if "extra" not in requirement
+    }
+    assert len(names) >= 8
+    for name in names:
+        assert re.search(rf"^\| {name}\b[^|]* \| \w", table, re.MULTILINE | re.IGNORECASE), name

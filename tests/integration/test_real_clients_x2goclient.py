@@ -109,7 +109,7 @@ def test_client_configuration_is_understood(
     ("host", "names", "missing"),
     [
         ("127.0.0.1", ["Alpha desktop", "Beta terminal"], "Gamma"),
-        ("localhost", ["Gamma"], "Alpha"),
+        ("localhost", ['"Gamma B\\xfcro"'], "Alpha"),
     ],
 )
 def test_each_virtual_host_has_profiles_of_its_own(
