@@ -37,7 +37,7 @@ ENTRY_POINTS = {
 setup(
     name="x2gobroker",
     version="1.0.0a1",
-    description="X2Go Session Broker: the right X2Go Server, and the session one left",
+    description="X2Go Session Broker: one login, and the session profiles and X2Go Server for it",
     long_description=(HERE / "README.md").read_text(encoding="utf-8"),
     long_description_content_type="text/markdown",
     license="AGPL-3.0-or-later",

@@ -87,7 +87,7 @@ def test_the_longest_possible_ones_are_asked_about() -> None:
 
 
 def test_a_mechanism_that_needs_no_password_is_asked_without_a_user() -> None:
-    assert KnowsByOtherMeans("x").authenticate(SETTINGS, Credentials("", "")).granted
+    assert KnowsByOtherMeans().authenticate(SETTINGS, Credentials("", "")).granted
 
 
 def test_a_mechanism_that_fails_refuses_and_the_log_says_why(said: pytest.LogCaptureFixture) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
+from passlib.hash import sha512_crypt
 
 from tests.unit.configured import replace
 from tests.unit.properties import SOME
@@ -19,7 +20,7 @@ from x2gobroker.errors import ConfigurationError
 from x2gobroker.settings import Settings
 
 PASSWORD = "p:w é"
-HASH = hash_password(PASSWORD, "sha512_crypt")
+HASH = str(sha512_crypt.using(rounds=5000).hash(PASSWORD))
 JOIN_DEADLINE = 20.0
 
 

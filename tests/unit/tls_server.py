@@ -47,7 +47,7 @@ class Handler(BaseHTTPRequestHandler):
     def _drip(self) -> None:
         with contextlib.suppress(OSError):
             self.wfile.write(b"HTTP/1.1 200 OK\r\n")
-            for number in range(20):
+            for number in range(10):
                 if self.server.stopping.wait(PIECE_SECONDS):
                     return
                 self.wfile.write(f"X-{number}: 1\r\n".encode())

@@ -57,7 +57,7 @@ class JsonFrontend(Frontend):
         self.route_backends(blueprint, "/json", self.serve)
 
     def serve(self, backend: str | None = None) -> Response:
-        """Answer one request."""
+        """Answer one request of PyHoca or Python X2Go: the same tasks as `/plain`, in JSON."""
         settings = context().source.current()
         self.check_method(settings)
         broker = self.broker_for(settings, backend)

@@ -70,7 +70,7 @@ class PlainFrontend(Frontend):
         self.route_backends(blueprint, "/plain", self.serve)
 
     def serve(self, backend: str | None = None) -> Response:
-        """Answer one request."""
+        """Answer X2Go Client: log in, list session profiles, select one, change a password, take a report."""
         settings = context().source.current()
         self.check_method(settings)
         broker = self.broker_for(settings, backend)

@@ -83,14 +83,18 @@ def parse_integer(text: str, minimum: int | None = None, maximum: int | None = N
 def parse_list(text: str) -> tuple[str, ...]:
     """Items between commas, without surrounding blanks; empty items (a trailing comma) are dropped."""
     text = text.strip()
-    if text.startswith("[") and text.endswith("]") and not looks_like_address(text):
+    if is_bracketed_list(text):
         return tuple(item for item in (unquote(part.strip()) for part in text[1:-1].split(",")) if item)
     return tuple(item for item in (part.strip() for part in text.split(",")) if item)
 
 
-def looks_like_address(text: str) -> bool:
-    """Whether brackets hold a single IPv6 address, as in `[2001:db8::7]`, rather than a list."""
-    return ":" in text and "," not in text and "'" not in text and '"' not in text
+def is_bracketed_list(text: str) -> bool:
+    """Whether brackets hold a whole list, `[a, 'b']`, and not one or several IPv6 addresses, `[::1]:22, [::2]`."""
+    if not (text.startswith("[") and text.endswith("]")):
+        return False
+    inside = text[1:-1]
+    is_one_address = ":" in inside and not any(mark in inside for mark in ",'\"")
+    return not is_one_address and "[" not in inside and "]" not in inside
 
 
 def unquote(text: str) -> str:

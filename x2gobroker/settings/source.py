@@ -13,6 +13,7 @@ from x2gobroker.model.options import Option, Value, did_you_mean, parse_value
 from x2gobroker.settings.ini import IniError, IniFile, Problem, read_ini
 from x2gobroker.settings.snapshot import (
     ANY_BACKEND,
+    AUTH_PREFIX,
     BACKEND_PREFIX,
     ENVIRONMENT,
     GLOBAL,
@@ -171,9 +172,7 @@ def read_config(config: IniFile) -> tuple[Values, list[Problem]]:
     problems: list[Problem] = []
     for section, options in config.sections.items():
         if not is_known_section(section):
-            known_sections = sorted({option.section for option in TABLE} - {ENVIRONMENT, ANY_BACKEND})
-            message = f"unknown section [{section}]{did_you_mean(section, known_sections)}"
-            problems.append(config.problem(section, "", message))
+            problems.append(config.problem(section, "", unknown_section(section)))
             continue
         known = options_of(section)
         for name, text in options.items():
@@ -183,6 +182,17 @@ def read_config(config: IniFile) -> tuple[Values, list[Problem]]:
                 continue
             _take_value(values, problems, known[name], (section, name), text, config, section)
     return values, problems
+
+
+def unknown_section(section: str) -> str:
+    """What to say of a section that nothing knows: most often a plug-in that is not installed, or a slip."""
+    known = sorted({option.section for option in TABLE} - {ENVIRONMENT, ANY_BACKEND})
+    for prefix, family in ((BACKEND_PREFIX, "backend"), (AUTH_PREFIX, "auth mechanism")):
+        if section.startswith(prefix):
+            name = section.removeprefix(prefix)
+            names = [other.removeprefix(prefix) for other in known if other.startswith(prefix)]
+            return f"section [{section}]: no {family} {name!r} is installed{did_you_mean(name, names)}"
+    return f"unknown section [{section}]{did_you_mean(section, known)}"
 
 
 def contradictions(values: Values, config: IniFile) -> list[Problem]:

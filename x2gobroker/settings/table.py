@@ -101,34 +101,37 @@ GLOBAL = (
         B,
         False,
         "Let the broker put a short-lived key on the X2Go Server so that the client logs in without a password. "
-        "A profile's `broker-session-autologin` overrides it.",
+        "A profile's `broker-session-autologin` overrides it. In this version clients are told so, but "
+        "no key is put anywhere yet.",
     ),
     _global(
         "default-authorized-keys",
         P,
         "%h/.x2go/authorized_keys",
         "Where the broker agent puts autologin keys on an X2Go Server; `%h` home folder, `%u` user name, `%U` and "
-        "`%G` their numbers, `%%` a percent sign. A profile's `broker-authorized-keys` overrides it.",
+        "`%G` their numbers, `%%` a percent sign. A profile's `broker-authorized-keys` overrides it. "
+        "Not used by this version yet.",
     ),
     _global(
         "default-sshproxy-authorized-keys",
         P,
         "%h/.x2go/authorized_keys",
-        "The same for an SSH proxy host. A profile's `broker-sshproxy-authorized-keys` overrides it.",
+        "The same for an SSH proxy host. A profile's `broker-sshproxy-authorized-keys` overrides it. "
+        "Not used by this version yet.",
     ),
     _global(
         "default-agent-query-mode",
         C,
         "NONE",
         "How broker agents are reached: not at all, on this host, or by SSH on the X2Go Servers. A backend's "
-        "`agent-query-mode` and a profile's `broker-agent-query-mode` override it.",
+        "`agent-query-mode` and a profile's `broker-agent-query-mode` override it. Not used by this version yet.",
         choices=("NONE", "LOCAL", "SSH"),
     ),
     _global(
         "default-agent-hostkey-policy",
         C,
         "RejectPolicy",
-        "What to do about an X2Go Server whose host key is not known.",
+        "What to do about an X2Go Server whose host key is not known. Not used by this version yet.",
         choices=("RejectPolicy", "WarningPolicy", "AutoAddPolicy"),
     ),
     _global(
@@ -142,10 +145,15 @@ GLOBAL = (
         "default-use-load-checker",
         B,
         False,
-        "Choose among several hosts by the loads that the load checker gathers.",
+        "Choose among several hosts by the loads that the load checker gathers. Not used by this version yet.",
     ),
     _global(
-        "load-checker-intervals", N, 300, "Seconds between two rounds of the load checker.", minimum=1, maximum=86400
+        "load-checker-intervals",
+        N,
+        300,
+        "Seconds between two rounds of the load checker. Not used by this version yet.",
+        minimum=1,
+        maximum=86400,
     ),
     _global(
         "check-credentials",
@@ -200,20 +208,27 @@ ANY_BACKEND = (
     _backend("auth-mech", T, "", "Auth mechanism of this backend; empty: `default-auth-mech`."),
     _backend("user-db", T, "", "Name service for users; empty: `default-user-db`."),
     _backend("group-db", T, "", "Name service for groups; empty: `default-group-db`."),
-    _backend("use-load-checker", B, False, "Choose among several hosts by load, for this backend."),
+    _backend(
+        "use-load-checker",
+        B,
+        False,
+        "Choose among several hosts by load, for this backend. Not used by this version yet.",
+    ),
     _backend("load-checker", B, False, "The former name of `use-load-checker`.", deprecated="use `use-load-checker`"),
     _backend(
         "agent-query-mode",
         C,
         "",
-        "How broker agents are reached, for this backend; empty: `default-agent-query-mode`.",
+        "How broker agents are reached, for this backend; empty: `default-agent-query-mode`. "
+        "Not used by this version yet.",
         choices=("", "NONE", "LOCAL", "SSH"),
     ),
     _backend(
         "agent-hostkey-policy",
         C,
         "",
-        "What to do about unknown host keys, for this backend; empty: `default-agent-hostkey-policy`.",
+        "What to do about unknown host keys, for this backend; empty: `default-agent-hostkey-policy`. "
+        "Not used by this version yet.",
         choices=("", "RejectPolicy", "WarningPolicy", "AutoAddPolicy"),
     ),
 )
@@ -333,13 +348,18 @@ ENVIRONMENT = (
     _env("X2GOBROKER_LOGCONFIG", P, "/etc/x2go/broker/x2gobroker-loggers.conf", "Where the three loggers write."),
     _env("X2GOBROKER_DAEMON_USER", T, "x2gobroker", "User that the broker runs as."),
     _env("X2GOBROKER_DAEMON_GROUP", T, "x2gobroker", "Group that the broker runs as."),
-    _env("X2GOBROKER_AGENT_USER", T, "x2gobroker", "User that broker agents run as on X2Go Servers."),
+    _env(
+        "X2GOBROKER_AGENT_USER",
+        T,
+        "x2gobroker",
+        "User that broker agents run as on X2Go Servers. Not used by this version yet.",
+    ),
     _env("X2GOBROKER_AGENT_CMD", P, "/usr/lib/x2go/x2gobroker-agent", "The broker agent's program on X2Go Servers."),
     _env(
         "X2GOBROKER_AUTHSERVICE_SOCKET",
         P,
         "/run/x2gobroker/x2gobroker-authservice.socket",
-        "Socket of the authentication service.",
+        "Socket of the authentication service. Not used by this version yet.",
     ),
     _env(
         "X2GOBROKER_AUTHSOCKET",
@@ -352,7 +372,7 @@ ENVIRONMENT = (
         "X2GOBROKER_LOADCHECKER_SOCKET",
         P,
         "/run/x2gobroker/x2gobroker-loadchecker.socket",
-        "Socket of the load checker.",
+        "Socket of the load checker. Not used by this version yet.",
     ),
     _env("X2GOBROKER_TESTSUITE", B, False, "Log only what is critical.", deprecated="it is no longer needed"),
     _env("X2GOBROKER_DEFAULTS", P, "/etc/x2go/broker/defaults.conf", "The file of these variables.", since=OURS),

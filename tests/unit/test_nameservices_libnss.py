@@ -1,0 +1,112 @@
+"""The name service `libnss`, held against what `id` says of the users there are."""
+
+from __future__ import annotations
+
+import grp
+import pwd
+import subprocess
+import time
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.unit.properties import FEW
+from x2gobroker.nameservices.base import NameService
+from x2gobroker.nameservices.libnss import LibnssNameService
+
+SERVICE = LibnssNameService()
+
+
+def real_users() -> list[str]:
+    """Some users, those among them whom a group lists as a member."""
+    members = {member for group in grp.getgrall() for member in group.gr_mem}
+    everybody = [entry.pw_name for entry in pwd.getpwall()]
+    return sorted(set(everybody[:8] + everybody[-4:]) | (members & set(everybody)))
+
+
+def id_says(user: str) -> set[str]:
+    done = subprocess.run(["id", "-Gn", user], capture_output=True, text=True, check=True, timeout=10)
+    return set(done.stdout.split())
+
+
+@pytest.mark.parametrize("user", real_users())
+def test_all_groups_are_those_that_id_says(user: str) -> None:
+    assert SERVICE.groups_of(user, primary=True) == id_says(user)
+
+
+@pytest.mark.parametrize("user", real_users())
+def test_groups_without_the_primary_one_are_those_that_list_the_user(user: str) -> None:
+    listed = {group.gr_name for group in grp.getgrall() if user in group.gr_mem}
+    assert SERVICE.groups_of(user, primary=False) == listed
+
+
+def test_somebody_here_is_in_a_group_beside_the_primary_one() -> None:
+    assert any(SERVICE.groups_of(user, primary=False) for user in real_users())
+
+
+@pytest.mark.parametrize("user", real_users())
+def test_users_that_exist_are_known(user: str) -> None:
+    assert SERVICE.has_user(user) is True
+
+
+@pytest.mark.parametrize("user", ["", "no-such-user", "Root", "root ", "root:x", "0", "../root", "é" * 300])
+def test_unknown_users_are_unknown_and_have_no_groups(user: str) -> None:
+    assert SERVICE.has_user(user) is False
+    assert SERVICE.groups_of(user, primary=True) == frozenset()
+
+
+@FEW
+@given(st.text(st.characters(exclude_categories=("C", "Z"))))
+def test_no_printable_name_raises(user: str) -> None:
+    assert SERVICE.has_user(user) in (True, False)
+    assert SERVICE.groups_of(user, primary=True) is not None
+
+
+def test_a_primary_group_that_lists_its_user_as_well_counts_as_a_membership(monkeypatch: pytest.MonkeyPatch) -> None:
+    staff = grp.struct_group(("staff", "x", 500, ["anna"]))
+    people = grp.struct_group(("people", "x", 501, []))
+    anna = pwd.struct_passwd(("anna", "x", 7000, 500, "", "/", "/bin/sh"))
+    bert = pwd.struct_passwd(("bert", "x", 7001, 501, "", "/", "/bin/sh"))
+    monkeypatch.setattr("pwd.getpwnam", {"anna": anna, "bert": bert}.__getitem__)
+    monkeypatch.setattr("grp.getgrgid", {500: staff, 501: people}.__getitem__)
+    monkeypatch.setattr("os.getgrouplist", lambda user, gid: [gid])
+    assert SERVICE.groups_of("anna", primary=False) == {"staff"}
+    assert SERVICE.groups_of("bert", primary=False) == frozenset()
+    assert SERVICE.groups_of("bert", primary=True) == {"people"}
+
+
+def test_a_group_number_without_a_name_is_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("os.getgrouplist", lambda user, gid: [gid, 4_000_000_001])
+    assert SERVICE.groups_of("root", primary=True) == {"root"}
+
+
+def test_no_group_or_user_database_is_walked(monkeypatch: pytest.MonkeyPatch) -> None:
+    def never() -> list[object]:
+        raise AssertionError("the whole database was read")
+
+    monkeypatch.setattr("grp.getgrall", never)
+    monkeypatch.setattr("pwd.getpwall", never)
+    began = time.monotonic()
+    for _ in range(200):
+        SERVICE.groups_of("root", primary=False)
+    assert time.monotonic() - began < 5
+
+
+class Failing(NameService):
+    """A directory that is down."""
+
+    def _has_user(self, user: str) -> bool:
+        raise OSError(110, "Connection timed out")
+
+    def _groups(self, user: str, primary: bool) -> frozenset[str]:
+        raise OSError(110, "Connection timed out")
+
+
+def test_a_service_that_fails_knows_no_user_and_cannot_tell_groups(said: pytest.LogCaptureFixture) -> None:
+    assert Failing().has_user("an\nna") is False
+    assert Failing().groups_of("an\nna", primary=True) is None
+    assert [record.getMessage() for record in said.records] == [
+        "name service: cannot look up user an\\nna: [Errno 110] Connection timed out",
+        "name service: cannot look up the groups of an\\nna: [Errno 110] Connection timed out",
+    ]

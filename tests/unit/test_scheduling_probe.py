@@ -1,0 +1,118 @@
+"""Which servers answer: with real sockets on loopback."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from x2gobroker.scheduling import probe as module
+from x2gobroker.scheduling.probe import PortProbe, try_all
+
+LOOPBACK = "127.0.0.1"
+
+
+@contextlib.contextmanager
+def listening() -> Iterator[int]:
+    """A port that accepts connections."""
+    with socket.create_server((LOOPBACK, 0)) as server:
+        yield int(server.getsockname()[1])
+
+
+@contextlib.contextmanager
+def bound() -> Iterator[int]:
+    """A port that is taken and refuses connections, as nobody listens."""
+    with socket.socket() as taken:
+        taken.bind((LOOPBACK, 0))
+        yield int(taken.getsockname()[1])
+
+
+def test_a_listening_port_is_up_and_a_closed_one_is_down() -> None:
+    with listening() as up, bound() as down:
+        assert try_all([(LOOPBACK, up), (LOOPBACK, down)], 2) == {(LOOPBACK, up)}
+
+
+def test_names_are_resolved() -> None:
+    with listening() as up:
+        assert try_all([("localhost", up)], 2) == {("localhost", up)}
+
+
+@pytest.mark.parametrize("name", ["no-such-host.invalid", "a..b", "x" * 64, ""])
+def test_f14_a_name_that_does_not_resolve_is_down(name: str) -> None:
+    with bound() as down:
+        assert try_all([(name, down)], 2) == set()
+
+
+@pytest.mark.parametrize("port", [65536, 99999, -1, 10**12])
+def test_f14_a_port_that_does_not_exist_is_down(port: int) -> None:
+    assert try_all([(LOOPBACK, port)], 2) == set()
+
+
+def test_f14_localhost_alone_and_down_is_down() -> None:
+    with bound() as down:
+        assert try_all([("localhost", down)], 2) == set()
+
+
+def test_refused_connections_do_not_cost_the_deadline() -> None:
+    with bound() as down:
+        began = time.monotonic()
+        try_all([(LOOPBACK, down)], 10)
+        assert time.monotonic() - began < 5
+
+
+def test_nothing_to_try_is_nothing_up() -> None:
+    assert try_all([], 2) == set()
+
+
+def test_servers_that_never_answer_cost_the_deadline_once_whatever_their_number(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A pair of sockets that is never written to stands for a connection on its way into the dark."""
+    pairs: list[socket.socket] = []
+
+    def in_the_dark(_target: module.Target) -> list[socket.socket]:
+        ours, theirs = socket.socketpair()
+        pairs.append(theirs)
+        ours.setblocking(False)
+        with contextlib.suppress(BlockingIOError):
+            while True:
+                ours.send(b"x" * 65536)
+        return [ours]
+
+    monkeypatch.setattr(module, "_connecting", in_the_dark)
+    began = time.monotonic()
+    assert try_all([("h", number) for number in range(1, 9)], 0.4) == set()
+    assert 0.35 <= time.monotonic() - began < 1.5
+    for theirs in pairs:
+        assert theirs.recv(1), "the connection was left open"
+        theirs.close()
+
+
+def test_answers_are_kept_for_some_seconds_and_then_asked_for_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    known = PortProbe()
+    with listening() as port:
+        assert known.reachable([(LOOPBACK, port)]) == {(LOOPBACK, port)}
+    assert known.reachable([(LOOPBACK, port)]) == {(LOOPBACK, port)}
+    later = time.monotonic() + module.KEEP_SECONDS + 1
+    real = time.monotonic
+    monkeypatch.setattr(module.time, "monotonic", lambda: max(later, real()))
+    monkeypatch.setattr(module, "DEADLINE", 0.5)
+    assert known.reachable([(LOOPBACK, port)]) == set()
+
+
+def test_a_server_that_does_not_answer_is_logged(said: pytest.LogCaptureFixture) -> None:
+    with bound() as down:
+        PortProbe().reachable([(LOOPBACK, down)])
+    assert f"X2Go Server {LOOPBACK}: port {down} does not answer" in said.text
+
+
+def test_memory_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "MOST_TARGETS", 10)
+    monkeypatch.setattr(module, "try_all", lambda targets, _deadline: set(targets))
+    known = PortProbe()
+    for number in range(1, 60):
+        assert known.reachable([("h", number)]) == {("h", number)}
+    assert len(known._known) <= 10
