@@ -2,14 +2,25 @@
 
 from __future__ import annotations
 
+import time
 from abc import ABC, abstractmethod
 from typing import final
 
 from x2gobroker.logs import error_log, field
 
 
+KEEP_SECONDS = 5.0
+MOST_USERS = 10_000
+
+
 class NameService(ABC):
-    """Knows users and groups. A plug-in writes the two underscore methods; either may raise OSError."""
+    """Knows users and groups. A plug-in writes the two underscore methods; either may raise OSError.
+
+    A user's groups are asked for once in KEEP_SECONDS: a login is followed by several requests at once.
+    """
+
+    def __init__(self) -> None:
+        self._known: dict[tuple[str, bool], tuple[float, frozenset[str]]] = {}
 
     @abstractmethod
     def _has_user(self, user: str) -> bool:
@@ -31,8 +42,16 @@ class NameService(ABC):
     @final
     def groups_of(self, user: str, primary: bool) -> frozenset[str] | None:
         """Names of the user's groups, none for an unknown user; None when the service cannot tell, which is logged."""
+        now = time.monotonic()
+        known = self._known.get((user, primary))
+        if known is not None and known[0] > now:
+            return known[1]
         try:
-            return self._groups(user, primary) if user else frozenset()
+            groups = self._groups(user, primary) if user else frozenset()
         except OSError as error:
             error_log.error("name service: cannot look up the groups of %s: %s", field(user), error)
             return None
+        if len(self._known) >= MOST_USERS:
+            self._known = {}
+        self._known[user, primary] = now + KEEP_SECONDS, groups
+        return groups
