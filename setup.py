@@ -57,7 +57,15 @@ setup(
     ],
     extras_require={
         "postgresql": ["psycopg[binary]>=3.1,<4"],
-        "test": ["pytest>=8", "webtest>=3", "hypothesis>=6", "mypy>=1.10", "ruff>=0.6", "requests>=2.31", "wheel>=0.40"],
+        "test": [
+            "pytest>=8",
+            "webtest>=3",
+            "hypothesis>=6",
+            "mypy>=1.10",
+            "ruff>=0.6",
+            "requests>=2.31",
+            "wheel>=0.40",
+        ],
         "docs": ["sphinx>=7", "myst-parser>=3", "furo>=2024.1"],
     },
     entry_points=ENTRY_POINTS,

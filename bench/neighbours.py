@@ -50,7 +50,9 @@ def measure(plan: Plan) -> Neighbours:
             for count in (0, 1) if plan.quick else (0, 1, 4, WORKERS * THREADS):
                 what = f"{count} × a login that waits for a silent password server" if count else "nothing"
                 # when all threads are taken, the first answer comes after SILENCE
-                result.rows.append((what, *_beside(server, count, SILENCE + (2 if count > THREADS else -1))))
+                result.rows.append(
+                    (what, *_beside(server, count, SILENCE + (2 if count > THREADS else -2 if plan.quick else -1)))
+                )
     result.rows.append(_beside_bcrypt(accounts))
     if "reference" in plan.parts:
         result.reference = _reference(accounts)

@@ -31,7 +31,7 @@ def set_up_logging(config: Path | None, debug: bool = False, console: bool = Fal
     if config is not None and config.is_file() and not console:
         try:
             logging.config.fileConfig(config, disable_existing_loggers=False)
-        except (OSError, ValueError, KeyError, RuntimeError) as error:
+        except Exception as error:  # noqa: BLE001 - the file names classes and arguments: anything may come of it
             _log_to_stderr()
             reason = error.__cause__ or error
             error_log.warning("%s cannot be used (%s); logging to the standard error stream", config, reason)

@@ -251,7 +251,8 @@ REWRITES: tuple[Deviation, ...] = (
         "Text that X2Go Client would misread stands between quotes at `/plain/`",
         "Values are sent as they stand in the file: `name=Büro, 2. Stock`.",
         'What is not ASCII, a comma in a text, a quote or a backslash is escaped: `name="B\\xfcro, 2. Stock"`.',
-        "X2Go Client reads the list with QSettings: it shows that name as an empty one, `Büro` as `BÃ¼ro`, and "
+        "X2Go Client reads the list with QSettings: it shows that name as an empty one, "
+        "`Büro` as `BÃ¼ro`, and "
         "takes `user=SITE\\anna` for another user.",
         (),
         _quoted,

@@ -56,7 +56,9 @@ def test_the_right_password_with_colon_and_non_ascii_is_right(server: Server, ce
     assert (verdict.granted, verdict.user) == (True, USER)
 
 
-@pytest.mark.parametrize(("user", "password"), [(USER, "wrong"), (USER, ""), ("bert", PASSWORD), (USER, PASSWORD + " ")])
+@pytest.mark.parametrize(
+    ("user", "password"), [(USER, "wrong"), (USER, ""), ("bert", PASSWORD), (USER, PASSWORD + " ")]
+)
 def test_any_other_is_wrong(server: Server, certificates: Certificates, user: str, password: str) -> None:
     verdict = ask(server.port, certificates.authority, user, password)
     assert (verdict.granted, verdict.reason) == (False, "the web server answered 401")

@@ -78,7 +78,9 @@ def test_a_service_that_permits_everything_does(said: pytest.LogCaptureFixture) 
     assert said.text == ""
 
 
-@pytest.mark.parametrize("name", ["no-such-service", "", "../pam.d/other", "other/../other", "a b", ".", "..", "x" * 65])
+@pytest.mark.parametrize(
+    "name", ["no-such-service", "", "../pam.d/other", "other/../other", "a b", ".", "..", "x" * 65]
+)
 def test_a_service_that_is_not_there_lets_nobody_in_and_is_named(name: str, said: pytest.LogCaptureFixture) -> None:
     verdict = check(name)
     assert (verdict.granted, verdict.reason) == (False, "mechanism not available")

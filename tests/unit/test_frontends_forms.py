@@ -130,7 +130,6 @@ def test_multipart_forms_are_read_and_their_last_field_counts() -> None:
         (multipart(part("user", b"\xff")), "multipart/form-data; boundary=B"),
         (multipart(b"nonsense\r\n\r\nx"), "multipart/form-data; boundary=B"),
         (b"--B\r\n" + part("user", b"anna"), "multipart/form-data; boundary=B"),
-        (multipart(part("user", b"x")), "multipart/form-data; boundary=" + "B" * 500),
     ],
 )
 def test_multipart_that_is_none_is_a_400(body: bytes, content_type: str) -> None:
@@ -147,12 +146,22 @@ def test_multipart_with_too_many_parts_is_refused() -> None:
 
 
 CONTENT_TYPES = st.sampled_from(
-    [FORM, None, "", "text/plain", "multipart/form-data", "multipart/form-data; boundary=B", "multipart/form-data; boundary"]
+    [
+        FORM,
+        None,
+        "",
+        "text/plain",
+        "multipart/form-data",
+        "multipart/form-data; boundary=B",
+        "multipart/form-data; boundary",
+    ]
 )
 BODIES = st.one_of(
     st.binary(max_size=200),
     st.text("ab=&%+ é\0", max_size=60).map(str.encode),
-    st.lists(st.sampled_from([b"--B", b"\r\n", b"--", b'Content-Disposition: form-data; name="a"', b"x", b"\xff"])).map(b"".join),
+    st.lists(st.sampled_from([b"--B", b"\r\n", b"--", b'Content-Disposition: form-data; name="a"', b"x", b"\xff"])).map(
+        b"".join
+    ),
 )
 
 
@@ -168,7 +177,7 @@ def test_no_body_raises_anything_but_request_error_and_fields_are_text(
         assert error.status in (400, 413)
         return
     for name, value in fields.items():
-        assert (name + value).encode("utf-8")
+        assert (name + value).encode("utf-8").decode("utf-8") == name + value
         assert "\ufffd" not in name + value
         if name not in ("password", "newpass"):
             assert value == value.strip()

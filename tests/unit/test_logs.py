@@ -101,7 +101,9 @@ def test_the_console_wins_over_the_file(tmp_path: Path, capsys: pytest.CaptureFi
 
 def test_the_shipped_logging_file_works_with_its_three_loggers(tmp_path: Path) -> None:
     config = tmp_path / "loggers.conf"
-    config.write_text(SHIPPED.read_text(encoding="utf-8").replace("/var/log/x2gobroker", str(tmp_path)), encoding="utf-8")
+    config.write_text(
+        SHIPPED.read_text(encoding="utf-8").replace("/var/log/x2gobroker", str(tmp_path)), encoding="utf-8"
+    )
     set_up_logging(config)
     for logger in LOGGERS:
         logger.error("line of %s", logger.name)
@@ -123,7 +125,9 @@ def test_the_shipped_logging_file_works_with_its_three_loggers(tmp_path: Path) -
         FILE_LOGGING.format(handler="FileHandler", path="/no/such/folder/x"),
         FILE_LOGGING.format(handler="FileHandler", path="x").replace("args = ('x',)", "args = (1, 2, 3, 4, 5, 6, 7)"),
         FILE_LOGGING.format(handler="FileHandler", path="x").replace("args = ('x',)", "args = ("),
-        FILE_LOGGING.format(handler="FileHandler", path="/dev/null").replace("level = WARNING\nhandlers = file", "level = LOUD\nhandlers = file"),
+        FILE_LOGGING.format(handler="FileHandler", path="/dev/null").replace(
+            "level = WARNING\nhandlers = file", "level = LOUD\nhandlers = file"
+        ),
         "\xff\xfe",
     ],
 )

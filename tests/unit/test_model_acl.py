@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from ipaddress import ip_address
 
 import pytest
 from hypothesis import given
@@ -11,8 +11,6 @@ from hypothesis import strategies as st
 from tests.unit.properties import SOME
 from x2gobroker.model.acl import AccessRules, Requester, parse_client, parse_clients
 from x2gobroker.model.profile import build_rules
-
-Rules = Callable[..., AccessRules]
 
 
 def rules(**texts: str) -> AccessRules:
@@ -27,7 +25,7 @@ def decide(
     address: str = "192.0.2.7",
     names: dict[str, str] | None = None,
 ) -> bool:
-    known = {name: frozenset(filter(None, [parse_client(text)])) for name, text in (names or {}).items()}
+    known = {name: frozenset({ip_address(text)}) for name, text in (names or {}).items()}
     who = Requester(
         user, parse_client(address), lambda: None if groups is None else frozenset(groups), lambda name: known.get(name)
     )

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import functools
+import itertools
+import random
 from ipaddress import ip_address
 
 from hypothesis import given
@@ -77,6 +80,37 @@ def test_offered_to_is_what_deciding_each_profile_by_itself_gives(
     made = ProfileSet.build(reversed(profiles))
     for who in requesters:
         assert ids(made.offered_to(who)) == [found.id for found in profiles if found.rules.decide(who)]
+
+
+def dense_texts(chance: random.Random) -> dict[str, str]:
+    """Few rules, each of few entries, so that every way to match is met often."""
+    choices = {"users": USERS, "groups": GROUPS, "clients": CLIENTS}
+    texts = {"acl-any-order": chance.choice(ORDERS)}
+    for what, values in choices.items():
+        for verb, likely in (("allow", 0.5), ("deny", 0.15)):
+            if chance.random() < likely:
+                texts[f"acl-{what}-{verb}"] = ", ".join(chance.sample(values, chance.choice((1, 1, 2))))
+    return texts
+
+
+def test_offered_to_is_that_for_every_requester_of_many_sets_of_profiles() -> None:
+    chance = random.Random(20261120)
+    groups = (None, frozenset[str](), frozenset({"staff"}), frozenset({"admins", "other"}))
+    requesters = [
+        Requester(
+            user, None if address is None else ip_address(address), functools.partial(lambda mine: mine, mine), resolve
+        )
+        for user, mine, address in itertools.product(("anna", "carla"), groups, ADDRESSES)
+    ]
+    offered = 0
+    for _ in range(60):
+        profiles = [profile(f"p{number:02}", **dense_texts(chance)) for number in range(15)]
+        made = ProfileSet.build(profiles)
+        for who in requesters:
+            expected = [found.id for found in profiles if found.rules.decide(who)]
+            assert ids(made.offered_to(who)) == expected
+            offered += len(expected)
+    assert offered > 1000
 
 
 def test_profiles_are_sorted_by_code_points_of_their_ids() -> None:

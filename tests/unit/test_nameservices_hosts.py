@@ -15,6 +15,7 @@ from tests.support.processes import wait_until
 from x2gobroker.nameservices import hosts as module
 from x2gobroker.nameservices.hosts import HostNames
 
+ONE = frozenset({ip_address("10.0.0.1")})
 Found = list[tuple[Any, Any, Any, str, tuple[Any, ...]]]
 
 
@@ -42,20 +43,19 @@ def test_localhost_resolves_by_the_system() -> None:
     assert ip_address("127.0.0.1") in (HostNames().resolve("localhost") or ())
 
 
-@pytest.mark.parametrize("name", ["no-such-host.invalid", "a..b", "x" * 64, "x" * 300, ""])
+@pytest.mark.parametrize("name", ["no-such-host.invalid", "a..b", "x" * 64, "x" * 300])
 def test_a_name_that_does_not_resolve_has_no_answer_and_is_logged(name: str, said: pytest.LogCaptureFixture) -> None:
     names = HostNames()
     began = time.monotonic()
-    if name:
-        assert names.resolve(name) is None
-        assert "does not resolve" in said.text or "no answer" in said.text
+    assert names.resolve(name) is None
+    assert "does not resolve" in said.text or "no answer" in said.text
     assert time.monotonic() - began < module.DEADLINE + 2
 
 
 def test_all_addresses_of_a_name_are_given_in_the_form_that_rules_compare(monkeypatch: pytest.MonkeyPatch) -> None:
     resolver(monkeypatch, lambda _name: ["10.0.0.1", "2001:db8::7", "::ffff:10.0.0.2", "fe80::1%eth0"])
     wanted = ("10.0.0.1", "2001:db8::7", "10.0.0.2", "fe80::1")
-    assert HostNames().resolve("h") == {ip_address(address) for address in wanted}
+    assert HostNames().resolve("h") == frozenset(map(ip_address, wanted))
 
 
 def test_an_answer_is_kept_for_a_while_and_then_asked_for_again(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -65,8 +65,8 @@ def test_an_answer_is_kept_for_a_while_and_then_asked_for_again(monkeypatch: pyt
         names.resolve("h")
     assert asked == ["h"]
     later = time.monotonic() + module.KEEP_SECONDS + 1
-    monkeypatch.setattr(module.time, "monotonic", lambda: later)
-    assert names.resolve("h") == {ip_address("10.0.0.1")}
+    monkeypatch.setattr("time.monotonic", lambda: later)
+    assert names.resolve("h") == ONE
     assert asked == ["h", "h"]
 
 
@@ -79,7 +79,7 @@ def test_a_failure_is_kept_for_a_shorter_while(monkeypatch: pytest.MonkeyPatch) 
     assert [names.resolve("h") for _ in range(3)] == [None] * 3
     assert asked == ["h"]
     later = time.monotonic() + module.KEEP_FAILURE_SECONDS + 1
-    monkeypatch.setattr(module.time, "monotonic", lambda: later)
+    monkeypatch.setattr("time.monotonic", lambda: later)
     names.resolve("h")
     assert asked == ["h", "h"]
 
@@ -103,7 +103,7 @@ def test_a_slow_resolver_costs_the_deadline_once_and_its_late_answer_counts(
     assert time.monotonic() - began < 0.25
     assert asked == ["h"]
     release.set()
-    wait_until(lambda: names.resolve("h") == {ip_address("10.0.0.1")}, "the late answer counting", 5)
+    wait_until(lambda: names.resolve("h") == ONE, "the late answer counting", 5)
 
 
 def test_threads_that_ask_for_one_name_at_once_ask_the_system_once(
@@ -123,7 +123,7 @@ def test_threads_that_ask_for_one_name_at_once_ask_the_system_once(
     release.set()
     for thread in threads:
         thread.join(10)
-    assert answers == [{ip_address("10.0.0.1")}] * 6
+    assert answers == [ONE] * 6
     assert asked == ["h"]
 
 
@@ -138,7 +138,7 @@ def test_slow_names_do_not_hold_up_a_quick_one(monkeypatch: pytest.MonkeyPatch, 
     names = HostNames()
     for number in range(6):
         assert names.resolve(f"slow{number}") is None
-    assert names.resolve("quick") == {ip_address("10.0.0.1")}
+    assert names.resolve("quick") == ONE
 
 
 def test_memory_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -25,9 +25,9 @@ def real_users() -> list[str]:
     return sorted(set(everybody[:8] + everybody[-4:]) | (members & set(everybody)))
 
 
-def id_says(user: str) -> set[str]:
+def id_says(user: str) -> frozenset[str]:
     done = subprocess.run(["id", "-Gn", user], capture_output=True, text=True, check=True, timeout=10)
-    return set(done.stdout.split())
+    return frozenset(done.stdout.split())
 
 
 @pytest.mark.parametrize("user", real_users())
@@ -37,7 +37,7 @@ def test_all_groups_are_those_that_id_says(user: str) -> None:
 
 @pytest.mark.parametrize("user", real_users())
 def test_groups_without_the_primary_one_are_those_that_list_the_user(user: str) -> None:
-    listed = {group.gr_name for group in grp.getgrall() if user in group.gr_mem}
+    listed = frozenset(group.gr_name for group in grp.getgrall() if user in group.gr_mem)
     assert SERVICE.groups_of(user, primary=False) == listed
 
 
@@ -71,14 +71,14 @@ def test_a_primary_group_that_lists_its_user_as_well_counts_as_a_membership(monk
     monkeypatch.setattr("pwd.getpwnam", {"anna": anna, "bert": bert}.__getitem__)
     monkeypatch.setattr("grp.getgrgid", {500: staff, 501: people}.__getitem__)
     monkeypatch.setattr("os.getgrouplist", lambda user, gid: [gid])
-    assert SERVICE.groups_of("anna", primary=False) == {"staff"}
+    assert SERVICE.groups_of("anna", primary=False) == frozenset({"staff"})
     assert SERVICE.groups_of("bert", primary=False) == frozenset()
-    assert SERVICE.groups_of("bert", primary=True) == {"people"}
+    assert SERVICE.groups_of("bert", primary=True) == frozenset({"people"})
 
 
 def test_a_group_number_without_a_name_is_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("os.getgrouplist", lambda user, gid: [gid, 4_000_000_001])
-    assert SERVICE.groups_of("root", primary=True) == {"root"}
+    assert SERVICE.groups_of("root", primary=True) == frozenset({"root"})
 
 
 def test_no_group_or_user_database_is_walked(monkeypatch: pytest.MonkeyPatch) -> None:

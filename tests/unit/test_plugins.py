@@ -42,16 +42,18 @@ def test_installed_lists_every_group_with_package_and_class() -> None:
 
 def test_an_unknown_name_is_refused_with_the_nearest() -> None:
     with pytest.raises(PluginError, match='did you mean "zeroconf"'):
-        load(BACKENDS, "zerocnf", Backend)
+        load(BACKENDS, "zerocnf", Backend)  # type: ignore[type-abstract]
 
 
 @FEW
-@given(st.one_of(st.text(), st.sampled_from(["os", "..", "inifile ", "Inifile", "x2gobroker.backends.inifile", "1", "*"])))
+@given(
+    st.one_of(st.text(), st.sampled_from(["os", "..", "inifile ", "Inifile", "x2gobroker.backends.inifile", "1", "*"]))
+)
 def test_no_other_name_loads_anything(name: str) -> None:
     if name in registered(BACKENDS):
         return
     with pytest.raises(PluginError):
-        load(BACKENDS, name, Backend)
+        load(BACKENDS, name, Backend)  # type: ignore[type-abstract]
 
 
 @pytest.mark.parametrize(
@@ -68,11 +70,11 @@ def test_what_does_not_load_or_is_something_else_is_refused_with_its_name(
 ) -> None:
     monkeypatch.setitem(plugins._registered, BACKENDS, {"odd": EntryPoint("odd", target, BACKENDS)})
     with pytest.raises(PluginError, match=message) as caught:
-        load(BACKENDS, "odd", Backend)
+        load(BACKENDS, "odd", Backend)  # type: ignore[type-abstract]
     assert "'odd'" in str(caught.value)
 
 
 def test_a_class_loaded_for_one_family_is_not_given_out_as_another() -> None:
     load(BACKENDS, "inifile", object)
     with pytest.raises(PluginError):
-        load(BACKENDS, "inifile", AuthMechanism)
+        load(BACKENDS, "inifile", AuthMechanism)  # type: ignore[type-abstract]

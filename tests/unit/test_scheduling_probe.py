@@ -98,7 +98,7 @@ def test_answers_are_kept_for_some_seconds_and_then_asked_for_again(monkeypatch:
     assert known.reachable([(LOOPBACK, port)]) == {(LOOPBACK, port)}
     later = time.monotonic() + module.KEEP_SECONDS + 1
     real = time.monotonic
-    monkeypatch.setattr(module.time, "monotonic", lambda: max(later, real()))
+    monkeypatch.setattr("time.monotonic", lambda: max(later, real()))
     monkeypatch.setattr(module, "DEADLINE", 0.5)
     assert known.reachable([(LOOPBACK, port)]) == set()
 

@@ -55,7 +55,9 @@ def test_every_option_that_the_shipped_configuration_mentions_is_known_and_its_v
     assert {"global", "authmech_https_get", "broker_zeroconf", "broker_inifile", "broker_ldap"} <= set(config.sections)
     values, problems = read_config(config)
     assert [str(problem) for problem in problems if problem.error] == []
-    missing = [(section, name) for section, names in config.sections.items() for name in names if (section, name) not in values]
+    missing = [
+        (section, name) for section, names in config.sections.items() for name in names if (section, name) not in values
+    ]
     assert missing == []
 
 

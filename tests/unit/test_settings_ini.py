@@ -11,7 +11,26 @@ from hypothesis import strategies as st
 from tests.unit.properties import MANY
 from x2gobroker.settings.ini import MAX_FILE_SIZE, IniError, Problem, parse_ini, read_ini
 
-PIECES = ("[a]", "[b]", "[", "]", "x", "=", ":", " = 1", "\n", "\n ", "\n\n", "#", ";", "\t", "\0", "%(x)s", "\r", "\x0c")
+PIECES = (
+    "[a]",
+    "[b]",
+    "[",
+    "]",
+    "x",
+    "=",
+    ":",
+    " = 1",
+    "\n",
+    "\n ",
+    "\n\n",
+    "#",
+    ";",
+    "\t",
+    "\0",
+    "%(x)s",
+    "\r",
+    "\x0c",
+)
 INI = st.one_of(st.text(), st.lists(st.sampled_from(PIECES), max_size=25).map("".join))
 
 

@@ -69,13 +69,23 @@ def test_a_backend_that_names_no_mechanism_has_the_default_one() -> None:
 
 @pytest.mark.parametrize(
     "section",
-    ["global", "broker_zeroconf", "broker_inifile", "broker_ldap", "authmech_pam", "authmech_none", "authmech_https_get"],
+    [
+        "global",
+        "broker_zeroconf",
+        "broker_inifile",
+        "broker_ldap",
+        "authmech_pam",
+        "authmech_none",
+        "authmech_https_get",
+    ],
 )
 def test_sections_of_the_reference_and_of_installed_plugins_are_known(section: str) -> None:
     assert is_known_section(section)
 
 
-@pytest.mark.parametrize("section", ["environment", "broker_*", "Global", "broker_nosuch", "authmech_nosuch", "broker_", ""])
+@pytest.mark.parametrize(
+    "section", ["environment", "broker_*", "Global", "broker_nosuch", "authmech_nosuch", "broker_", ""]
+)
 def test_other_sections_are_not(section: str) -> None:
     assert not is_known_section(section)
 

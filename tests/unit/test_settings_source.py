@@ -12,8 +12,9 @@ from tests.unit.configured import Files
 from tests.unit.properties import SOME
 from x2gobroker.app import create_app
 from x2gobroker.cli.daemon import build_parser, variables_of
-from x2gobroker.settings import IniError, Settings, SettingsSource, broker_variables, parse_ini
-from x2gobroker.settings.source import read_config
+from x2gobroker.model.options import Kind, Option
+from x2gobroker.settings import IniError, IniFile, Problem, Settings, SettingsSource, broker_variables, parse_ini
+from x2gobroker.settings.source import _take_value, read_config
 
 SECRET = "s3cret-0f-mine"
 PROFILES = ("broker_inifile", "session-profiles")
@@ -307,16 +308,24 @@ class TestSecrets:
             f"[global]\ndatabase-url = postgresql://x:{SECRET}@h/d\nverify-ip = maybe\n",
         ],
     )
-    def test_no_problem_and_no_log_line_holds_it(
-        self, files: Files, text: str, said: pytest.LogCaptureFixture
-    ) -> None:
+    def test_no_problem_and_no_log_line_holds_it(self, files: Files, text: str, said: pytest.LogCaptureFixture) -> None:
         files.write(text)
         assert SECRET not in "".join(files.said())
         assert SECRET not in said.text
 
+    def test_a_secret_of_the_wrong_kind_is_not_repeated_either(self) -> None:
+        option = Option("global", "pin", Kind.INTEGER, 0, "A number.", secret=True)
+        problems: list[Problem] = []
+        _take_value({}, problems, option, ("global", "pin"), SECRET, IniFile("f"), "global")
+        assert len(problems) == 1
+        assert "pin" in str(problems[0])
+        assert SECRET not in str(problems[0])
+
 
 NAMES = st.one_of(st.sampled_from(["verify-ip", "auth-timeout", "plain-refusal", "my-cookie", "enable"]), st.text())
-SECTIONS = st.one_of(st.sampled_from(["global", "broker_inifile", "broker_x", "authmech_pam", "environment"]), st.text())
+SECTIONS = st.one_of(
+    st.sampled_from(["global", "broker_inifile", "broker_x", "authmech_pam", "environment"]), st.text()
+)
 LINES = st.text("abc01-=:[] \n#;'\"%é", max_size=40)
 
 

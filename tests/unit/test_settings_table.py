@@ -72,9 +72,7 @@ def test_every_default_is_valid_of_its_kind_and_documented(option: Option) -> No
     assert (option.kind is Kind.CHOICE) == bool(option.choices)
 
 
-@pytest.mark.parametrize(
-    ("section", "name"), [("global", "my-cookie"), ("global", "database-url")]
-)
+@pytest.mark.parametrize(("section", "name"), [("global", "my-cookie"), ("global", "database-url")])
 def test_options_that_may_hold_a_secret_are_marked(section: str, name: str) -> None:
     assert BY_KEY[section, name].secret
 

@@ -62,7 +62,9 @@ def look_up(
     arrived: float | None = None,
     lifetime: float = LIFETIME,
 ) -> Standing | None:
-    return authids.look_up(authid, user, realm, address, module.time.time() if arrived is None else arrived, lifetime)
+    return authids.look_up(
+        authid, user, realm, address, vars(module)["time"].time() if arrived is None else arrived, lifetime
+    )
 
 
 def good(standing: Standing | None) -> Standing:
@@ -300,6 +302,7 @@ def test_eight_threads_of_one_login_lose_nothing(authids: Authids) -> None:
 
 def test_eight_threads_with_a_login_each_go_their_own_way(tmp_path: Path) -> None:
     stores = [opened(tmp_path), opened(tmp_path)]
+    assert [count(store) for store in stores] == [0, 0]
     errors: list[BaseException] = []
 
     def session(number: int) -> None:

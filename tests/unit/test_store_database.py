@@ -177,17 +177,19 @@ def test_an_option_of_the_url_that_the_driver_does_not_know_is_a_store_error() -
 def test_a_forked_process_opens_its_own_connection(tmp_path: Path) -> None:
     store = sqlite(tmp_path / FILE_NAME)
     add(store, b"1")
+    engine = store._opened()
     child = os.fork()
     if child == 0:
         status = 1
         try:
             add(store, b"2")
-            status = 0 if digests(store) == {b"1", b"2"} else 2
+            status = 0 if digests(store) == {b"1", b"2"} and store._opened() is not engine else 2
         finally:
             os._exit(status)
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
     add(store, b"3")
     assert digests(store) == {b"1", b"2", b"3"}
+    assert store._opened() is engine
 
 
 def test_many_threads_at_once_open_one_store_and_lose_nothing(tmp_path: Path) -> None:
@@ -199,6 +201,29 @@ def test_many_threads_at_once_open_one_store_and_lose_nothing(tmp_path: Path) ->
     for thread in threads:
         thread.join(CHILD_DEADLINE)
     assert digests(store) == wanted
+
+
+def _start(path: Path, number: int, barrier: threading.Barrier, errors: list[StoreError]) -> None:
+    store = sqlite(path)
+    barrier.wait(CHILD_DEADLINE)
+    try:
+        add(store, bytes([number]))
+    except StoreError as error:
+        errors.append(error)
+
+
+def test_stores_of_several_processes_that_start_at_once_on_a_new_file_all_work(tmp_path: Path) -> None:
+    for attempt in range(10):
+        path = tmp_path / str(attempt) / FILE_NAME
+        barrier = threading.Barrier(6)
+        errors: list[StoreError] = []
+        threads = [threading.Thread(target=_start, args=(path, number, barrier, errors)) for number in range(6)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(CHILD_DEADLINE)
+        assert errors == []
+        assert len(digests(sqlite(path))) == 6
 
 
 def test_the_place_is_shown_without_a_password(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from x2gobroker.model.options import Option
 from x2gobroker.settings import AUTH_PREFIX, Settings
 
 LONGEST_USER = 256
-LONGEST_PASSWORD = 4096
+LONGEST_PASSWORD = 1024
 
 
 @dataclass(frozen=True)

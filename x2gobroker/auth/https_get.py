@@ -6,13 +6,44 @@ A 200 means that the password is right (as in the reference); any other answer t
 from __future__ import annotations
 
 import base64
+import contextlib
+import errno
 import http.client
+import socket
 import ssl
+import threading
+from collections.abc import Iterator
 
 from x2gobroker import __version__
 from x2gobroker.auth.base import AuthMechanism, Credentials, Verdict
 from x2gobroker.errors import AuthMechanismError
 from x2gobroker.settings import Settings
+
+
+@contextlib.contextmanager
+def _deadline(connection: http.client.HTTPSConnection) -> Iterator[http.client.HTTPSConnection]:
+    """A connection that is cut when its timeout is over, however little by little the server answers.
+
+    Raises TimeoutError at the end of the block when it was cut: half an answer is none.
+    """
+    connection.connect()
+    cut = threading.Event()
+
+    def cut_off() -> None:
+        cut.set()
+        with contextlib.suppress(OSError):  # it has just ended by itself
+            connection.sock.shutdown(socket.SHUT_RDWR)
+
+    watchdog = threading.Timer(connection.timeout or 0, cut_off)
+    watchdog.daemon = True
+    watchdog.start()
+    try:
+        yield connection
+    finally:
+        watchdog.cancel()
+        connection.close()
+    if cut.is_set():
+        raise TimeoutError(errno.ETIMEDOUT, "no whole answer in time")
 
 
 class HttpsGetMechanism(AuthMechanism):
@@ -32,16 +63,12 @@ class HttpsGetMechanism(AuthMechanism):
         host, port = settings.text(self.section, "host"), settings.integer(self.section, "port")
         token = base64.b64encode(f"{credentials.user}:{credentials.password}".encode()).decode("ascii")
         headers = {"Authorization": f"Basic {token}", "User-Agent": f"x2gobroker/{__version__}", "Connection": "close"}
+        timeout = settings.integer(self.section, "timeout")
         try:
             context = ssl.create_default_context(cafile=settings.text(self.section, "ca-file") or None)
-            connection = http.client.HTTPSConnection(
-                host, port, timeout=settings.integer(self.section, "timeout"), context=context
-            )
-            try:
+            with _deadline(http.client.HTTPSConnection(host, port, timeout=timeout, context=context)) as connection:
                 connection.request("GET", settings.text(self.section, "path"), headers=headers)
                 return connection.getresponse().status
-            finally:
-                connection.close()
         except ssl.SSLCertVerificationError as error:
             raise AuthMechanismError(
                 f"the certificate of {host}:{port} is not trusted ({error.verify_message}); set ca-file"

@@ -24,7 +24,7 @@ class PamMechanism(AuthMechanism):
 
     def _check(self, settings: Settings, credentials: Credentials) -> Verdict:
         service = settings.text(self.section, "service")
-        if not SERVICE_NAME.fullmatch(service) or not os.path.exists(os.path.join(PAM_SERVICE_FOLDER, service)):
+        if not SERVICE_NAME.fullmatch(service) or not os.path.isfile(os.path.join(PAM_SERVICE_FOLDER, service)):
             # PAM would silently use the service `other`
             raise AuthMechanismError(f"there is no PAM service {service}: no such file in {PAM_SERVICE_FOLDER}")
         # a handle per call: one handle shared between threads crashes the process

@@ -48,9 +48,10 @@ def prepare(folder: Path) -> str:
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         (folder / "x2gobroker.conf").write_text(CONFIG.format(folder=folder.absolute()), encoding="utf-8")
-        if not password_file.exists() or USER not in read_users(folder / "users"):
+        users = folder / "users"
+        if not (password_file.exists() and users.exists() and USER in read_users(users)):
             password = secrets.token_urlsafe(9)
-            write_user(folder / "users", USER, hash_password(password))
+            write_user(users, USER, hash_password(password))
             password_file.touch(mode=0o600)
             password_file.write_text(password + "\n", encoding="utf-8")
         return password_file.read_text(encoding="utf-8").strip()

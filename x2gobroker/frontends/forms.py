@@ -13,6 +13,7 @@ from urllib.parse import parse_qsl
 
 from flask import Request as HttpRequest
 from werkzeug.exceptions import ClientDisconnected, RequestEntityTooLarge
+from werkzeug.formparser import FormDataParser
 
 from x2gobroker.errors import RequestError
 
@@ -25,7 +26,7 @@ CONTROL = re.compile(r"[\x00-\x08\x0e-\x1f]")
 
 def read_fields(request: HttpRequest) -> dict[str, str]:
     """All fields of a request. Raises RequestError with the HTTP status to answer."""
-    fields = parse_urlencoded(request.query_string)
+    fields = parse_urlencoded(request.query_string) if request.query_string else {}
     if request.method != "POST":
         return fields
     if request.content_length is not None and request.content_length > MAX_BODY:
@@ -56,10 +57,15 @@ def parse_urlencoded(data: bytes) -> dict[str, str]:
 def _multipart(request: HttpRequest) -> dict[str, str]:
     if "boundary" not in request.mimetype_params:
         raise RequestError("multipart/form-data without a boundary")
+    parser = FormDataParser(silent=False, max_form_memory_size=MAX_BODY, max_form_parts=MAX_FIELDS)
     try:
-        return clean({name: values[-1] for name, values in request.form.lists()})
+        _, form, _ = parser.parse(request.stream, request.mimetype, request.content_length, request.mimetype_params)
     except ValueError:
         raise RequestError("the multipart form cannot be read") from None
+    fields = {name: values[-1] for name, values in form.lists()}
+    if any("\ufffd" in text for item in fields.items() for text in item):
+        raise RequestError("the form is no UTF-8 text")
+    return clean(fields)
 
 
 def clean(fields: Mapping[str, str]) -> dict[str, str]:

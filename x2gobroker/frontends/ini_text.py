@@ -21,7 +21,7 @@ def ini_text(text: str, comma_splits: bool = True) -> str:
     special = '"\\,' if comma_splits else '"\\'
     if text.isascii() and not any(character in special for character in text):
         return text
-    written = []
+    written: list[str] = []
     after_escape = False
     for character in text:
         # QSettings reads as many hex digits behind \x as there are: one that is meant as itself is escaped, too

@@ -5,18 +5,19 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from flask import Blueprint, Response
-from flask import request as http_request
+from flask import Response
 
-from x2gobroker.broker import Broker, Login, Offer, Request
-from x2gobroker.frontends.base import Frontend, answer, context, read_event, read_request
-from x2gobroker.frontends.forms import read_fields
+from x2gobroker.broker import Offer
+from x2gobroker.frontends.base import answer
+from x2gobroker.frontends.tasks import TEST, Outcome, TaskFrontend
 from x2gobroker.frontends.told import told_values
 from x2gobroker.model.options import Value, parse_boolean, parse_integer
 from x2gobroker.model.profile import BROKER_USER
 from x2gobroker.model.profile_options import PYHOCA_BOOLEANS, PYHOCA_INTEGERS, PYHOCA_KNOWS
+from x2gobroker.scheduling.choice import Selection
 from x2gobroker.settings import Settings
 
+GRANTED = "Access granted"
 # no registered type, but Python X2Go reads no list of profiles that calls itself anything else
 CONTENT_TYPE = "text/json; charset=utf-8"
 
@@ -48,74 +49,42 @@ def profile_values(offer: Offer) -> dict[str, Value]:
     return values
 
 
-class JsonFrontend(Frontend):
+class JsonFrontend(TaskFrontend):
     """`/json/<backend>/`: what PyHoca and Python X2Go speak."""
 
+    path = "/json"
     enabled_by = "enable-json-output"
-
-    def _routes(self, blueprint: Blueprint) -> None:
-        self.route_backends(blueprint, "/json", self.serve)
 
     def serve(self, backend: str | None = None) -> Response:
         """Answer one request of PyHoca or Python X2Go: the same tasks as `/plain`, in JSON."""
-        settings = context().source.current()
-        self.check_method(settings)
-        broker = self.broker_for(settings, backend)
-        fields = read_fields(http_request)
-        request = read_request(fields)
-        task = fields.get("task", "")
-        if task == "testcon":
-            return self._test(settings, broker, request)
-        login = broker.login(settings, request)
-        if not login.granted:
-            return _render({"auth-status": "Access denied", "task": task}, 401)
-        task = "listprofiles" if task == "listsessions" else task
-        payload: dict[str, Any] = {"auth-status": "Access granted", "task": task}
-        payload.update(self._perform(settings, broker, task, fields, request, login))
-        authid = broker.next_authid(settings, login)
+        return self.answer_request(backend)
+
+    def _tested(self) -> Response:
+        return _render({"auth-status": GRANTED, "task": TEST})
+
+    def _refused(self, settings: Settings, task: str) -> Response:
+        return _render({"auth-status": "Access denied", "task": task}, 401)
+
+    def _answered(self, settings: Settings, outcome: Outcome, authid: str | None) -> Response:
+        payload: dict[str, Any] = {"auth-status": GRANTED, "task": outcome.task}
         if authid is not None:
             payload["next-authid"] = authid
+        if outcome.offers is not None:
+            payload["task"] = "listprofiles"
+            payload["profiles"] = {offer.profile.id: profile_values(offer) for offer in outcome.offers}
+        if outcome.task == "selectsession":
+            payload["selected_session"] = selected_session(outcome.selection)
+        if outcome.change is not None:
+            payload["password-changed"] = outcome.change.changed
+            payload["reason"] = outcome.change.reason
+        if outcome.recorded is not None:
+            payload["recorded"] = outcome.recorded
         return _render(payload)
 
-    @staticmethod
-    def _test(settings: Settings, broker: Broker, request: Request) -> Response:
-        """The connection test; without a user it only says that the broker is there."""
-        if request.user or request.password or request.authid:
-            login = broker.login(settings, request)
-            if not login.granted:
-                return _render({"auth-status": "Access denied", "task": "testcon"}, 401)
-        return _render({"auth-status": "Access granted", "task": "testcon"})
 
-    @staticmethod
-    def _perform(
-        settings: Settings,
-        broker: Broker,
-        task: str,
-        fields: dict[str, str],
-        request: Request,
-        login: Login,
-    ) -> dict[str, Any]:
-        match task:
-            case "listprofiles":
-                offers = broker.list_profiles(settings, login)
-                return {"profiles": {offer.profile.id: profile_values(offer) for offer in offers}}
-            case "selectsession":
-                profile_id = fields.get("sid", fields.get("profile-id", ""))
-                return {"selected_session": _select(settings, broker, login, profile_id)}
-            case "setpass":
-                change = broker.change_password(settings, login, request, fields.get("newpass", ""))
-                return {"password-changed": change.changed, "reason": change.reason}
-            case "clientevent":
-                event = read_event(fields, login.user, request.login)
-                return {"recorded": broker.record_event(settings, event)}
-        return {}
-
-
-def _select(settings: Settings, broker: Broker, login: Login, profile_id: str) -> dict[str, str]:
-    if not profile_id:
-        return {}
-    selection = broker.select_session(settings, login, profile_id)
-    return {"server": selection.server, "port": str(selection.port)}
+def selected_session(selection: Selection | None) -> dict[str, str]:
+    """The server to go to; nothing when no profile was named."""
+    return {"server": selection.server, "port": str(selection.port)} if selection else {}
 
 
 def _render(payload: dict[str, Any], status: int = 200) -> Response:

@@ -5,15 +5,15 @@ from __future__ import annotations
 import threading
 from weakref import WeakKeyDictionary
 
-from flask import Blueprint, Response
-from flask import request as http_request
+from flask import Response
 
-from x2gobroker.broker import Broker, Login, Offer, Request
-from x2gobroker.frontends.base import Frontend, answer, context, read_event, read_request
-from x2gobroker.frontends.forms import read_fields
+from x2gobroker.broker import Offer
+from x2gobroker.frontends.base import answer
 from x2gobroker.frontends.ini_text import ini_text, value_text
+from x2gobroker.frontends.tasks import Outcome, TaskFrontend
 from x2gobroker.frontends.told import told_values
 from x2gobroker.model.profile import BROKER_USER, SessionProfile
+from x2gobroker.scheduling.choice import Selection
 from x2gobroker.settings import GLOBAL, Settings
 
 CONTENT_TYPE = "text/plain; charset=utf-8"
@@ -57,86 +57,45 @@ class ProfileTexts:
         return ("".join(text), None) if before is None else (before, "".join(text))
 
 
-class PlainFrontend(Frontend):
+class PlainFrontend(TaskFrontend):
     """`/plain/<backend>/`: what X2Go Client speaks."""
 
+    path = "/plain"
     enabled_by = "enable-plain-output"
 
     def __init__(self, name: str) -> None:
         super().__init__(name)
         self._texts = ProfileTexts()
 
-    def _routes(self, blueprint: Blueprint) -> None:
-        self.route_backends(blueprint, "/plain", self.serve)
-
     def serve(self, backend: str | None = None) -> Response:
         """Answer X2Go Client: log in, list session profiles, select one, change a password, take a report."""
-        settings = context().source.current()
-        self.check_method(settings)
-        broker = self.broker_for(settings, backend)
-        fields = read_fields(http_request)
-        request = read_request(fields)
-        task = fields.get("task", "")
-        if task == "testcon":
-            return self._test(settings, broker, request)
-        login = broker.login(settings, request)
-        if not login.granted:
-            return self._refuse(settings)
-        body = self._perform(settings, broker, task, fields, request, login)
-        authid = broker.next_authid(settings, login)
-        lead = GRANTED if authid is None else f"AUTHID:{authid}\n{GRANTED}"
-        return answer(lead + body, CONTENT_TYPE)
+        return self.answer_request(backend)
 
-    def _test(self, settings: Settings, broker: Broker, request: Request) -> Response:
-        """The connection test: X2Go Client's comes without a user and wants to be granted; none leaves a trace."""
-        if request.user or request.password or request.authid:
-            login = broker.login(settings, request)
-            if not login.granted:
-                return self._refuse(settings)
+    def _tested(self) -> Response:
         return answer(TEST_ANSWER, CONTENT_TYPE)
 
-    @staticmethod
-    def _refuse(settings: Settings) -> Response:
+    def _refused(self, settings: Settings, task: str) -> Response:
         """X2Go Client ends itself on a 401, and shows its form again on a 200 without `Access granted`."""
         status = 401 if settings.text(GLOBAL, "plain-refusal") == "status" else 200
         return answer(DENIED, CONTENT_TYPE, status)
 
-    def _perform(
-        self,
-        settings: Settings,
-        broker: Broker,
-        task: str,
-        fields: dict[str, str],
-        request: Request,
-        login: Login,
-    ) -> str:
-        match task:
-            case "listsessions" | "listprofiles":
-                return self._list(settings, broker, login)
-            case "selectsession":
-                return self._select(settings, broker, login, fields.get("sid", ""))
-            case "setpass":
-                change = broker.change_password(settings, login, request, fields.get("newpass", ""))
-                return f"PASSWORD CHANGED: {'OK' if change.changed else 'NO: ' + change.reason}\n"
-            case "clientevent":
-                # the answer to an event is the grant itself; orders to the client would stand behind it
-                broker.record_event(settings, read_event(fields, login.user, request.login))
-        return ""
+    def _answered(self, settings: Settings, outcome: Outcome, authid: str | None) -> Response:
+        text = GRANTED if authid is None else f"AUTHID:{authid}\n{GRANTED}"
+        if outcome.offers:
+            profiles = "".join(map(self._texts.text_of, outcome.offers))
+            text += f"START_USER_SESSIONS\n\n{profiles}END_USER_SESSIONS\n{client_configuration(settings)}"
+        if outcome.selection:
+            text += server_line(outcome.selection)
+        if outcome.change:
+            text += f"PASSWORD CHANGED: {'OK' if outcome.change.changed else 'NO: ' + outcome.change.reason}\n"
+        # the answer to a client event is the grant itself; orders to the client would stand behind it
+        return answer(text, CONTENT_TYPE)
 
-    def _list(self, settings: Settings, broker: Broker, login: Login) -> str:
-        offers = broker.list_profiles(settings, login)
-        if not offers:
-            return ""
-        profiles = "".join(map(self._texts.text_of, offers))
-        return f"START_USER_SESSIONS\n\n{profiles}END_USER_SESSIONS\n{client_configuration(settings)}"
 
-    @staticmethod
-    def _select(settings: Settings, broker: Broker, login: Login, profile_id: str) -> str:
-        if not profile_id:
-            return ""
-        selection = broker.select_session(settings, login, profile_id)
-        server = selection.host.speakable if selection.host else selection.server
-        return f"SERVER:{server}:{selection.port}\n"
+def server_line(selection: Selection) -> str:
+    """The line with the server to go to."""
+    server = selection.host.speakable if selection.host else selection.server
+    return f"SERVER:{server}:{selection.port}\n"
 
 
 def client_configuration(settings: Settings) -> str:

@@ -16,7 +16,7 @@ from x2gobroker.frontends.base import Frontend, answer, context
 from x2gobroker.settings import ENVIRONMENT, Settings
 
 RESTRICTIONS = "no-port-forwarding,no-X11-forwarding,no-agent-forwarding,no-pty"
-KEY_TYPE = re.compile(r"(ssh|ecdsa|sk-ssh)-[a-z0-9@.-]{3,60}")
+KEY_TYPE = re.compile(r"(ssh|ecdsa|sk-ssh|sk-ecdsa)-[a-z0-9@.-]{3,60}")
 MAX_KEY_SIZE = 16384
 
 
@@ -38,7 +38,11 @@ def public_keys(folder: Path) -> list[tuple[str, str]]:
 def authorized_keys(settings: Settings) -> str:
     """Lines for authorized_keys that let the broker run its agent, and nothing else."""
     user = settings.environment("X2GOBROKER_DAEMON_USER")
-    command = settings.text(ENVIRONMENT, "X2GOBROKER_AGENT_CMD").replace('"', "")
+    command = "".join(
+        character
+        for character in settings.text(ENVIRONMENT, "X2GOBROKER_AGENT_CMD")
+        if character.isprintable() and character != '"'
+    )
     try:
         folder = Path(pwd.getpwnam(user).pw_dir) / ".ssh"
         keys = public_keys(folder)

@@ -17,6 +17,7 @@ ALL = "ALL"
 ALLOW_DENY = "allow-deny"
 DENY_ALLOW = "deny-allow"
 ORDERS = (ALLOW_DENY, DENY_ALLOW)
+IPV4_MAPPED_BITS = 96
 
 Network = IPv4Network | IPv6Network
 Address = IPv4Address | IPv6Address
@@ -46,6 +47,15 @@ class ClientList:
         return bool(self.everyone or self.networks or self.names or self.bad)
 
 
+def parse_network(text: str) -> Network:
+    """A network or a single address; IPv4 in IPv6 as IPv4, like clients' addresses. Raises ValueError."""
+    network = ip_network(text, strict=False)
+    mapped = getattr(network.network_address, "ipv4_mapped", None)
+    if mapped is not None and network.prefixlen >= IPV4_MAPPED_BITS:
+        return IPv4Network((mapped, network.prefixlen - IPV4_MAPPED_BITS), strict=False)
+    return network
+
+
 def parse_clients(entries: tuple[str, ...]) -> ClientList:
     """Sort client entries into networks, host names and what is neither."""
     networks: list[Network] = []
@@ -55,9 +65,10 @@ def parse_clients(entries: tuple[str, ...]) -> ClientList:
         if entry == ALL:
             continue
         try:
-            networks.append(ip_network(entry, strict=False))
+            networks.append(parse_network(entry))
         except ValueError:
-            is_name = HOST_NAME.match(entry) and not entry.replace(".", "").isdigit()
+            # what ends in a number is a slip in an address or a range, never a host's name
+            is_name = HOST_NAME.match(entry) and not entry.rstrip(".").rpartition(".")[2].isdigit()
             (names if is_name else bad).append(entry)
     return ClientList(ALL in entries, tuple(networks), tuple(names), tuple(bad))
 
@@ -133,7 +144,8 @@ class AccessRules:
     def _by_client(self, who: Requester) -> Decision:
         allow = client_match(self.clients_allow, who, unsure=False)
         deny = client_match(self.clients_deny, who, unsure=True)
-        return _weigh("acl-clients", self.clients_order, allow, deny) or Decision(False, "acl-clients-allow: no match")
+        decision = _weigh("acl-clients", self.clients_order, allow, deny)
+        return Decision(False, "acl-clients-allow: no match") if decision is None else decision
 
     def _by_user(self, who: Requester) -> Decision | None:
         return _weigh(
@@ -153,7 +165,7 @@ class AccessRules:
             _name_match(self.groups_allow, groups),
             _name_match(self.groups_deny, groups),
         )
-        return decision or Decision(False, "acl-groups-allow: in none of the groups")
+        return Decision(False, "acl-groups-allow: in none of the groups") if decision is None else decision
 
 
 def _weigh(what: str, order: str, allow: str, deny: str) -> Decision | None:

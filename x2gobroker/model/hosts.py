@@ -12,6 +12,7 @@ from ipaddress import ip_address
 
 DEFAULT_SSH_PORT = 22
 HOST_NAME = re.compile(r"(?=.{1,253}\.?$)(?!-)[A-Za-z0-9_-]{1,63}(?<!-)(\.(?!-)[A-Za-z0-9_-]{1,63}(?<!-))*\.?$")
+ZONE = re.compile(r"[A-Za-z0-9_.-]{1,32}")
 WITH_ADDRESS = re.compile(r"(?P<name>[^()]*?)\s*\((?P<address>[^()]*)\)\s*$")
 
 
@@ -40,11 +41,12 @@ class Host:
 
 def is_ip_address(text: str) -> bool:
     """Whether `text` is an IPv4 or IPv6 address, with or without brackets around the latter."""
+    address, percent, zone = strip_brackets(text).partition("%")
     try:
-        ip_address(strip_brackets(text))
+        ip_address(address)
     except ValueError:
         return False
-    return True
+    return not percent or (":" in address and bool(ZONE.fullmatch(zone)))
 
 
 def strip_brackets(text: str) -> str:

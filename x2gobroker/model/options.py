@@ -118,7 +118,8 @@ def parse_choice(text: str, choices: tuple[str, ...]) -> str:
     for choice in choices:
         if choice.lower() == wanted:
             return choice
-    raise ValueError(f"{text!r} is not one of {', '.join(choices)}{did_you_mean(text, choices)}")
+    known = ", ".join(filter(None, choices))
+    raise ValueError(f"{text!r} is not one of {known}{did_you_mean(text, choices)}")
 
 
 def parse_value(option: Option, text: str) -> Value:

@@ -8,7 +8,6 @@ from typing import final
 
 from x2gobroker.logs import error_log, field
 
-
 KEEP_SECONDS = 5.0
 MOST_USERS = 10_000
 
@@ -51,7 +50,8 @@ class NameService(ABC):
         except OSError as error:
             error_log.error("name service: cannot look up the groups of %s: %s", field(user), error)
             return None
-        if len(self._known) >= MOST_USERS:
-            self._known = {}
-        self._known[user, primary] = now + KEEP_SECONDS, groups
+        if groups:  # none may be a passing failure that the system does not tell apart: ask again
+            if len(self._known) >= MOST_USERS:
+                self._known = {}
+            self._known[user, primary] = now + KEEP_SECONDS, groups
         return groups

@@ -5,8 +5,6 @@ from __future__ import annotations
 import socket
 import threading
 import time
-from concurrent.futures import Future, ThreadPoolExecutor
-from concurrent.futures import TimeoutError as FutureTimeout
 
 from x2gobroker.logs import error_log, field
 from x2gobroker.model.acl import Address, parse_client
@@ -15,6 +13,7 @@ DEADLINE = 2.0
 KEEP_SECONDS = 60.0
 KEEP_FAILURE_SECONDS = 10.0
 MOST_NAMES = 4096
+MOST_AT_ONCE = 64
 
 Answer = frozenset[Address] | None
 
@@ -25,8 +24,8 @@ class HostNames:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._known: dict[str, tuple[float, Answer]] = {}
-        self._asking: dict[str, Future[Answer]] = {}
-        self._pool: ThreadPoolExecutor | None = None
+        self._asking: dict[str, threading.Event] = {}
+        self._places = threading.BoundedSemaphore(MOST_AT_ONCE)
 
     def resolve(self, name: str) -> Answer:
         """The addresses of a name, or None when there are none to be had within the deadline."""
@@ -34,23 +33,23 @@ class HostNames:
         known = self._known.get(name)
         if known is not None and known[0] > now:
             return known[1]
-        try:
-            return self._ask(name).result(DEADLINE)
-        except FutureTimeout:
+        answered = self._ask(name)
+        if answered is None or not answered.wait(DEADLINE):
             error_log.warning("host name %s of a client rule: no answer within %g s", field(name), DEADLINE)
             self._remember(name, None)
             return None
+        return self._known.get(name, (0.0, None))[1]
 
-    def _ask(self, name: str) -> Future[Answer]:
+    def _ask(self, name: str) -> threading.Event | None:
+        """An event that is set once the answer is known; None when too many names are being asked for."""
         with self._lock:
-            if self._pool is None:
-                self._pool = ThreadPoolExecutor(4, thread_name_prefix="host-names")
-            future = self._asking.get(name)
-            if future is None:
-                future = self._asking[name] = self._pool.submit(self._look_up, name)
-            return future
+            answered = self._asking.get(name)
+            if answered is None and self._places.acquire(blocking=False):
+                answered = self._asking[name] = threading.Event()
+                threading.Thread(target=self._look_up, args=(name, answered), daemon=True).start()
+            return answered
 
-    def _look_up(self, name: str) -> Answer:
+    def _look_up(self, name: str, answered: threading.Event) -> None:
         try:
             found = socket.getaddrinfo(name, None, type=socket.SOCK_STREAM)
             addresses = (parse_client(str(entry[4][0])) for entry in found)
@@ -58,13 +57,16 @@ class HostNames:
         except (OSError, UnicodeError) as error:
             error_log.warning("host name %s of a client rule does not resolve: %s", field(name), error)
             answer = None
+        finally:
+            self._places.release()
         self._remember(name, answer)
-        return answer
+        with self._lock:
+            self._asking.pop(name, None)
+        answered.set()
 
     def _remember(self, name: str, answer: Answer) -> None:
         keep = KEEP_SECONDS if answer is not None else KEEP_FAILURE_SECONDS
         with self._lock:
-            self._asking.pop(name, None)
             if len(self._known) >= MOST_NAMES:
                 self._known.clear()
             self._known[name] = (time.monotonic() + keep, answer)

@@ -53,7 +53,7 @@ class IniFile:
     def _lines(self) -> dict[tuple[str, str], int]:
         found: dict[tuple[str, str], int] = {}
         section = ""
-        for number, line in enumerate(self.text.splitlines(), 1):
+        for number, line in enumerate(self.text.split("\n"), 1):
             if header := SECTION.match(line.strip()):
                 section = header["name"]
                 found.setdefault((section, ""), number)

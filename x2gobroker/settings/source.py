@@ -94,12 +94,14 @@ class SettingsSource:
         return made_from is not None and made_from[0] is defaults and made_from[1] is config
 
     def _take(self, settings: Settings, faults: Iterable[ConfigurationError | None]) -> None:
-        """Put new settings into service, unless a change brought an error where there was none before."""
+        """Put new settings into service, unless a change brought an error that those in service do not have."""
         unreadable = tuple(fault.problem for fault in faults if isinstance(fault, IniError))
         errors = tuple(problem for problem in settings.problems if problem.blocks)
+        known = {problem.message for problem in self._settings.problems if problem.blocks}
+        worse = not settings.usable or any(problem.message not in known for problem in errors)
         for problem in settings.problems:
             (error_log.error if problem.blocks else broker_log.warning)("configuration: %s", problem)
-        if errors and self._made_from is not None and self._settings.usable:
+        if worse and self._made_from is not None and self._settings.usable:
             error_log.error("configuration: the last good version stays in service until this is mended")
         else:
             self._settings = settings

@@ -24,7 +24,15 @@ from sqlalchemy import (
     event,
 )
 from sqlalchemy.engine import URL, make_url
-from sqlalchemy.exc import ArgumentError, NoSuchModuleError, SQLAlchemyError
+from sqlalchemy.exc import (
+    ArgumentError,
+    IntegrityError,
+    NoSuchModuleError,
+    OperationalError,
+    ProgrammingError,
+    SQLAlchemyError,
+)
+from sqlalchemy.schema import CreateIndex, CreateTable, ExecutableDDLElement
 
 from x2gobroker.errors import StoreError
 from x2gobroker.settings import GLOBAL, Settings
@@ -72,7 +80,7 @@ def database_url(settings: Settings) -> URL:
         return URL.create("sqlite", database=str(settings.path(GLOBAL, "cookie-directory") / FILE_NAME))
     try:
         url = make_url(text)
-    except ArgumentError:
+    except (ArgumentError, ValueError):
         raise StoreError("database-url is no URL; write postgresql://user:password@host/name") from None
     if url.drivername in ("postgres", "postgresql"):
         return url.set(drivername="postgresql+psycopg")
@@ -133,12 +141,12 @@ class Store:
                 engine = create_engine(
                     self.url, pool_pre_ping=True, pool_timeout=BUSY_SECONDS, connect_args=self._deadlines()
                 )
-                METADATA.create_all(engine)
+                create_tables(engine)
                 return engine
             self._make_folder(Path(self.url.database or ""))
             engine = create_engine(self.url, pool_timeout=BUSY_SECONDS, connect_args={"timeout": BUSY_SECONDS})
             event.listen(engine, "connect", _prepare_sqlite)
-            METADATA.create_all(engine)
+            create_tables(engine)
         except (NoSuchModuleError, ImportError):
             raise StoreError(
                 f"no driver for {self.url.get_backend_name()} is installed; pip install 'x2gobroker[postgresql]'"
@@ -166,6 +174,24 @@ class Store:
         """The driver's own words: those of SQLAlchemy would repeat statements and values."""
         original = getattr(error, "orig", None)
         return str(original).strip().replace("\n", " ") if original is not None else type(error).__name__
+
+
+def create_tables(engine: Engine) -> None:
+    """Make what is missing of the tables. Brokers that start at the same moment do not get into each other's way."""
+    statements: list[ExecutableDDLElement] = []
+    for table in METADATA.sorted_tables:
+        statements.append(CreateTable(table, if_not_exists=True))
+        statements.extend(CreateIndex(index, if_not_exists=True) for index in table.indexes)
+    for last in (False, True):
+        try:
+            with engine.begin() as connection:
+                for statement in statements:
+                    connection.execute(statement)
+            return
+        except (IntegrityError, OperationalError, ProgrammingError):
+            # PostgreSQL: two who create one table at once both find it missing, and one of them fails
+            if last:
+                raise
 
 
 def _prepare_sqlite(connection: Any, _record: object) -> None:

@@ -1,0 +1,93 @@
+"""What frontends of clients that log in with a form have in common: the tasks, and how a request is served."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from dataclasses import dataclass
+from typing import ClassVar, final
+
+from flask import Blueprint, Response
+from flask import request as http_request
+
+from x2gobroker.auth.base import PasswordChange
+from x2gobroker.broker import Broker, Login, Offer, Request
+from x2gobroker.frontends.base import Frontend, context, read_event, read_request
+from x2gobroker.frontends.forms import read_fields
+from x2gobroker.scheduling.choice import Selection
+from x2gobroker.settings import Settings
+
+TEST = "testcon"
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What came of a task of somebody who is logged in; None for what the task is not about."""
+
+    task: str
+    offers: list[Offer] | None = None
+    selection: Selection | None = None
+    change: PasswordChange | None = None
+    recorded: bool | None = None
+
+
+def perform(settings: Settings, broker: Broker, fields: dict[str, str], request: Request, login: Login) -> Outcome:
+    """Perform the task that a form names; none or an unknown one is a login and no more."""
+    task = fields.get("task", "")
+    match task:
+        case "listsessions" | "listprofiles":
+            return Outcome(task, offers=broker.list_profiles(settings, login))
+        case "selectsession":
+            profile_id = fields.get("sid", fields.get("profile-id", ""))
+            selection = broker.select_session(settings, login, profile_id) if profile_id else None
+            return Outcome(task, selection=selection)
+        case "setpass":
+            change = broker.change_password(settings, login, request, fields.get("newpass", ""))
+            return Outcome(task, change=change)
+        case "clientevent":
+            event = read_event(fields, login.user, request.login)
+            return Outcome(task, recorded=broker.record_event(settings, event))
+    return Outcome(task)
+
+
+class TaskFrontend(Frontend):
+    """A frontend at `path`, with one URL per backend, which writes outcomes in its own form."""
+
+    path: ClassVar[str]
+
+    def _routes(self, blueprint: Blueprint) -> None:
+        self.route_backends(blueprint, self.path, self.serve)
+
+    @abstractmethod
+    def serve(self, backend: str | None = None) -> Response:
+        """Answer one request, by `answer_request`. Its first line describes the URL in the documentation."""
+
+    @abstractmethod
+    def _tested(self) -> Response:
+        """The answer to a connection test that went well."""
+
+    @abstractmethod
+    def _refused(self, settings: Settings, task: str) -> Response:
+        """The answer to a login that failed."""
+
+    @abstractmethod
+    def _answered(self, settings: Settings, outcome: Outcome, authid: str | None) -> Response:
+        """The answer to somebody who is logged in; `authid` is None at a broker that is open to everybody."""
+
+    @final
+    def answer_request(self, backend: str | None) -> Response:
+        """Log in, perform the task, and only then spend the authid: a request that fails on the way costs none."""
+        settings = context().source.current()
+        self.check_method(settings)
+        broker = self.broker_for(settings, backend)
+        fields = read_fields(http_request)
+        request = read_request(fields)
+        task = fields.get("task", "")
+        if task == TEST and not (request.user or request.password or request.authid):
+            return self._tested()  # X2Go Client's connection test comes without a user and wants to be granted
+        login = broker.login(settings, request)
+        if not login.granted:
+            return self._refused(settings, task)
+        if task == TEST:
+            return self._tested()
+        outcome = perform(settings, broker, fields, request, login)
+        return self._answered(settings, outcome, broker.next_authid(settings, login))
