@@ -12,7 +12,7 @@ from x2gobroker.errors import PluginError, RequestError, StoreError
 from x2gobroker.frontends.base import EXTENSION, Context, Frontend, answer
 from x2gobroker.frontends.forms import MAX_BODY
 from x2gobroker.logs import broker_log, error_log, field
-from x2gobroker.plugins import FRONTENDS, load, registered
+from x2gobroker.plugins import BACKENDS, FRONTENDS, load, registered
 from x2gobroker.settings import SettingsSource
 
 TEXT = "text/plain; charset=utf-8"
@@ -38,8 +38,26 @@ def create_app(*variables: Mapping[str, str], source: SettingsSource | None = No
     app.register_error_handler(StoreError, _store_failed)
     app.register_error_handler(HTTPException, _http_error)
     app.register_error_handler(Exception, _unexpected)
-    app.extensions[EXTENSION].source.current()  # warnings about the configuration belong to the start
+    warm_up(app.extensions[EXTENSION])
     return app
+
+
+def warm_up(context: Context) -> None:
+    """Load what requests will need: warnings about the configuration belong to the start, not to a first request.
+
+    Worker processes that are forked afterwards share the memory of it.
+    """
+    settings = context.source.current()
+    for name in sorted(registered(BACKENDS)):
+        broker = context.broker(settings, name)
+        if broker is None:
+            continue
+        broker.backend.problems(settings)
+        try:
+            context.services.mechanism(settings.for_backend(name, "auth-mech").lower())
+            context.services.name_service(settings.for_backend(name, "group-db").lower())
+        except PluginError as error:
+            error_log.error("backend %s: %s", name, error)
 
 
 def _bad_request(error: RequestError) -> Response:

@@ -297,8 +297,8 @@ REWRITES: tuple[Deviation, ...] = (
         "headers",
         "Headers that mean something",
         "`Content-Type: text/plain` for UCCS, `text/html` for keys; `Expires: +1h`, which is no date.",
-        "`application/json` for UCCS, `text/plain` for keys; `Cache-Control: no-store`. `/json/` stays `text/json`, which "
-        "is no registered type: Python X2Go reads no list of profiles that calls itself anything else.",
+        "`application/json` for UCCS, `text/plain` for keys; `Cache-Control: no-store`. `/json/` stays `text/json`, "
+        "which is no registered type: Python X2Go reads no list of profiles that calls itself anything else.",
         "Answers hold authids: no cache may keep them.",
         ("F22",),
         _headers,

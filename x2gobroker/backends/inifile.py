@@ -8,7 +8,7 @@ from pathlib import Path
 
 from x2gobroker.backends.base import Backend
 from x2gobroker.logs import broker_log
-from x2gobroker.model.profile import build_profile
+from x2gobroker.model.profile import Defaults, Report, build_profile
 from x2gobroker.model.profile_set import ProfileSet
 from x2gobroker.settings import BACKEND_PREFIX, IniError, IniFile, Problem, Settings, WatchedFile, read_ini
 
@@ -25,18 +25,22 @@ class Compiled:
 
 def compile_profiles(ini: IniFile) -> Compiled:
     """Profiles from the sections of a file. Values that cannot be used become problems, never exceptions."""
-    shared = ini.sections.get(DEFAULT_SECTION, {})
     problems: dict[Problem, None] = {}
-    profiles = []
-    for profile_id, own in ini.sections.items():
-        if profile_id == DEFAULT_SECTION:
-            continue
 
-        def report(option: str, message: str, section: str = profile_id, texts: dict[str, str] = own) -> None:
+    def report_to(section: str, texts: dict[str, str]) -> Report:
+        def report(option: str, message: str) -> None:
             where = section if option in texts else DEFAULT_SECTION
             problems[ini.problem(where, option, f"[{where}] {message}")] = None
 
-        profiles.append(build_profile(profile_id, own, shared, report))
+        return report
+
+    shared = ini.sections.get(DEFAULT_SECTION, {})
+    defaults = Defaults(shared, report_to(DEFAULT_SECTION, shared))
+    profiles = [
+        build_profile(profile_id, own, defaults, report_to(profile_id, own))
+        for profile_id, own in ini.sections.items()
+        if profile_id != DEFAULT_SECTION
+    ]
     return Compiled(ProfileSet.build(profiles), tuple(problems))
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from x2gobroker.model.acl import ALLOW_DENY, DENY_ALLOW, ORDERS, AccessRules, parse_clients
@@ -54,29 +54,92 @@ class SessionProfile:
         return value if isinstance(value, bool) else default
 
 
-def build_profile(profile_id: str, own: Mapping[str, str], shared: Mapping[str, str], report: Report) -> SessionProfile:
-    """Make a profile of its section's text and the text of `[DEFAULT]`.
+class ProfileOptions(Mapping[str, Value]):
+    """The options of one profile: its own, in their order, then those of `[DEFAULT]` and the built-in ones.
+
+    What profiles share is kept once for all of them. Options with the value `not-set` are not there.
+    """
+
+    __slots__ = ("_changed", "_own", "_shared")
+
+    def __init__(self, own: Mapping[str, Value], shared: Mapping[str, Value], changed: Mapping[str, Value]) -> None:
+        self._own = own
+        self._shared = shared
+        self._changed = changed
+
+    def _find(self, name: str) -> Value:
+        for values in (self._changed, self._own, self._shared):
+            if name in values:
+                return values[name]
+        return NOT_SET
+
+    def __getitem__(self, name: str) -> Value:
+        value = self._find(name)
+        if value == NOT_SET:
+            raise KeyError(name)
+        return value
+
+    def __iter__(self) -> Iterator[str]:
+        for values in (self._own, self._shared, self._changed):
+            for name in values:
+                seen = (values is not self._own and name in self._own) or (
+                    values is self._changed and name in self._shared
+                )
+                if not seen and self._find(name) != NOT_SET:
+                    yield name
+
+    def __len__(self) -> int:
+        return sum(1 for _ in self)
+
+
+class Defaults:
+    """What the profiles of one file have in common: the text of `[DEFAULT]` and the built-in values, read once."""
+
+    def __init__(self, texts: Mapping[str, str], report: Report) -> None:
+        self.texts = dict(texts)
+        self.values = client_values(texts, {}, report)
+        for option in CLIENT_OPTIONS:
+            self.values.setdefault(option.name, option.default)
+        self.hosts = _hosts(self.values["host"], report)
+        self.rules = build_rules(texts, report)
+        self.broker_options = _broker_options(texts, report)
+
+
+def build_profile(
+    profile_id: str, own: Mapping[str, str], shared: Mapping[str, str] | Defaults, report: Report
+) -> SessionProfile:
+    """Make a profile of its section's text and what it shares with others.
 
     `report(option, message)` is told of every value that cannot be used; the default takes its place, except in
     access rules, which then let nobody in. Never raises for what a file says.
     """
-    texts = {**own, **{name: text for name, text in shared.items() if name not in own}}
-    options: dict[str, Value] = {}
-    for name, text in texts.items():
-        if name.startswith((ACL_PREFIX, BROKER_PREFIX, *INTERNAL)) or name == "default":
-            continue
-        options[name] = _client_value(name, text, shared if name in own else {}, report)
-    for option in CLIENT_OPTIONS:
-        options.setdefault(option.name, option.default)
-    options = {name: value for name, value in options.items() if value != NOT_SET}
-    options.setdefault("name", profile_id)
-    _known_desktop(options)
-    hosts = _hosts(options, report)
-    options["host"] = tuple(host.name for host in hosts)
-    return SessionProfile(profile_id, options, hosts, build_rules(texts, report), _broker_options(texts, report))
+    defaults = shared if isinstance(shared, Defaults) else Defaults(shared, report)
+    values = client_values(own, defaults.values, report)
+    hosts = _hosts(values["host"], report) if "host" in values else defaults.hosts
+    options = ProfileOptions(values, defaults.values, {})
+    changed: dict[str, Value] = {"host": tuple(host.name for host in hosts)}
+    if "name" not in options:
+        changed["name"] = profile_id
+    changed.update(_known_desktop(options.get("command")))
+    options = ProfileOptions(values, defaults.values, changed)
+    rules, broker_options = defaults.rules, defaults.broker_options
+    if any(name.startswith(ACL_PREFIX) for name in own):
+        rules = build_rules({**defaults.texts, **own}, report)
+    if any(name.startswith(BROKER_PREFIX) for name in own):
+        broker_options = _broker_options({**defaults.texts, **own}, report)
+    return SessionProfile(profile_id, options, hosts, rules, broker_options)
 
 
-def _client_value(name: str, text: str, shared: Mapping[str, str], report: Report) -> Value:
+def client_values(texts: Mapping[str, str], shared: Mapping[str, Value], report: Report) -> dict[str, Value]:
+    """The typed values of those keys that clients are told."""
+    return {
+        name: _client_value(name, text, shared, report)
+        for name, text in texts.items()
+        if not name.startswith((ACL_PREFIX, BROKER_PREFIX, *INTERNAL)) and name != "default"
+    }
+
+
+def _client_value(name: str, text: str, shared: Mapping[str, Value], report: Report) -> Value:
     """The typed value of one key; where it cannot be used, that of `[DEFAULT]`, else the built-in one."""
     option = BY_NAME.get(name)
     if option is None:
@@ -87,19 +150,17 @@ def _client_value(name: str, text: str, shared: Mapping[str, str], report: Repor
         return parse_value(option, text)
     except ValueError as error:
         report(name, f"{name}: {error}")
-    return _client_value(name, shared[name], {}, report) if name in shared else option.default
+    return shared.get(name, option.default)
 
 
-def _known_desktop(options: dict[str, Value]) -> None:
+def _known_desktop(command: Value | None) -> dict[str, Value]:
     """A desktop known by name is written in capitals and never runs rootless; x2goruncommand wants it so."""
-    command = options.get("command")
     if isinstance(command, str) and command.upper() in DESKTOPS:
-        options["command"] = command.upper()
-        options["rootless"] = False
+        return {"command": command.upper(), "rootless": False}
+    return {}
 
 
-def _hosts(options: Mapping[str, Value], report: Report) -> tuple[Host, ...]:
-    entries = options.get("host", ())
+def _hosts(entries: Value, report: Report) -> tuple[Host, ...]:
     hosts = []
     for entry in entries if isinstance(entries, tuple) else ():
         try:

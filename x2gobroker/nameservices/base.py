@@ -50,7 +50,8 @@ class NameService(ABC):
         except OSError as error:
             error_log.error("name service: cannot look up the groups of %s: %s", field(user), error)
             return None
-        if groups:  # none may be a passing failure that the system does not tell apart: ask again
+        # an unknown user may be a passing failure, which the system does not tell apart: that is asked again
+        if groups or self.has_user(user):
             if len(self._known) >= MOST_USERS:
                 self._known = {}
             self._known[user, primary] = now + KEEP_SECONDS, groups

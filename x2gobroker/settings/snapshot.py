@@ -73,6 +73,10 @@ class Settings:
     def _resolved(self) -> dict[tuple[str, str], Value]:
         return {}
 
+    @cached_property
+    def _paths(self) -> dict[tuple[str, str], Path]:
+        return {}
+
     def value(self, section: str, name: str) -> Value:
         """The value of an option. Raises KeyError for a name that no table has: a mistake in the program."""
         key = (section, name)
@@ -107,7 +111,10 @@ class Settings:
 
     def path(self, section: str, name: str) -> Path:
         """The value of a path option."""
-        return Path(self.text(section, name))
+        known = self._paths.get((section, name))
+        if known is None:
+            known = self._paths[section, name] = Path(self.text(section, name))
+        return known
 
     def environment(self, name: str) -> str:
         """The value of a text variable of the environment."""
