@@ -119,6 +119,7 @@ def build_profile(
     options = ProfileOptions(values, defaults.values, {})
     changed: dict[str, Value] = {"host": tuple(host.name for host in hosts)}
     if "name" not in options:
+        values.pop("name", None)
         changed["name"] = profile_id
     changed.update(_known_desktop(options.get("command")))
     options = ProfileOptions(values, defaults.values, changed)
