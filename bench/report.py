@@ -26,7 +26,7 @@ MISSING = "–"
 
 def number(value: float) -> str:
     """A figure with about three digits, whatever its size."""
-    if value >= 1000:
+    if round(value) >= 1000:
         return f"{value:,.0f}"
     return f"{value:.3g}" if value >= 1 else f"{value:.2g}"
 

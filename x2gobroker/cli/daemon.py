@@ -220,6 +220,8 @@ def run(options: argparse.Namespace, *variables: dict[str, str]) -> int:
         print(f"{Path(sys.argv[0]).name}: not started: {error}", file=sys.stderr)
         return 2
     broker_log.info("x2gobroker %s starts on %s", __version__, chosen["bind"])
+    if os.geteuid() == 0 and "user" not in chosen:
+        broker_log.warning("serving as root: start with --drop-privileges, or as another user")
     Daemon(create_app(source=source), chosen).run()
     return 0
 
