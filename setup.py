@@ -10,6 +10,8 @@ ENTRY_POINTS = {
     "console_scripts": [
         "x2gobroker = x2gobroker.cli.main:main",
         "x2gobroker-daemon = x2gobroker.cli.daemon:main",
+        "x2gobroker-authservice = x2gobroker.cli.authservice:main",
+        "x2gobroker-testauth = x2gobroker.cli.testauth:main",
     ],
     "x2gobroker.frontends": [
         "plain = x2gobroker.frontends.plain:PlainFrontend",
@@ -51,9 +53,10 @@ setup(
         "gunicorn>=22",
         "sqlalchemy>=2.0,<3",
         "libpass>=1.9,<2",
+        "segno>=1.6,<2",
         "bcrypt>=4",
         "argon2-cffi>=23",
-        "python-pam>=2.0,<3",
+        "pamela>=1.2,<2",
     ],
     extras_require={
         "postgresql": ["psycopg[binary]>=3.1,<4"],

@@ -10,8 +10,9 @@ from pathlib import Path
 broker_log = logging.getLogger("broker")
 access_log = logging.getLogger("access")
 error_log = logging.getLogger("error")
+authservice_log = logging.getLogger("authservice")
 
-LOGGERS = (broker_log, access_log, error_log)
+LOGGERS = (broker_log, access_log, error_log, authservice_log)
 LINE_FORMAT = "%(asctime)s - %(name)s - %(levelname)s - %(message)s"
 LONGEST_FIELD = 64
 

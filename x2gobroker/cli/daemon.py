@@ -19,6 +19,7 @@ from gunicorn.util import daemonize
 
 from x2gobroker import __version__
 from x2gobroker.app import create_app
+from x2gobroker.cli.background import LOG_FOLDER, add_background_options, redirect_output
 from x2gobroker.errors import ConfigurationError
 from x2gobroker.logs import broker_log, error_log, set_up_logging
 from x2gobroker.model.hosts import parse_port, split_address
@@ -26,7 +27,6 @@ from x2gobroker.settings import ENVIRONMENT, Settings, SettingsSource
 
 DEFAULT_PORT = 8080
 PID_FILE = "/run/x2gobroker/x2gobroker-daemon.pid"
-LOG_FOLDER = "/var/log/x2gobroker/"
 GRACEFUL_SECONDS = 30
 # no query string: in debug mode it may hold a password
 ACCESS_FORMAT = '%(h)s "%(m)s %(U)s %(H)s" %(s)s %(B)s %(M)sms'
@@ -80,11 +80,7 @@ def build_parser(program: str = "x2gobroker-daemon") -> argparse.ArgumentParser:
     parser.add_argument(
         "-i", "--debug-interactively", action="store_true", help="the same, and log to the terminal, not to files"
     )
-    parser.add_argument("-D", "--daemonize", action="store_true", help="go to the background")
-    parser.add_argument("-P", "--pidfile", metavar="FILE", help=f"write the process ID here (with -D: {PID_FILE})")
-    parser.add_argument(
-        "-L", "--logdir", metavar="FOLDER", help=f"with -D: where the output goes to (default: {LOG_FOLDER})"
-    )
+    add_background_options(parser, PID_FILE)
     parser.add_argument(
         "--drop-privileges",
         action="store_true",
@@ -177,21 +173,6 @@ class Daemon(BaseApplication):  # type: ignore[misc]
         return self._app
 
 
-def redirect_output(folder: Path) -> None:
-    """Send what is printed to files of the log folder. Raises ConfigurationError when that cannot be."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        sys.stdout.flush()
-        sys.stderr.flush()
-        for name, stream in (("stdout", 1), ("stderr", 2)):
-            flags = os.O_CREAT | os.O_WRONLY | os.O_APPEND
-            descriptor = os.open(folder / f"x2gobroker-daemon.{name}", flags, 0o640)
-            os.dup2(descriptor, stream)
-            os.close(descriptor)
-    except OSError as error:
-        raise ConfigurationError(f"{folder} cannot be written: {error.strerror}; choose another with -L") from None
-
-
 def check_startable(source: SettingsSource) -> Settings:
     """The settings, unless the configuration cannot be read at all. Raises ConfigurationError."""
     settings = source.current()
@@ -213,7 +194,7 @@ def run(options: argparse.Namespace, *variables: dict[str, str]) -> int:
         chosen = server_options(settings, options)
         check_bindable(chosen["bind"])
         if options.daemonize:
-            redirect_output(Path(options.logdir or LOG_FOLDER))
+            redirect_output(Path(options.logdir or LOG_FOLDER), "x2gobroker-daemon")
             daemonize(enable_stdio_inheritance=True)
     except ConfigurationError as error:
         error_log.error("not started: %s", error)

@@ -7,6 +7,7 @@ from it. Options of session profiles have a table of their own, `model/profile_o
 from __future__ import annotations
 
 from x2gobroker.model.options import Kind, Option
+from x2gobroker.settings.table_services import AUTH_MECHANISMS, ENVIRONMENT
 
 REFERENCE = "0.0.4"
 OURS = "1.0"
@@ -88,6 +89,33 @@ GLOBAL = (
         "URL of this broker as greeters reach it; it appears in the UCCS answers.",
     ),
     _global("default-auth-mech", T, "pam", "Auth mechanism of the backends that name none."),
+    _global(
+        "default-second-factor",
+        C,
+        "off",
+        "Whether users write a code of six digits behind their password, from a telephone enrolled with `x2gobroker "
+        "totp enroll`: `off`, nobody; `enrolled`, those who are enrolled; `required`, everybody, and who is not "
+        "enrolled does not get in. A backend's `second-factor` overrides it.",
+        since=OURS,
+        choices=("off", "enrolled", "required"),
+        on_error="required",
+    ),
+    _global(
+        "default-second-factor-groups",
+        L,
+        (),
+        "Only members of these groups need the code; empty: everybody. A backend's `second-factor-groups` overrides "
+        "it.",
+        since=OURS,
+    ),
+    _global(
+        "default-second-factor-exempt-networks",
+        L,
+        (),
+        "Networks and addresses from which no code is needed. A backend's `second-factor-exempt-networks` overrides "
+        "it.",
+        since=OURS,
+    ),
     _global("default-user-db", T, "libnss", "Name service for users, of the backends that name none."),
     _global("default-group-db", T, "libnss", "Name service for groups, of the backends that name none."),
     _global(
@@ -163,6 +191,49 @@ GLOBAL = (
         deprecated="use `require-password` and `require-cookie`",
     ),
     _global(
+        "penalties",
+        B,
+        True,
+        "Make clients wait after wrong passwords: an address that fails on an account, or fails often.",
+        since=OURS,
+    ),
+    _global(
+        "penalty-ban-failures",
+        N,
+        10,
+        "Wrong passwords of one address for one account upon which it is banned from that account. With ten times as "
+        "many for all accounts together, an address is banned altogether.",
+        since=OURS,
+        minimum=1,
+        maximum=1_000_000,
+    ),
+    _global(
+        "penalty-ban-seconds",
+        N,
+        300,
+        "Seconds of a ban.",
+        since=OURS,
+        minimum=1,
+        maximum=366 * 86400,
+    ),
+    _global(
+        "penalty-forget-seconds",
+        N,
+        900,
+        "Seconds without another wrong password after which those before are forgotten.",
+        since=OURS,
+        minimum=1,
+        maximum=366 * 86400,
+    ),
+    _global(
+        "penalty-trusted-networks",
+        L,
+        (),
+        "Addresses and networks, such as `192.0.2.0/24, 2001:db8::/32`, whose wrong passwords do not count. A reverse "
+        "proxy before the broker belongs here: all its clients have its address.",
+        since=OURS,
+    ),
+    _global(
         "plain-refusal",
         C,
         "message",
@@ -199,13 +270,36 @@ GLOBAL = (
 )
 
 
-def _backend(name: str, kind: Kind, default: bool | int | str, text: str, **more: object) -> Option:
+def _backend(name: str, kind: Kind, default: bool | int | str | tuple[str, ...], text: str, **more: object) -> Option:
     return Option("broker_*", name, kind, default, text, **more)  # type: ignore[arg-type]
 
 
 ANY_BACKEND = (
     _backend("enable", B, False, "Serve this backend."),
     _backend("auth-mech", T, "", "Auth mechanism of this backend; empty: `default-auth-mech`."),
+    _backend(
+        "second-factor",
+        C,
+        "",
+        "Whether users of this backend need a code behind their password; empty: `default-second-factor`.",
+        since=OURS,
+        choices=("", "off", "enrolled", "required"),
+        on_error="required",
+    ),
+    _backend(
+        "second-factor-groups",
+        L,
+        (),
+        "Only members of these groups need the code, `ALL` for everybody; empty: `default-second-factor-groups`.",
+        since=OURS,
+    ),
+    _backend(
+        "second-factor-exempt-networks",
+        L,
+        (),
+        "Networks from which no code is needed, `NONE` for no network; empty: `default-second-factor-exempt-networks`.",
+        since=OURS,
+    ),
     _backend("user-db", T, "", "Name service for users; empty: `default-user-db`."),
     _backend("group-db", T, "", "Name service for groups; empty: `default-group-db`."),
     _backend(
@@ -274,113 +368,6 @@ BACKENDS = (
         "Reserved: there is no `ldap` backend yet.",
     ),
     Option("broker_ldap", "starttls", B, False, "Reserved: there is no `ldap` backend yet."),
-)
-
-AUTH_MECHANISMS = (
-    Option(
-        "authmech_pam",
-        "service",
-        T,
-        "x2gobroker",
-        "PAM service, a file of `/etc/pam.d`, that checks the password.",
-        since=OURS,
-    ),
-    Option(
-        "authmech_htpasswd",
-        "file",
-        P,
-        "/etc/x2go/broker/htpasswd",
-        "File of user names and password hashes, written by `x2gobroker passwd` or Apache's htpasswd.",
-        since=OURS,
-    ),
-    Option("authmech_https_get", "host", T, "localhost", "Web server that knows the passwords."),
-    Option("authmech_https_get", "path", T, "/auth", "Path, on that server, which needs HTTP Basic authentication."),
-    Option("authmech_https_get", "port", N, 443, "Port of the web server; always TLS.", minimum=1, maximum=65535),
-    Option(
-        "authmech_https_get",
-        "ca-file",
-        P,
-        "",
-        "Certificates to trust, in PEM form; empty: those of the system.",
-        since=OURS,
-    ),
-    Option(
-        "authmech_https_get",
-        "timeout",
-        N,
-        10,
-        "Seconds that the web server may take to answer.",
-        since=OURS,
-        minimum=1,
-        maximum=120,
-    ),
-    Option(
-        "authmech_remote_user",
-        "strip-realm",
-        B,
-        True,
-        "Cut the user name that Apache found at its `@` (Kerberos, OIDC).",
-        since=OURS,
-    ),
-)
-
-
-def _env(name: str, kind: Kind, default: bool | int | str, text: str, **more: object) -> Option:
-    return Option("environment", name, kind, default, text, **more)  # type: ignore[arg-type]
-
-
-ENVIRONMENT = (
-    _env("X2GOBROKER_CONFIG", P, "/etc/x2go/x2gobroker.conf", "The main configuration file."),
-    _env(
-        "X2GOBROKER_SESSIONPROFILES",
-        P,
-        "",
-        "File of the session profiles; overrides `session-profiles` of `[broker_inifile]` when set.",
-    ),
-    _env("X2GOBROKER_DEFAULT_BACKEND", T, "inifile", "Backend of the URLs that name none."),
-    _env(
-        "X2GOBROKER_DEBUG",
-        B,
-        False,
-        "Log everything, and answer GET as well as POST so that a web browser can try the broker.",
-    ),
-    _env("X2GOBROKER_DEBUG_INTERACTIVELY", B, False, "Log to the terminal instead of the log files, as `-i` does."),
-    _env("X2GOBROKER_LOGCONFIG", P, "/etc/x2go/broker/x2gobroker-loggers.conf", "Where the three loggers write."),
-    _env("X2GOBROKER_DAEMON_USER", T, "x2gobroker", "User that the broker runs as."),
-    _env("X2GOBROKER_DAEMON_GROUP", T, "x2gobroker", "Group that the broker runs as."),
-    _env(
-        "X2GOBROKER_AGENT_USER",
-        T,
-        "x2gobroker",
-        "User that broker agents run as on X2Go Servers. Not used by this version yet.",
-    ),
-    _env("X2GOBROKER_AGENT_CMD", P, "/usr/lib/x2go/x2gobroker-agent", "The broker agent's program on X2Go Servers."),
-    _env(
-        "X2GOBROKER_AUTHSERVICE_SOCKET",
-        P,
-        "/run/x2gobroker/x2gobroker-authservice.socket",
-        "Socket of the authentication service. Not used by this version yet.",
-    ),
-    _env(
-        "X2GOBROKER_AUTHSOCKET",
-        P,
-        "",
-        "A name that old Apache samples have for it.",
-        deprecated="use `X2GOBROKER_AUTHSERVICE_SOCKET`",
-    ),
-    _env(
-        "X2GOBROKER_LOADCHECKER_SOCKET",
-        P,
-        "/run/x2gobroker/x2gobroker-loadchecker.socket",
-        "Socket of the load checker. Not used by this version yet.",
-    ),
-    _env("X2GOBROKER_TESTSUITE", B, False, "Log only what is critical.", deprecated="it is no longer needed"),
-    _env("X2GOBROKER_DEFAULTS", P, "/etc/x2go/broker/defaults.conf", "The file of these variables.", since=OURS),
-    _env("DAEMON_BIND_ADDRESS", T, "127.0.0.1:8080", "`[address:]port` that `x2gobroker-daemon` listens on."),
-    _env("X2GOBROKER_SSL_CERTFILE", P, "", "Certificate, in PEM form; with the key file it turns TLS on."),
-    _env("X2GOBROKER_SSL_KEYFILE", P, "", "Secret key of the certificate, in PEM form."),
-    _env("X2GOBROKER_WORKERS", N, 2, "Worker processes of `x2gobroker-daemon`.", since=OURS, minimum=1, maximum=128),
-    _env("X2GOBROKER_THREADS", N, 8, "Threads of each worker process.", since=OURS, minimum=1, maximum=256),
 )
 
 TABLE: tuple[Option, ...] = GLOBAL + ANY_BACKEND + BACKENDS + AUTH_MECHANISMS + ENVIRONMENT

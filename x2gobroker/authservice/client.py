@@ -1,0 +1,195 @@
+"""The broker's side of the authentication service: one connection per login, the newer form where it is spoken."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from x2gobroker.authservice.protocol import (
+    AUTHENTICATE,
+    BUSY,
+    FAILED,
+    HELLO,
+    LENGTH,
+    OK,
+    REFUSED,
+    SET_PASSWORD,
+    TIMEOUT,
+    ProtocolError,
+    decode_body,
+    encode_frame,
+    frame_length,
+)
+from x2gobroker.errors import AuthMechanismError
+
+DEADLINE = 35.0
+RETRY_SECONDS = 0.02
+ADVICE = "start x2gobroker-authservice, or see docs/how-to/authentication-service.md"
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What the service says. `delay_ms` is how long PAM wants a refusal to wait."""
+
+    granted: bool
+    reason: str
+    delay_ms: int = 0
+    wrong_present: bool = False
+
+
+class AuthServiceClient:
+    """Asks the service behind one socket; safe for threads."""
+
+    def __init__(self, path: Path, deadline: float = DEADLINE) -> None:
+        self.path = path
+        self._deadline = deadline
+        self._lock = threading.Lock()
+        self._old_form_at: tuple[int, int] | None = None
+
+    def authenticate(
+        self, service: str, user: str, password: str, code: str | None = None, address: str = ""
+    ) -> Answer:
+        """Whether PAM takes this user and password; `code` answers a second question.
+
+        Raises AuthMechanismError when the service cannot be asked, is too busy, or could not ask PAM.
+        """
+        request = {"op": AUTHENTICATE, "service": service, "user": user, "password": password, "address": address}
+        if code is not None:
+            request["code"] = code
+        return self._ask(request)
+
+    def change_password(self, service: str, user: str, old: str, new: str) -> Answer:
+        """Change a password through PAM. Raises AuthMechanismError, also where the service has only the old form."""
+        return self._ask({"op": SET_PASSWORD, "service": service, "user": user, "password": old, "new": new})
+
+    def _ask(self, request: dict[str, str]) -> Answer:
+        try:
+            if not self._speaks_old_form():
+                with self._connected() as connection:
+                    connection.send(HELLO)
+                    if connection.receive_line() == HELLO:
+                        connection.send(encode_frame(request))
+                        return self._understood(connection.receive_frame())
+            answer = self._ask_in_old_form(request)
+            self._remember_old_form()
+            return answer
+        except TimeoutError:
+            raise AuthMechanismError(f"{self.path}: no answer within {self._deadline:g} s; {ADVICE}") from None
+        except ProtocolError as error:
+            raise AuthMechanismError(f"{self.path}: {error}") from None
+        except UnicodeEncodeError:
+            raise AuthMechanismError(f"{self.path}: what was typed is no possible text") from None
+        except PermissionError:
+            raise AuthMechanismError(
+                f"{self.path}: this process may not ask; run it as a member of the socket's group"
+            ) from None
+        except OSError as error:
+            reason = error.strerror or "connection ended"
+            raise AuthMechanismError(f"{self.path}: {reason}; {ADVICE}") from None
+
+    def _ask_in_old_form(self, request: dict[str, str]) -> Answer:
+        """The reference's service says yes or no, and cannot be asked everything."""
+        if request["op"] != AUTHENTICATE or "code" in request:
+            raise AuthMechanismError(f"{self.path} is a service that only checks passwords; {ADVICE}")
+        fields = [request[name] for name in ("user", "password", "service")]
+        if any(end in field for field in fields for end in "\r\n"):
+            raise AuthMechanismError(f"{self.path} is a service that takes no line ends in passwords; {ADVICE}")
+        with self._connected() as connection:
+            connection.send(("\r".join(fields) + "\n").encode())
+            answer = connection.receive_line()
+        if answer not in (b"ok\n", b"fail\n"):
+            raise ProtocolError("the service gives no answer; may this process ask, see the service's log")
+        granted = answer == b"ok\n"
+        return Answer(granted, "PAM accepts the password" if granted else "PAM refuses")
+
+    def _understood(self, reply: dict[str, Any]) -> Answer:
+        result, reason = reply.get("result"), str(reply.get("reason", ""))[:200]
+        if result == OK:
+            return Answer(True, "PAM accepts the password")
+        if result == REFUSED:
+            delay = reply.get("delay_ms", 0)
+            wrong_present = reply.get("wrong_present") is True
+            return Answer(False, f"PAM: {reason}", delay if isinstance(delay, int) else 0, wrong_present)
+        if result in (BUSY, TIMEOUT, FAILED):
+            raise AuthMechanismError(f"the authentication service: {result}: {reason}")
+        raise ProtocolError("the service's answer means nothing")
+
+    def _identity(self) -> tuple[int, int]:
+        status = os.stat(self.path)
+        return status.st_dev, status.st_ino
+
+    def _speaks_old_form(self) -> bool:
+        return self._old_form_at is not None and self._old_form_at == self._identity()
+
+    def _remember_old_form(self) -> None:
+        with self._lock:
+            self._old_form_at = self._identity()
+
+    @contextlib.contextmanager
+    def _connected(self) -> Iterator[_Connection]:
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as raw:
+            connection = _Connection(raw, time.monotonic() + self._deadline)
+            connection.connect(self.path)
+            yield connection
+
+
+class _Connection:
+    """A socket with one deadline for everything that happens on it."""
+
+    def __init__(self, raw: socket.socket, end: float) -> None:
+        self._raw = raw
+        self._end = end
+
+    def _arm(self) -> None:
+        left = self._end - time.monotonic()
+        if left <= 0:
+            raise TimeoutError
+        self._raw.settimeout(left)
+
+    def connect(self, path: Path) -> None:
+        """Connect; while the service's queue of connections is full, try again."""
+        while True:
+            self._arm()
+            try:
+                self._raw.connect(str(path))
+                return
+            except BlockingIOError:
+                time.sleep(RETRY_SECONDS)
+
+    def send(self, data: bytes) -> None:
+        self._arm()
+        self._raw.sendall(data)
+
+    def receive_line(self) -> bytes:
+        """A short line with its end; less when the other side ends the connection."""
+        line = b""
+        while not line.endswith(b"\n") and len(line) < len(HELLO) + 64:
+            self._arm()
+            try:
+                piece = self._raw.recv(1)
+            except ConnectionResetError:
+                piece = b""
+            if not piece:
+                break
+            line += piece
+        return line
+
+    def receive_frame(self) -> dict[str, Any]:
+        return decode_body(self._exactly(frame_length(self._exactly(LENGTH.size))))
+
+    def _exactly(self, count: int) -> bytes:
+        data = b""
+        while len(data) < count:
+            self._arm()
+            piece = self._raw.recv(count - len(data))
+            if not piece:
+                raise ProtocolError("the service ended the connection before it answered")
+            data += piece
+        return data

@@ -1,0 +1,222 @@
+"""`x2gobroker-authservice`: checks passwords with PAM, as root, for brokers that are not."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import contextlib
+import grp
+import os
+import pwd
+import signal
+import socket
+import stat
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from x2gobroker import __version__
+from x2gobroker.authservice.server import BACKLOG, Allowed, Limits, serve
+from x2gobroker.authservice.spawner import Spawner, forbid_core_dumps
+from x2gobroker.authservice.workers import WorkerPool
+from x2gobroker.cli.background import (
+    LOG_FOLDER,
+    add_background_options,
+    go_to_background,
+    redirect_output,
+    write_pid_file,
+)
+from x2gobroker.errors import ConfigurationError
+from x2gobroker.logs import authservice_log, error_log, set_up_logging
+from x2gobroker.settings import ENVIRONMENT, Settings, SettingsSource
+
+PID_FILE = "/run/x2gobroker/x2gobroker-authservice.pid"
+FIRST_PASSED_DESCRIPTOR = 3
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """The command line, as the reference has it."""
+    parser = argparse.ArgumentParser(
+        "x2gobroker-authservice",
+        description="Checks passwords with PAM, over a Unix socket, for brokers that do not run as root.",
+    )
+    parser.add_argument("-V", "--version", action="version", version=f"x2gobroker {__version__}")
+    parser.add_argument("-s", "--socket-file", metavar="FILE", help="the socket (X2GOBROKER_AUTHSERVICE_SOCKET)")
+    parser.add_argument("-o", "--owner", default="root", metavar="USER", help="owner of the socket; may ask")
+    parser.add_argument("-g", "--group", default="root", metavar="GROUP", help="group of the socket; may ask")
+    parser.add_argument("-p", "--permissions", default="0660", metavar="MODE", help="mode of the socket, in octal")
+    parser.add_argument("-d", "--debug", action="store_true", help="log everything but secrets")
+    parser.add_argument(
+        "-i", "--debug-interactively", action="store_true", help="the same, and log to the terminal, not to files"
+    )
+    add_background_options(parser, PID_FILE)
+    return parser
+
+
+def variables_of(options: argparse.Namespace) -> dict[str, str]:
+    """What the command line overrides, as environment variables."""
+    variables = {}
+    if options.socket_file:
+        variables["X2GOBROKER_AUTHSERVICE_SOCKET"] = options.socket_file
+    if options.debug or options.debug_interactively:
+        variables["X2GOBROKER_DEBUG"] = "1"
+    if options.debug_interactively:
+        variables["X2GOBROKER_DEBUG_INTERACTIVELY"] = "1"
+    return variables
+
+
+def limits_of(settings: Settings) -> Limits:
+    """The service's limits."""
+
+    def number(name: str) -> int:
+        return settings.integer(ENVIRONMENT, "X2GOBROKER_AUTHSERVICE_" + name)
+
+    services = settings.value(ENVIRONMENT, "X2GOBROKER_AUTHSERVICE_PAM_SERVICES")
+    return Limits(
+        workers=number("WORKERS"),
+        queue=number("QUEUE"),
+        per_peer=number("PER_PEER"),
+        login_seconds=float(number("TIMEOUT")),
+        services=frozenset(services if isinstance(services, tuple) else ()),
+    )
+
+
+def account_ids(owner: str, group: str) -> tuple[int, int]:
+    """User and group ID of the socket. Raises ConfigurationError for unknown names."""
+    try:
+        return pwd.getpwnam(owner).pw_uid, grp.getgrnam(group).gr_gid
+    except KeyError:
+        raise ConfigurationError(f"there is no user {owner} or no group {group}; give others with -o and -g") from None
+
+
+def mode_of(text: str) -> int:
+    """A file mode from octal digits, with or without 0o. Raises ConfigurationError."""
+    try:
+        mode = int(text, 8)
+    except ValueError:
+        raise ConfigurationError(f"{text!r} is no file mode; write octal digits such as 0660") from None
+    if not 0 <= mode <= 0o777 or mode & 0o007:
+        raise ConfigurationError(f"{text} would let everybody ask for passwords; write 0660 or less")
+    return mode
+
+
+def passed_socket() -> socket.socket | None:
+    """The listening socket that an init system passes (sd_listen_fds), if it does."""
+    if os.environ.get("LISTEN_PID") != str(os.getpid()) or os.environ.get("LISTEN_FDS") != "1":
+        return None
+    listener = socket.socket(fileno=FIRST_PASSED_DESCRIPTOR)
+    listener.set_inheritable(False)
+    return listener
+
+
+def make_socket(path: Path, owner: int, group: int, mode: int) -> socket.socket:
+    """Listen at `path`, with this owner and mode from the first moment on. Raises ConfigurationError."""
+    try:
+        path.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
+        _remove_stale(path)
+        listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        before = os.umask(0o777 & ~mode)
+        try:
+            listener.bind(str(path))
+        finally:
+            os.umask(before)
+        if os.geteuid() == 0:
+            os.chown(path, owner, group, follow_symlinks=False)
+        listener.listen(BACKLOG)
+    except OSError as error:
+        raise ConfigurationError(f"cannot listen on {path}: {error.strerror}; choose another with -s") from None
+    return listener
+
+
+def _remove_stale(path: Path) -> None:
+    """Remove a socket that nobody listens on. Raises ConfigurationError when somebody does, or it is no socket."""
+    try:
+        status = path.lstat()
+    except FileNotFoundError:
+        return
+    if not stat.S_ISSOCK(status.st_mode):
+        raise ConfigurationError(f"{path} is there already, and no socket; remove it or choose another with -s")
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+        probe.settimeout(2)
+        with contextlib.suppress(ConnectionRefusedError):
+            probe.connect(str(path))
+            raise ConfigurationError(f"another authentication service listens on {path} already")
+    path.unlink()
+
+
+def notify_init_system(state: str) -> None:
+    """Tell systemd how far we are (sd_notify); nothing where it does not ask for it."""
+    address = os.environ.get("NOTIFY_SOCKET", "")
+    if not address:
+        return
+    if address.startswith("@"):
+        address = "\0" + address[1:]
+    with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as notifier:
+        notifier.sendto(state.encode(), address)
+
+
+async def _run(listener: socket.socket, spawner: Spawner, allowed: Allowed, limits: Limits) -> int:
+    """Serve until a signal ends it, or the spawner is lost. Returns the exit status."""
+    status = 0
+    loop = asyncio.get_running_loop()
+    serving = asyncio.ensure_future(serve(listener, WorkerPool(spawner, limits.workers), allowed, limits))
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, serving.cancel)
+    watched = os.pidfd_open(spawner.pid)
+
+    def spawner_lost() -> None:
+        nonlocal status
+        status = 1
+        loop.remove_reader(watched)
+        authservice_log.critical("the spawner process ended; the service ends, for the init system to start it again")
+        serving.cancel()
+
+    loop.add_reader(watched, spawner_lost)
+    notify_init_system("READY=1")
+    with contextlib.suppress(asyncio.CancelledError):
+        await serving
+    loop.remove_reader(watched)
+    os.close(watched)
+    notify_init_system("STOPPING=1")
+    return status
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Entry point of `x2gobroker-authservice`. Exit status 2: it could not start."""
+    options = build_parser().parse_args(arguments)
+    settings = SettingsSource.of_process(variables_of(options), program="authservice").current()
+    console = settings.boolean(ENVIRONMENT, "X2GOBROKER_DEBUG_INTERACTIVELY")
+    set_up_logging(Path(settings.environment("X2GOBROKER_AUTHSERVICE_LOGCONFIG")), settings.debug(), console)
+    path = Path(settings.environment("X2GOBROKER_AUTHSERVICE_SOCKET"))
+    try:
+        owner, group = account_ids(options.owner, options.group)
+        mode = mode_of(options.permissions)
+        limits = limits_of(settings)
+        if options.daemonize:
+            redirect_output(Path(options.logdir or LOG_FOLDER), "x2gobroker-authservice")
+            go_to_background()
+        listener = passed_socket()
+        made_here = listener is None
+        if listener is None:
+            listener = make_socket(path, owner, group, mode)
+    except ConfigurationError as error:
+        error_log.error("not started: %s", error)
+        print(f"x2gobroker-authservice: not started: {error}", file=sys.stderr)
+        return 2
+    if os.geteuid() != 0:
+        authservice_log.warning("not running as root: PAM modules that need it, such as pam_unix, refuse every user")
+    forbid_core_dumps()
+    spawner = Spawner(limits.services)
+    pid_file = options.pidfile or (PID_FILE if options.daemonize else "")
+    try:
+        with write_pid_file(Path(pid_file) if pid_file else None):
+            allowed = Allowed(frozenset({0, os.geteuid(), owner}), frozenset({group}))
+            return asyncio.run(_run(listener, spawner, allowed, limits))
+    finally:
+        spawner.close()
+        if made_here:
+            path.unlink(missing_ok=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

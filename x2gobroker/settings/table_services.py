@@ -1,0 +1,184 @@
+"""The part of the table of options that is about auth mechanisms and about variables of the environment."""
+
+from __future__ import annotations
+
+from x2gobroker.model.options import Kind, Option
+
+OURS = "1.0"
+
+B, N, T, L, P = Kind.BOOLEAN, Kind.INTEGER, Kind.TEXT, Kind.LIST, Kind.PATH
+
+AUTH_MECHANISMS = (
+    Option(
+        "authmech_pam",
+        "service",
+        T,
+        "x2gobroker",
+        "PAM service, a file of `/etc/pam.d`, that checks the password.",
+        since=OURS,
+    ),
+    Option(
+        "authmech_pam",
+        "code-digits",
+        N,
+        0,
+        "Where the PAM service asks for a one-time code behind the password: how many characters at the end of what "
+        "the user types are the code. 0: there is no such question.",
+        since=OURS,
+        minimum=0,
+        maximum=32,
+    ),
+    Option(
+        "authmech_htpasswd",
+        "file",
+        P,
+        "/etc/x2go/broker/htpasswd",
+        "File of user names and password hashes, written by `x2gobroker passwd` or Apache's htpasswd.",
+        since=OURS,
+    ),
+    Option("authmech_https_get", "host", T, "localhost", "Web server that knows the passwords."),
+    Option("authmech_https_get", "path", T, "/auth", "Path, on that server, which needs HTTP Basic authentication."),
+    Option("authmech_https_get", "port", N, 443, "Port of the web server; always TLS.", minimum=1, maximum=65535),
+    Option(
+        "authmech_https_get",
+        "ca-file",
+        P,
+        "",
+        "Certificates to trust, in PEM form; empty: those of the system.",
+        since=OURS,
+    ),
+    Option(
+        "authmech_https_get",
+        "timeout",
+        N,
+        10,
+        "Seconds that the web server may take to answer.",
+        since=OURS,
+        minimum=1,
+        maximum=120,
+    ),
+    Option(
+        "authmech_remote_user",
+        "strip-realm",
+        B,
+        True,
+        "Cut the user name that Apache found at its `@` (Kerberos, OIDC).",
+        since=OURS,
+    ),
+)
+
+
+def _env(name: str, kind: Kind, default: bool | int | str | tuple[str, ...], text: str, **more: object) -> Option:
+    return Option("environment", name, kind, default, text, **more)  # type: ignore[arg-type]
+
+
+ENVIRONMENT = (
+    _env("X2GOBROKER_CONFIG", P, "/etc/x2go/x2gobroker.conf", "The main configuration file."),
+    _env(
+        "X2GOBROKER_SESSIONPROFILES",
+        P,
+        "",
+        "File of the session profiles; overrides `session-profiles` of `[broker_inifile]` when set.",
+    ),
+    _env("X2GOBROKER_DEFAULT_BACKEND", T, "inifile", "Backend of the URLs that name none."),
+    _env(
+        "X2GOBROKER_DEBUG",
+        B,
+        False,
+        "Log everything, and answer GET as well as POST so that a web browser can try the broker.",
+    ),
+    _env("X2GOBROKER_DEBUG_INTERACTIVELY", B, False, "Log to the terminal instead of the log files, as `-i` does."),
+    _env("X2GOBROKER_LOGCONFIG", P, "/etc/x2go/broker/x2gobroker-loggers.conf", "Where the three loggers write."),
+    _env("X2GOBROKER_DAEMON_USER", T, "x2gobroker", "User that the broker runs as."),
+    _env("X2GOBROKER_DAEMON_GROUP", T, "x2gobroker", "Group that the broker runs as."),
+    _env(
+        "X2GOBROKER_AGENT_USER",
+        T,
+        "x2gobroker",
+        "User that broker agents run as on X2Go Servers. Not used by this version yet.",
+    ),
+    _env("X2GOBROKER_AGENT_CMD", P, "/usr/lib/x2go/x2gobroker-agent", "The broker agent's program on X2Go Servers."),
+    _env(
+        "X2GOBROKER_AUTHSERVICE_SOCKET",
+        P,
+        "/run/x2gobroker/x2gobroker-authservice.socket",
+        "Socket of the authentication service. The auth mechanism `pam` asks there when it exists.",
+    ),
+    _env(
+        "X2GOBROKER_AUTHSERVICE_LOGCONFIG",
+        P,
+        "/etc/x2go/broker/x2gobroker-authservice-logger.conf",
+        "Where the logger of the authentication service writes.",
+    ),
+    _env(
+        "X2GOBROKER_AUTHSERVICE_PAM_SERVICES",
+        L,
+        ("x2gobroker",),
+        "PAM services that the authentication service may ask; all others are refused.",
+        since=OURS,
+    ),
+    _env(
+        "X2GOBROKER_AUTHSERVICE_TIMEOUT",
+        N,
+        30,
+        "Seconds that one login may take in the authentication service, waiting for its turn included.",
+        since=OURS,
+        minimum=1,
+        maximum=300,
+    ),
+    _env(
+        "X2GOBROKER_AUTHSERVICE_WORKERS",
+        N,
+        32,
+        "Logins that the authentication service works on at the same time, each in a process of its own.",
+        since=OURS,
+        minimum=1,
+        maximum=512,
+    ),
+    _env(
+        "X2GOBROKER_AUTHSERVICE_QUEUE",
+        N,
+        256,
+        "Logins that may wait for their turn in the authentication service; more are refused at once.",
+        since=OURS,
+        minimum=0,
+        maximum=10000,
+    ),
+    _env(
+        "X2GOBROKER_AUTHSERVICE_PER_PEER",
+        N,
+        256,
+        "Logins of one broker process that may be under way or wait in the authentication service.",
+        since=OURS,
+        minimum=1,
+        maximum=10000,
+    ),
+    _env(
+        "X2GOBROKER_AUTHSOCKET",
+        P,
+        "",
+        "A name that old Apache samples have for it.",
+        deprecated="use `X2GOBROKER_AUTHSERVICE_SOCKET`",
+    ),
+    _env(
+        "X2GOBROKER_LOADCHECKER_SOCKET",
+        P,
+        "/run/x2gobroker/x2gobroker-loadchecker.socket",
+        "Socket of the load checker. Not used by this version yet.",
+    ),
+    _env("X2GOBROKER_TESTSUITE", B, False, "Log only what is critical.", deprecated="it is no longer needed"),
+    _env("X2GOBROKER_DEFAULTS", P, "/etc/x2go/broker/defaults.conf", "The file of these variables.", since=OURS),
+    _env("DAEMON_BIND_ADDRESS", T, "127.0.0.1:8080", "`[address:]port` that `x2gobroker-daemon` listens on."),
+    _env("X2GOBROKER_SSL_CERTFILE", P, "", "Certificate, in PEM form; with the key file it turns TLS on."),
+    _env("X2GOBROKER_SSL_KEYFILE", P, "", "Secret key of the certificate, in PEM form."),
+    _env("X2GOBROKER_WORKERS", N, 2, "Worker processes of `x2gobroker-daemon`.", since=OURS, minimum=1, maximum=128),
+    _env(
+        "X2GOBROKER_THREADS",
+        N,
+        32,
+        "Threads of each worker process; a login that is being checked holds one.",
+        since=OURS,
+        minimum=1,
+        maximum=256,
+    ),
+)
