@@ -9,7 +9,17 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from x2gobroker.auth.base import LONGEST_USER, Credentials, PasswordChange
+from x2gobroker.auth.base import (
+    LONGEST_USER,
+    NOT_CHECKED,
+    WRONG_PRESENT,
+    AuthMechanism,
+    Credentials,
+    PasswordChange,
+    Verdict,
+)
+from x2gobroker.auth.totp import CODE_REFUSED, SecondFactor
+from x2gobroker.auth.totp import WRONG as WRONG_CODE
 from x2gobroker.backends.base import Backend
 from x2gobroker.errors import PluginError
 from x2gobroker.logs import broker_log, error_log
@@ -19,7 +29,8 @@ from x2gobroker.model.profile import SessionProfile
 from x2gobroker.scheduling.choice import Selection
 from x2gobroker.services import Services
 from x2gobroker.settings import AUTH_PREFIX, GLOBAL, Settings, options_of
-from x2gobroker.store import ClientEvent, Standing
+from x2gobroker.store import Attempt, ClientEvent, Standing
+from x2gobroker.store.penalties import penalty_rules
 
 EVENTS = ("CONNECTING", "CONNECTED", "ALIVE", "SUSPENDING", "TERMINATING")
 
@@ -42,7 +53,8 @@ class Login:
     """The outcome of a login: who it is, and how it goes on.
 
     `standing` is what the shown authid stood for; `fixed_authid` the one that goes on being valid, if any. Where
-    `needs_authid` is set, `Broker.next_authid` makes a new one.
+    `needs_authid` is set, `Broker.next_authid` makes a new one. `retry_after`: seconds before
+    which a password is not checked at all, after wrong ones; 0 otherwise.
     """
 
     granted: bool
@@ -53,6 +65,7 @@ class Login:
     fixed_authid: str | None = None
     needs_authid: bool = False
     realm: str = ""
+    retry_after: int = 0
 
 
 @dataclass(frozen=True)
@@ -71,6 +84,7 @@ class Broker:
         self.backend = backend
         self.services = services
         self._realm_of: tuple[Settings | None, str] = (None, "")
+        self._second_factor = SecondFactor(backend.name, services.enrolments, self.requester)
 
     def login(self, settings: Settings, request: Request) -> Login:
         """Check who asks: by authid if one is shown, else by the auth mechanism; one log line for every attempt.
@@ -120,15 +134,43 @@ class Broker:
         except PluginError as error:
             error_log.error("auth mechanism: %s", error)
             return Login(False, request.user, "mechanism not installed", request.address), name
-        verdict = mechanism.authenticate(settings, credentials)
-        realm = self._realm(settings)
+        verdict, retry_after = self._check(settings, mechanism, credentials)
+        realm = self._realm(settings, request.address)
         return Login(
-            verdict.granted, verdict.user, verdict.reason, request.address, needs_authid=True, realm=realm
+            verdict.granted,
+            verdict.user,
+            verdict.reason,
+            request.address,
+            needs_authid=True,
+            realm=realm,
+            retry_after=retry_after,
         ), name
+
+    def _check(self, settings: Settings, mechanism: AuthMechanism, credentials: Credentials) -> tuple[Verdict, int]:
+        """Ask the mechanism, unless there were too many wrong passwords; then, the seconds to wait."""
+        rules = penalty_rules(settings)
+        guessable = mechanism.checks_password or self._second_factor.is_on(settings)
+        if not guessable or not rules.apply_to(credentials.address):
+            return self._second_factor.authenticate(settings, mechanism, credentials), 0
+        # by realm: a login where less is checked does not clear the failures where more is
+        attempt = Attempt.of(self._realm(settings, credentials.address), credentials.user, credentials.address)
+        penalties = self.services.penalties(settings)
+        admission = penalties.admit(attempt, rules, time.time())
+        if admission.retry_after:
+            reason = "penalty ban" if admission.banned else "penalty wait"
+            return Verdict(False, credentials.user, reason), admission.retry_after
+        verdict = self._second_factor.authenticate(settings, mechanism, credentials)
+        if verdict.granted:
+            if admission.known:
+                penalties.succeeded(attempt)
+        elif verdict.reason in CODE_REFUSED or (mechanism.checks_password and verdict.reason not in NOT_CHECKED):
+            guessed_code = verdict.reason == WRONG_CODE
+            penalties.failed(attempt, credentials.password, rules, time.time(), guessed_code)
+        return verdict, 0
 
     def _login_by_authid(self, settings: Settings, request: Request) -> Login:
         address = request.address if settings.boolean(GLOBAL, "verify-ip") else None
-        realm = self._realm(settings)
+        realm = self._realm(settings, request.address)
         lifetime = settings.integer(GLOBAL, "auth-timeout")
         standing = self.services.authids(settings).look_up(
             request.authid, request.user, realm, address, request.arrived, lifetime
@@ -151,8 +193,9 @@ class Broker:
             return authids.replace(login.standing, login.realm, login.address, lifetime)
         return authids.issue(login.user, login.realm, login.address, lifetime)
 
-    def _realm(self, settings: Settings) -> str:
-        """What an authid is bound to beside its user: the mechanism that vouched for the user, and its options.
+    def _realm(self, settings: Settings, address: str) -> str:
+        """What an authid is bound to beside its user: the mechanism that vouched for the user, its options, and whether
+        there was a second factor.
 
         So a login at a backend or VirtualHost that checks less does not open one that checks more.
         """
@@ -163,7 +206,8 @@ class Broker:
             options = [f"{option}={settings.value(section, option)}" for option in sorted(options_of(section))]
             realm = hashlib.sha256("\n".join([name, *options]).encode()).hexdigest()[:32]
             self._realm_of = settings, realm
-        return realm
+        factor = self._second_factor.rules(settings).realm(address)
+        return hashlib.sha256(f"{realm}\n{factor}".encode()).hexdigest()[:32] if factor else realm
 
     def requester(self, settings: Settings, user: str, address: str) -> Requester:
         """Who asks, as access rules see it; groups are looked up when a rule wants them, once."""
@@ -219,7 +263,8 @@ class Broker:
             error_log.error("auth mechanism: %s", error)
             return PasswordChange(False, "not possible at present")
         credentials = Credentials(login.user, request.password, request.address, request.server_variables)
-        change = mechanism.change_password(settings, credentials, new)
+        credentials = self._second_factor.without_code(settings, credentials)
+        change = self._change(settings, mechanism, credentials, new)
         broker_log.warning(
             "setpass user=%s address=%s mechanism=%s outcome=%s reason=%s",
             log_field(login.user),
@@ -228,6 +273,22 @@ class Broker:
             "changed" if change.changed else "not-changed",
             change.reason.replace(" ", "-") or "-",
         )
+        return change
+
+    def _change(
+        self, settings: Settings, mechanism: AuthMechanism, credentials: Credentials, new: str
+    ) -> PasswordChange:
+        """Ask the mechanism, under the same penalties: an authid is no way to guess the password behind it."""
+        rules = penalty_rules(settings)
+        if not mechanism.checks_password or not rules.apply_to(credentials.address):
+            return mechanism.change_password(settings, credentials, new)
+        attempt = Attempt.of(self._realm(settings, credentials.address), credentials.user, credentials.address)
+        penalties = self.services.penalties(settings)
+        if penalties.admit(attempt, rules, time.time()).retry_after:
+            return PasswordChange(False, "too many wrong passwords, try again later")
+        change = mechanism.change_password(settings, credentials, new)
+        if change.reason == WRONG_PRESENT:
+            penalties.failed(attempt, credentials.password, rules, time.time())
         return change
 
     def record_event(self, settings: Settings, event: ClientEvent) -> bool:

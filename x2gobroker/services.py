@@ -14,7 +14,7 @@ from x2gobroker.nameservices.hosts import HostNames
 from x2gobroker.plugins import AUTH_MECHANISMS, BACKENDS, NAME_SERVICES, load
 from x2gobroker.scheduling.choice import Scheduler
 from x2gobroker.settings import GLOBAL, Settings, WatchedFile
-from x2gobroker.store import Authids, ClientEvents, Store
+from x2gobroker.store import Authids, ClientEvents, Enrolments, Penalties, Store
 from x2gobroker.store.database import database_url
 
 PLACEHOLDER = re.compile(r"[xX]{8}(-[xX]{4}){3}-[xX]{12}")
@@ -32,6 +32,7 @@ class Services:
         self._name_services: dict[str, NameService] = {}
         self._store: Store | None = None
         self._authids: Authids | None = None
+        self._penalties: Penalties | None = None
         self._store_of: Settings | None = None
         self._preset: WatchedFile[str] | None = None
 
@@ -70,6 +71,7 @@ class Services:
                 if self._store is None or self._store.url != url:
                     self._store = Store(url)
                     self._authids = Authids(self._store)
+                    self._penalties = Penalties(self._store)
                 self._store_of = settings
         return self._store
 
@@ -79,9 +81,19 @@ class Services:
         authids = self._authids
         return authids if authids is not None and authids.store is store else Authids(store)
 
+    def penalties(self, settings: Settings) -> Penalties:
+        """The penalties of the store. Raises StoreError."""
+        store = self.store(settings)
+        penalties = self._penalties
+        return penalties if penalties is not None and penalties.store is store else Penalties(store)
+
     def events(self, settings: Settings) -> ClientEvents:
         """The client events of the store. Raises StoreError."""
         return ClientEvents(self.store(settings))
+
+    def enrolments(self, settings: Settings) -> Enrolments:
+        """The second factors of the store. Raises StoreError."""
+        return Enrolments(self.store(settings))
 
     def preset_authid(self, settings: Settings) -> str:
         """The pre-shared authid of `my-cookie-file`, else of `my-cookie`; empty when there is none."""

@@ -15,6 +15,15 @@ from x2gobroker.settings import AUTH_PREFIX, Settings
 LONGEST_USER = 256
 LONGEST_PASSWORD = 1024
 
+NO_USER = "no user name"
+BAD_USER = "no possible user name"
+BAD_PASSWORD = "no possible password"  # noqa: S105
+NOT_AVAILABLE = "mechanism not available"
+# reasons of refusals without anybody having looked at the password
+NOT_CHECKED = frozenset({NO_USER, BAD_USER, BAD_PASSWORD, NOT_AVAILABLE})
+# what a mechanism says that was to change a password and was given a wrong present one; penalties count it
+WRONG_PRESENT = "the present password is wrong"
+
 
 @dataclass(frozen=True)
 class Credentials:
@@ -48,11 +57,13 @@ class AuthMechanism(ABC):
 
     One object serves one VirtualHost of one process, for all requests and threads. A plug-in derives from this class
     and writes `_check`; it may write `_change_password`, declare the options of its `[authmech_<name>]` section in
-    `options`, and set `needs_password` to False when it knows users by other means.
+    `options`, and set `needs_password` to False when it knows users by other means, or `checks_password` when there is
+    no password to be guessed, so that no penalties are called for.
     """
 
     options: ClassVar[tuple[Option, ...]] = ()
     needs_password: ClassVar[bool] = True
+    checks_password: ClassVar[bool] = True
 
     def __init__(self, name: str) -> None:
         self.name = name
@@ -75,16 +86,16 @@ class AuthMechanism(ABC):
         """Whether the credentials are right. Never raises for what a client sent or a server failed to do."""
         user, password = credentials.user, credentials.password
         if self.needs_password and not user:
-            return Verdict(False, user, "no user name")
+            return Verdict(False, user, NO_USER)
         if len(user) > LONGEST_USER or not user.isprintable():
-            return Verdict(False, user, "no possible user name")
+            return Verdict(False, user, BAD_USER)
         if len(password) > LONGEST_PASSWORD or "\0" in password:
-            return Verdict(False, user, "no possible password")
+            return Verdict(False, user, BAD_PASSWORD)
         try:
             return self._check(settings, credentials)
         except AuthMechanismError as error:
             error_log.error("auth mechanism %s: %s", self.name, error)
-            return Verdict(False, user, "mechanism not available")
+            return Verdict(False, user, NOT_AVAILABLE)
 
     @final
     def change_password(self, settings: Settings, credentials: Credentials, new: str) -> PasswordChange:

@@ -10,7 +10,7 @@ import threading
 from collections.abc import Iterator
 from pathlib import Path
 
-from x2gobroker.auth.base import AuthMechanism, Credentials, PasswordChange, Verdict
+from x2gobroker.auth.base import WRONG_PRESENT, AuthMechanism, Credentials, PasswordChange, Verdict
 from x2gobroker.auth.passwords import hash_password, verify_password
 from x2gobroker.errors import AuthMechanismError, ConfigurationError
 from x2gobroker.settings import Settings, WatchedFile
@@ -125,7 +125,7 @@ class HtpasswdMechanism(AuthMechanism):
 
     def _change_password(self, settings: Settings, credentials: Credentials, new: str) -> PasswordChange:
         if not self._check(settings, credentials).granted:
-            return PasswordChange(False, "the present password is wrong")
+            return PasswordChange(False, WRONG_PRESENT)
         try:
             write_user(settings.path(self.section, "file"), credentials.user, hash_password(new))
         except OSError as error:

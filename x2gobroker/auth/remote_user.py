@@ -14,6 +14,7 @@ class RemoteUserMechanism(AuthMechanism):
     """Lets in whom the web server names; a different user name in the form is refused."""
 
     needs_password = False
+    checks_password = False
 
     def _check(self, settings: Settings, credentials: Credentials) -> Verdict:
         named = credentials.server_variables.get("REMOTE_USER")

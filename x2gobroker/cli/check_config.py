@@ -7,13 +7,16 @@ import sys
 from pathlib import Path
 
 from x2gobroker.auth.base import AuthMechanism
+from x2gobroker.auth.totp import second_factor_problems
 from x2gobroker.cli.common import add_config_options, source_of
 from x2gobroker.errors import PluginError
+from x2gobroker.model.penalty import read_networks
 from x2gobroker.nameservices.base import NameService
 from x2gobroker.plugins import AUTH_MECHANISMS, BACKENDS, NAME_SERVICES, load, registered
 from x2gobroker.services import Services
 from x2gobroker.settings import BACKEND_PREFIX, ENVIRONMENT, GLOBAL, Problem, Settings, SettingsSource
 from x2gobroker.store.database import database_url
+from x2gobroker.store.penalties import penalty_rules
 
 
 def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -36,6 +39,8 @@ def find_problems(source: SettingsSource) -> list[Problem]:
     if not Path(config).exists():
         message = "does not exist: every option has its default; name another with -C"
         problems.append(Problem(config, 0, message, error=False))
+    for entry in read_networks(penalty_rules(settings).trusted)[1]:
+        problems.append(Problem(config, 0, f"penalty-trusted-networks: {entry!r} is no network; it is left out"))
     problems.extend(_plugin_problems(settings, config))
     services = Services()
     for name in sorted(registered(BACKENDS)):
@@ -74,6 +79,7 @@ def _plugin_problems(settings: Settings, config: str) -> list[Problem]:
                 load(group, settings.for_backend(backend, option).lower(), base)
             except PluginError as error:
                 problems.append(Problem(config, 0, f"[{BACKEND_PREFIX}{backend}] {option}: {error}"))
+        problems.extend(second_factor_problems(settings, backend))
     return problems
 
 

@@ -7,10 +7,10 @@ import sys
 from collections.abc import Sequence
 
 from x2gobroker import __version__
-from x2gobroker.cli import check_config, daemon, demo, explain, passwd, plugins
+from x2gobroker.cli import check_config, daemon, demo, explain, passwd, penalties, plugins, totp
 from x2gobroker.errors import BrokerError
 
-COMMANDS = (check_config, explain, passwd, plugins, demo)
+COMMANDS = (check_config, explain, passwd, totp, penalties, plugins, demo)
 
 
 def build_parser() -> argparse.ArgumentParser:

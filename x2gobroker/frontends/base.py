@@ -164,8 +164,11 @@ def read_event(fields: dict[str, str], user: str, login: str) -> ClientEvent:
     )
 
 
-def answer(body: str, content_type: str, status: int = 200) -> Response:
-    """A response that no cache keeps: it may hold an authid."""
-    response = Response(body, status, content_type=content_type)
+def answer(body: str, content_type: str, status: int = 200, retry_after: int = 0) -> Response:
+    """A response that no cache keeps: it may hold an authid. With seconds to wait, an error becomes a 429."""
+    late = retry_after and status >= 400
+    response = Response(body, 429 if late else status, content_type=content_type)
     response.headers["Cache-Control"] = "no-store"
+    if late:
+        response.headers["Retry-After"] = str(retry_after)
     return response

@@ -62,8 +62,8 @@ class JsonFrontend(TaskFrontend):
     def _tested(self) -> Response:
         return _render({"auth-status": GRANTED, "task": TEST})
 
-    def _refused(self, settings: Settings, task: str) -> Response:
-        return _render({"auth-status": "Access denied", "task": task}, 401)
+    def _refused(self, settings: Settings, task: str, retry_after: int) -> Response:
+        return _render({"auth-status": "Access denied", "task": task}, 401, retry_after)
 
     def _answered(self, settings: Settings, outcome: Outcome, authid: str | None) -> Response:
         payload: dict[str, Any] = {"auth-status": GRANTED, "task": outcome.task}
@@ -87,5 +87,5 @@ def selected_session(selection: Selection | None) -> dict[str, str]:
     return {"server": selection.server, "port": str(selection.port)} if selection else {}
 
 
-def _render(payload: dict[str, Any], status: int = 200) -> Response:
-    return answer(json.dumps(payload, indent=4, sort_keys=True) + "\n", CONTENT_TYPE, status)
+def _render(payload: dict[str, Any], status: int = 200, retry_after: int = 0) -> Response:
+    return answer(json.dumps(payload, indent=4, sort_keys=True) + "\n", CONTENT_TYPE, status, retry_after)

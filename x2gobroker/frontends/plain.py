@@ -74,10 +74,10 @@ class PlainFrontend(TaskFrontend):
     def _tested(self) -> Response:
         return answer(TEST_ANSWER, CONTENT_TYPE)
 
-    def _refused(self, settings: Settings, task: str) -> Response:
-        """X2Go Client ends itself on a 401, and shows its form again on a 200 without `Access granted`."""
+    def _refused(self, settings: Settings, task: str, retry_after: int) -> Response:
+        """X2Go Client ends itself on a 401 or 429, and shows its form again on a 200 without `Access granted`."""
         status = 401 if settings.text(GLOBAL, "plain-refusal") == "status" else 200
-        return answer(DENIED, CONTENT_TYPE, status)
+        return answer(DENIED, CONTENT_TYPE, status, retry_after)
 
     def _answered(self, settings: Settings, outcome: Outcome, authid: str | None) -> Response:
         text = GRANTED if authid is None else f"AUTHID:{authid}\n{GRANTED}"

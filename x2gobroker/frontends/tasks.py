@@ -66,8 +66,8 @@ class TaskFrontend(Frontend):
         """The answer to a connection test that went well."""
 
     @abstractmethod
-    def _refused(self, settings: Settings, task: str) -> Response:
-        """The answer to a login that failed."""
+    def _refused(self, settings: Settings, task: str, retry_after: int) -> Response:
+        """The answer to a login that failed; the client is to wait, unless `retry_after` is 0."""
 
     @abstractmethod
     def _answered(self, settings: Settings, outcome: Outcome, authid: str | None) -> Response:
@@ -86,7 +86,7 @@ class TaskFrontend(Frontend):
             return self._tested()  # X2Go Client's connection test comes without a user and wants to be granted
         login = broker.login(settings, request)
         if not login.granted:
-            return self._refused(settings, task)
+            return self._refused(settings, task, login.retry_after)
         if task == TEST:
             return self._tested()
         outcome = perform(settings, broker, fields, request, login)

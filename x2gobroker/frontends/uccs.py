@@ -69,8 +69,9 @@ class UccsFrontend(Frontend):
         if version not in (4, 5):
             abort(404)
         login = self._login(settings, broker)
-        if login is None:
-            refusal = answer("Authentication required\n", "text/plain; charset=utf-8", 401)
+        if login is None or not login.granted:
+            retry_after = login.retry_after if login else 0
+            refusal = answer("Authentication required\n", "text/plain; charset=utf-8", 401, retry_after)
             refusal.headers["WWW-Authenticate"] = 'Basic realm="X2Go Session Broker", charset="UTF-8"'
             return refusal
         base = settings.text(GLOBAL, "my-uccs-url-base").rstrip("/")
@@ -87,7 +88,7 @@ class UccsFrontend(Frontend):
 
     @staticmethod
     def _login(settings: Settings, broker: Broker) -> Login | None:
-        """Who asks, by HTTP Basic authentication; everybody is `anonymous` at an open broker."""
+        """Who asks, by HTTP Basic authentication; `anonymous` at an open broker; None without credentials."""
         credentials = basic_credentials(http_request.headers.get("Authorization", ""))
         user, password = credentials or ("", "")
         open_to_all = not settings.boolean(GLOBAL, "require-password") and not settings.boolean(
@@ -96,8 +97,7 @@ class UccsFrontend(Frontend):
         fields = {"user": ANONYMOUS} if open_to_all else {"user": user, "password": password}
         if credentials is None and not open_to_all and not http_request.environ.get("REMOTE_USER"):
             return None
-        login = broker.login(settings, read_request(fields))
-        return login if login.granted else None
+        return broker.login(settings, read_request(fields))
 
 
 def _server(settings: Settings, broker: Broker, offer: Offer, version: int) -> dict[str, Any]:

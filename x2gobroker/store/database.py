@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from sqlalchemy import (
+    BigInteger,
     Column,
     Connection,
     Engine,
@@ -70,6 +71,29 @@ CLIENT_EVENTS = Table(
     Column("version", String, nullable=False),
     Column("system", String, nullable=False),
     Column("reported", Float, nullable=False, index=True),
+)
+
+TOTP = Table(
+    "totp",
+    METADATA,
+    Column("username", String, primary_key=True),
+    Column("secret", String, nullable=False),
+    Column("enrolled", Float, nullable=False),
+    Column("last_step", BigInteger, nullable=False),
+)
+
+PENALTIES = Table(
+    "penalties",
+    METADATA,
+    Column("realm", String, primary_key=True),
+    Column("account", String, primary_key=True),
+    Column("block", String, primary_key=True),
+    Column("failures", Integer, nullable=False),
+    Column("last", Float, nullable=False, index=True),
+    Column("not_before", Float, nullable=False),
+    Column("banned_until", Float, nullable=False),
+    Column("salt", LargeBinary, nullable=False),
+    Column("mark", LargeBinary),
 )
 
 
