@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from x2gobroker.app import create_app
-from x2gobroker.cli import daemon, main
+from x2gobroker.cli import authservice, daemon, main, testauth
 from x2gobroker.model.options import format_value
 from x2gobroker.model.profile_options import PROFILE_TABLE
 from x2gobroker.plugins import GROUPS, installed
@@ -66,6 +66,8 @@ def test_every_session_profile_option_is_documented(page: Page) -> None:
 def parsers() -> Iterator[tuple[str, argparse.ArgumentParser]]:
     """Every program and sub-command with the heading of its section."""
     yield "## `x2gobroker-daemon`", daemon.build_parser()
+    yield "## `x2gobroker-authservice`", authservice.build_parser()
+    yield "## `x2gobroker-testauth`", testauth.build_parser()
     administrator = main.build_parser()
     yield "## `x2gobroker`", administrator
     for action in administrator._actions:
@@ -77,7 +79,7 @@ def parsers() -> Iterator[tuple[str, argparse.ArgumentParser]]:
 def test_every_command_and_option_is_documented(page: Page) -> None:
     text = page("commands.md")
     found = dict(parsers())
-    assert len(found) >= 7
+    assert len(found) >= 9
     for heading, parser in found.items():
         section = re.split(r"\n##+ ", text.partition(f"\n{heading}\n")[2])[0]
         assert str(parser.description) in section, heading

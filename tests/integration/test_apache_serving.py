@@ -81,7 +81,7 @@ def test_authorization_header_reaches_the_broker(broker: Https) -> None:
     assert granted.status == 200, granted
     servers = json.loads(granted.body)["RemoteDesktopServers"]
     assert {server["Name"] for server in servers} == {"Alpha desktop", "Beta terminal"}
-    for headers in ({}, basic("anna", "wrong")):
+    for headers in ({}, basic("nobody", "wrong")):
         refused = broker.get(path, headers)
         assert refused.status == 401
         assert refused.headers["www-authenticate"].startswith("Basic")

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from x2gobroker.auth.base import Credentials, Verdict
-from x2gobroker.auth.pam import PAM_SERVICE_FOLDER, PamMechanism
+from x2gobroker.auth.pam import PamMechanism
 from x2gobroker.settings import Settings
 
 USER, PASSWORD = "nobody", "p:w é ☃"
@@ -39,7 +39,7 @@ class service_file:  # noqa: N801 - used like a function
     """A PAM service for the length of a `with` block."""
 
     def __init__(self, name: str, lines: str) -> None:
-        self.path = Path(PAM_SERVICE_FOLDER) / f"x2gobroker-test-{name}-{os.getpid()}"
+        self.path = Path("/etc/pam.d") / f"x2gobroker-test-{name}-{os.getpid()}"
         self.lines = lines
 
     def __enter__(self) -> str:

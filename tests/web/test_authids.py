@@ -78,7 +78,7 @@ def test_a_wrong_authid_is_refused_even_with_the_right_password(broker: Bench, a
 
 
 def test_the_pre_shared_authid_is_needed_where_so_configured(broker_with: Make) -> None:
-    broker = broker_with("require-cookie = true")
+    broker = broker_with("require-cookie = true\npenalties = false")
     broker.write("authid", f"# the pre-shared one\n{UUID} and a remark\n")
     assert not granted(broker, user="anna", password=PASSWORD)
     assert not granted(broker, user="anna", password="wrong", authid=UUID)

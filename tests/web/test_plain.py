@@ -85,7 +85,7 @@ def test_connection_test_is_granted_without_a_user(broker: Bench) -> None:
 
 
 def test_connection_test_checks_a_password_and_leaves_the_authid(broker: Bench) -> None:
-    assert "Access granted" not in broker.post(task="testcon", user="anna", password="wrong").text
+    assert "Access granted" not in broker.post(address="192.0.2.8", task="testcon", user="anna", password="wrong").text
     authid = broker.login()
     assert broker.post(task="testcon", user="anna", authid=authid).text == "OK\nAccess granted\n"
     assert "Access granted" in broker.post(user="anna", authid=authid).text

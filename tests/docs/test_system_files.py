@@ -1,0 +1,102 @@
+"""The files of etc/ for systemd, tmpfiles, logrotate and PAM are right in the eyes of the programs that read them."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from importlib.metadata import entry_points
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+UNITS = sorted((ROOT / "etc/systemd").iterdir())
+SERVICES = [path for path in UNITS if path.suffix == ".service"]
+INSTALLED = "/usr/lib/x2gobroker/venv/bin/"
+PAGE = "docs/how-to/authentication-service.md"
+
+
+def run(*command: str, **environment: str) -> str:
+    """What a program says, both streams; it must succeed."""
+    result = subprocess.run(
+        command,
+        env={**os.environ, **environment},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert result.returncode == 0, result.stdout
+    return result.stdout
+
+
+@pytest.fixture
+def units(tmp_path: Path) -> list[Path]:
+    """Copies of the units that start the programs where they are here."""
+    copies = []
+    for unit in UNITS:
+        copy = tmp_path / unit.name
+        text = unit.read_text(encoding="utf-8")
+        copy.write_text(text.replace(INSTALLED, f"{Path(sys.executable).parent}/"), encoding="utf-8")
+        copies.append(copy)
+    return copies
+
+
+def test_systemd_has_no_complaints(units: list[Path], tmp_path: Path) -> None:
+    assert len(units) == 3
+    # the empty entry at the end: systemd's own units as well
+    assert run("systemd-analyze", "verify", *map(str, units), SYSTEMD_UNIT_PATH=f"{tmp_path}:") == ""
+
+
+def test_systemd_finds_a_mistake(units: list[Path], tmp_path: Path) -> None:
+    """So that silence means something."""
+    unit = units[0]
+    unit.write_text(unit.read_text(encoding="utf-8").replace("NoNewPrivileges=", "NoNewPrivilegs="), encoding="utf-8")
+    assert "NoNewPrivilegs" in run("systemd-analyze", "verify", str(unit), SYSTEMD_UNIT_PATH=f"{tmp_path}:")
+
+
+@pytest.mark.parametrize("unit", SERVICES, ids=lambda path: path.name)
+def test_the_scores_are_as_documented(unit: Path) -> None:
+    said = run("systemd-analyze", "security", "--offline=true", "--no-pager", str(unit))
+    score = re.search(r"exposure level for (\S+): (\d+\.\d)", said)
+    assert score, said
+    row = rf"^\| `{re.escape(score[1])}` \| {re.escape(score[2])} \|"
+    assert re.search(row, (ROOT / PAGE).read_text(encoding="utf-8"), re.MULTILINE), score[0]
+
+
+@pytest.mark.parametrize("unit", SERVICES, ids=lambda path: path.name)
+def test_units_start_programs_that_we_install(unit: Path) -> None:
+    programs = re.findall(rf"^ExecStart={INSTALLED}(\S+)", unit.read_text(encoding="utf-8"), re.MULTILINE)
+    assert len(programs) == 1
+    assert programs[0] in {point.name for point in entry_points(group="console_scripts")}
+
+
+def test_the_folder_of_the_socket_is_roots_and_sticky(tmp_path: Path) -> None:
+    """So that the broker's account cannot put something else in the place of the socket."""
+    (tmp_path / "etc").mkdir()
+    for name in ("passwd", "group"):
+        shutil.copy(f"/etc/{name}", tmp_path / "etc" / name)
+    sample = ROOT / "etc/tmpfiles.d/x2gobroker.conf"
+    run("systemd-tmpfiles", "--create", f"--root={tmp_path}", str(sample))
+    status = (tmp_path / "run/x2gobroker").stat()
+    assert status.st_mode & 0o7777 == 0o1770
+    assert status.st_uid == 0
+
+
+def test_logrotate_reads_its_file() -> None:
+    said = run("logrotate", "--debug", "--state", os.devnull, str(ROOT / "etc/logrotate.d/x2gobroker"))
+    assert "error" not in said.replace("error.log", "")
+    for name in ("access", "broker", "error", "authservice"):
+        assert f"/var/log/x2gobroker/{name}.log" in said
+
+
+def test_the_pam_service_has_the_three_phases_of_the_host() -> None:
+    text = (ROOT / "etc/pam.d/x2gobroker").read_text(encoding="utf-8")
+    lines = [line for line in text.splitlines() if line and not line.startswith("#")]
+    assert lines == ["@include common-auth", "@include common-account", "@include common-password"]
+    for line in lines:
+        assert Path("/etc/pam.d", line.split()[1]).is_file()

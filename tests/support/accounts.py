@@ -1,0 +1,76 @@
+"""Real accounts of this machine, made for a test and removed by it, and PAM services of the test's own."""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import os
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+from passlib.hash import sha512_crypt
+
+PAM_FOLDER = Path("/etc/pam.d")
+COMMAND_DEADLINE = 30.0
+HASH_ROUNDS = 1000  # the least that the format allows: these tests are not about hashing
+_NUMBERS = itertools.count(1)
+
+
+def _command(*words: str, stdin: str | None = None) -> None:
+    done = subprocess.run(words, input=stdin, capture_output=True, text=True, timeout=COMMAND_DEADLINE, check=False)
+    assert done.returncode == 0, f"{words[0]} gave {done.returncode}: {done.stderr}"
+
+
+class Account:
+    """One user of this machine, without a home folder."""
+
+    def __init__(self, password: str) -> None:
+        self.name = f"x2gt-{os.getpid()}-{next(_NUMBERS)}"
+        self.password = password
+
+    def set_password(self, password: str) -> None:
+        """Set it as an administrator does. Its hash is made here: chpasswd reads lines, and passwords may hold any."""
+        self.password = password
+        hashed = sha512_crypt.using(rounds=HASH_ROUNDS).hash(password)
+        _command("chpasswd", "--encrypted", stdin=f"{self.name}:{hashed}\n")
+
+    def expire(self) -> None:
+        """The account may no longer be used, whatever the password."""
+        _command("chage", "--expiredate", "0", self.name)
+
+    def lock(self) -> None:
+        """Lock the password."""
+        _command("usermod", "--lock", self.name)
+
+    def demand_new_password(self) -> None:
+        """The password has to be changed at the next login."""
+        _command("chage", "--lastday", "0", self.name)
+
+    def shadow(self) -> str:
+        """The stored hash of the password."""
+        lines = Path("/etc/shadow").read_text(encoding="utf-8").splitlines()
+        return next(line.split(":")[1] for line in lines if line.startswith(f"{self.name}:"))
+
+
+@contextlib.contextmanager
+def account(password: str) -> Iterator[Account]:
+    """A new account for the length of a `with` block. Needs root."""
+    made = Account(password)
+    _command("useradd", "--no-create-home", "--home-dir", "/nonexistent", "--shell", "/usr/sbin/nologin", made.name)
+    try:
+        made.set_password(password)
+        yield made
+    finally:
+        _command("userdel", made.name)
+
+
+@contextlib.contextmanager
+def pam_service(label: str, lines: str) -> Iterator[str]:
+    """A PAM service for the length of a `with` block; its name."""
+    path = PAM_FOLDER / f"x2gobroker-test-{label}-{os.getpid()}-{next(_NUMBERS)}"
+    path.write_text(lines, encoding="utf-8")
+    try:
+        yield path.name
+    finally:
+        path.unlink()
