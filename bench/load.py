@@ -157,7 +157,7 @@ def percentile(sorted_values: Sequence[float], share: float) -> float:
     return sorted_values[min(len(sorted_values) - 1, int(len(sorted_values) * share))]
 
 
-def _figures(times: list[float], wall: float) -> Figures:
+def figures_of(times: list[float], wall: float) -> Figures:
     times.sort()
     return Figures(len(times) / wall, statistics.median(times) * 1000, percentile(times, 0.99) * 1000, len(times))
 
@@ -169,7 +169,7 @@ def timed(send: Callable[[], None], seconds: float) -> Figures:
     while (begin := time.monotonic()) - start < seconds:
         send()
         times.append(time.monotonic() - begin)
-    return _figures(times, time.monotonic() - start)
+    return figures_of(times, time.monotonic() - start)
 
 
 def chains(port: int, path: str, seconds: float, links: int = CONNECTIONS) -> Figures:
@@ -196,4 +196,4 @@ def chains(port: int, path: str, seconds: float, links: int = CONNECTIONS) -> Fi
         thread.join()
     if broken:
         raise WrongAnswerError(f"a chain of authids broke: {broken[0]}") from broken[0]
-    return _figures(times, time.monotonic() - start)
+    return figures_of(times, time.monotonic() - start)

@@ -201,10 +201,11 @@ def _megabytes(value: tuple[float, float] | None) -> str:
     return MISSING if value is None else f"{value[0]:.0f} ({value[1]:.0f})"
 
 
-def write_into(path: Path, text: str) -> None:
-    """Replace what stands between the two marker lines of a page."""
-    before, begin, rest = path.read_text(encoding="utf-8").partition(BEGIN)
-    _, end, after = rest.partition(END)
+def write_into(path: Path, text: str, section: str = "figures") -> None:
+    """Replace what stands between the two marker lines of a section of a page."""
+    first, last = BEGIN.replace("figures", section, 1), END.replace("figures", section, 1)
+    before, begin, rest = path.read_text(encoding="utf-8").partition(first)
+    _, end, after = rest.partition(last)
     if not begin or not end:
-        raise SystemExit(f"{path} has no lines {BEGIN!r} and {END!r}")
-    path.write_text(f"{before}{BEGIN}\n\n{text}\n\n{END}{after}", encoding="utf-8")
+        raise SystemExit(f"{path} has no lines {first!r} and {last!r}")
+    path.write_text(f"{before}{first}\n\n{text}\n\n{last}{after}", encoding="utf-8")

@@ -10,7 +10,7 @@ import signal
 import socket
 import sys
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -58,6 +58,20 @@ def memory(pid: int) -> tuple[float, float]:
     return values["Rss:"], values["Pss:"]
 
 
+def log_configuration(folder: Path, names: Sequence[str] = ("root", "broker", "access", "error")) -> Path:
+    """Warnings only, as the configuration that Debian ships, to stderr, which is a file here."""
+    path = folder / "loggers.conf"
+    lines = ["[loggers]", f"keys={','.join(names)}", "[handlers]", "keys=stderr", "[formatters]", "keys=plain"]
+    lines += ["[formatter_plain]", "format=%(message)s"]
+    lines += ["[handler_stderr]", "class=StreamHandler", "formatter=plain", "args=(sys.stderr,)"]
+    for name in names:
+        lines += [f"[logger_{name}]", "level=WARNING", "handlers=stderr"]
+        if name != "root":
+            lines += [f"qualname={name}", "propagate=0"]
+    path.write_text("\n".join(lines) + "\n")
+    return path
+
+
 @dataclass(frozen=True)
 class Setup:
     """What a broker is started with."""
@@ -90,25 +104,11 @@ class Server:
             "PATH": os.environ.get("PATH", os.defpath),
             "LANG": "C.UTF-8",
             "HOME": str(self.folder),
-            "X2GOBROKER_LOGCONFIG": str(self._log_configuration()),
+            "X2GOBROKER_LOGCONFIG": str(log_configuration(self.folder)),
             "X2GOBROKER_DEFAULTS": str(self.folder / "no-defaults.conf"),
             "X2GOBROKER_WORKERS": str(WORKERS),
             "X2GOBROKER_THREADS": str(THREADS),
         }
-
-    def _log_configuration(self) -> Path:
-        """Warnings only, as the configuration that Debian ships, to stderr, which is a file here."""
-        path = self.folder / "loggers.conf"
-        names = ("root", "broker", "access", "error")
-        lines = ["[loggers]", f"keys={','.join(names)}", "[handlers]", "keys=stderr", "[formatters]", "keys=plain"]
-        lines += ["[formatter_plain]", "format=%(message)s"]
-        lines += ["[handler_stderr]", "class=StreamHandler", "formatter=plain", "args=(sys.stderr,)"]
-        for name in names:
-            lines += [f"[logger_{name}]", "level=WARNING", "handlers=stderr"]
-            if name != "root":
-                lines += [f"qualname={name}", "propagate=0"]
-        path.write_text("\n".join(lines) + "\n")
-        return path
 
     def start(self) -> Program:
         """Start the program; it need not answer yet."""
