@@ -6,15 +6,16 @@ import argparse
 from collections.abc import Iterator
 
 from generators.common import notice
-from x2gobroker.cli import daemon, main
+from x2gobroker.cli import authservice, daemon, main, testauth
 
 INTRODUCTION = """\
 # Commands
 
-Two programs are installed. Both read the configuration as [options](options.md) says.
+Four programs are installed. All read the configuration as [options](options.md) says.
 
 Exit status: 0 when all went well, 1 when something is wrong (`check-config`: when there is an error in the
-configuration), 2 when the command line cannot be understood or the daemon could not start.
+configuration), 2 when the command line cannot be understood or a daemon could not start. `x2gobroker-testauth` has
+those of the former broker, as said there.
 """
 USED_AS_DAEMON = """\
 ### `x2gobroker -M HTTP`
@@ -55,7 +56,10 @@ def section(heading: str, parser: argparse.ArgumentParser) -> list[str]:
     """One program or sub-command."""
     usage = " ".join(parser.format_usage().removeprefix("usage: ").split())
     lines = [heading, "", str(parser.description), "", "```text", usage, "```", ""]
-    return [*lines, *(described(action, parser) for action in options_of(parser)), ""]
+    lines += [*(described(action, parser) for action in options_of(parser)), ""]
+    for action in sub_parsers(parser).values() if heading.startswith("### ") else ():
+        lines += section(f"#### `{action.prog}`", action)
+    return lines
 
 
 def commands_page() -> str:
@@ -67,4 +71,6 @@ def commands_page() -> str:
         lines += section(f"### `x2gobroker {name}`", parser)
     lines.append(USED_AS_DAEMON)
     lines += section("## `x2gobroker-daemon`", daemon.build_parser())
+    lines += section("## `x2gobroker-authservice`", authservice.build_parser())
+    lines += section("## `x2gobroker-testauth`", testauth.build_parser())
     return "\n".join(lines).rstrip() + "\n"
