@@ -10,6 +10,7 @@ import signal
 import socket
 import sys
 import tempfile
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -81,7 +82,7 @@ class Setup:
     config: str  # `{state}` stands for the broker's state folder
 
 
-class Server:
+class Server(ABC):
     """One program that answers on `port`; a context manager that leaves no files and no process behind."""
 
     name = ""
@@ -94,9 +95,9 @@ class Server:
         self.state.mkdir(mode=0o700)
         self.program: Program | None = None
 
+    @abstractmethod
     def command(self) -> list[str]:
         """The command line."""
-        raise NotImplementedError
 
     def environment(self) -> Mapping[str, str]:
         """The environment, which has nothing of the caller's in it but PATH."""

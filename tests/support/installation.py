@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import contextlib
 import functools
 import os
 import shutil
@@ -46,11 +47,9 @@ class Installation:
 def installation(account: str | None) -> Installation:
     """What `account` can run: the checkout in its virtual environment, else a copy below /tmp, gone at the end."""
     checkout = Installation(Path(sys.prefix), CHECKOUT / "wsgi")
-    try:
+    with contextlib.suppress(PermissionError):  # not even the interpreter can be reached
         if not checkout.fault_for(account):
             return checkout
-    except PermissionError:  # not even the interpreter can be reached
-        pass
     return install_for(account)
 
 
