@@ -314,7 +314,7 @@ def test_processes_hold_no_more_than_they_need(running: AuthService, unix: str, 
     assert running.client().authenticate(unix, user.name, RIGHT).granted
 
     def files_of(pid: int) -> int:
-        with contextlib.suppress(FileNotFoundError):  # it has ended
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError):  # it has ended
             return len(os.listdir(f"/proc/{pid}/fd"))
         return 0
 
@@ -323,7 +323,7 @@ def test_processes_hold_no_more_than_they_need(running: AuthService, unix: str, 
     workers = running.workers()
     assert workers
     for pid in workers:
-        with contextlib.suppress(FileNotFoundError):
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError):
             with open(f"/proc/{pid}/limits", encoding="ascii") as limits:
                 core = next(line for line in limits if line.startswith("Max core file size"))
             assert core.split()[4:6] == ["0", "0"]
