@@ -17,6 +17,21 @@ WITH_ADDRESS = re.compile(r"(?P<name>[^()]*?)\s*\((?P<address>[^()]*)\)\s*$")
 
 
 @dataclass(frozen=True)
+class Endpoint:
+    """Where the SSH server of an X2Go Server answers. `name` is what the server calls itself; it may be the address."""
+
+    name: str
+    address: str
+    port: int = DEFAULT_SSH_PORT
+
+    @property
+    def key(self) -> str:
+        """The same text for the same SSH server, however profiles name it: the key of what is stored about it."""
+        address = self.address.lower()
+        return f"[{address}]:{self.port}" if ":" in address else f"{address}:{self.port}"
+
+
+@dataclass(frozen=True)
 class Host:
     """One X2Go Server. `address` is empty where the name is the address; `port` is None where the profile decides."""
 
@@ -32,6 +47,10 @@ class Host:
     def port_or(self, default: int) -> int:
         """The SSH port of this server, `default` where it has none of its own."""
         return default if self.port is None else self.port
+
+    def endpoint(self, default_port: int) -> Endpoint:
+        """Where this server's sshd answers; at `default_port` where it has no port of its own."""
+        return Endpoint(self.name, self.target, self.port_or(default_port))
 
     @property
     def speakable(self) -> str:

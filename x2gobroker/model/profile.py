@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from x2gobroker.model.acl import ALLOW_DENY, DENY_ALLOW, ORDERS, AccessRules, parse_clients
+from x2gobroker.model.host_weights import parse_weight
 from x2gobroker.model.hosts import DEFAULT_SSH_PORT, Host, parse_host
 from x2gobroker.model.options import NOT_SET, Kind, Value, did_you_mean, parse_list, parse_value
 from x2gobroker.model.profile_options import (
@@ -21,6 +22,7 @@ Report = Callable[[str, str], None]
 BROKER_USER = "BROKER_USER"
 KEY_PLACEHOLDER = "<will-be-exchanged-during-session-selection>"
 INTERNAL = ("host=", "sshport=")
+HOST_WEIGHTS = "broker-host-weights"
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,6 +54,16 @@ class SessionProfile:
         """A boolean `broker-` option, or `default` where the profile does not set it."""
         value = self.broker_options.get(BROKER_PREFIX + name)
         return value if isinstance(value, bool) else default
+
+    def broker_text(self, name: str) -> str:
+        """A text, path or choice `broker-` option; empty where the profile does not set it."""
+        value = self.broker_options.get(BROKER_PREFIX + name)
+        return value if isinstance(value, str) else ""
+
+    def broker_list(self, name: str) -> tuple[str, ...]:
+        """A list `broker-` option; empty where the profile does not set it."""
+        value = self.broker_options.get(BROKER_PREFIX + name)
+        return value if isinstance(value, tuple) else ()
 
 
 class ProfileOptions(Mapping[str, Value]):
@@ -185,7 +197,16 @@ def _broker_options(texts: Mapping[str, str], report: Report) -> dict[str, Value
             values[name] = parse_value(option, text)
         except ValueError as error:
             report(name, f"{name}: {error}; it is ignored")
+    _check_weights(values.get(HOST_WEIGHTS), report)
     return values
+
+
+def _check_weights(entries: Value | None, report: Report) -> None:
+    for entry in entries if isinstance(entries, tuple) else ():
+        try:
+            parse_weight(entry)
+        except ValueError as error:
+            report(HOST_WEIGHTS, f"{HOST_WEIGHTS}: {error}; this weight is left out")
 
 
 def build_rules(texts: Mapping[str, str], report: Report) -> AccessRules:

@@ -112,6 +112,16 @@ BROKER_OPTIONS = (
         "Overrides `default-agent-hostkey-policy`.",
         choices=("", "RejectPolicy", "WarningPolicy", "AutoAddPolicy"),
     ),
+    _option("broker-agent-ssh-proxy", T, "", "Overrides `default-agent-ssh-proxy`; `none`: directly.", since="1.0"),
+    _option("broker-shared-session-database", B, False, "Overrides `default-shared-session-database`.", since="1.0"),
+    _option(
+        "broker-host-weights",
+        L,
+        (),
+        "How much each host can bear, such as `ts01:4, ts02:1`, where no load checker is used; a host that is not "
+        "named has 1.",
+        since="1.0",
+    ),
     _option("broker-authorized-keys", P, "", "Overrides `default-authorized-keys`."),
     _option("broker-sshproxy-authorized-keys", P, "", "Overrides `default-sshproxy-authorized-keys`."),
 )
