@@ -11,7 +11,13 @@ ENTRY_POINTS = {
         "x2gobroker = x2gobroker.cli.main:main",
         "x2gobroker-daemon = x2gobroker.cli.daemon:main",
         "x2gobroker-authservice = x2gobroker.cli.authservice:main",
+        "x2gobroker-loadchecker = x2gobroker.cli.loadchecker:run",
         "x2gobroker-testauth = x2gobroker.cli.testauth:main",
+        "x2gobroker-agent = x2gobroker.agents.server:main",
+        "x2gobroker-testagent = x2gobroker.cli.testagent:main",
+        "x2gobroker-keygen = x2gobroker.cli.keygen:main",
+        "x2gobroker-pubkeyauthorizer = x2gobroker.cli.pubkeyauthorizer:main",
+        "x2gobroker-ssh = x2gobroker.cli.ssh_broker:main",
     ],
     "x2gobroker.frontends": [
         "plain = x2gobroker.frontends.plain:PlainFrontend",
@@ -33,6 +39,14 @@ ENTRY_POINTS = {
     ],
     "x2gobroker.nameservices": [
         "libnss = x2gobroker.nameservices.libnss:LibnssNameService",
+    ],
+    "x2gobroker.scripts": [
+        "lowercase = x2gobroker.scripts.lowercase:LowercaseScript",
+    ],
+    "x2gobroker.agents": [
+        "none = x2gobroker.agents.none:NoneAgent",
+        "local = x2gobroker.agents.local:LocalAgent",
+        "ssh = x2gobroker.agents.ssh:SshAgent",
     ],
 }
 
@@ -57,6 +71,8 @@ setup(
         "bcrypt>=4",
         "argon2-cffi>=23",
         "pamela>=1.2,<2",
+        "paramiko>=3.5,<6",
+        "cryptography>=42",
     ],
     extras_require={
         "postgresql": ["psycopg[binary]>=3.1,<4"],
@@ -65,6 +81,7 @@ setup(
             "webtest>=3",
             "hypothesis>=6",
             "mypy>=1.10",
+            "types-paramiko>=3.5",
             "ruff>=0.6",
             "requests>=2.31",
             "wheel>=0.40",

@@ -27,6 +27,20 @@ class StoreError(BrokerError):
     """The state store cannot be opened, read or written."""
 
 
+class SshError(BrokerError):
+    """An SSH connection cannot be made, or broke. `reason` is a word: see the subclasses in `ssh/`."""
+
+    reason = "failed"
+
+
+class AgentError(BrokerError):
+    """A broker agent did not do what it was asked. `reason` is one of the words of `agents/base.py`."""
+
+    def __init__(self, message: str, reason: str) -> None:
+        super().__init__(message)
+        self.reason = reason
+
+
 class RequestError(BrokerError):
     """A client sent something that cannot be read. `status` is the HTTP status code to answer with."""
 

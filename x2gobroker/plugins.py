@@ -17,7 +17,9 @@ FRONTENDS = "x2gobroker.frontends"
 BACKENDS = "x2gobroker.backends"
 AUTH_MECHANISMS = "x2gobroker.authmechs"
 NAME_SERVICES = "x2gobroker.nameservices"
-GROUPS = (FRONTENDS, BACKENDS, AUTH_MECHANISMS, NAME_SERVICES)
+AGENTS = "x2gobroker.agents"
+SCRIPTS = "x2gobroker.scripts"
+GROUPS = (FRONTENDS, BACKENDS, AUTH_MECHANISMS, NAME_SERVICES, AGENTS, SCRIPTS)
 
 T = TypeVar("T")
 

@@ -7,6 +7,7 @@ from it. Options of session profiles have a table of their own, `model/profile_o
 from __future__ import annotations
 
 from x2gobroker.model.options import Kind, Option
+from x2gobroker.settings.table_servers import SERVERS, SERVERS_OF_BACKEND
 from x2gobroker.settings.table_services import AUTH_MECHANISMS, ENVIRONMENT
 
 REFERENCE = "0.0.4"
@@ -60,9 +61,26 @@ GLOBAL = (
         since=OURS,
         secret=True,
     ),
-    _global("pre_auth_scripts", L, (), "Scripts to run before a login is checked (reserved for a coming version)."),
-    _global("post_auth_scripts", L, (), "Scripts to run after a login was checked (reserved for a coming version)."),
-    _global("select_session_scripts", L, (), "Scripts to run once a server is chosen (reserved for a coming version)."),
+    _global(
+        "pre_auth_scripts",
+        L,
+        (),
+        "Scripts to run before a login is checked: names of the entry-point group `x2gobroker.scripts`, in their "
+        "order.",
+    ),
+    _global(
+        "post_auth_scripts",
+        L,
+        (),
+        "Scripts to run after a login was checked: names of the entry-point group `x2gobroker.scripts`, in their "
+        "order.",
+    ),
+    _global(
+        "select_session_scripts",
+        L,
+        (),
+        "Scripts to run once a server is chosen: names of the entry-point group `x2gobroker.scripts`, in their order.",
+    ),
     _global(
         "my-cookie",
         T,
@@ -123,65 +141,6 @@ GLOBAL = (
         B,
         True,
         "Do not count a user's primary group in group rules, only the groups that list the user as a member.",
-    ),
-    _global(
-        "default-session-autologin",
-        B,
-        False,
-        "Let the broker put a short-lived key on the X2Go Server so that the client logs in without a password. "
-        "A profile's `broker-session-autologin` overrides it. In this version clients are told so, but "
-        "no key is put anywhere yet.",
-    ),
-    _global(
-        "default-authorized-keys",
-        P,
-        "%h/.x2go/authorized_keys",
-        "Where the broker agent puts autologin keys on an X2Go Server; `%h` home folder, `%u` user name, `%U` and "
-        "`%G` their numbers, `%%` a percent sign. A profile's `broker-authorized-keys` overrides it. "
-        "Not used by this version yet.",
-    ),
-    _global(
-        "default-sshproxy-authorized-keys",
-        P,
-        "%h/.x2go/authorized_keys",
-        "The same for an SSH proxy host. A profile's `broker-sshproxy-authorized-keys` overrides it. "
-        "Not used by this version yet.",
-    ),
-    _global(
-        "default-agent-query-mode",
-        C,
-        "NONE",
-        "How broker agents are reached: not at all, on this host, or by SSH on the X2Go Servers. A backend's "
-        "`agent-query-mode` and a profile's `broker-agent-query-mode` override it. Not used by this version yet.",
-        choices=("NONE", "LOCAL", "SSH"),
-    ),
-    _global(
-        "default-agent-hostkey-policy",
-        C,
-        "RejectPolicy",
-        "What to do about an X2Go Server whose host key is not known. Not used by this version yet.",
-        choices=("RejectPolicy", "WarningPolicy", "AutoAddPolicy"),
-    ),
-    _global(
-        "default-portscan-x2goservers",
-        B,
-        True,
-        "Where a profile has several hosts, offer only those whose SSH port answers. A profile's "
-        "`broker-portscan-x2goservers` overrides it.",
-    ),
-    _global(
-        "default-use-load-checker",
-        B,
-        False,
-        "Choose among several hosts by the loads that the load checker gathers. Not used by this version yet.",
-    ),
-    _global(
-        "load-checker-intervals",
-        N,
-        300,
-        "Seconds between two rounds of the load checker. Not used by this version yet.",
-        minimum=1,
-        maximum=86400,
     ),
     _global(
         "check-credentials",
@@ -302,29 +261,6 @@ ANY_BACKEND = (
     ),
     _backend("user-db", T, "", "Name service for users; empty: `default-user-db`."),
     _backend("group-db", T, "", "Name service for groups; empty: `default-group-db`."),
-    _backend(
-        "use-load-checker",
-        B,
-        False,
-        "Choose among several hosts by load, for this backend. Not used by this version yet.",
-    ),
-    _backend("load-checker", B, False, "The former name of `use-load-checker`.", deprecated="use `use-load-checker`"),
-    _backend(
-        "agent-query-mode",
-        C,
-        "",
-        "How broker agents are reached, for this backend; empty: `default-agent-query-mode`. "
-        "Not used by this version yet.",
-        choices=("", "NONE", "LOCAL", "SSH"),
-    ),
-    _backend(
-        "agent-hostkey-policy",
-        C,
-        "",
-        "What to do about unknown host keys, for this backend; empty: `default-agent-hostkey-policy`. "
-        "Not used by this version yet.",
-        choices=("", "RejectPolicy", "WarningPolicy", "AutoAddPolicy"),
-    ),
 )
 
 BACKENDS = (
@@ -370,4 +306,6 @@ BACKENDS = (
     Option("broker_ldap", "starttls", B, False, "Reserved: there is no `ldap` backend yet."),
 )
 
-TABLE: tuple[Option, ...] = GLOBAL + ANY_BACKEND + BACKENDS + AUTH_MECHANISMS + ENVIRONMENT
+TABLE: tuple[Option, ...] = (
+    GLOBAL + SERVERS + ANY_BACKEND + SERVERS_OF_BACKEND + BACKENDS + AUTH_MECHANISMS + ENVIRONMENT
+)

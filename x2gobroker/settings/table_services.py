@@ -95,9 +95,17 @@ ENVIRONMENT = (
         "X2GOBROKER_AGENT_USER",
         T,
         "x2gobroker",
-        "User that broker agents run as on X2Go Servers. Not used by this version yet.",
+        "User that the broker logs in as on X2Go Servers, to reach their broker agents.",
     ),
     _env("X2GOBROKER_AGENT_CMD", P, "/usr/lib/x2go/x2gobroker-agent", "The broker agent's program on X2Go Servers."),
+    _env(
+        "X2GOBROKER_SSH_FOLDER",
+        P,
+        "",
+        "Folder of the broker's own SSH keys (`id_ed25519`, `id_ecdsa`, `id_rsa`) and of the `known_hosts` of X2Go "
+        "Servers; empty: `.ssh` in the home folder of X2GOBROKER_DAEMON_USER.",
+        since=OURS,
+    ),
     _env(
         "X2GOBROKER_AUTHSERVICE_SOCKET",
         P,
@@ -164,7 +172,13 @@ ENVIRONMENT = (
         "X2GOBROKER_LOADCHECKER_SOCKET",
         P,
         "/run/x2gobroker/x2gobroker-loadchecker.socket",
-        "Socket of the load checker. Not used by this version yet.",
+        "Socket of the load checker.",
+    ),
+    _env(
+        "X2GOBROKER_LOADCHECKER_LOGCONFIG",
+        P,
+        "/etc/x2go/broker/x2gobroker-loadchecker-logger.conf",
+        "Where the logger of the load checker writes.",
     ),
     _env("X2GOBROKER_TESTSUITE", B, False, "Log only what is critical.", deprecated="it is no longer needed"),
     _env("X2GOBROKER_DEFAULTS", P, "/etc/x2go/broker/defaults.conf", "The file of these variables.", since=OURS),
