@@ -1,0 +1,127 @@
+"""Files that root writes into a folder of somebody else. These tests run as root."""
+
+from __future__ import annotations
+
+import os
+import threading
+from pathlib import Path
+
+import pytest
+
+from x2gobroker.ssh import safe_folder as module
+from x2gobroker.ssh.safe_folder import safe_folder
+
+NOBODY = 65534
+
+
+def test_folder_and_file_belong_to_the_user(tmp_path: Path) -> None:
+    with safe_folder(tmp_path / "ssh", NOBODY, NOBODY) as folder:
+        assert folder.read("file") is None
+        folder.write("file", b"one", 0o640)
+        assert folder.read("file") == b"one"
+        assert folder.is_right("file", 0o640)
+        assert not folder.is_right("file", 0o600)
+        assert not folder.is_right("missing", 0o600)
+    for path, mode in ((tmp_path / "ssh", 0o40700), (tmp_path / "ssh" / "file", 0o100640)):
+        status = path.stat()
+        assert (status.st_uid, status.st_gid, status.st_mode) == (NOBODY, NOBODY, mode)
+    assert os.listdir(tmp_path / "ssh") == ["file"]
+
+
+def test_a_folder_that_others_may_write_into_is_closed_to_them(tmp_path: Path) -> None:
+    (tmp_path / "ssh").mkdir()
+    (tmp_path / "ssh").chmod(0o777)
+    with safe_folder(tmp_path / "ssh", NOBODY, NOBODY):
+        pass
+    assert (tmp_path / "ssh").stat().st_mode == 0o40755
+
+
+def test_without_replacing_what_is_there_stays(tmp_path: Path) -> None:
+    with safe_folder(tmp_path / "ssh", 0, 0) as folder:
+        folder.write("file", b"one", 0o600, replace=False)
+        with pytest.raises(FileExistsError):
+            folder.write("file", b"two", 0o600, replace=False)
+        assert folder.read("file") == b"one"
+        folder.write("file", b"three", 0o600)
+        assert folder.read("file") == b"three"
+    assert os.listdir(tmp_path / "ssh") == ["file"]
+
+
+def test_links_lead_nowhere(tmp_path: Path) -> None:
+    (tmp_path / "target").write_text("precious")
+    (tmp_path / "link").symlink_to(tmp_path)
+    with pytest.raises(OSError, match="link"), safe_folder(tmp_path / "link", 0, 0):
+        pass
+    with safe_folder(tmp_path / "ssh", 0, 0) as folder:
+        (tmp_path / "ssh" / "file").symlink_to(tmp_path / "target")
+        with pytest.raises(OSError):
+            folder.read("file")
+        assert not folder.is_right("file", 0o644)
+        folder.write("file", b"new", 0o600)
+        assert (tmp_path / "ssh" / "file").read_text() == "new"
+    assert (tmp_path / "target").read_text() == "precious"
+    assert not (tmp_path / "ssh" / "file").is_symlink()
+
+
+def test_the_folder_stays_the_one_that_was_opened(tmp_path: Path) -> None:
+    with safe_folder(tmp_path / "ssh", 0, 0) as folder:
+        (tmp_path / "ssh").rename(tmp_path / "moved")
+        (tmp_path / "ssh").symlink_to("/")
+        folder.write("file", b"x", 0o600)
+    assert (tmp_path / "moved" / "file").read_bytes() == b"x"
+
+
+def test_what_is_no_file_or_too_large_is_not_read(tmp_path: Path) -> None:
+    with safe_folder(tmp_path / "ssh", 0, 0) as folder:
+        os.mkfifo(tmp_path / "ssh" / "pipe")
+        with pytest.raises(OSError, match="no file"):
+            folder.read("pipe")
+        with (tmp_path / "ssh" / "large").open("wb") as stream:
+            stream.truncate(module.LARGEST_FILE + 1)
+        with pytest.raises(OSError, match="bytes"):
+            folder.read("large")
+
+
+def test_a_folder_of_a_stranger_or_none_at_all_is_an_error(tmp_path: Path) -> None:
+    (tmp_path / "ssh").mkdir()
+    os.chown(tmp_path / "ssh", 12345, 12345)
+    with pytest.raises(OSError, match="12345"), safe_folder(tmp_path / "ssh", NOBODY, NOBODY):
+        pass
+    with pytest.raises(FileNotFoundError), safe_folder(tmp_path / "no" / "ssh", 0, 0):
+        pass
+    (tmp_path / "file").write_text("")
+    with pytest.raises(OSError, match="no folder"), safe_folder(tmp_path / "file", 0, 0):
+        pass
+
+
+def test_one_at_a_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "LOCK_SECONDS", 0.2)
+    with safe_folder(tmp_path / "ssh", 0, 0) as one, safe_folder(tmp_path / "ssh", 0, 0) as two:
+        with one.locked(), pytest.raises(OSError, match="another program"), two.locked():
+            pass
+        freed = threading.Event()
+        monkeypatch.setattr(module, "LOCK_SECONDS", 20)
+
+        def hold() -> None:
+            with one.locked():
+                freed.wait(0.3)
+
+        holder = threading.Thread(target=hold)
+        holder.start()
+        with two.locked():
+            pass
+        holder.join(10)
+        assert not holder.is_alive()
+
+
+def test_a_full_disk_leaves_the_old_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(_number: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    with safe_folder(tmp_path / "ssh", 0, 0) as folder:
+        folder.write("file", b"old", 0o600)
+        monkeypatch.setattr("os.fsync", full)
+        with pytest.raises(OSError, match="space"):
+            folder.write("file", b"new", 0o600)
+        assert folder.read("file") == b"old"
+    assert os.listdir(tmp_path / "ssh") == ["file"]

@@ -1,0 +1,204 @@
+"""Connections to SSH servers, with one deadline over all that happens until somebody is logged in."""
+
+from __future__ import annotations
+
+import ipaddress
+import logging
+import os
+import queue
+import socket
+import threading
+from typing import Any
+
+import paramiko
+
+from x2gobroker.logs import field
+from x2gobroker.model.public_key import PublicKey
+from x2gobroker.ssh.deadline import Deadline
+from x2gobroker.ssh.failures import ConnectionBroken, SshTimeout, Unreachable
+from x2gobroker.ssh.host_keys import check_host_key, known_types
+from x2gobroker.ssh.login import log_in
+from x2gobroker.ssh.routes import Route
+from x2gobroker.ssh.wire import Wire
+
+KEEPALIVE_SECONDS = 30
+UNANSWERED_MS = 20_000
+MOST_RESOLVERS = 64
+REKEYING_SECONDS = 5.0
+FORWARDING_FORBIDDEN = 1  # RFC 4254, 5.1
+RSA_ALGORITHMS = ("rsa-sha2-512", "rsa-sha2-256")
+
+_resolvers = threading.BoundedSemaphore(MOST_RESOLVERS)
+
+# what goes wrong is told by the exceptions of this room; paramiko would write tracebacks to the standard error stream
+if logging.getLogger("paramiko").level == logging.NOTSET:
+    logging.getLogger("paramiko").setLevel(logging.CRITICAL)
+
+
+def _forget_resolvers() -> None:
+    global _resolvers
+    _resolvers = threading.BoundedSemaphore(MOST_RESOLVERS)
+
+
+os.register_at_fork(after_in_child=_forget_resolvers)
+
+
+def connect(route: Route, seconds: float, through: paramiko.Transport | None = None) -> paramiko.Transport:
+    """A connection that is logged in, within `seconds`; whoever gets it closes it.
+
+    `through` is the connection to the route's proxy, made here when it is not given, and then closed with this one.
+    Raises Unreachable, SshTimeout, HostKeyRefused, LoginRefused, ConnectionBroken.
+    """
+    deadline = Deadline(seconds, f"{route.shown}: connecting")
+    own_proxy = None
+    if route.proxy is not None and through is None:
+        through = own_proxy = connect(route.proxy, seconds)
+    try:
+        wire = Wire(_tcp(route, deadline) if through is None else _tunnel(route, through, deadline))
+        transport = _OurTransport(wire, own_proxy)
+    except BaseException:
+        if own_proxy is not None:
+            own_proxy.close()
+        raise
+    try:
+        with wire.deadline(deadline.end):
+            _shake_hands(transport, route, deadline)
+            log_in(transport, route, deadline)
+    except BaseException:
+        transport.close()
+        raise
+    wire.logged_in()
+    transport.set_keepalive(KEEPALIVE_SECONDS)
+    return transport
+
+
+class _OurTransport(paramiko.Transport):
+    """A transport that closes the connection to its proxy with itself, and its wire always."""
+
+    def __init__(self, wire: Wire, proxy: paramiko.Transport | None) -> None:
+        super().__init__(wire)  # type: ignore[arg-type]  # paramiko takes whatever has the methods of a socket
+        self.wire = wire
+        self._proxy = proxy
+        self.clear_to_send_timeout = REKEYING_SECONDS
+
+    def close(self) -> None:
+        """Close this connection; nothing on it goes on."""
+        super().close()
+        self.wire.close()
+        if self._proxy is not None:
+            self._proxy.close()
+
+
+def _shake_hands(transport: paramiko.Transport, route: Route, deadline: Deadline) -> None:
+    """Agree on keys, and check the server's. Raises SshTimeout, ConnectionBroken, HostKeyRefused."""
+    _prefer_known_types(transport, route)
+    transport.banner_timeout = transport.handshake_timeout = transport.auth_timeout = deadline.left()
+    done = threading.Event()
+    transport.start_client(event=done)
+    if not done.wait(deadline.left()):
+        raise deadline.passed()
+    if not transport.is_active():
+        raise ConnectionBroken(f"{route.shown}: no SSH connection comes about: {_reason(transport)}")
+    key = transport.get_remote_server_key()
+    check_host_key(route.endpoint, PublicKey(key.get_name(), key.get_base64()), route.trust)
+
+
+def _reason(transport: paramiko.Transport) -> str:
+    """What paramiko says of a connection that ended, fit for a log."""
+    error = transport.get_exception()
+    return field(str(error) or type(error).__name__, 200) if error is not None else "the server ended it"
+
+
+def _prefer_known_types(transport: paramiko.Transport, route: Route) -> None:
+    """Ask for the types of host key that are known of this server first, as OpenSSH does."""
+    algorithms: list[str] = []
+    for kind in known_types(route.endpoint, route.trust):
+        algorithms += RSA_ALGORITHMS if kind == "ssh-rsa" else (kind,)
+    options = transport.get_security_options()
+    offered = tuple(options.key_types)
+    first = [name for name in algorithms if name in offered]
+    options.key_types = (*first, *(name for name in offered if name not in first))
+
+
+def _tunnel(route: Route, through: paramiko.Transport, deadline: Deadline) -> paramiko.Channel:
+    """A connection from the proxy to the server. Raises Unreachable, SshTimeout, ConnectionBroken."""
+    target = route.endpoint
+    proxy = route.proxy.shown if route.proxy is not None else "the proxy"
+    try:
+        return through.open_channel(
+            "direct-tcpip", (target.address, target.port), ("127.0.0.1", 0), timeout=deadline.left()
+        )
+    except paramiko.ChannelException as error:
+        if error.code == FORWARDING_FORBIDDEN:
+            why = "the proxy forbids it; see AllowTcpForwarding and PermitOpen of its sshd_config, and authorized_keys"
+        else:
+            why = "the proxy cannot reach it"
+        raise Unreachable(f"{route.shown} through {proxy}: {why}") from None
+    except (paramiko.SSHException, OSError, EOFError):
+        deadline.left()
+        raise ConnectionBroken(f"{route.shown} through {proxy}: the connection to the proxy broke") from None
+
+
+def _tcp(route: Route, deadline: Deadline) -> socket.socket:
+    """A connected socket, without Nagle's delays. Raises Unreachable, SshTimeout."""
+    addresses = _resolved(route, deadline)
+    failure: Exception = Unreachable(f"{route.shown}: the name has no address")
+    for number, (family, address) in enumerate(addresses):
+        connection = socket.socket(family, socket.SOCK_STREAM)
+        try:
+            connection.settimeout(deadline.left() / (len(addresses) - number))
+            connection.connect(address)
+        except TimeoutError:
+            connection.close()
+            failure = SshTimeout(f"{route.shown}: nobody answers within {deadline.seconds:g} s")
+        except OSError as error:
+            connection.close()
+            failure = Unreachable(f"{route.shown}: {error.strerror or error}; is an SSH server running there?")
+        except BaseException:
+            connection.close()
+            raise
+        else:
+            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+            # a host that vanished is noticed by what it does not acknowledge
+            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, UNANSWERED_MS)
+            return connection
+    raise failure from None
+
+
+def _resolved(route: Route, deadline: Deadline) -> list[tuple[socket.AddressFamily, Any]]:
+    """The addresses of a server. The resolver has no deadline of its own: names are asked for in a thread."""
+    host, port = route.endpoint.address, route.endpoint.port
+    try:
+        ipaddress.ip_address(host.partition("%")[0])
+    except ValueError:
+        pass
+    else:
+        return _look_up(host, port)
+    answers: queue.SimpleQueue[list[tuple[socket.AddressFamily, Any]] | OSError] = queue.SimpleQueue()
+    pool = _resolvers
+
+    def ask() -> None:
+        try:
+            answers.put(_look_up(host, port))
+        except OSError as error:
+            answers.put(error)
+        finally:
+            pool.release()
+
+    slow = SshTimeout(f"{route.shown}: the name is not resolved within {deadline.seconds:g} s; see /etc/resolv.conf")
+    if not pool.acquire(timeout=deadline.left()):
+        raise slow
+    threading.Thread(target=ask, name="ssh-resolver", daemon=True).start()
+    try:
+        answer = answers.get(timeout=deadline.left())
+    except queue.Empty:
+        raise slow from None
+    if isinstance(answer, OSError):
+        raise Unreachable(f"{route.shown}: the name cannot be resolved: {answer.strerror}")
+    return answer
+
+
+def _look_up(host: str, port: int) -> list[tuple[socket.AddressFamily, Any]]:
+    found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    return [(family, address) for family, _, _, _, address in found]

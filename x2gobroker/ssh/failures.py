@@ -1,0 +1,58 @@
+"""Why an SSH connection or a command failed. `reason` is one word for each, the same for the same trouble."""
+
+from __future__ import annotations
+
+from x2gobroker.errors import SshError
+from x2gobroker.model.hosts import Endpoint
+from x2gobroker.model.public_key import PublicKey
+
+
+class Unreachable(SshError):  # noqa: N818 - named for what happened
+    """There is no connection: no such name, nobody listens, no way there."""
+
+    reason = "unreachable"
+
+
+class SshTimeout(SshError):  # noqa: N818 - named for what happened
+    """It was not done within the time that it may take."""
+
+    reason = "timeout"
+
+
+class HostKeyRefused(SshError):  # noqa: N818 - named for what happened
+    """The server's host key is not the known one, or not known.
+
+    `key` is the key that it showed, `endpoint` who was meant. `unknown`: no key of it is known at all, so that
+    somebody who compared the fingerprint may trust it (`host_keys.remember`).
+    """
+
+    reason = "host-key"
+
+    def __init__(self, message: str, endpoint: Endpoint, key: PublicKey, unknown: bool) -> None:
+        super().__init__(message)
+        self.endpoint = endpoint
+        self.key = key
+        self.unknown = unknown
+
+
+class LoginRefused(SshError):  # noqa: N818 - named for what happened
+    """The server takes none of the keys, nor the password."""
+
+    reason = "login"
+
+
+class ConnectionBroken(SshError):  # noqa: N818 - named for what happened
+    """The connection ended too early, or the other side does not speak SSH properly."""
+
+    reason = "broken"
+
+
+class NoSession(ConnectionBroken):
+    """The server opened no channel for a command: the command has certainly not been started.
+
+    `busy`: the connection is fine, but has as many sessions open as the server allows.
+    """
+
+    def __init__(self, message: str, busy: bool = False) -> None:
+        super().__init__(message)
+        self.busy = busy
