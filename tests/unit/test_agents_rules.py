@@ -1,0 +1,118 @@
+"""How agents are reached: the profile's word before the backend's and the global one."""
+
+from __future__ import annotations
+
+import pwd
+from pathlib import Path
+
+import pytest
+
+from tests.unit.configured import Files
+from x2gobroker.agents.rules import agent_rules, ssh_folder, uses_load_checker
+from x2gobroker.model.profile import SessionProfile, build_profile
+from x2gobroker.settings import Settings
+
+GLOBAL = """\
+[global]
+default-agent-query-mode = SSH
+default-agent-hostkey-policy = WarningPolicy
+default-agent-ssh-proxy = jump.example.org
+default-shared-session-database = true
+agent-timeout = 7
+{more}
+[broker_inifile]
+enable = true
+{backend}
+"""
+
+
+def configured(files: Files, backend: str = "", more: str = "") -> Settings:
+    settings = files.write(GLOBAL.format(backend=backend, more=more))
+    assert not files.said()
+    return settings
+
+
+def profile(options: dict[str, str]) -> SessionProfile:
+    said: list[str] = []
+    made = build_profile("one", {"host": "ts01,ts02", **options}, {}, lambda *problem: said.append(str(problem)))
+    assert not said
+    return made
+
+
+def test_the_global_options_count_first(files: Files) -> None:
+    rules = agent_rules(configured(files), "inifile")
+    assert (rules.mode, rules.host_key_policy, rules.proxy) == ("SSH", "WarningPolicy", "jump.example.org")
+    assert (rules.timeout, rules.shared_database) == (7, True)
+    assert (rules.user, rules.command) == ("x2gobroker", "/usr/lib/x2go/x2gobroker-agent")
+
+
+def test_without_any_options_there_are_no_agents_and_unknown_hosts_are_refused(files: Files) -> None:
+    rules = agent_rules(files.write(""), "inifile")
+    assert (rules.mode, rules.host_key_policy, rules.proxy, rules.shared_database) == (
+        "NONE",
+        "RejectPolicy",
+        "",
+        False,
+    )
+    assert rules.timeout == 5
+
+
+def test_the_backend_overrides_the_global_options(files: Files) -> None:
+    settings = configured(files, "agent-query-mode = LOCAL\nagent-hostkey-policy = AutoAddPolicy")
+    rules = agent_rules(settings, "inifile", profile({}))
+    assert (rules.mode, rules.host_key_policy) == ("LOCAL", "AutoAddPolicy")
+
+
+def test_the_profile_overrides_the_backend(files: Files) -> None:
+    settings = configured(files, "agent-query-mode = LOCAL\nagent-hostkey-policy = AutoAddPolicy")
+    own = {
+        "broker-agent-query-mode": "NONE",
+        "broker-agent-hostkey-policy": "RejectPolicy",
+        "broker-agent-ssh-proxy": "anna@other:2222",
+        "broker-shared-session-database": "false",
+    }
+    rules = agent_rules(settings, "inifile", profile(own))
+    assert (rules.mode, rules.host_key_policy) == ("NONE", "RejectPolicy")
+    assert (rules.proxy, rules.shared_database) == ("anna@other:2222", False)
+
+
+@pytest.mark.parametrize("text", ["none", "None", " NONE "])
+def test_a_profile_can_do_without_the_proxy(files: Files, text: str) -> None:
+    assert agent_rules(configured(files), "inifile", profile({"broker-agent-ssh-proxy": text})).proxy == ""
+
+
+def test_rules_can_be_keys_of_caches(files: Files) -> None:
+    settings = configured(files)
+    assert len({agent_rules(settings, "inifile"), agent_rules(settings, "inifile", profile({}))}) == 1
+
+
+def test_the_folder_of_keys_is_the_configured_one_or_below_the_home_of_the_brokers_user(files: Files) -> None:
+    assert ssh_folder(files.write_defaults("[common]\nX2GOBROKER_SSH_FOLDER = /etc/x2go/broker/ssh\n")) == Path(
+        "/etc/x2go/broker/ssh"
+    )
+    assert ssh_folder(files.write_defaults("[common]\nX2GOBROKER_DAEMON_USER = root\n")) == Path(
+        pwd.getpwnam("root").pw_dir, ".ssh"
+    )
+    assert ssh_folder(files.write_defaults("[common]\nX2GOBROKER_DAEMON_USER = nobody-of-this-name\n")) == Path(
+        "/var/lib/x2gobroker/.ssh"
+    )
+
+
+@pytest.mark.parametrize(
+    ("of_all", "of_backend", "of_profile", "used"),
+    [
+        ("", "", "", False),
+        ("true", "", "", True),
+        ("true", "false", "", False),
+        ("false", "true", "", True),
+        ("true", "true", "false", False),
+        ("false", "false", "true", True),
+    ],
+)
+def test_the_load_checker_is_used_as_the_nearest_option_says(
+    files: Files, of_all: str, of_backend: str, of_profile: str, used: bool
+) -> None:
+    more = f"default-use-load-checker = {of_all}" if of_all else ""
+    backend = f"use-load-checker = {of_backend}" if of_backend else ""
+    options = {"broker-use-load-checker": of_profile} if of_profile else {}
+    assert uses_load_checker(configured(files, backend, more), "inifile", profile(options)) is used

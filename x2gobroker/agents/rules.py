@@ -1,0 +1,78 @@
+"""How the broker agents of a session profile are reached: the profile's word before the backend's and the global."""
+
+from __future__ import annotations
+
+import pwd
+from dataclasses import dataclass
+from pathlib import Path
+
+from x2gobroker.model.profile import SessionProfile
+from x2gobroker.settings import BACKEND_PREFIX, ENVIRONMENT, GLOBAL, Settings
+
+NONE = "NONE"
+LOCAL = "LOCAL"
+SSH = "SSH"
+
+
+@dataclass(frozen=True)
+class AgentRules:
+    """How to reach broker agents.
+
+    `mode` is NONE, LOCAL or SSH. For SSH: `user` to log in as, `folder` with keys and known hosts, `host_key_policy`,
+    and the `proxy` to go through, `[user@]host[:port]` or empty. `command` is the agent's path on the server,
+    `timeout` the seconds that one call may take, connection included. `shared_database`: one agent knows the sessions
+    of all servers.
+    """
+
+    mode: str
+    user: str
+    command: str
+    folder: Path
+    host_key_policy: str
+    proxy: str
+    timeout: float
+    shared_database: bool = False
+
+
+def ssh_folder(settings: Settings) -> Path:
+    """The folder of the broker's SSH keys and known hosts."""
+    folder = settings.environment("X2GOBROKER_SSH_FOLDER")
+    if folder:
+        return Path(folder)
+    user = settings.environment("X2GOBROKER_DAEMON_USER")
+    try:
+        return Path(pwd.getpwnam(user).pw_dir) / ".ssh"
+    except KeyError:
+        return Path("/var/lib/x2gobroker/.ssh")  # where it is on Debian; nothing is there, and the log says so
+
+
+def agent_rules(settings: Settings, backend: str, profile: SessionProfile | None = None) -> AgentRules:
+    """The rules for a profile of a backend; without a profile, those of the backend."""
+    shared = settings.boolean(GLOBAL, "default-shared-session-database")
+    proxy = settings.text(GLOBAL, "default-agent-ssh-proxy")
+    mode = settings.for_backend(backend, "agent-query-mode")
+    policy = settings.for_backend(backend, "agent-hostkey-policy")
+    if profile is not None:
+        mode = profile.broker_text("agent-query-mode") or mode
+        policy = profile.broker_text("agent-hostkey-policy") or policy
+        proxy = profile.broker_text("agent-ssh-proxy") or proxy
+        shared = profile.broker_flag("shared-session-database", shared)
+    return AgentRules(
+        mode,
+        settings.environment("X2GOBROKER_AGENT_USER"),
+        settings.text(ENVIRONMENT, "X2GOBROKER_AGENT_CMD"),
+        ssh_folder(settings),
+        policy,
+        "" if proxy.strip().lower() == "none" else proxy.strip(),
+        settings.integer(GLOBAL, "agent-timeout"),
+        shared,
+    )
+
+
+def uses_load_checker(settings: Settings, backend: str, profile: SessionProfile) -> bool:
+    """Whether servers of this profile are chosen by the loads that the load checker gathers."""
+    section, option = BACKEND_PREFIX + backend, "use-load-checker"
+    default = settings.boolean(GLOBAL, "default-use-load-checker")
+    if (section, option) in settings.values:
+        default = settings.boolean(section, option)
+    return profile.broker_flag("use-load-checker", default) and not profile.is_shadow
