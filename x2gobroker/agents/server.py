@@ -1,0 +1,738 @@
+#!/usr/bin/python3 -IS
+"""`x2gobroker-agent`: what a session broker asks of an X2Go Server. Runs there; needs Python 3.7 and nothing else.
+
+Called as `x2gobroker-agent USER TASK [ARGUMENTS]`, or by a forced command of sshd, then with the client's words. As an
+ordinary account it runs itself again as root through sudo. Answers `OK` in the first line and data behind it once all
+is done; else one line on the standard error stream, and exit status 1.
+
+Source of tasks and answers: the agent of x2gobroker 0.0.4.3. This file can be copied to servers as it is. It starts for
+every call, so it imports little, and what is used seldom only where it is used.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import pwd
+import sys
+import time
+
+TYPE_CHECKING = False  # typing is slow to import
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+USAGE = "usage: x2gobroker-agent USER TASK [ARGUMENTS]; the task availabletasks shows all"
+ENVIRONMENT = {"PATH": "/usr/local/bin:/usr/bin:/bin", "LANG": "C.UTF-8"}
+# the reference's names in the reference's order; how many arguments each takes
+TASKS = {
+    "ping": (0, 0),
+    "availabletasks": (0, 0),
+    "addauthkey": (2, 3),
+    "delauthkey": (2, 2),
+    "listsessions": (0, 0),
+    "findbusyservers": (0, 0),
+    "findbusyservers_by_sessionstats": (0, 0),
+    "checkload": (0, 0),
+    "getservers": (0, 0),
+    "suspendsession": (1, 1),
+    "terminatesession": (1, 1),
+}
+WITHOUT_X2GO = ("ping", "availabletasks", "addauthkey", "delauthkey", "checkload")
+LETTERS = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
+NAME_CHARACTERS = frozenset(LETTERS + "._@-")
+SHELL_OPERATORS = frozenset(";|&<>()$`*?[]{}!#~\n\r")
+MOST_BYTES = 1 << 20
+LONGEST_COMMAND = 40000
+LONGEST_LINE = 16384
+FIRST_ORDINARY_UID = 1000
+
+SUDO_SECONDS, LIST_SECONDS, COUNT_SECONDS, KEYS_SECONDS = 40.0, 12.0, 3.0, 10.0
+LOCK_SECONDS = 5.0
+SESSION_SECONDS = 15.0  # until a session is suspended, or gone
+LISTED_NAME, LISTED_SERVER, LISTED_STATE = 1, 3, 4
+
+KEY_TYPES = ("ssh-ed25519", "ssh-rsa", "ecdsa-sha2-nistp256", "ecdsa-sha2-nistp384", "ecdsa-sha2-nistp521")
+# the login check of X2Go Client needs a PTY, sessions need port forwarding; no X11, no ~/.ssh/rc
+KEY_OPTIONS = "restrict,pty,port-forwarding,agent-forwarding"
+KEY_MARK = "x2gobroker-autologin-"  # and the end of the key's time in epoch seconds
+KEY_LIFE, LONGEST_KEY_LIFE = 300, 86400
+ROOT_KEY_FILES = "/etc/x2go/x2gobroker-agent.keyfiles"
+
+
+class RefusedError(Exception):
+    """It cannot or must not be done; the text is for the broker's log."""
+
+
+# --- words -----------------------------------------------------------------------------------------------------------
+
+
+def split_words(text: str) -> list[str]:
+    """The words that a shell would make of a command. What a shell would expand, or run, is refused: RefusedError."""
+    words: list[str] = []
+    word: str | None = None
+    quote = ""
+    characters = iter(text)
+    for character in characters:
+        if quote and character == quote:
+            quote = ""
+        elif quote == "'":
+            word = (word or "") + character
+        elif character == "\\":
+            escaped = next(characters, "\n")
+            if escaped == "\n":
+                raise RefusedError("the command ends in a backslash, or a line of it does")
+            word = (word or "") + (character if quote and escaped not in '"\\$`' else "") + escaped
+        elif character in ("$`" if quote else SHELL_OPERATORS):
+            raise RefusedError("the command holds shell syntax")
+        elif not quote and character in "'\"":
+            quote, word = character, word or ""
+        elif quote or character not in " \t":
+            word = (word or "") + character
+        elif word is not None:
+            words.append(word)
+            word = None
+    if quote:
+        raise RefusedError("the command holds a quote without its partner")
+    return words if word is None else [*words, word]
+
+
+def forced_command(text: str) -> list[str]:
+    """The agent's arguments in the command of an SSH client, with or without the reference's `sh -c`."""
+    if len(text) > LONGEST_COMMAND:
+        raise RefusedError("the command is too long")
+    words = split_words(text)
+    if len(words) == 3 and words[0] in ("sh", "/bin/sh") and words[1] == "-c":
+        words = split_words(words[2])
+    names = ("x2gobroker-agent", os.path.basename(sys.argv[0]))
+    if not words or not words[0].startswith("/") or os.path.basename(words[0]) not in names:
+        raise RefusedError("only x2gobroker-agent can be run here")
+    return words[1:]
+
+
+def is_name(text: str, most: int) -> bool:
+    """Whether this can be the name of a user or a session."""
+    return 0 < len(text) <= most and text[0] != "-" and NAME_CHARACTERS.issuperset(text)
+
+
+def checked(words: Sequence[str]) -> tuple[str, str, list[str]]:
+    """User, task and arguments, in the form that the task takes. Raises RefusedError."""
+    if len(words) < 2:
+        raise RefusedError(USAGE)
+    user, task, arguments = words[0], words[1], list(words[2:])
+    if not is_name(user, 100):
+        raise RefusedError("the user name is no name")
+    if task not in TASKS:
+        raise RefusedError("there is no such task")
+    least, most = TASKS[task]
+    if not least <= len(arguments) <= most:
+        raise RefusedError(f"{task} takes {least} to {most} arguments, not {len(arguments)}")
+    if not all(argument.isprintable() and 0 < len(argument) <= LONGEST_LINE for argument in arguments):
+        raise RefusedError("an argument is empty, too long or no text")
+    if task.endswith("session") and not is_name(arguments[0], 500):
+        raise RefusedError("the session name is no name")
+    if task.endswith("authkey"):
+        public_key(arguments[0])
+        key_life(arguments[2:])
+    return user, task, arguments
+
+
+def public_key(line: str) -> tuple[str, str]:
+    """Type and base64 blob of the key in a line of an authorized_keys file. Raises RefusedError."""
+    import binascii
+
+    # quoted options may hold anything, even what looks like a key
+    words = "".join(line.replace('\\"', "").split('"')[::2]).split()
+    at = next((at for at, word in enumerate(words[:-1]) if word in KEY_TYPES), -1)
+    if at < 0:
+        raise RefusedError("the line holds no public key of a type that is known")
+    kind, blob = words[at : at + 2]
+    try:
+        data = binascii.a2b_base64(blob.encode("ascii"))
+    except ValueError:
+        data = b""
+    rest, fields = data, []
+    while len(rest) >= 4 and len(rest) - 4 >= int.from_bytes(rest[:4], "big"):
+        size = 4 + int.from_bytes(rest[:4], "big")
+        fields.append(rest[4:size])
+        rest = rest[size:]
+    whole = not rest and len(fields) >= 2 and len(data) > 40 and fields[0] == kind.encode()
+    if not whole or binascii.b2a_base64(data, newline=False) != blob.encode("ascii"):
+        raise RefusedError("the public key is cut off, or is not of the type it says")
+    return kind, blob
+
+
+def key_life(arguments: Sequence[str]) -> int:
+    """For how many seconds a key is to be let in. Raises RefusedError."""
+    text = arguments[0] if arguments else str(KEY_LIFE)
+    if not (text.isascii() and text.isdigit() and len(text) < 7 and 1 <= int(text) <= LONGEST_KEY_LIFE):
+        raise RefusedError(f"a key lives for 1 to {LONGEST_KEY_LIFE} seconds")
+    return int(text)
+
+
+# --- processes -------------------------------------------------------------------------------------------------------
+
+
+def become(account: pwd.struct_passwd) -> None:
+    """Be this user, for good."""
+    os.initgroups(account.pw_name, account.pw_gid)
+    os.setresgid(account.pw_gid, account.pw_gid, account.pw_gid)
+    os.setresuid(account.pw_uid, account.pw_uid, account.pw_uid)
+    if set(os.getresuid()) != {account.pw_uid} or set(os.getresgid()) != {account.pw_gid} or account.pw_uid == 0:
+        raise RefusedError("cannot become the user")
+
+
+def _in_child(work: Sequence[str] | Callable[[], bytes], account: pwd.struct_passwd | None, pipes: list[int]) -> None:
+    """The child's side of run(). Never returns."""
+    status = 1
+    try:
+        os.setsid()
+        for number, pipe in enumerate([os.open(os.devnull, os.O_RDWR), *pipes]):
+            os.dup2(pipe, number)
+        os.chdir("/")
+        os.umask(0o077 if callable(work) else 0o022)
+        environment = dict(ENVIRONMENT)
+        if account is not None:
+            become(account)
+            environment.update(HOME=account.pw_dir, SHELL="/bin/sh", USER=account.pw_name, LOGNAME=account.pw_name)
+        if callable(work):
+            say(1, work())
+            status = 0
+        else:
+            if account is None and "TZ" in os.environ:  # sshd says in it how it reads the times in key files
+                environment["TZ"] = os.environ["TZ"]
+            if account is not None:
+                import signal  # run() did; as the user it may be impossible
+
+                signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # Python ignores it, and so would the program
+            os.execve(work[0], list(work), environment)  # noqa: S606 - no shell is what is wanted
+    except RefusedError as error:
+        say(2, str(error).encode("utf-8", "replace"))
+    except OSError as error:
+        say(2, f"{error.filename or 'the agent'}: {error.strerror}".encode("utf-8", "replace"))
+    finally:
+        os._exit(status)
+
+
+def run(
+    work: Sequence[str] | Callable[[], bytes], account: pwd.struct_passwd | None, seconds: float
+) -> tuple[int, bytes, str]:
+    """Run a program, or a function, in a process group of its own, as `account` where one is given.
+
+    Exit status, output, and the first line of what it said on its error stream. What it leaves running is let alone.
+    Raises RefusedError after `seconds`, or with more than 1 MB of output; then all of the process group is killed.
+    """
+    import select
+
+    if account is not None and not callable(work):
+        import signal  # noqa: F401 - for the child
+
+    ends = [os.pipe(), os.pipe()]
+    child = os.fork()
+    if not child:
+        _in_child(work, account, [end[1] for end in ends])
+    for end in ends:
+        os.close(end[1])
+    heard = {end[0]: b"" for end in ends}
+    waiting, deadline, status = list(heard), time.monotonic() + seconds, None
+    what = work.__name__ if callable(work) else os.path.basename(work[0])
+    while status is None or (waiting and select.select(waiting, [], [], 0)[0]):
+        left = deadline - time.monotonic()
+        if left <= 0 or sum(map(len, heard.values())) > MOST_BYTES:
+            _kill(child)
+            trouble = f"took longer than {seconds:g} s" if left <= 0 else f"said more than {MOST_BYTES} bytes"
+            raise RefusedError(f"{what} {trouble}")
+        ready = select.select(waiting, [], [], min(left, 0.05 if waiting else 0.001))[0]
+        for pipe in ready:
+            data = os.read(pipe, 65536)
+            heard[pipe] += data
+            if not data:
+                waiting.remove(pipe)
+        if status is None and (not ready or not waiting):
+            ended, how = os.waitpid(child, os.WNOHANG)
+            status = (how >> 8 or how & 127) if ended else None
+    for end in ends:
+        os.close(end[0])
+    output, errors = heard.values()
+    return status, output, errors.decode("utf-8", "replace").strip().split("\n")[0][:300]
+
+
+def _kill(child: int) -> None:
+    for kill in (os.killpg, os.kill):  # it may not have its own group yet
+        try:
+            kill(child, 9)
+        except OSError:  # it has ended, or is sudo
+            continue
+
+
+def say(stream: int, data: bytes) -> None:
+    """Write all of it."""
+    while data:
+        data = data[os.write(stream, data) :]
+
+
+def program(name: str) -> str:
+    """The path of a program, empty where it is not installed."""
+    paths = [f"{folder}/{name}" for folder in ENVIRONMENT["PATH"].split(":")]
+    return next((path for path in paths if os.access(path, os.X_OK)), "")
+
+
+def account_of(user: str) -> pwd.struct_passwd:
+    """The account that something may be done as. Raises RefusedError."""
+    try:
+        account = pwd.getpwnam(user)
+    except KeyError:
+        raise RefusedError(f"there is no user {user} on this host") from None
+    if account.pw_uid < FIRST_ORDINARY_UID or not is_name(account.pw_name, 100):
+        raise RefusedError(f"{user} is a system user: nothing is done for those")
+    if not account.pw_dir.startswith("/"):
+        raise RefusedError(f"{user} has no home folder")
+    return account
+
+
+# --- sessions --------------------------------------------------------------------------------------------------------
+
+
+def listed(account: pwd.struct_passwd) -> list[bytes]:
+    """The lines of x2golistsessions on all servers of the session database."""
+    status, output, said = run([program("x2golistsessions"), "--all-servers"], account, LIST_SECONDS)
+    if status:
+        raise RefusedError(f"x2golistsessions failed: {said}")
+    return [line for line in output.split(b"\n") if line.strip()]
+
+
+def session_of(account: pwd.struct_passwd, name: str) -> list[str]:
+    """The fields of one of the user's sessions; empty ones if there is none."""
+    for line in listed(account):
+        fields = line.decode("utf-8", "replace").split("|")
+        if len(fields) > LISTED_STATE and fields[LISTED_NAME] == name:
+            return fields
+    return [""] * (LISTED_STATE + 1)
+
+
+def agent_state(user: str, name: str) -> str:
+    """What the session's agent says of itself in its state file; empty if that cannot be read."""
+    for folder in (f"/tmp-inst/{user}", "/tmp"):  # noqa: S108 - where x2goserver looks, in this order
+        try:
+            file = os.open(f"{folder}/.x2go-{user}/C-{name}/state", os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW)
+        except OSError:
+            continue
+        try:
+            return os.read(file, 40).decode("ascii", "replace").strip()
+        except OSError:
+            continue
+        finally:
+            os.close(file)
+    return ""
+
+
+def agent_runs(number: str, name: str) -> bool:
+    """Whether the process of the session's agent is there; one that ended and was not waited for has no words."""
+    try:
+        with open(f"/proc/{int(number)}/cmdline", "rb") as words:
+            return name.encode() in words.read(MOST_BYTES)
+    except (OSError, ValueError):
+        return False
+
+
+def end_session(account: pwd.struct_passwd, task: str, name: str) -> bytes:
+    """Suspend or terminate a session of the user on this host, and wait for it. Raises RefusedError."""
+    user, deadline = account.pw_name, time.monotonic() + SESSION_SECONDS
+    session = session_of(account, name)
+    if not session[LISTED_NAME]:
+        raise RefusedError(f"{user} has no session {name}")
+    if session[LISTED_SERVER] != os.uname().nodename:
+        raise RefusedError(f"session {name} is not on this host, but on {session[LISTED_SERVER]}")
+    suspend = task == "suspendsession"
+    if suspend and session[LISTED_STATE] == "S" and agent_state(user, name) in ("", "SUSPENDED"):
+        return b""
+    while suspend and agent_state(user, name) == "STARTING":  # it would not hear it
+        _wait(deadline, f"session {name} has not started: no client came, or its agent has ended")
+    command = program("x2gosuspend-session" if suspend else "x2goterminate-session")
+    status, _, said = run([command, name], account, max(1.0, deadline - time.monotonic()))
+    if status:
+        raise RefusedError(f"{os.path.basename(command)} failed: {said}")
+    while True:
+        if suspend and agent_state(user, name) in ("", "SUSPENDED"):
+            state = session_of(account, name)[LISTED_STATE]
+            if state == "S":
+                return b""
+            if not state:
+                raise RefusedError(f"session {name} has ended")
+        if not suspend and not agent_runs(session[0], name) and not session_of(account, name)[LISTED_NAME]:
+            return b""
+        _wait(deadline, f"session {name} is still there: {agent_state(user, name) or 'its agent says nothing'}")
+
+
+def _wait(deadline: float, trouble: str) -> None:
+    if time.monotonic() > deadline:
+        raise RefusedError(trouble)
+    time.sleep(0.05)
+
+
+# --- figures ---------------------------------------------------------------------------------------------------------
+
+
+def session_counts() -> dict[str, int | None]:
+    """Sessions, running and suspended, by server; None where they are not counted. Raises RefusedError."""
+    status, output, said = 1, b"", ""
+    if database_backend() == "sqlite":  # its x2gogetservers takes 150 ms and does not count
+        try:
+            import sqlite3
+
+            owner = pwd.getpwnam("x2gouser")
+
+            def counting() -> bytes:
+                database = sqlite3.connect(f"file:{owner.pw_dir}/x2go_sessions?mode=ro", uri=True, timeout=2)
+                query = "SELECT server, count(*) FROM sessions WHERE status != 'F' GROUP BY server"
+                try:
+                    return "".join(f"{server} {count}\n" for server, count in database.execute(query)).encode()
+                except sqlite3.Error as error:
+                    raise RefusedError(str(error)) from None
+
+            status, output, said = run(counting, owner, COUNT_SECONDS)
+        except (KeyError, ImportError, RefusedError):
+            status = 1  # the program below can do without
+    if status:  # as root: that works for users whom the database does not know yet
+        status, output, said = run([program("x2gogetservers")], None, LIST_SECONDS)
+    if status:
+        raise RefusedError(f"x2gogetservers failed: {said}")
+    counts: dict[str, int | None] = {}
+    for line in output.decode("utf-8", "replace").split("\n"):
+        server, _, count = line.strip().partition(" ")
+        if server:
+            counts[server] = int(count) if count.isdigit() else None
+    return counts
+
+
+def database_backend() -> str:
+    """Which session database x2goserver uses."""
+    for line in lines_of("/etc/x2go/x2gosql/sql"):
+        name, _, value = line.partition("=")
+        if name.strip() == "backend":
+            return value.strip(" \t\"'")
+    return ""
+
+
+def busy_servers() -> bytes:
+    """The percentage of all sessions that each server has."""
+    counts = session_counts()
+    if None in counts.values():
+        raise RefusedError("the session database does not count")
+    total = sum(count or 0 for count in counts.values())
+    shares = sorted(f"{int((count or 0) * 100 / total)}:{server}\n" for server, count in counts.items() if total)
+    return "".join(shares).encode()
+
+
+def lines_of(path: str) -> list[str]:
+    """The lines of a file; none if it cannot be read."""
+    try:
+        with open(path, encoding="utf-8", errors="replace") as file:
+            return file.read(MOST_BYTES).split("\n")
+    except OSError:
+        return []
+
+
+def number(text: str) -> float:
+    """The number that a text starts with; 0 if there is none."""
+    first = text.strip().partition(" ")[0].rstrip("GMHhz")
+    return float(first) if first.replace(".", "", 1).isdigit() else 0.0
+
+
+def memory() -> tuple[int, int]:
+    """Memory for new programs in MB (1000 kB): as Linux says (0: it does not), and as the reference reckons it."""
+    found = {"MemAvailable": 0, "MemFree": 0, "Active(file)": 0, "Inactive(file)": 0, "SReclaimable": 0}
+    for line in lines_of("/proc/meminfo"):
+        name, _, rest = line.partition(":")
+        if name in found:
+            found[name] = int(number(rest))
+    low = int(number("".join(lines_of("/proc/sys/vm/min_free_kbytes"))))
+    cached = found["Active(file)"] + found["Inactive(file)"]
+    usable = found["MemFree"] - low
+    for pages in (cached, found["SReclaimable"]):
+        usable += int(pages - min(pages / 2, low))
+    return found["MemAvailable"] // 1000, max(0, usable) // 1000
+
+
+def processors() -> tuple[int, int]:
+    """How many processors there are, and the clock of one in MHz; 1000 if it is not known."""
+    named, clocked = [], []
+    for line in lines_of("/proc/cpuinfo"):
+        name, _, value = line.partition(":")
+        if name.strip() == "model name" and "CPU" in value and "@ " in value:
+            named.append(number(value.rpartition("@ ")[2]) * 1000)
+        elif name.strip() == "cpu MHz":
+            clocked.append(number(value) + 0.999)
+    found = named if named and named[-1] else clocked
+    fastest = "".join(lines_of("/sys/devices/system/cpu/cpu0/cpufreq/cpuinfo_max_freq"))  # for ARM
+    return len(found) or os.cpu_count() or 1, int(found[-1] if found else number(fastest) / 1000) or 1000
+
+
+def load() -> bytes:
+    """The load of this host: figures, names and units of the reference; and how many sessions it has."""
+    averages = [number(word) for word in " ".join(lines_of("/proc/loadavg")).split()[:3]]
+    (available, reckoned), (count, clock) = memory(), processors()
+    figures = {
+        "loadavgXX": max(1, int(sum(averages) * 100 / 3 + 1)),
+        "memAvail": available,
+        "myMemAvail": reckoned,
+        "numCPU": count,
+        "typeCPU": clock,
+    }
+    try:
+        counts = session_counts() if program("x2gogetservers") else {"": None}
+    except RefusedError:
+        counts = {"": None}
+    if None not in counts.values():
+        figures["numSessions"] = counts.get(os.uname().nodename) or 0
+    return "".join(f"{name}:{figure}\n" for name, figure in figures.items()).encode()
+
+
+# --- key files -------------------------------------------------------------------------------------------------------
+
+
+def key_file(pattern: str, account: pwd.struct_passwd) -> str:
+    """The absolute path that a pattern with %h %u %U %G %% means; a relative one is below the home folder."""
+    values = {"h": account.pw_dir, "u": account.pw_name, "U": str(account.pw_uid), "G": str(account.pw_gid), "%": "%"}
+    path, rest = "", pattern
+    while "%" in rest:
+        before, _, rest = rest.partition("%")
+        if rest[:1] not in values:
+            raise RefusedError("the name of the key file has a % that stands for nothing")
+        path, rest = path + before + values[rest[0]], rest[1:]
+    path += rest
+    if not path.startswith("/"):
+        path = f"{account.pw_dir}/{path}"
+    if ".." in path.split("/") or path.endswith("/"):
+        raise RefusedError("the name of the key file leads nowhere")
+    return plain_path(path)
+
+
+def plain_path(path: str) -> str:
+    """An absolute path without empty names and dots."""
+    return "/" + "/".join(name for name in path.split("/") if name not in ("", "."))
+
+
+def change_keys(account: pwd.struct_passwd, words: Sequence[str], add: bool) -> bytes:
+    """Add a key to the key file of a user, or take it away; done as the user. Raises RefusedError.
+
+    A file outside the home folder, in a folder that is not the user's, is written by root: only for patterns that name
+    the user and stand in ROOT_KEY_FILES, below folders that only root can write to.
+    """
+    line, pattern = words[:2]
+    path, home = key_file(pattern, account), plain_path(account.pw_dir)
+    folder, _, name = path.rpartition("/")
+    start = home if path.startswith(home + "/") else "/"
+    as_root = start == "/" and not (os.path.isdir(folder) and os.stat(folder).st_uid == account.pw_uid)
+    if as_root and (pattern not in lines_of(ROOT_KEY_FILES) or not any(mark in pattern for mark in ("%u", "%U", "%h"))):
+        raise RefusedError(f"{path} is not {account.pw_name}'s, and {pattern} is not allowed in {ROOT_KEY_FILES}")
+    new = key_line(line, key_life(words[2:]), ssh_version(account)) if add else b""
+
+    def key_file_change() -> bytes:
+        os.umask(0o022 if as_root else 0o077)
+        try:
+            place = open_folder(start, folder[len(start) :].split("/"), account.pw_uid, add, as_root)
+            edit_file(place, name, account.pw_uid, add, as_root, lambda old: edited(old, line, new))
+        except FileNotFoundError:
+            if add:
+                raise RefusedError(f"{start} does not exist") from None
+        except OSError as error:
+            raise RefusedError(f"{path}: {error.strerror}; the keys are as they were") from None
+        return b""
+
+    status, _, said = run(key_file_change, None if as_root else account, KEYS_SECONDS)
+    if status:
+        raise RefusedError(said or f"{path} could not be changed")
+    return b""
+
+
+def open_folder(start: str, names: Sequence[str], uid: int, make: bool, as_root: bool) -> int:
+    """The folder `start`/`names`, no link on the way, all of it the user's or root's. Missing ones are made."""
+    place, path = os.open(start, os.O_RDONLY | os.O_DIRECTORY), start
+    check_owner(os.fstat(place), path, -1 if as_root else uid, as_root)
+    for name in filter(None, names):
+        path = f"{path.rstrip('/')}/{name}"
+        try:
+            if make:
+                os.mkdir(name, 0o755 if as_root else 0o700, dir_fd=place)
+        except FileExistsError:
+            pass  # the usual case; what it is shows below
+        try:
+            below = os.open(name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW, dir_fd=place)
+        except NotADirectoryError:
+            raise RefusedError(f"{path} is a link, or no folder") from None
+        os.close(place)
+        place = below
+        check_owner(os.fstat(place), path, -1 if as_root else uid, as_root)
+    return place
+
+
+def check_owner(status: os.stat_result, path: str, uid: int, strict: bool) -> None:
+    """Raises RefusedError if a file or folder is not root's or this user's, or others can write to it."""
+    if status.st_uid not in (0, uid):
+        raise RefusedError(f"{path} belongs to somebody else")
+    if status.st_mode & (0o022 if strict else 0o002):
+        raise RefusedError(f"{path} can be written to by others: sshd would not heed keys there")
+
+
+def edit_file(place: int, name: str, uid: int, make: bool, as_root: bool, edit: Callable[[bytes], bytes]) -> None:
+    """Replace what is in a file of an opened folder, whole or not at all. Raises RefusedError, OSError."""
+    file = locked_file(place, name, make, 0o644 if as_root else 0o600)
+    status = os.fstat(file)
+    if status.st_mode & 0o170000 != 0o100000 or status.st_nlink != 1:
+        raise RefusedError(f"{name} is no plain file, or has a second name")
+    check_owner(status, name, uid, as_root)
+    with os.fdopen(file, "rb", closefd=False) as reader:
+        old = reader.read(MOST_BYTES + 1)
+    new = edit(old)
+    if max(len(old), len(new)) > MOST_BYTES:
+        raise RefusedError(f"{name} is larger than {MOST_BYTES} bytes")
+    if new == old:
+        return
+    fresh = f".{name}.x2gobroker-agent"  # one name, so that what a crash leaves is found; the lock guards it
+    remove(fresh, place)
+    try:
+        copy = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600, dir_fd=place)
+        say(copy, new)
+        if as_root:
+            os.fchown(copy, status.st_uid, status.st_gid)
+            os.fchmod(copy, status.st_mode & 0o777)
+        os.fsync(copy)
+        os.rename(fresh, name, src_dir_fd=place, dst_dir_fd=place)
+    except OSError:
+        remove(fresh, place)
+        raise
+    os.fsync(place)
+
+
+def remove(name: str, place: int) -> None:
+    """Remove a file of an opened folder, if it is there. Raises OSError."""
+    if name in os.listdir(place):
+        os.unlink(name, dir_fd=place)
+
+
+def locked_file(place: int, name: str, make: bool, mode: int) -> int:
+    """The file, locked against other agents, also on other hosts with the same home folders. Raises OSError."""
+    flags = os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK | (os.O_CREAT if make else 0)
+    deadline = time.monotonic() + LOCK_SECONDS
+    while True:
+        file = os.open(name, flags, mode, dir_fd=place)
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if os.path.samestat(os.fstat(file), os.stat(name, dir_fd=place, follow_symlinks=False)):
+                return file
+        except (BlockingIOError, FileNotFoundError):
+            pass  # another agent is at work, or has just put another file in its place
+        os.close(file)
+        _wait(deadline, f"{name} is locked by another program")
+
+
+def edited(old: bytes, line: str, new: bytes) -> bytes:
+    """Key lines with `new` in them, a line with the key of `line`; without that key where `new` is empty.
+
+    Only lines that an agent wrote are taken away, or one that is just as given: users may have the same key for good.
+    Keys whose time is over go as well. Other lines stay as they are.
+    """
+    blob, now, kept = public_key(line)[1].encode(), time.time(), []
+    *pieces, last = old.split(b"\n")
+    for piece, end in [*((piece, b"\n") for piece in pieces), (last, b"\n" if last and new else b"")]:
+        words = piece.split() or [b""]
+        ours = words[0].startswith(b"restrict,") and words[-1].startswith(KEY_MARK.encode())
+        until = words[-1][len(KEY_MARK) :] if ours else b""
+        over = until.isdigit() and int(until) < now
+        if not over and not (ours and blob in words) and (new or piece.strip() != line.strip().encode()):
+            kept.append(piece + end)
+    return b"".join([*kept, new])
+
+
+def key_line(line: str, life: int, version: tuple[int, int]) -> bytes:
+    """The line for the key in `line` that an sshd of this version takes for `life` seconds."""
+    kind, blob = public_key(line)
+    until = int(time.time()) + life
+    if version >= (9, 1):
+        expiry = f',expiry-time="{time.strftime("%Y%m%d%H%M%SZ", time.gmtime(until))}"'
+    else:
+        expiry = f',expiry-time="{local_expiry(until)}"' if version >= (7, 7) else ""
+    return f"{KEY_OPTIONS}{expiry} {kind} {blob} {KEY_MARK}{until}\n".encode()
+
+
+def local_expiry(until: int) -> str:
+    """A time for an sshd that knows local time only.
+
+    It takes summer time for standard time, and lets the key in for an hour longer; in the hour that comes twice when
+    the clocks go back, one is written that cannot be taken for an earlier one.
+    """
+    shown = time.localtime(until)
+    readings = [int(time.mktime((*shown[:8], summer))) for summer in (0, 1)]
+    earliest = min((reading for reading in readings if time.localtime(reading)[:6] == shown[:6]), default=until)
+    return time.strftime("%Y%m%d%H%M%S", time.localtime(until + max(0, until - earliest)))
+
+
+def ssh_version(account: pwd.struct_passwd) -> tuple[int, int]:
+    """The version of this host's OpenSSH; the oldest that knows expiry-time, if it cannot be found out."""
+    said = run([program("ssh"), "-V"], account, COUNT_SECONDS)[2] if program("ssh") else ""
+    major, _, minor = said.partition("OpenSSH_")[2].partition("p")[0].partition(",")[0].partition(".")
+    return (int(major), int(minor)) if major.isdigit() and minor.isdigit() else (7, 7)
+
+
+# --- the program -----------------------------------------------------------------------------------------------------
+
+
+def answer(user: str, task: str, arguments: Sequence[str]) -> bytes:
+    """Do a task as root; the data of its answer. Raises RefusedError."""
+    if task == "ping":
+        return b""
+    with_x2go = bool(program("x2golistsessions"))
+    known = [name for name in TASKS if name != "ping" and (with_x2go or name in WITHOUT_X2GO)]
+    if task == "availabletasks":
+        return "".join(f"{name}\n" for name in known).encode()
+    if task not in known:
+        raise RefusedError(f"x2goserver is not installed here: {task} cannot be done")
+    if task == "checkload":
+        return load()
+    account = account_of(user)
+    if task == "getservers":
+        counts = session_counts().items()
+        return "".join(f"{server}\n" if count is None else f"{server} {count}\n" for server, count in counts).encode()
+    if task.startswith("findbusyservers"):
+        return busy_servers()
+    if task == "listsessions":
+        return b"".join(line + b"\n" for line in listed(account))
+    if task.endswith("authkey"):
+        return change_keys(account, arguments, task == "addauthkey")
+    return end_session(account, task, arguments[0])
+
+
+def through_sudo(words: Sequence[str]) -> bytes:
+    """The same as root: what the agent there answers, without the OK. Raises RefusedError."""
+    own = os.path.abspath(sys.argv[0])
+    sudo = program("sudo")
+    if not sudo:
+        raise RefusedError("this needs root, and sudo is not installed")
+    status, output, said = run([sudo, "-n", "--", own, *words], None, SUDO_SECONDS)
+    if status and said.startswith("sudo:"):
+        raise RefusedError(
+            f"sudo does not let this account run {own} as root ({said}): see etc/sudoers.d of x2gobroker"
+        )
+    if status or not output.startswith(b"OK\n"):
+        raise RefusedError(said.partition("x2gobroker-agent: ")[2] or said or "no answer from the agent under sudo")
+    return output[3:]
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The program; returns its exit status."""
+    try:
+        words = list(sys.argv[1:] if arguments is None else arguments)
+        if not words and "SUDO_UID" not in os.environ:  # what sudo runs gets its words from the rule's command alone
+            words = forced_command(os.environ.get("SSH_ORIGINAL_COMMAND", ""))
+        user, task, rest = checked(words)
+        alone = os.geteuid() == 0 or task in ("ping", "availabletasks")
+        data = answer(user, task, rest) if alone else through_sudo(words)
+    except RefusedError as error:
+        say(2, f"x2gobroker-agent: {' '.join(str(error).split())}\n".encode("utf-8", "replace"))
+        return 1
+    say(1, b"OK\n" + data)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
