@@ -32,8 +32,11 @@ def _as_account(*argv: str, data: str | None = None) -> None:
 
 
 @contextlib.contextmanager
-def postgresql() -> Iterator[str]:
-    """The URL of an empty database, in the form that `database-url` takes."""
+def postgresql(extra_address: str = "") -> Iterator[str]:
+    """The URL of an empty database, in the form that `database-url` takes.
+
+    It also listens at `extra_address`, if one is given, for everybody in that network of 256 addresses.
+    """
     programs = server_programs()
     folder = Path(tempfile.mkdtemp(prefix="broker-pg-"))
     port = free_port()
@@ -46,8 +49,13 @@ def postgresql() -> Iterator[str]:
             str(programs / "initdb"), "-D", str(folder / "data"), "-U", "broker", "-A", "scram-sha-256",
             f"--pwfile={secret}", "--no-sync", "-E", "UTF8", "--locale=C.UTF-8",
         )  # fmt: skip
+        addresses = "127.0.0.1"
+        if extra_address:
+            addresses += f",{extra_address}"
+            rule = f"host all all {extra_address}/24 scram-sha-256\n"
+            _as_account("/bin/sh", "-c", 'cat >>"$1"', "sh", str(folder / "data/pg_hba.conf"), data=rule)
         argv = [
-            str(programs / "postgres"), "-D", str(folder / "data"), "-h", "127.0.0.1", "-p", str(port),
+            str(programs / "postgres"), "-D", str(folder / "data"), "-h", addresses, "-p", str(port),
             "-k", str(folder), "-c", "fsync=off",
         ]  # fmt: skip
         user = ACCOUNT if os.geteuid() == 0 else None

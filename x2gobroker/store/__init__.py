@@ -1,19 +1,32 @@
 """State that worker processes and broker hosts must agree on: authids, penalties, second factors, client events."""
 
 from x2gobroker.store.authids import Authids, Standing
+from x2gobroker.store.autologin_keys import AutologinKeys, StoredKey
 from x2gobroker.store.database import Store
+from x2gobroker.store.drains import Drain, Drains
 from x2gobroker.store.events import ClientEvent, ClientEvents
+from x2gobroker.store.loads import Loads, ServerLoad
 from x2gobroker.store.penalties import Attempt, Penalties
+from x2gobroker.store.reservations import Reservation, Reservations, Seen
 from x2gobroker.store.totp import Enrolment, Enrolments
 
 __all__ = [
     "Attempt",
     "Authids",
+    "AutologinKeys",
     "ClientEvent",
     "ClientEvents",
+    "Drain",
+    "Drains",
     "Enrolment",
     "Enrolments",
+    "Loads",
     "Penalties",
+    "Reservation",
+    "Reservations",
+    "Seen",
+    "ServerLoad",
     "Standing",
     "Store",
+    "StoredKey",
 ]

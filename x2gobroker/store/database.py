@@ -8,7 +8,7 @@ import stat
 import threading
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import (
     BigInteger,
@@ -37,6 +37,9 @@ from sqlalchemy.schema import CreateIndex, CreateTable, ExecutableDDLElement
 
 from x2gobroker.errors import StoreError
 from x2gobroker.settings import GLOBAL, Settings
+
+if TYPE_CHECKING:
+    from sqlalchemy.dialects import postgresql, sqlite
 
 FILE_NAME = "x2gobroker.sqlite"
 BUSY_SECONDS = 10
@@ -198,6 +201,17 @@ class Store:
         """The driver's own words: those of SQLAlchemy would repeat statements and values."""
         original = getattr(error, "orig", None)
         return str(original).strip().replace("\n", " ") if original is not None else type(error).__name__
+
+
+def upsert(connection: Connection, table: Table) -> postgresql.Insert | sqlite.Insert:
+    """An INSERT that may have an ON CONFLICT clause, of the connection's dialect; the other one is not even loaded."""
+    if connection.dialect.name == "postgresql":
+        from sqlalchemy.dialects.postgresql import insert as insert_postgresql
+
+        return insert_postgresql(table)
+    from sqlalchemy.dialects.sqlite import insert as insert_sqlite
+
+    return insert_sqlite(table)
 
 
 def create_tables(engine: Engine) -> None:

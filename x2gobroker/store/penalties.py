@@ -16,11 +16,10 @@ import secrets
 from dataclasses import dataclass
 
 from sqlalchemy import ColumnElement, Connection, Row, and_, delete, or_, select, tuple_, update
-from sqlalchemy.dialects import postgresql, sqlite
 
 from x2gobroker.model.penalty import Penalty, PenaltyRules, account_name, address_block
 from x2gobroker.settings import GLOBAL, Settings
-from x2gobroker.store.database import PENALTIES, Store
+from x2gobroker.store.database import PENALTIES, Store, upsert
 
 SWEEP_SECONDS = 60
 SALT_BYTES = 16
@@ -192,8 +191,7 @@ class Penalties:
 
         All who need several rows lock them in the same order: account at a block, account, block.
         """
-        insert = postgresql.insert if connection.dialect.name == "postgresql" else sqlite.insert
-        statement = insert(PENALTIES).values(
+        statement = upsert(connection, PENALTIES).values(
             realm=attempt.realm, account=attempt.account, block=attempt.block, failures=0, last=now,
             not_before=0.0, banned_until=0.0, salt=secrets.token_bytes(SALT_BYTES), mark=None,
         )  # fmt: skip
