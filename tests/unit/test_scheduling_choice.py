@@ -1,6 +1,8 @@
-"""Choosing one server of a session profile: with real sockets on loopback."""
+"""Choosing one server of a session profile, without a look at sessions: with real sockets on loopback."""
 
 from __future__ import annotations
+
+import random
 
 import pytest
 
@@ -14,7 +16,7 @@ def profile(**texts: str) -> SessionProfile:
 
 
 def chosen(made: SessionProfile | None, probe: bool = True) -> tuple[str, int]:
-    selection: Selection = Scheduler().choose(made, probe)
+    selection: Selection = Scheduler().glance(made, probe)
     return selection.server, selection.port
 
 
@@ -34,6 +36,11 @@ def test_f16_shadow_without_hosts_has_no_server() -> None:
 def test_a_single_host_is_given_out_down_or_not() -> None:
     with bound() as down:
         assert chosen(profile(host=f"h ({LOOPBACK}:{down})")) == (LOOPBACK, down)
+
+
+def test_a_host_that_is_written_twice_is_a_single_one() -> None:
+    with bound() as down:
+        assert chosen(profile(host=f"h ({LOOPBACK}:{down}), other ({LOOPBACK}:{down})")) == (LOOPBACK, down)
 
 
 def test_of_several_hosts_those_that_answer_are_given_out() -> None:
@@ -56,10 +63,10 @@ def test_without_probing_each_of_several_is_given_out_sooner_or_later() -> None:
 
 
 def test_of_several_that_are_up_each_is_given_out_sooner_or_later() -> None:
-    scheduler = Scheduler()
+    scheduler = Scheduler(dice=random.Random(1))
     with listening() as one, listening() as other:
         made = profile(host=f"{LOOPBACK}:{one}, {LOOPBACK}:{other}")
-        ports = {scheduler.choose(made, probe=True).port for _ in range(60)}
+        ports = {scheduler.glance(made, probe=True).port for _ in range(60)}
         assert ports == {one, other}
 
 

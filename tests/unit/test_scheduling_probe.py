@@ -111,8 +111,33 @@ def test_a_server_that_does_not_answer_is_logged(said: pytest.LogCaptureFixture)
 
 def test_memory_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "MOST_TARGETS", 10)
-    monkeypatch.setattr(module, "try_all", lambda targets, _deadline: set(targets))
+    monkeypatch.setattr(module, "try_all", lambda targets, _deadline, _hopeless: set(targets))
     known = PortProbe()
     for number in range(1, 60):
         assert known.reachable([("h", number)]) == {("h", number)}
     assert len(known._known) <= 10
+
+
+def test_hopeless_targets_are_tried_but_not_waited_for() -> None:
+    silent = ("192.0.2.1", 22)  # nobody has this address
+    with listening() as up, listening() as back:
+        hopeless = {silent, (LOOPBACK, back)}
+        begun = time.monotonic()
+        assert try_all([(LOOPBACK, up), *hopeless], 2, hopeless) == {(LOOPBACK, up), (LOOPBACK, back)}
+        assert time.monotonic() - begun < 1
+
+
+def test_where_all_are_hopeless_they_are_waited_for() -> None:
+    with listening() as up:
+        begun = time.monotonic()
+        assert try_all([(LOOPBACK, up)], 2, {(LOOPBACK, up)}) == {(LOOPBACK, up)}
+        assert time.monotonic() - begun < 1
+
+
+def test_known_down_is_what_did_not_answer_and_tries_nothing() -> None:
+    probe = PortProbe()
+    with listening() as up, bound() as down:
+        targets = [(LOOPBACK, up), (LOOPBACK, down)]
+        assert probe.known_down(targets) == set()
+        probe.reachable(targets)
+        assert probe.known_down(targets) == {(LOOPBACK, down)}

@@ -1,57 +1,358 @@
-"""Choosing one X2Go Server for a new session."""
+"""Choosing one X2Go Server: the one with the user's sessions, else the best one for a new session."""
 
 from __future__ import annotations
 
 import random
-from dataclasses import dataclass
+import socket
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 
-from x2gobroker.logs import error_log, field
-from x2gobroker.model.hosts import DEFAULT_SSH_PORT, Host
+from x2gobroker.agents.farm import AgentFarm
+from x2gobroker.agents.rules import NONE, AgentRules
+from x2gobroker.errors import StoreError
+from x2gobroker.logs import broker_log, error_log
+from x2gobroker.logs import field as log_field
+from x2gobroker.model.hosts import DEFAULT_SSH_PORT, Endpoint, Host
 from x2gobroker.model.profile import SessionProfile
+from x2gobroker.model.server_names import find_host
+from x2gobroker.model.sessions import SUSPENDED, ServerSession, resume_order
+from x2gobroker.scheduling.candidates import candidates_of
 from x2gobroker.scheduling.probe import PortProbe
+from x2gobroker.scheduling.ranking import UNKNOWN, Candidate, Ranked, ranked
+from x2gobroker.scheduling.survey import Questions, Servers, Survey, survey
+from x2gobroker.store import Drain, Drains, Loads, Reservations, Seen, ServerLoad
+from x2gobroker.store.reservations import Claim, Held, Place
 
 NO_SERVER = "no-server-available"
 NO_SERVER_UP = "no-X2Go-Server-available"
+RUNNERS_UP = 3
 
 
 @dataclass(frozen=True)
 class Selection:
-    """The server to go to. `host` is None where there is none: then `server` is a name that says so."""
+    """The server to go to. `host` is None where there is none: then `server` is a name that says so.
+
+    `session_lines` are the sessions to offer for resuming, the best first; `endpoints` the servers that the client may
+    connect to. `private_key` and `key_accepted` are for autologin: a key made for the client, or its own let in.
+    """
 
     server: str
     port: int
     host: Host | None = None
+    session_lines: tuple[str, ...] = field(default=(), repr=False)
+    endpoints: tuple[Endpoint, ...] = ()
+    private_key: str = field(default="", repr=False)
+    key_accepted: bool = False
+
+
+@dataclass(frozen=True)
+class Wish:
+    """Who wants a server, by which profile, and how it is to be found.
+
+    `user` is the account on the servers; empty where it is not known: then no agent is asked. `probe`: only servers
+    whose SSH port answers. Then come the options `reservation-seconds`, `new-logins-per-server` and
+    `load-checker-intervals`. `claimant` is the user of the broker, for whom a place is reserved, where that is
+    somebody else than the account `user`: several people may share one.
+    """
+
+    backend: str
+    profile: SessionProfile
+    user: str
+    probe: bool
+    rules: AgentRules
+    use_loads: bool
+    reservation_seconds: float
+    new_logins_per_server: int
+    load_interval: float
+    claimant: str = ""
+
+    @property
+    def reserves_as(self) -> str:
+        """The user whose name reservations bear."""
+        return self.claimant or self.user
+
+
+@dataclass(frozen=True)
+class Stores:
+    """What all workers and broker hosts share about X2Go Servers."""
+
+    reservations: Reservations
+    loads: Loads
+    drains: Drains
+
+
+@dataclass
+class _Known:
+    """What the store says; empty where it fails."""
+
+    loads: Mapping[str, ServerLoad] = field(default_factory=dict)
+    drains: tuple[Drain, ...] = ()
+    works: bool = True
 
 
 class Scheduler:
-    """Chooses servers; safe for threads."""
+    """Chooses servers; safe for threads. `dice` and `clock` (seconds since the epoch) can be replaced for tests."""
 
-    def __init__(self) -> None:
+    def __init__(
+        self, farm: AgentFarm | None = None, dice: random.Random | None = None, clock: Callable[[], float] = time.time
+    ) -> None:
+        self._farm = farm if farm is not None else AgentFarm()
+        self._dice = dice if dice is not None else random.Random()  # noqa: S311 - spreads users, guards nothing
+        self._clock = clock
         self._probe = PortProbe()
 
-    def choose(self, profile: SessionProfile | None, probe: bool) -> Selection:
+    def glance(self, profile: SessionProfile | None, probe: bool) -> Selection:
         """A server of the profile: any that answers on its SSH port where `probe` is set, else any.
 
-        A single host is given out without asking, down or not: there is nothing to choose, and the client tells the
-        user. A profile of desktop sharing always gets its first host.
+        Without a look at sessions, load and drained servers, and without a reservation: for lists of servers.
         """
         if profile is None:
             return Selection(NO_SERVER, DEFAULT_SSH_PORT)
         hosts = profile.hosts[:1] if profile.is_shadow else profile.hosts
         if not hosts:
-            error_log.error("session profile [%s] has no usable host", field(profile.id))
-            return Selection(NO_SERVER, profile.sshport)
-        if probe and len(hosts) > 1:
-            hosts = self._up(profile, hosts)
+            return _no_host(profile)
+        servers = Servers.of(profile, hosts)
+        hosts = tuple(servers.by_key.values())
+        if probe and len(servers.by_key) > 1:
+            targets = servers.targets()
+            up = self._probe.reachable(targets.values())
+            hosts = tuple(host for key, host in servers.by_key.items() if targets[key] in up)
             if not hosts:
+                tried = ", ".join(servers.by_key)
+                error_log.error("session profile [%s]: no X2Go Server answers; tried %s", log_field(profile.id), tried)
                 return Selection(NO_SERVER_UP, profile.sshport)
-        host = random.choice(hosts)  # noqa: S311 - spreads users, guards nothing
-        return Selection(host.target, host.port_or(profile.sshport), host)
+        return _selected(profile, self._dice.choice(hosts))
 
-    def _up(self, profile: SessionProfile, hosts: tuple[Host, ...]) -> tuple[Host, ...]:
-        targets = {(host.target, host.port_or(profile.sshport)): host for host in hosts}
-        reachable = self._probe.reachable(targets)
-        if not reachable:
-            tried = ", ".join(f"{name}:{port}" for name, port in targets)
-            error_log.error("session profile [%s]: no X2Go Server answers; tried %s", field(profile.id), tried)
-        return tuple(host for target, host in targets.items() if target in reachable)
+    def choose(self, wish: Wish, stores: Stores) -> Selection:
+        """The server to go to: that of the user's sessions, else the best for a new one, and a place reserved there.
+
+        Takes no longer than the agents' timeout and a little. A store that fails keeps nobody out: then nobody knows
+        of drained servers, load reports and places handed out by others.
+        """
+        profile = wish.profile
+        if profile.is_shadow or not profile.hosts:
+            return self.glance(profile, probe=False)
+        choice = _Choice(wish, stores, self._clock)
+        seen = survey(self._farm, self._probe, choice.questions())
+        sessions = choice.sessions_to_offer(seen)
+        if sessions:
+            choice.confirm(seen)
+            return choice.resumed(sessions)
+        return choice.new(seen, self._dice)
+
+
+@dataclass
+class _Choice:
+    """One choice: what is asked, and what is made of the answers."""
+
+    wish: Wish
+    stores: Stores
+    clock: Callable[[], float]
+
+    def __post_init__(self) -> None:
+        wish = self.wish
+        self.now = self.clock()
+        self.profile = wish.profile
+        self.servers = Servers.of(wish.profile, wish.profile.hosts)
+        self.own_name = socket.gethostname()
+        self.asks_agents = bool(wish.user) and wish.rules.mode != NONE
+        self.known = self._known()
+        self.dead = frozenset(
+            key for key, load in self.known.loads.items() if load.is_dead(wish.load_interval, self.now)
+        )
+
+    def _known(self) -> _Known:
+        try:
+            drains = tuple(self.stores.drains.all())
+            return _Known(self.stores.loads.of(self.servers.by_key), drains)
+        except StoreError as error:
+            _store_failed(error)
+            return _Known(works=False)
+
+    @property
+    def is_single(self) -> bool:
+        """Whether there is only one server: it is given out down or not, and the client tells the user."""
+        return len(self.servers.by_key) == 1
+
+    def questions(self) -> Questions:
+        """What to ask the servers."""
+        wish, interval = self.wish, self.wish.load_interval
+        fresh = [load.fresh_report(interval, self.now) for load in self.known.loads.values()]
+        reports = [report for report in fresh if report is not None] if wish.use_loads else []
+        told = bool(reports) and all(report.sessions is not None for report in reports)
+        counts = self.asks_agents and not self.is_single and not told
+        probe = wish.probe and not self.is_single
+        return Questions(self.servers, wish.rules, wish.user, probe, self.asks_agents, counts, self.dead)
+
+    def is_up(self, key: str, seen: Survey) -> bool:
+        """Whether a server answers, as far as anybody knows."""
+        return self.is_single or (key in seen.up if seen.up is not None else key not in self.dead)
+
+    def sessions_to_offer(self, seen: Survey) -> list[tuple[str, ServerSession]]:
+        """The user's sessions on servers of the profile that answer, best first, each with the key of its server.
+
+        X2Go Client is told one port for all of them: those on servers with another one than the first's are left out.
+        """
+        found = []
+        for session in resume_order(seen.findings.sessions):
+            key = self.servers.key_of(self.profile, session.server, self.own_name)
+            if key and not self.is_up(key, seen):
+                broker_log.info(
+                    "session %s of user=%s is not offered: %s does not answer",
+                    log_field(session.name),
+                    log_field(self.wish.user),
+                    self._label(key),
+                )
+            elif key:
+                found.append((key, session))
+        return [(key, session) for key, session in found if self._port(key) == self._port(found[0][0])]
+
+    def _port(self, key: str) -> int:
+        return self.servers.endpoints[key].port
+
+    def confirm(self, seen: Survey) -> None:
+        """Places that were reserved for sessions that have now shown up are no longer waited for."""
+        if not self.known.works:
+            return
+        keys = [self.servers.key_of(self.profile, found.server, self.own_name) for found in seen.findings.sessions]
+        sessions = [
+            Seen(key, self.now - found.age, found.name)
+            for key, found in zip(keys, seen.findings.sessions, strict=True)
+            if key
+        ]
+        try:
+            self.stores.reservations.confirm_all(self.wish.reserves_as, sessions, self.now)
+        except StoreError as error:
+            _store_failed(error)
+
+    def resumed(self, sessions: list[tuple[str, ServerSession]]) -> Selection:
+        """The selection that offers these sessions.
+
+        All of them as suspended: X2Go Client resumes no other, and resuming a running one takes it over.
+        """
+        by_key = self.servers.by_key
+        lines = tuple(session.in_state(SUSPENDED).line(by_key[key].speakable) for key, session in sessions)
+        endpoints = tuple(self.servers.endpoints[key] for key in dict.fromkeys(key for key, _ in sessions))
+        host = by_key[sessions[0][0]]
+        self._say(endpoints[0].key, "session", ", ".join(log_field(session.name) for _, session in sessions))
+        return Selection(host.target, self._port(sessions[0][0]), host, lines, endpoints)
+
+    def new(self, seen: Survey, dice: random.Random) -> Selection:
+        """The selection for a new session, with a place reserved on its server."""
+        wish = self.wish
+        keys, out = self._open_servers(seen)
+        loads = self.known.loads if wish.use_loads else {}
+        candidates = candidates_of(
+            self.profile, self.servers, keys, seen, wish.rules, loads, wish.load_interval, self.now, self.own_name
+        )
+        order = self._reserve(candidates, dice)
+        for entry in order:
+            if entry.is_full:
+                out[entry.candidate.endpoint.key] = f"has {wish.new_logins_per_server} new logins under way"
+        if not order or order[0].is_full:
+            return self._nothing(out)
+        best = order[0].candidate
+        way = "single" if self.is_single else way_of(order[0], bool(loads))
+        self._say(best.endpoint.key, way, self._figures(order), out)
+        return Selection(best.host.target, best.endpoint.port, best.host, endpoints=(best.endpoint,))
+
+    def _open_servers(self, seen: Survey) -> tuple[list[str], dict[str, str]]:
+        """The keys of servers that may have new sessions, and why the others may not."""
+        names = [drain.name for drain in self.known.drains]
+        out = {key: "is down" for key in self.servers.by_key if not self.is_up(key, seen)}
+        for key, host in self.servers.by_key.items():
+            if any(is_drained(host, key, name, self.own_name) for name in names):
+                out[key] = "is drained"
+        keys = [key for key in self.servers.by_key if key not in out]
+        if not keys and seen.up is None:
+            # nobody has tried their ports, and the load checker may be behind
+            keys = [key for key, why in out.items() if why == "is down"]
+        return keys, {key: why for key, why in out.items() if key not in keys}
+
+    def _reserve(self, candidates: list[Candidate], dice: random.Random) -> list[Ranked]:
+        """Rank and reserve in one transaction of the store; without it, where it fails."""
+        wish, now = self.wish, self.clock()  # asking may have taken seconds
+        order: list[Ranked] = []
+
+        def pick(reservations: Mapping[str, list[Held]]) -> Place | None:
+            order[:] = ranked(candidates, reservations, wish.new_logins_per_server, now, dice)
+            if not order or order[0].is_full:
+                return None
+            best = order[0]
+            return Place(best.candidate.endpoint, UNKNOWN if best.candidate.sessions is None else best.expected)
+
+        if candidates and self.known.works and wish.reservation_seconds > 0:
+            since = {candidate.endpoint.key: candidate.as_of for candidate in candidates}
+            claim = Claim(wish.reserves_as, wish.backend, self.profile.id, wish.reservation_seconds)
+            try:
+                self.stores.reservations.hold(claim, since, pick, now)
+                return order
+            except StoreError as error:
+                _store_failed(error)
+        pick({})
+        return order
+
+    def _nothing(self, out: Mapping[str, str]) -> Selection:
+        error_log.error(
+            "session profile [%s]: no X2Go Server for user=%s: %s",
+            log_field(self.profile.id),
+            log_field(self.wish.reserves_as),
+            self._reasons(out),
+        )
+        return Selection(NO_SERVER_UP, self.profile.sshport)
+
+    def _reasons(self, out: Mapping[str, str]) -> str:
+        return "; ".join(f"{self._label(key)} {why}" for key, why in out.items())
+
+    def _label(self, key: str) -> str:
+        endpoint = self.servers.endpoints[key]
+        return log_field(key if key.startswith(endpoint.name.lower()) else f"{endpoint.name}[{key}]")
+
+    def _figures(self, order: list[Ranked]) -> str:
+        return ", ".join(
+            f"{self._label(entry.candidate.endpoint.key)} ({entry.expected} sessions, load {entry.load:.3g})"
+            for entry in order[: RUNNERS_UP + 1]
+            if not entry.is_full
+        )
+
+    def _say(self, key: str, way: str, order: str, out: Mapping[str, str] | None = None) -> None:
+        broker_log.info(
+            "selectsession user=%s backend=%s profile=%s server=%s by=%s order=%s out=%s",
+            log_field(self.wish.reserves_as),
+            self.wish.backend,
+            log_field(self.profile.id),
+            self._label(key),
+            way,
+            order or "-",
+            self._reasons(out or {}) or "-",
+        )
+
+
+def is_drained(host: Host, key: str, name: str, own_name: str = "") -> bool:
+    """Whether a drained server's `name` means this host, the Endpoint of which has this key.
+
+    A name without a domain means every host of that name.
+    """
+    return name == key or find_host((host,), name, own_name) is not None
+
+
+def way_of(best: Ranked, by_load: bool) -> str:
+    """How a server was chosen, in one word."""
+    if best.candidate.sessions is None:
+        return "weight"
+    return "load" if by_load and best.candidate.tier == 0 else "sessions"
+
+
+def _selected(profile: SessionProfile, host: Host) -> Selection:
+    endpoint = host.endpoint(profile.sshport)
+    return Selection(host.target, endpoint.port, host, endpoints=(endpoint,))
+
+
+def _no_host(profile: SessionProfile) -> Selection:
+    error_log.error("session profile [%s] has no usable host", log_field(profile.id))
+    return Selection(NO_SERVER, profile.sshport)
+
+
+def _store_failed(error: StoreError) -> None:
+    error_log.error("choosing a server without reservations and loads: %s", error)

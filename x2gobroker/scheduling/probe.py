@@ -6,11 +6,12 @@ import selectors
 import socket
 import threading
 import time
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 from x2gobroker.logs import broker_log, field
 
 DEADLINE = 1.5
+HOPELESS_SECONDS = 0.05
 KEEP_SECONDS = 10.0
 MOST_TARGETS = 4096
 
@@ -24,14 +25,17 @@ class PortProbe:
         self._lock = threading.Lock()
         self._known: dict[Target, tuple[float, bool]] = {}
 
-    def reachable(self, targets: Iterable[Target]) -> set[Target]:
-        """Those targets whose port accepts connections, as of at most KEEP_SECONDS ago."""
+    def reachable(self, targets: Iterable[Target], hopeless: Collection[Target] = ()) -> set[Target]:
+        """Those targets whose port accepts connections, as of at most KEEP_SECONDS ago.
+
+        The `hopeless` ones are tried like the others, but hardly waited for.
+        """
         wanted = set(targets)
         now = time.monotonic()
         known = {target: state for target in wanted if (state := self._remembered(target, now)) is not None}
         unknown = wanted - known.keys()
         if unknown:
-            up = try_all(unknown, DEADLINE)
+            up = try_all(unknown, DEADLINE, hopeless)
             for target in sorted(unknown - up):
                 broker_log.warning("X2Go Server %s: port %d does not answer", field(target[0]), target[1])
             with self._lock:
@@ -41,20 +45,33 @@ class PortProbe:
             known.update((target, target in up) for target in unknown)
         return {target for target, is_up in known.items() if is_up}
 
+    def known_down(self, targets: Iterable[Target]) -> set[Target]:
+        """Those targets that did not answer at most KEEP_SECONDS ago; tries nothing."""
+        now = time.monotonic()
+        return {target for target in targets if self._remembered(target, now) is False}
+
     def _remembered(self, target: Target, now: float) -> bool | None:
         known = self._known.get(target)
         return known[1] if known is not None and known[0] > now else None
 
 
-def try_all(targets: Iterable[Target], deadline: float) -> set[Target]:
-    """Connect to all targets at the same time; those that accepted within `deadline` seconds."""
-    end = time.monotonic() + deadline
+def try_all(targets: Iterable[Target], deadline: float, hopeless: Collection[Target] = ()) -> set[Target]:
+    """Connect to all targets at the same time; those that accepted within `deadline` seconds.
+
+    Once only `hopeless` ones are left, they have HOPELESS_SECONDS; where there are no others, the whole time.
+    """
+    begun = time.monotonic()
     up: set[Target] = set()
+    targets = set(targets)
+    waited_for = targets - set(hopeless) or targets
     with selectors.DefaultSelector() as selector:
         for target in targets:
             for connection in _connecting(target):
                 selector.register(connection, selectors.EVENT_WRITE, target)
-        while selector.get_map() and (left := end - time.monotonic()) > 0:
+        while pending := {key.data for key in selector.get_map().values()} - up:
+            left = begun + (deadline if pending & waited_for else HOPELESS_SECONDS) - time.monotonic()
+            if left <= 0:
+                break
             for key, _ in selector.select(left):
                 attempt = key.fileobj
                 assert isinstance(attempt, socket.socket)  # noqa: S101 - for the type checker

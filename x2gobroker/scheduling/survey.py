@@ -1,0 +1,155 @@
+"""What the servers of a session profile say at this moment: ports, sessions and counts, all asked at the same time."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Collection, Mapping, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from typing import TypeVar
+
+from x2gobroker.agents.base import BrokerAgent
+from x2gobroker.agents.farm import AgentFarm, Findings
+from x2gobroker.agents.rules import LOCAL, AgentRules
+from x2gobroker.errors import AgentError
+from x2gobroker.logs import error_log
+from x2gobroker.model.hosts import Endpoint, Host
+from x2gobroker.model.profile import SessionProfile
+from x2gobroker.model.server_names import find_host
+from x2gobroker.scheduling.probe import DEADLINE, PortProbe, Target
+
+GRACE_SECONDS = 0.5
+NOTHING = Findings([], (), {})
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Servers:
+    """The hosts of a profile by `Endpoint.key`: one that is written twice, or under two names, counts once."""
+
+    by_key: Mapping[str, Host]
+    endpoints: Mapping[str, Endpoint]
+
+    @classmethod
+    def of(cls, profile: SessionProfile, hosts: Sequence[Host]) -> Servers:
+        """Those of these hosts of the profile."""
+        by_key: dict[str, Host] = {}
+        endpoints: dict[str, Endpoint] = {}
+        for host in hosts:
+            endpoint = host.endpoint(profile.sshport)
+            if by_key.setdefault(endpoint.key, host) is host:
+                endpoints.setdefault(endpoint.key, endpoint)
+        return cls(by_key, endpoints)
+
+    def targets(self) -> dict[str, Target]:
+        """What to connect to, by key."""
+        return {key: (endpoint.address, endpoint.port) for key, endpoint in self.endpoints.items()}
+
+    def key_of(self, profile: SessionProfile, reported: str, own_name: str) -> str:
+        """The key of the server that calls itself `reported`; empty when it is none of the profile's."""
+        host = find_host(profile.hosts, reported, own_name)
+        return "" if host is None else host.endpoint(profile.sshport).key
+
+
+@dataclass(frozen=True)
+class Questions:
+    """What to find out. `dead` has the keys of servers that the load checker found down."""
+
+    servers: Servers
+    rules: AgentRules
+    user: str
+    probe: bool
+    sessions: bool
+    counts: bool
+    dead: Collection[str] = ()
+
+
+@dataclass(frozen=True)
+class Survey:
+    """What was found out.
+
+    `up` has the keys of servers that answer, None where nobody looked. `counts` is what each answering agent says
+    of sessions by server, None where it counts none.
+    """
+
+    up: frozenset[str] | None = None
+    findings: Findings = NOTHING
+    counts: Mapping[Endpoint, Mapping[str, int | None]] = field(default_factory=dict)
+
+
+def survey(farm: AgentFarm, probe: PortProbe, asked: Questions) -> Survey:
+    """Ask everything at once; takes the agents' timeout or the port probe's deadline, whichever is more, at most.
+
+    The counts are not waited for where the user has sessions: then no new server is looked for.
+    """
+    servers = asked.servers
+    # ports that are known to be closed belong to servers whose agents need not be waited for
+    dead = frozenset(asked.dead) | (_closed(probe, servers) if asked.probe else frozenset())
+    end = time.monotonic() + max(asked.rules.timeout, DEADLINE) + GRACE_SECONDS
+    up = _begin(lambda: _reachable(probe, servers, asked.dead)) if asked.probe else None
+    counts = _begin(lambda: _count(farm, asked, dead)) if asked.counts else None
+    findings = NOTHING
+    if asked.sessions:
+        findings = farm.sessions_of(tuple(servers.endpoints.values()), asked.rules, asked.user, dead)
+    alive = _alive(up, findings, asked, end)
+    if counts is None or findings.sessions:
+        return Survey(alive, findings)
+    return Survey(alive, findings, _result(counts, end, "the agents' counts") or {})
+
+
+def _begin(call: Callable[[], T]) -> Future[T]:
+    """Call it in a thread of its own: nothing is kept that a fork could tear apart."""
+    future: Future[T] = Future()
+
+    def run() -> None:
+        try:
+            future.set_result(call())
+        except Exception as error:  # noqa: BLE001 - raised again by whoever takes the result
+            future.set_exception(error)
+
+    threading.Thread(target=run, daemon=True, name="survey").start()
+    return future
+
+
+def _result(future: Future[T], end: float, what: str) -> T | None:
+    try:
+        return future.result(max(0.0, end - time.monotonic()))
+    except TimeoutError:
+        error_log.error("choosing a server: %s did not come in time", what)
+        return None
+
+
+def _reachable(probe: PortProbe, servers: Servers, dead: Collection[str]) -> frozenset[str]:
+    targets = servers.targets()
+    hopeless = {target for key, target in targets.items() if key in dead}
+    up = probe.reachable(targets.values(), hopeless)
+    return frozenset(key for key, target in targets.items() if target in up)
+
+
+def _closed(probe: PortProbe, servers: Servers) -> frozenset[str]:
+    targets = servers.targets()
+    down = probe.known_down(targets.values())
+    return frozenset(key for key, target in targets.items() if target in down)
+
+
+def _alive(
+    future: Future[frozenset[str]] | None, findings: Findings, asked: Questions, end: float
+) -> frozenset[str] | None:
+    """The servers that answer on their ports, and those whose agents just answered, be it through a proxy."""
+    if future is None:
+        return None
+    up = _result(future, end, "the answers of the servers' ports")
+    if up is None or asked.rules.mode == LOCAL:
+        return up
+    return up | {endpoint.key for endpoint in findings.answered}
+
+
+def _count(farm: AgentFarm, asked: Questions, dead: Collection[str]) -> Mapping[Endpoint, Mapping[str, int | None]]:
+    def call(agent: BrokerAgent, server: Endpoint) -> dict[str, int | None]:
+        return agent.get_servers(server, asked.rules, asked.user)
+
+    ask = farm.ask_any if asked.rules.shared_database or asked.rules.mode == LOCAL else farm.ask_all
+    answers = ask(tuple(asked.servers.endpoints.values()), asked.rules, call, dead)
+    return {server: answer for server, answer in answers.items() if not isinstance(answer, AgentError)}
