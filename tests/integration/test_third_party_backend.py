@@ -6,6 +6,7 @@ import re
 import shutil
 import subprocess
 import sys
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -37,6 +38,17 @@ def test_it_is_served_at_its_name(site_packages: Path) -> None:
         assert len(payload["profiles"]) == 7
 
 
+def test_its_script_runs(site_packages: Path) -> None:
+    """On the day that it is: the script looks at the real clock."""
+    config = CONFIG.replace("[global]", "[global]\npost_auth_scripts = weekend")
+    with OurBroker(config, env={"PYTHONPATH": str(site_packages), "TZ": "UTC"}) as broker:
+        before = datetime.now(UTC).weekday() >= 5
+        answer = requests.post(f"{broker.url}/plain/weekdays/", data={"user": "anna", "password": "x"}, timeout=10)
+        if before == (datetime.now(UTC).weekday() >= 5):  # else it was midnight meanwhile
+            assert ("Access granted" in answer.text) is not before
+            assert ("refused by script weekend" in broker.log()) is before
+
+
 def test_it_is_not_there_without_the_package() -> None:
     with OurBroker(CONFIG) as broker:
         assert requests.post(f"{broker.url}/plain/weekdays/", data={"user": "anna"}, timeout=10).status_code == 404
@@ -52,4 +64,5 @@ def test_it_is_listed(site_packages: Path) -> None:
         timeout=20,
         check=True,
     )
-    assert re.search(r"^  weekdays +x2gobroker-weekdays ", done.stdout, re.MULTILINE), done.stdout
+    for name in ("weekdays", "weekend"):
+        assert re.search(rf"^  {name} +x2gobroker-weekdays ", done.stdout, re.MULTILINE), done.stdout

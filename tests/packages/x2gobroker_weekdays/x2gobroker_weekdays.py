@@ -1,13 +1,15 @@
-"""A backend for x2gobroker: one session profile for each day of the week."""
+"""For x2gobroker: a backend with one session profile for each day of the week, and a script that knows the weekend."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from datetime import datetime
 
 from x2gobroker.backends.base import Backend
 from x2gobroker.model.options import Kind, Option, format_value
 from x2gobroker.model.profile import build_profile
 from x2gobroker.model.profile_set import ProfileSet
+from x2gobroker.scripts.base import BrokerScript, ScriptValues
 from x2gobroker.settings import BACKEND_PREFIX, Problem, Settings
 
 DAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
@@ -63,3 +65,12 @@ class WeekdaysBackend(Backend):
                 text["acl-groups-allow"] = weekend
             profiles.append(build_profile(day.lower(), text, {}, report))
         return Week(settings, ProfileSet.build(profiles), tuple(problems))
+
+
+class WeekendScript(BrokerScript):
+    """For `post_auth_scripts`: nobody logs in at weekends."""
+
+    def _run(self, values: ScriptValues) -> ScriptValues:
+        if datetime.now().astimezone().weekday() >= DAYS.index("Saturday"):
+            return replace(values, authed=False)
+        return values

@@ -1,0 +1,1 @@
+"""Scripts: code of a site's own that looks at logins and selections. Plug-ins of `x2gobroker.scripts`."""
