@@ -42,6 +42,12 @@ def create_app(*variables: Mapping[str, str], source: SettingsSource | None = No
     return app
 
 
+def start_housekeeping(app: Flask) -> None:
+    """Do what is due even if nobody asks anything; to be called once in each process that serves `app`."""
+    context: Context = app.extensions[EXTENSION]
+    context.services.start_housekeeping(context.source.current)
+
+
 def warm_up(context: Context) -> None:
     """Load what requests will need: warnings about the configuration belong to the start, not to a first request.
 

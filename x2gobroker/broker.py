@@ -7,10 +7,11 @@ import hashlib
 import hmac
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from x2gobroker.auth.base import (
     LONGEST_USER,
+    NO_USER,
     NOT_CHECKED,
     WRONG_PRESENT,
     AuthMechanism,
@@ -26,13 +27,16 @@ from x2gobroker.logs import broker_log, error_log
 from x2gobroker.logs import field as log_field
 from x2gobroker.model.acl import Requester, parse_client
 from x2gobroker.model.profile import SessionProfile
+from x2gobroker.placement import Guest, Placement
 from x2gobroker.scheduling.choice import Selection
 from x2gobroker.services import Services
 from x2gobroker.settings import AUTH_PREFIX, GLOBAL, Settings, options_of
 from x2gobroker.store import Attempt, ClientEvent, Standing
 from x2gobroker.store.penalties import penalty_rules
 
-EVENTS = ("CONNECTING", "CONNECTED", "ALIVE", "SUSPENDING", "TERMINATING")
+# the realm of authids given out over SSH; all others are hashes
+SSH_REALM = "ssh"
+EVENTS = ("CONNECTING", "CONNECTED", "ALIVE", "SUSPENDING", "TERMINATING", "FINISHED")
 
 
 @dataclass(frozen=True)
@@ -54,7 +58,7 @@ class Login:
 
     `standing` is what the shown authid stood for; `fixed_authid` the one that goes on being valid, if any. Where
     `needs_authid` is set, `Broker.next_authid` makes a new one. `retry_after`: seconds before
-    which a password is not checked at all, after wrong ones; 0 otherwise.
+    which a password is not checked at all, after wrong ones; 0 otherwise. `vouched`: somebody checked who this is.
     """
 
     granted: bool
@@ -66,15 +70,22 @@ class Login:
     needs_authid: bool = False
     realm: str = ""
     retry_after: int = 0
+    vouched: bool = True
 
 
 @dataclass(frozen=True)
 class Offer:
-    """A session profile that a user may have, and what is particular to this user."""
+    """A session profile that a user may have, and what is particular to this user.
+
+    `status` is `R` or `S` where a session of the user is running or suspended, else empty; `server` is then the
+    profile's name of the host that it is on.
+    """
 
     profile: SessionProfile
     user: str
     autologin: bool
+    status: str = ""
+    server: str = ""
 
 
 class Broker:
@@ -84,6 +95,7 @@ class Broker:
         self.backend = backend
         self.services = services
         self._realm_of: tuple[Settings | None, str] = (None, "")
+        self._placement = Placement(backend.name, services)
         self._second_factor = SecondFactor(backend.name, services.enrolments, self.requester)
 
     def login(self, settings: Settings, request: Request) -> Login:
@@ -91,7 +103,17 @@ class Broker:
 
         Nothing is remembered of it, and no authid is used up, before `next_authid` is called.
         """
-        login, mechanism = self._login(settings, request)
+        return self._logged(request, *self._login(settings, request))
+
+    def vouched_login(self, settings: Settings, request: Request, reason: str) -> Login:
+        """As `login`, for a user whom sshd has let in, for `reason`: no password, penalties or second factor.
+
+        An authid that is shown must be a good one all the same. Those given out here do not count where a password is
+        asked for, nor the other way round.
+        """
+        return self._logged(request, *self._login(settings, request, vouched_by=reason))
+
+    def _logged(self, request: Request, login: Login, mechanism: str) -> Login:
         outcome = "granted" if login.granted else "refused"
         if mechanism or not login.granted:
             # at WARNING like the reference, whose shipped logging configuration drops everything below
@@ -106,13 +128,13 @@ class Broker:
             )
         return login
 
-    def _login(self, settings: Settings, request: Request) -> tuple[Login, str]:
+    def _login(self, settings: Settings, request: Request, vouched_by: str = "") -> tuple[Login, str]:
         needs_password = settings.boolean(GLOBAL, "require-password")
         needs_cookie = settings.boolean(GLOBAL, "require-cookie")
         if not request.user.isprintable() or len(request.user) > LONGEST_USER:
             return Login(False, request.user, "no possible user name", request.address), ""
         if not needs_password and not needs_cookie:
-            return Login(True, request.user, "open to everybody", request.address), ""
+            return Login(True, request.user, "open to everybody", request.address, vouched=bool(vouched_by)), ""
         if needs_cookie and not request.authid:
             return Login(False, request.user, "no authid shown", request.address), ""
         preset = self.services.preset_authid(settings)
@@ -123,7 +145,10 @@ class Broker:
             reason = "pre-shared authid" if shows_preset else "not the pre-shared authid"
             return Login(shows_preset, request.user, reason, request.address, fixed_authid=preset or None), ""
         if request.authid and not shows_preset:
-            return self._login_by_authid(settings, request), ""
+            return self._login_by_authid(settings, request, bool(vouched_by)), ""
+        if vouched_by:
+            login = Login(True, request.user, vouched_by, request.address, needs_authid=True, realm=SSH_REALM)
+            return (login if request.user else replace(login, granted=False, reason=NO_USER)), "ssh"
         return self._login_by_password(settings, request)
 
     def _login_by_password(self, settings: Settings, request: Request) -> tuple[Login, str]:
@@ -144,6 +169,7 @@ class Broker:
             needs_authid=True,
             realm=realm,
             retry_after=retry_after,
+            vouched=mechanism.vouches,
         ), name
 
     def _check(self, settings: Settings, mechanism: AuthMechanism, credentials: Credentials) -> tuple[Verdict, int]:
@@ -168,9 +194,9 @@ class Broker:
             penalties.failed(attempt, credentials.password, rules, time.time(), guessed_code)
         return verdict, 0
 
-    def _login_by_authid(self, settings: Settings, request: Request) -> Login:
+    def _login_by_authid(self, settings: Settings, request: Request, by_ssh: bool) -> Login:
         address = request.address if settings.boolean(GLOBAL, "verify-ip") else None
-        realm = self._realm(settings, request.address)
+        realm = SSH_REALM if by_ssh else self._realm(settings, request.address)
         lifetime = settings.integer(GLOBAL, "auth-timeout")
         standing = self.services.authids(settings).look_up(
             request.authid, request.user, realm, address, request.arrived, lifetime
@@ -180,8 +206,22 @@ class Broker:
             return Login(False, request.user, reason, request.address)
         fixed = request.authid if settings.boolean(GLOBAL, "use-static-cookie") else None
         return Login(
-            True, request.user, "authid", request.address, standing, fixed, needs_authid=fixed is None, realm=realm
+            True,
+            request.user,
+            "authid",
+            request.address,
+            standing,
+            fixed,
+            needs_authid=fixed is None,
+            realm=realm,
+            vouched=by_ssh or self._mechanism_vouches(settings),
         )
+
+    def _mechanism_vouches(self, settings: Settings) -> bool:
+        try:
+            return self.services.mechanism(settings.for_backend(self.backend.name, "auth-mech").lower()).vouches
+        except PluginError:
+            return False
 
     def next_authid(self, settings: Settings, login: Login) -> str | None:
         """The authid to show next, None at a broker open to everybody. To be called once, when the answer is ready."""
@@ -227,14 +267,27 @@ class Broker:
     def list_profiles(self, settings: Settings, login: Login) -> list[Offer]:
         """The session profiles on offer to a user, sorted by ID."""
         who = self.requester(settings, login.user, login.address)
-        return [self._offer(settings, profile, login.user) for profile in self.backend.offered(settings, who)]
-
-    def _offer(self, settings: Settings, profile: SessionProfile, user: str) -> Offer:
+        profiles = self.backend.offered(settings, who)
+        sessions = self._placement.sessions(settings, profiles, login.user)
         autologin = settings.boolean(GLOBAL, "default-session-autologin")
-        return Offer(profile, user, profile.broker_flag("session-autologin", autologin))
+        offers = []
+        for profile in profiles:
+            status, server = "", ""
+            if profile.id in sessions:
+                session, host = sessions[profile.id]
+                status, server = session.state, host.name
+            by_key = profile.broker_flag("session-autologin", autologin)
+            offers.append(Offer(profile, login.user, by_key, status, server))
+        return offers
 
-    def select_session(self, settings: Settings, login: Login, profile_id: str) -> Selection:
-        """The server for a session profile; the same answer for one that is denied as for one that is not there."""
+    def select_session(
+        self, settings: Settings, login: Login, profile_id: str, pubkey: str = "", login_name: str = ""
+    ) -> Selection:
+        """The server for a session profile; the same answer for one that is denied as for one that is not there.
+
+        `pubkey` is a public key that the client sent, to be let in by it; `login_name` the account that it says it will
+        use on the server.
+        """
         who = self.requester(settings, login.user, login.address)
         profile = self.backend.select(settings, profile_id, who)
         if profile is None:
@@ -245,14 +298,13 @@ class Broker:
                 self.backend.name,
                 log_field(profile_id),
             )
-        return self.server_of(settings, profile)
+            return self._placement.glance(settings, None)
+        guest = Guest(login.user, login.vouched, login_name, pubkey, login.address)
+        return self._placement.select(settings, profile, guest)
 
     def server_of(self, settings: Settings, profile: SessionProfile | None) -> Selection:
-        """A server of a profile that the caller has found to be on offer."""
-        probe = settings.boolean(GLOBAL, "default-portscan-x2goservers")
-        if profile is not None:
-            probe = profile.broker_flag("portscan-x2goservers", probe)
-        return self.services.scheduler.choose(profile, probe)
+        """A server of a profile that the caller has found to be on offer; nothing is reserved there."""
+        return self._placement.glance(settings, profile)
 
     def change_password(self, settings: Settings, login: Login, request: Request, new: str) -> PasswordChange:
         """Change the password of a user who is logged in; the present password is checked again."""
@@ -296,4 +348,6 @@ class Broker:
         if event.event not in EVENTS or not event.session or not event.username:
             return False
         self.services.events(settings).record(event)
+        if event.event in ("CONNECTED", "ALIVE"):
+            self._placement.seen(settings, event)
         return True

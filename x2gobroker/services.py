@@ -4,28 +4,51 @@ from __future__ import annotations
 
 import re
 import threading
+from collections.abc import Callable
 from pathlib import Path
 
+from x2gobroker.agents.farm import AgentFarm
 from x2gobroker.auth.base import AuthMechanism
+from x2gobroker.autologin.keys import Autologin
+from x2gobroker.autologin.stock import KeyStock
+from x2gobroker.autologin.sweep import Sweep
 from x2gobroker.backends.base import Backend
 from x2gobroker.errors import ConfigurationError
 from x2gobroker.nameservices.base import NameService
 from x2gobroker.nameservices.hosts import HostNames
 from x2gobroker.plugins import AUTH_MECHANISMS, BACKENDS, NAME_SERVICES, load
-from x2gobroker.scheduling.choice import Scheduler
+from x2gobroker.scheduling.choice import Scheduler, Stores
+from x2gobroker.scripts.chain import ScriptChain
 from x2gobroker.settings import GLOBAL, Settings, WatchedFile
-from x2gobroker.store import Authids, ClientEvents, Enrolments, Penalties, Store
+from x2gobroker.store import (
+    Authids,
+    AutologinKeys,
+    ClientEvents,
+    Drains,
+    Enrolments,
+    Loads,
+    Penalties,
+    Reservations,
+    Store,
+)
 from x2gobroker.store.database import database_url
 
 PLACEHOLDER = re.compile(r"[xX]{8}(-[xX]{4}){3}-[xX]{12}")
 
 
 class Services:
-    """Plug-in objects, the store and caches, made at first use; all of it can be made anew from disk."""
+    """Plug-in objects, the store and caches, made at first use; all of it can be made anew from disk.
 
-    def __init__(self) -> None:
+    `key_stock` is where autologin takes keys from, by default a stock that is filled up in the background.
+    """
+
+    def __init__(self, key_stock: KeyStock | None = None) -> None:
         self.host_names = HostNames()
-        self.scheduler = Scheduler()
+        self.farm = AgentFarm()
+        self.scheduler = Scheduler(self.farm)
+        self._key_stock = key_stock or KeyStock()
+        self._sweep: Sweep | None = None
+        self.scripts = ScriptChain()
         self._lock = threading.RLock()
         self._backends: dict[str, Backend] = {}
         self._mechanisms: dict[str, AuthMechanism] = {}
@@ -33,6 +56,7 @@ class Services:
         self._store: Store | None = None
         self._authids: Authids | None = None
         self._penalties: Penalties | None = None
+        self._stores: Stores | None = None
         self._store_of: Settings | None = None
         self._preset: WatchedFile[str] | None = None
 
@@ -72,6 +96,7 @@ class Services:
                     self._store = Store(url)
                     self._authids = Authids(self._store)
                     self._penalties = Penalties(self._store)
+                    self._stores = self._stores_of(self._store)
                 self._store_of = settings
         return self._store
 
@@ -86,6 +111,29 @@ class Services:
         store = self.store(settings)
         penalties = self._penalties
         return penalties if penalties is not None and penalties.store is store else Penalties(store)
+
+    def stores(self, settings: Settings) -> Stores:
+        """What the scheduler keeps in the store. Raises StoreError."""
+        store = self.store(settings)
+        stores = self._stores
+        return stores if stores is not None and stores.loads.store is store else self._stores_of(store)
+
+    @staticmethod
+    def _stores_of(store: Store) -> Stores:
+        return Stores(Reservations(store), Loads(store), Drains(store))
+
+    def autologin(self, settings: Settings) -> Autologin:
+        """What puts autologin keys on servers. Raises StoreError."""
+        return Autologin(self.farm, AutologinKeys(self.store(settings)), self._key_stock)
+
+    def start_housekeeping(self, settings: Callable[[], Settings]) -> None:
+        """Take autologin keys away when they are due, in a thread of this process. To be called after forks.
+
+        The keys are in the store: those of a process that ended are taken away by another one.
+        """
+        if self._sweep is None:
+            self._sweep = Sweep(self.farm, settings, lambda current: AutologinKeys(self.store(current)))
+        self._sweep.start()
 
     def events(self, settings: Settings) -> ClientEvents:
         """The client events of the store. Raises StoreError."""

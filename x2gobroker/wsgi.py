@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
-from x2gobroker.app import create_app
+from x2gobroker.app import create_app, start_housekeeping
 from x2gobroker.logs import set_up_logging
 from x2gobroker.settings import ENVIRONMENT, SettingsSource, broker_variables
 
@@ -34,7 +34,9 @@ def application_for(environ: Environ) -> Any:
                 if not _apps:
                     settings = source.current()
                     set_up_logging(Path(settings.text(ENVIRONMENT, "X2GOBROKER_LOGCONFIG")), settings.debug())
-                app = _apps[values] = create_app(source=source)
+                app = create_app(source=source)
+                start_housekeeping(app)  # here, requests come to the process that loads the application
+                _apps[values] = app
     return app
 
 

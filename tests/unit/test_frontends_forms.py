@@ -12,7 +12,8 @@ from werkzeug.test import EnvironBuilder
 
 from tests.unit.properties import MANY, SOME
 from x2gobroker.errors import RequestError
-from x2gobroker.frontends.forms import MAX_BODY, MAX_FIELDS, clean, parse_urlencoded, read_fields
+from x2gobroker.frontends.fields import clean
+from x2gobroker.frontends.forms import MAX_BODY, MAX_FIELDS, parse_urlencoded, read_fields
 
 FORM = "application/x-www-form-urlencoded"
 

@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from x2gobroker.frontends.pubkeys import RESTRICTIONS, authorized_keys, public_keys
+from x2gobroker.frontends.pubkeys import authorized_keys
 from x2gobroker.settings import Settings
+from x2gobroker.ssh.authorized_keys import RESTRICTIONS, public_keys
 
 USER = "somebody"
 BASE64 = "AAAAC3NzaC1lZDI1NTE5AAAAIJ5Zc3Rlc3RrZXl0ZXN0a2V5dGVzdGtleXRlc3Q="
@@ -81,6 +82,13 @@ def test_only_files_of_public_keys_are_opened_in_the_order_of_their_names(tmp_pa
         (tmp_path / name).write_text(f"ssh-{name.replace('_', '-')} {BASE64}\n")
     (tmp_path / "id_folder.pub").mkdir()
     assert [kind for kind, _ in public_keys(tmp_path)] == ["ssh-id-a.pub", "ssh-id-b.pub"]
+
+
+def test_the_folder_of_the_keys_may_be_another_one(home: Path, tmp_path: Path) -> None:
+    (tmp_path / "keys").mkdir()
+    (tmp_path / "keys" / "id_a.pub").write_text(f"ssh-ed25519 {BASE64}\n")
+    values = {**settings("nobody-of-this-name").values, ("environment", "X2GOBROKER_SSH_FOLDER"): f"{tmp_path}/keys"}
+    assert BASE64 in authorized_keys(Settings(values))
 
 
 def test_several_keys_are_several_lines(home: Path) -> None:

@@ -58,12 +58,14 @@ class AuthMechanism(ABC):
     One object serves one VirtualHost of one process, for all requests and threads. A plug-in derives from this class
     and writes `_check`; it may write `_change_password`, declare the options of its `[authmech_<name>]` section in
     `options`, and set `needs_password` to False when it knows users by other means, or `checks_password` when there is
-    no password to be guessed, so that no penalties are called for.
+    no password to be guessed, so that no penalties are called for. Where it sets `vouches` to False, users may be
+    anybody, and get no autologin.
     """
 
     options: ClassVar[tuple[Option, ...]] = ()
     needs_password: ClassVar[bool] = True
     checks_password: ClassVar[bool] = True
+    vouches: ClassVar[bool] = True
 
     def __init__(self, name: str) -> None:
         self.name = name

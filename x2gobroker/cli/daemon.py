@@ -18,7 +18,7 @@ from gunicorn.app.base import BaseApplication
 from gunicorn.util import daemonize
 
 from x2gobroker import __version__
-from x2gobroker.app import create_app
+from x2gobroker.app import create_app, start_housekeeping
 from x2gobroker.cli.background import LOG_FOLDER, add_background_options, redirect_output
 from x2gobroker.errors import ConfigurationError
 from x2gobroker.logs import broker_log, error_log, set_up_logging
@@ -203,7 +203,8 @@ def run(options: argparse.Namespace, *variables: dict[str, str]) -> int:
     broker_log.info("x2gobroker %s starts on %s", __version__, chosen["bind"])
     if os.geteuid() == 0 and "user" not in chosen:
         broker_log.warning("serving as root: start with --drop-privileges, or as another user")
-    Daemon(create_app(source=source), chosen).run()
+    app = create_app(source=source)
+    Daemon(app, {**chosen, "post_worker_init": lambda worker: start_housekeeping(app)}).run()
     return 0
 
 

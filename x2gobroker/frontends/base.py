@@ -17,11 +17,9 @@ from x2gobroker.logs import field as log_field
 from x2gobroker.plugins import BACKENDS, registered
 from x2gobroker.services import Services
 from x2gobroker.settings import ENVIRONMENT, GLOBAL, Settings, SettingsSource
-from x2gobroker.store import ClientEvent
 
 EXTENSION = "x2gobroker"
 ALL_METHODS = ("GET", "HEAD", "POST")
-LONGEST_EVENT_FIELD = 500
 
 
 @dataclass(frozen=True, eq=False)
@@ -136,31 +134,6 @@ def read_request(fields: dict[str, str]) -> Request:
         address,
         time.time(),
         http_request.environ,
-    )
-
-
-def read_event(fields: dict[str, str], user: str, login: str) -> ClientEvent:
-    """The fields of a client event."""
-
-    def text(name: str) -> str:
-        return fields.get(name, "")[:LONGEST_EVENT_FIELD]
-
-    elapsed = text("elapsed")
-    return ClientEvent(
-        username=user,
-        session=text("sid"),
-        event=text("event").upper(),
-        login=login[:LONGEST_EVENT_FIELD],
-        server=text("server"),
-        client=text("client"),
-        address=client_address(),
-        command=text("cmd"),
-        display=text("display"),
-        started=text("start"),
-        elapsed=int(elapsed) if elapsed.isascii() and elapsed.isdigit() and len(elapsed) < 10 else 0,
-        version=text("version"),
-        system=text("os"),
-        reported=time.time(),
     )
 
 

@@ -7,8 +7,6 @@ passwords; control characters other than line ends become blanks; a field that i
 
 from __future__ import annotations
 
-import re
-from collections.abc import Mapping
 from urllib.parse import parse_qsl
 
 from flask import Request as HttpRequest
@@ -16,12 +14,11 @@ from werkzeug.exceptions import ClientDisconnected, RequestEntityTooLarge
 from werkzeug.formparser import FormDataParser
 
 from x2gobroker.errors import RequestError
+from x2gobroker.frontends.fields import clean
 
 MAX_BODY = 1024 * 1024
 MAX_FIELDS = 1000
 MULTIPART = "multipart/form-data"
-PASSWORDS = ("password", "newpass")
-CONTROL = re.compile(r"[\x00-\x08\x0e-\x1f]")
 
 
 def read_fields(request: HttpRequest) -> dict[str, str]:
@@ -66,8 +63,3 @@ def _multipart(request: HttpRequest) -> dict[str, str]:
     if any("\ufffd" in text for item in fields.items() for text in item):
         raise RequestError("the form is no UTF-8 text")
     return clean(fields)
-
-
-def clean(fields: Mapping[str, str]) -> dict[str, str]:
-    """Fields as the broker takes them: stripped and without control characters; passwords as they are."""
-    return {name: value if name in PASSWORDS else CONTROL.sub(" ", value).strip() for name, value in fields.items()}

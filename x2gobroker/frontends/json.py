@@ -9,7 +9,8 @@ from flask import Response
 
 from x2gobroker.broker import Offer
 from x2gobroker.frontends.base import answer
-from x2gobroker.frontends.tasks import TEST, Outcome, TaskFrontend
+from x2gobroker.frontends.outcome import SELECT, TEST, Outcome
+from x2gobroker.frontends.tasks import TaskFrontend
 from x2gobroker.frontends.told import told_values
 from x2gobroker.model.options import Value, parse_boolean, parse_integer
 from x2gobroker.model.profile import BROKER_USER
@@ -72,7 +73,7 @@ class JsonFrontend(TaskFrontend):
         if outcome.offers is not None:
             payload["task"] = "listprofiles"
             payload["profiles"] = {offer.profile.id: profile_values(offer) for offer in outcome.offers}
-        if outcome.task == "selectsession":
+        if outcome.task == SELECT:
             payload["selected_session"] = selected_session(outcome.selection)
         if outcome.change is not None:
             payload["password-changed"] = outcome.change.changed
@@ -83,8 +84,20 @@ class JsonFrontend(TaskFrontend):
 
 
 def selected_session(selection: Selection | None) -> dict[str, str]:
-    """The server to go to; nothing when no profile was named."""
-    return {"server": selection.server, "port": str(selection.port)} if selection else {}
+    """The server to go to, the key for it, and the session to resume first; nothing when no profile was named.
+
+    Python X2Go takes one line for `session_info`, and a key of its own for accepted only by this word.
+    """
+    if selection is None:
+        return {}
+    selected = {"server": selection.server, "port": str(selection.port)}
+    if selection.key_accepted:
+        selected["authentication_pubkey"] = "ACCEPTED"
+    if selection.private_key:
+        selected["key"] = selection.private_key
+    if selection.session_lines:
+        selected["session_info"] = selection.session_lines[0]
+    return selected
 
 
 def _render(payload: dict[str, Any], status: int = 200, retry_after: int = 0) -> Response:

@@ -2,54 +2,30 @@
 
 from __future__ import annotations
 
-import base64
-import binascii
 import pwd
-import re
 import socket
-from pathlib import Path
 
 from flask import Blueprint, Response, abort
 from flask import request as http_request
 
+from x2gobroker.agents.rules import ssh_folder
 from x2gobroker.frontends.base import Frontend, answer, context
 from x2gobroker.settings import ENVIRONMENT, Settings
-
-RESTRICTIONS = "no-port-forwarding,no-X11-forwarding,no-agent-forwarding,no-pty"
-KEY_TYPE = re.compile(r"(ssh|ecdsa|sk-ssh|sk-ecdsa)-[a-z0-9@.-]{3,60}")
-MAX_KEY_SIZE = 16384
-
-
-def public_keys(folder: Path) -> list[tuple[str, str]]:
-    """Type and base64 text of every public key `id_*.pub` of a folder; what is no key is left out."""
-    keys = []
-    for path in sorted(folder.glob("id_*.pub")):
-        try:
-            with path.open(encoding="ascii") as stream:
-                words = stream.read(MAX_KEY_SIZE).split()
-            if len(words) >= 2 and KEY_TYPE.fullmatch(words[0]):
-                base64.b64decode(words[1], validate=True)
-                keys.append((words[0], words[1]))
-        except (OSError, UnicodeDecodeError, binascii.Error):
-            continue
-    return keys
+from x2gobroker.ssh.authorized_keys import broker_line, public_keys
 
 
 def authorized_keys(settings: Settings) -> str:
     """Lines for authorized_keys that let the broker run its agent, and nothing else."""
     user = settings.environment("X2GOBROKER_DAEMON_USER")
-    command = "".join(
-        character
-        for character in settings.text(ENVIRONMENT, "X2GOBROKER_AGENT_CMD")
-        if character.isprintable() and character != '"'
-    )
+    command = settings.text(ENVIRONMENT, "X2GOBROKER_AGENT_CMD")
     try:
-        folder = Path(pwd.getpwnam(user).pw_dir) / ".ssh"
-        keys = public_keys(folder)
+        if not settings.environment("X2GOBROKER_SSH_FOLDER"):
+            pwd.getpwnam(user)
+        keys = public_keys(ssh_folder(settings))
     except (KeyError, OSError):
         return ""
     where = f"{user}@{socket.gethostname()}"
-    return "".join(f'command="{command}",{RESTRICTIONS} {kind} {key} {where}\n' for kind, key in keys)
+    return "".join(f"{broker_line(command, kind, key, where)}\n" for kind, key in keys)
 
 
 class PubkeysFrontend(Frontend):

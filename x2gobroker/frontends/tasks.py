@@ -3,50 +3,16 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from dataclasses import dataclass
+from collections.abc import Mapping
 from typing import ClassVar, final
 
 from flask import Blueprint, Response
 from flask import request as http_request
 
-from x2gobroker.auth.base import PasswordChange
-from x2gobroker.broker import Broker, Login, Offer, Request
-from x2gobroker.frontends.base import Frontend, context, read_event, read_request
+from x2gobroker.frontends.base import Frontend, context, read_request
 from x2gobroker.frontends.forms import read_fields
-from x2gobroker.scheduling.choice import Selection
+from x2gobroker.frontends.outcome import TEST, Outcome, log_in, perform
 from x2gobroker.settings import Settings
-
-TEST = "testcon"
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """What came of a task of somebody who is logged in; None for what the task is not about."""
-
-    task: str
-    offers: list[Offer] | None = None
-    selection: Selection | None = None
-    change: PasswordChange | None = None
-    recorded: bool | None = None
-
-
-def perform(settings: Settings, broker: Broker, fields: dict[str, str], request: Request, login: Login) -> Outcome:
-    """Perform the task that a form names; none or an unknown one is a login and no more."""
-    task = fields.get("task", "")
-    match task:
-        case "listsessions" | "listprofiles":
-            return Outcome(task, offers=broker.list_profiles(settings, login))
-        case "selectsession":
-            profile_id = fields.get("sid", fields.get("profile-id", ""))
-            selection = broker.select_session(settings, login, profile_id) if profile_id else None
-            return Outcome(task, selection=selection)
-        case "setpass":
-            change = broker.change_password(settings, login, request, fields.get("newpass", ""))
-            return Outcome(task, change=change)
-        case "clientevent":
-            event = read_event(fields, login.user, request.login)
-            return Outcome(task, recorded=broker.record_event(settings, event))
-    return Outcome(task)
 
 
 class TaskFrontend(Frontend):
@@ -79,12 +45,12 @@ class TaskFrontend(Frontend):
         settings = context().source.current()
         self.check_method(settings)
         broker = self.broker_for(settings, backend)
-        fields = read_fields(http_request)
-        request = read_request(fields)
-        task = fields.get("task", "")
-        if task == TEST and not (request.user or request.password or request.authid):
+        fields: Mapping[str, str] = read_fields(http_request)
+        request = read_request(dict(fields))
+        if fields.get("task") == TEST and not (request.user or request.password or request.authid):
             return self._tested()  # X2Go Client's connection test comes without a user and wants to be granted
-        login = broker.login(settings, request)
+        fields, request, login = log_in(settings, broker, fields, request)
+        task = fields.get("task", "")
         if not login.granted:
             return self._refused(settings, task, login.retry_after)
         if task == TEST:

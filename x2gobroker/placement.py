@@ -1,0 +1,143 @@
+"""Where the sessions of a user are, and where a new one goes: agents, scheduler and autologin put together."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+
+from x2gobroker.agents.rules import NONE, AgentRules, agent_rules, uses_load_checker
+from x2gobroker.logs import broker_log, error_log, field
+from x2gobroker.model.hosts import Endpoint, Host
+from x2gobroker.model.profile import BROKER_USER, SessionProfile
+from x2gobroker.model.server_names import find_host
+from x2gobroker.model.sessions import ServerSession, resume_order
+from x2gobroker.scheduling.choice import Selection, Wish
+from x2gobroker.services import Services
+from x2gobroker.settings import GLOBAL, Settings
+from x2gobroker.store import ClientEvent
+
+LISTING_SECONDS = 2.0
+
+
+@dataclass(frozen=True)
+class Guest:
+    """For whom a server is wanted: the user of the broker, and whether somebody vouched for the name.
+
+    `login` is the account that the client says it will log in with; `pubkey` the public key that it sent, or nothing.
+    """
+
+    user: str
+    vouched: bool = True
+    login: str = ""
+    pubkey: str = ""
+    address: str = ""
+
+
+def account_for(profile: SessionProfile, user: str, login: str = "") -> str:
+    """The account on the X2Go Servers that this user of the broker has with this profile; empty when nobody can say.
+
+    That is the profile's `user`, where an administrator wrote one, else the user's own name. What a client claims is
+    never used: it would open other people's sessions and accounts.
+    """
+    fixed = profile.options.get("user")
+    account = fixed if isinstance(fixed, str) and fixed not in ("", BROKER_USER) else user
+    return account if login in ("", user, account) else ""
+
+
+class Placement:
+    """Finds and places the sessions of one backend's profiles. Safe for threads."""
+
+    def __init__(self, backend: str, services: Services) -> None:
+        self._backend = backend
+        self._services = services
+
+    def glance(self, settings: Settings, profile: SessionProfile | None) -> Selection:
+        """A server of the profile that answers, without a look at sessions and load: for lists of servers."""
+        probe = settings.boolean(GLOBAL, "default-portscan-x2goservers")
+        if profile is not None:
+            probe = profile.broker_flag("portscan-x2goservers", probe)
+        return self._services.scheduler.glance(profile, probe)
+
+    def select(self, settings: Settings, profile: SessionProfile, guest: Guest) -> Selection:
+        """The server for a session of this profile, the sessions to resume there, and a key if it logs in by one."""
+        account = account_for(profile, guest.user, guest.login)
+        if guest.user and not account:
+            broker_log.warning(
+                "selectsession user=%s login=%s: another account than the broker vouches for: no agent is asked",
+                field(guest.user),
+                field(guest.login),
+            )
+        wish = self._wish(settings, profile, account, guest.user)
+        selection = self._services.scheduler.choose(wish, self._services.stores(settings))
+        autologin = profile.broker_flag("session-autologin", settings.boolean(GLOBAL, "default-session-autologin"))
+        if not (autologin and account and selection.host and wish.rules.mode != NONE):
+            return selection
+        if not guest.vouched:
+            error_log.error(
+                "session profile [%s]: no autologin for %s: this broker does not check who its users are",
+                field(profile.id),
+                field(guest.user),
+            )
+            return selection
+        grant = self._services.autologin(settings).grant(
+            settings, profile, selection.endpoints, wish.rules, account, guest.pubkey, guest.address
+        )
+        return replace(selection, private_key=grant.private_key, key_accepted=grant.accepted)
+
+    def _wish(self, settings: Settings, profile: SessionProfile, account: str, user: str) -> Wish:
+        return Wish(
+            self._backend,
+            profile,
+            account,
+            profile.broker_flag("portscan-x2goservers", settings.boolean(GLOBAL, "default-portscan-x2goservers")),
+            agent_rules(settings, self._backend, profile),
+            uses_load_checker(settings, self._backend, profile),
+            settings.integer(GLOBAL, "reservation-seconds"),
+            settings.integer(GLOBAL, "new-logins-per-server"),
+            settings.integer(GLOBAL, "load-checker-intervals"),
+            user,
+        )
+
+    def seen(self, settings: Settings, event: ClientEvent) -> None:
+        """A client reports a session that runs: the place that was kept for it is taken. Raises StoreError."""
+        reservations = self._services.stores(settings).reservations
+        reservations.reported(event.username, event.server, event.session, event.reported)
+
+    def sessions(
+        self, settings: Settings, profiles: Iterable[SessionProfile], user: str
+    ) -> dict[str, tuple[ServerSession, Host]]:
+        """The session that each profile would resume, and its host, by profile ID. All servers are asked at once."""
+        if not user or not settings.boolean(GLOBAL, "session-status-in-listing"):
+            return {}
+        asked: dict[tuple[AgentRules, str], list[SessionProfile]] = {}
+        for profile in profiles:
+            rules = agent_rules(settings, self._backend, profile)
+            if rules.mode != NONE and not profile.is_shadow:
+                rules = replace(rules, timeout=min(rules.timeout, LISTING_SECONDS))
+                asked.setdefault((rules, account_for(profile, user)), []).append(profile)
+        found: dict[str, tuple[ServerSession, Host]] = {}
+        for (rules, account), members in asked.items():
+            found.update(self._sessions_of(settings, members, rules, account))
+        return found
+
+    def _sessions_of(
+        self, settings: Settings, profiles: list[SessionProfile], rules: AgentRules, account: str
+    ) -> dict[str, tuple[ServerSession, Host]]:
+        endpoints: dict[str, Endpoint] = {}
+        for profile in profiles:
+            for host in profile.hosts:
+                endpoint = host.endpoint(profile.sshport)
+                endpoints.setdefault(endpoint.key, endpoint)
+        interval = settings.integer(GLOBAL, "load-checker-intervals")
+        dead = self._services.stores(settings).loads.known_dead(endpoints, interval)
+        findings = self._services.farm.sessions_of(tuple(endpoints.values()), rules, account, dead)
+        own_name = socket.gethostname()
+        found = {}
+        for profile in profiles:
+            for session in resume_order(findings.sessions):
+                its_host = find_host(profile.hosts, session.server, own_name)
+                if its_host is not None:
+                    found[profile.id] = session, its_host
+                    break
+        return found
