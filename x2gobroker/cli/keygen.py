@@ -1,0 +1,142 @@
+"""`x2gobroker-keygen`: the broker's own SSH key, with which it logs in on X2Go Servers to reach their agents."""
+
+from __future__ import annotations
+
+import argparse
+import grp
+import os
+import pwd
+import socket
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from x2gobroker import __version__
+from x2gobroker.agents.rules import ssh_folder
+from x2gobroker.cli.common import source_of
+from x2gobroker.errors import BrokerError, ConfigurationError
+from x2gobroker.settings import Settings
+from x2gobroker.ssh.keys import KINDS, described, generate_key
+from x2gobroker.ssh.safe_folder import SafeFolder, safe_folder
+
+PROGRAM = "x2gobroker-keygen"
+DSA_REFUSED = (
+    "DSA keys are refused: OpenSSH stopped taking them in 7.0 (2015) and dropped them in 10.0; use ED25519 or RSA"
+)
+
+
+@dataclass(frozen=True)
+class Owner:
+    """The user that the broker runs as. `gid` is the number of the broker's group."""
+
+    name: str
+    uid: int
+    gid: int
+
+
+def key_type(text: str) -> str:
+    """The kind of key as `generate_key` wants it. Raises ArgumentTypeError."""
+    if text.lower() in ("dsa", "dss"):
+        raise argparse.ArgumentTypeError(DSA_REFUSED)
+    if text.lower() not in KINDS:
+        raise argparse.ArgumentTypeError(f"{text!r} is none of {', '.join(kind.upper() for kind in KINDS)}")
+    return text.lower()
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """The command line: the reference's, with more types of keys."""
+    parser = argparse.ArgumentParser(
+        PROGRAM,
+        description="Makes the SSH key with which the broker logs in on X2Go Servers, writes it where the broker looks "
+        "for it, and shows its fingerprint. Run it as root, or as the user that the broker runs as.",
+    )
+    parser.add_argument("-V", "--version", action="version", version=f"x2gobroker {__version__}")
+    parser.add_argument("-C", "--config-file", metavar="FILE", help="the main configuration file")
+    parser.add_argument(
+        "-t",
+        "--key-type",
+        "---key-type",
+        type=key_type,
+        default="rsa",
+        metavar="TYPE",
+        help="RSA (3072 bits, the default: what the former x2gobroker-pubkeyauthorizer takes), ECDSA or ED25519",
+    )
+    parser.add_argument(
+        "-f",
+        "--force",
+        action="store_true",
+        help="overwrite a key that is there. X2Go Servers then have to be told the new one with "
+        "x2gobroker-pubkeyauthorizer",
+    )
+    return parser
+
+
+def owner_of(settings: Settings) -> Owner:
+    """Whose key it will be. Raises ConfigurationError when this process may not give it to that user."""
+    name, group = settings.environment("X2GOBROKER_DAEMON_USER"), settings.environment("X2GOBROKER_DAEMON_GROUP")
+    try:
+        account = pwd.getpwnam(name)
+    except KeyError:
+        raise ConfigurationError(f"there is no user {name}, whom X2GOBROKER_DAEMON_USER names") from None
+    try:
+        gid = grp.getgrnam(group).gr_gid
+    except KeyError:
+        gid = account.pw_gid
+    if os.geteuid() not in (0, account.pw_uid):
+        raise ConfigurationError(f"run this program as root or as {name}: the key is that user's")
+    return Owner(name, account.pw_uid, gid)
+
+
+def write_key(folder: SafeFolder, kind: str, comment: str, force: bool) -> str:
+    """Make a key and write both its files; the key as people compare it.
+
+    Raises ConfigurationError when there is one already and `force` is false, OSError.
+    """
+    name = f"id_{kind}"
+    pair = generate_key(kind)
+    with folder.locked():
+        try:
+            folder.write(name, pair.private.encode("ascii"), 0o600, replace=force)
+        except FileExistsError:
+            raise ConfigurationError(
+                f"{folder.path / name} is there already, and nothing was changed. With --force it is overwritten; "
+                "X2Go Servers then have to be told the new key with x2gobroker-pubkeyauthorizer"
+            ) from None
+        folder.write(f"{name}.pub", (pair.public.line("", comment) + "\n").encode("ascii"), 0o644)
+    return described(pair.public.kind, pair.public.blob)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Make the key and say where it is. Raises BrokerError."""
+    settings = source_of(argparse.Namespace(config_file=options.config_file, session_profiles=None)).current()
+    owner, path = owner_of(settings), ssh_folder(settings)
+    try:
+        with safe_folder(path, owner.uid, owner.gid) as folder:
+            comment = f"{owner.name}@{socket.gethostname()}"
+            shown = write_key(folder, options.key_type, comment, options.force)
+    except OSError as error:
+        raise ConfigurationError(f"no key can be written to {path}: {_why(error, path)}") from None
+    print(f"{path / f'id_{options.key_type}'}: new key {shown}, and beside it the public one, .pub")
+    print("Now run `x2gobroker-pubkeyauthorizer --broker-url https://BROKER/pubkeys/` on every X2Go Server.")
+    return 0
+
+
+def _why(error: OSError, path: Path) -> str:
+    if isinstance(error, FileNotFoundError):
+        return f"{path.parent} is missing; make it, or set X2GOBROKER_SSH_FOLDER to another folder"
+    return error.strerror or str(error)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Entry point of `x2gobroker-keygen`. Exit status 0: a new key, 1: none, 2: the command line is wrong."""
+    options = build_parser().parse_args(arguments)
+    try:
+        return run(options)
+    except BrokerError as error:
+        print(f"{PROGRAM}: {error}", file=sys.stderr)
+        return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
