@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from x2gobroker import __version__
-from x2gobroker.cli.main import main, wants_daemon
+from x2gobroker.cli.main import main, wants_daemon, wants_task
+from x2gobroker.plugins import GROUPS
 
 
 @pytest.mark.parametrize(
@@ -28,6 +29,25 @@ from x2gobroker.cli.main import main, wants_daemon
 )
 def test_the_references_http_mode_is_told_from_sub_commands(words: str, daemon: bool) -> None:
     assert wants_daemon(words.split()) is daemon
+
+
+@pytest.mark.parametrize(
+    ("words", "task"),
+    [
+        ("--task listsessions", True),
+        ("--user anna --task=listsessions", True),
+        ("--event X -- a b", True),
+        ("-M SSH", True),
+        ("--mode=ssh --task testcon", True),
+        ("-M HTTP --task testcon", False),
+        ("-D --task testcon", False),
+        ("explain --task x", False),
+        ("", False),
+        ("--help", False),
+    ],
+)
+def test_the_references_ssh_mode_is_told_from_the_rest(words: str, task: bool) -> None:
+    assert wants_task(words.split()) is task
 
 
 @pytest.mark.parametrize("arguments", [[], ["nonsense"], ["explain"], ["passwd"], ["check-config", "--nonsense"]])
@@ -62,8 +82,8 @@ def test_the_references_command_line_starts_the_daemon(
     monkeypatch.setenv("X2GOBROKER_DEFAULTS", str(tmp_path / "none"))
     monkeypatch.setenv("X2GOBROKER_LOGCONFIG", "")
     config = tmp_path / "x2gobroker.conf"
-    assert main(["-M", "SSH", "-C", str(config)]) == 2
-    assert "mode SSH is not available" in capsys.readouterr().err
+    assert main(["-M", "FTP", "-C", str(config)]) == 2
+    assert "mode FTP is not available" in capsys.readouterr().err
     assert main(["-M", "HTTP", "-C", str(config), "-b", "nonsense:port"]) == 2
     assert "cannot listen on 'nonsense:port'" in capsys.readouterr().err
 
@@ -79,7 +99,7 @@ def test_plugins_lists_every_family_with_its_package(capsys: pytest.CaptureFixtu
     assert main(["plugins"]) == 0
     lines = capsys.readouterr().out.splitlines()
     groups = [line for line in lines if not line.startswith(" ")]
-    assert groups == ["x2gobroker.frontends", "x2gobroker.backends", "x2gobroker.authmechs", "x2gobroker.nameservices"]
+    assert groups == list(GROUPS)
     (inifile,) = [line.split() for line in lines if line.startswith("  inifile ")]
     assert inifile[1] == "x2gobroker"
     assert inifile[-1] == "x2gobroker.backends.inifile:InifileBackend"

@@ -1,16 +1,33 @@
-"""`x2gobroker`: the administrator's program; started as the reference's (`x2gobroker -M HTTP ...`) it is the daemon."""
+"""`x2gobroker`: the administrator's program.
+
+Started as the reference's (`x2gobroker -M HTTP ...`, `x2gobroker --task ...`), it is the daemon or the broker over SSH.
+"""
 
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 
 from x2gobroker import __version__
-from x2gobroker.cli import check_config, daemon, demo, explain, passwd, penalties, plugins, totp
+from x2gobroker.cli import (
+    check_config,
+    daemon,
+    demo,
+    drain,
+    explain,
+    load,
+    passwd,
+    penalties,
+    plugins,
+    ssh_broker,
+    totp,
+)
 from x2gobroker.errors import BrokerError
 
-COMMANDS = (check_config, explain, passwd, totp, penalties, plugins, demo)
+COMMANDS = (check_config, explain, passwd, totp, penalties, load, drain, plugins, demo)
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -18,7 +35,8 @@ def build_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         "x2gobroker",
         description="X2Go Session Broker.",
-        epilog="Used as `x2gobroker -M HTTP ...` it starts the daemon, with the options of x2gobroker-daemon.",
+        epilog="Used as `x2gobroker -M HTTP ...` it starts the daemon, with the options of x2gobroker-daemon; used as "
+        "`x2gobroker --task ...` it answers as x2gobroker-ssh.",
     )
     parser.add_argument("-V", "--version", action="version", version=f"x2gobroker {__version__}")
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
@@ -37,9 +55,22 @@ def wants_daemon(arguments: Sequence[str]) -> bool:
     )
 
 
+def wants_task(arguments: Sequence[str]) -> bool:
+    """Whether this is the reference's command line for its SSH mode, the one it has without `-M`."""
+    words = [word for argument in arguments for word in argument.split("=", 1)]
+    if not words or not words[0].startswith("-") or "-D" in words or "--daemonize" in words:
+        return False
+    modes = [words[at + 1 : at + 2] for at, word in enumerate(words) if word in ("-M", "--mode")]
+    if modes:
+        return [mode.upper() for mode in modes[-1]] == ["SSH"]
+    return "--task" in words or "--event" in words
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Entry point of `x2gobroker`. Exit status 0: fine, 1: something is wrong, 2: the command line is."""
     arguments = sys.argv[1:] if arguments is None else arguments
+    if wants_task(arguments):
+        return ssh_broker.main(arguments, program=Path(os.path.abspath(sys.argv[0])).with_name(ssh_broker.PROGRAM))
     if wants_daemon(arguments):
         return daemon.run(daemon.build_parser("x2gobroker").parse_args(arguments))
     options = build_parser().parse_args(arguments)
