@@ -5,11 +5,17 @@ from __future__ import annotations
 import contextlib
 import itertools
 import os
+import pwd
+import shutil
+import signal
 import subprocess
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 from passlib.hash import sha512_crypt
+
+from tests.support.processes import wait_until
 
 PAM_FOLDER = Path("/etc/pam.d")
 COMMAND_DEADLINE = 30.0
@@ -23,11 +29,12 @@ def _command(*words: str, stdin: str | None = None) -> None:
 
 
 class Account:
-    """One user of this machine, without a home folder."""
+    """One user of this machine; its `home` does not exist unless one was asked for."""
 
     def __init__(self, password: str) -> None:
         self.name = f"x2gt-{os.getpid()}-{next(_NUMBERS)}"
         self.password = password
+        self.home = Path("/nonexistent")
 
     def set_password(self, password: str) -> None:
         """Set it as an administrator does. Its hash is made here: chpasswd reads lines, and passwords may hold any."""
@@ -63,6 +70,62 @@ def account(password: str) -> Iterator[Account]:
         yield made
     finally:
         _command("userdel", made.name)
+
+
+@contextlib.contextmanager
+def account_with_home(password: str, shell: str = "/bin/bash", below: str = "/tmp") -> Iterator[Account]:
+    """A new account that can log in, with a home folder somewhere `below`. What it started ends with it. Needs root."""
+    made = Account(password)
+    folder = Path(tempfile.mkdtemp(prefix="x2gt-home-", dir=below))
+    folder.chmod(0o755)
+    made.home = folder / made.name
+    try:
+        _command("useradd", "--create-home", "--home-dir", str(made.home), "--shell", shell, made.name)
+        try:
+            made.set_password(password)
+            yield made
+        finally:
+            end_processes_of(made.name)
+            _clear_temporary_folder(made.name)
+            _command("userdel", made.name)
+    finally:
+        shutil.rmtree(folder)
+
+
+def _clear_temporary_folder(user: str) -> None:
+    """Remove what this user left in /tmp itself, as programs do that are killed."""
+    number = pwd.getpwnam(user).pw_uid
+    for left in Path("/tmp").iterdir():
+        with contextlib.suppress(FileNotFoundError):  # somebody else's, gone this moment
+            if left.lstat().st_uid != number:
+                continue
+            if left.is_dir() and not left.is_symlink():
+                shutil.rmtree(left)
+            else:
+                left.unlink()
+
+
+def processes_of(user: str) -> list[int]:
+    """Process IDs of what runs as this user."""
+    number = pwd.getpwnam(user).pw_uid
+    found = []
+    for entry in Path("/proc").iterdir():
+        with contextlib.suppress(OSError):  # it ended this moment
+            if entry.name.isdigit() and entry.stat().st_uid == number and (entry / "cmdline").read_bytes():
+                found.append(int(entry.name))
+    return found
+
+
+def end_processes_of(user: str) -> None:
+    """Kill what runs as this user, until nothing does."""
+
+    def ended() -> bool:
+        for number in processes_of(user):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(number, signal.SIGKILL)
+        return not processes_of(user)
+
+    wait_until(ended, f"the end of all processes of {user}")
 
 
 @contextlib.contextmanager
