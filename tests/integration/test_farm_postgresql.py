@@ -116,6 +116,11 @@ def test_sessions_are_found_on_whichever_server_they_are_and_a_server_that_dies_
     node, session = site.start_session(first)
     other, other_session = site.start_session(second)
     assert other is not node, "the second user goes to the idle server"
+    for server in site.farm.nodes:  # either agent counts the sessions of both, for a user who has none here as well
+        counted = server.run(site.broker.env["X2GOBROKER_AGENT_CMD"], first.name, "getservers")
+        assert {f"{node.name} 1", f"{other.name} 1"} <= set(counted.splitlines()), counted
+        load = server.run(site.broker.env["X2GOBROKER_AGENT_CMD"], "nobody", "checkload")
+        assert "numSessions:1\n" in load
 
     again = site.select(first)
     assert site.node_of(again) is node

@@ -67,11 +67,11 @@ def test_the_load_of_this_machine_is_what_the_broker_reads(monkeypatch: pytest.M
 
 
 def test_busy_servers(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(server, "session_counts", lambda: {"a": 2, "b": 1})
+    monkeypatch.setattr(server, "session_counts", lambda _: {"a": 2, "b": 1})
     assert server.busy_servers() == b"33:b\n66:a\n"
-    monkeypatch.setattr(server, "session_counts", dict)
+    monkeypatch.setattr(server, "session_counts", lambda _: {})
     assert server.busy_servers() == b""
-    monkeypatch.setattr(server, "session_counts", lambda: {"a": None})
+    monkeypatch.setattr(server, "session_counts", lambda _: {"a": None})
     with pytest.raises(RefusedError):
         server.busy_servers()
 

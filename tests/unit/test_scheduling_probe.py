@@ -141,3 +141,11 @@ def test_known_down_is_what_did_not_answer_and_tries_nothing() -> None:
         assert probe.known_down(targets) == set()
         probe.reachable(targets)
         assert probe.known_down(targets) == {(LOOPBACK, down)}
+
+
+def test_a_port_that_answered_is_tried_again_when_others_found_it_down() -> None:
+    probe = PortProbe()
+    with listening() as port:
+        assert probe.reachable([(LOOPBACK, port)]) == {(LOOPBACK, port)}
+    assert probe.reachable([(LOOPBACK, port)]) == {(LOOPBACK, port)}
+    assert probe.reachable([(LOOPBACK, port)], hopeless=[(LOOPBACK, port)]) == set()

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
 USAGE = "usage: x2gobroker-agent USER TASK [ARGUMENTS]; the task availabletasks shows all"
-ENVIRONMENT = {"PATH": "/usr/local/bin:/usr/bin:/bin", "LANG": "C.UTF-8"}
+ENVIRONMENT = {"PATH": "/usr/local/bin:/usr/bin:/bin:/usr/sbin", "LANG": "C.UTF-8"}
 # the reference's names in the reference's order; how many arguments each takes
 TASKS = {
     "ping": (0, 0),
@@ -372,8 +372,11 @@ def _wait(deadline: float, trouble: str) -> None:
 # --- figures ---------------------------------------------------------------------------------------------------------
 
 
-def session_counts() -> dict[str, int | None]:
-    """Sessions, running and suspended, by server; None where they are not counted. Raises RefusedError."""
+def session_counts(account: pwd.struct_passwd | None = None) -> dict[str, int | None]:
+    """Sessions, running and suspended, by server; None where they are not counted. Raises RefusedError.
+
+    `account` is a user whom a shared session database may know: users may ask it for more than root.
+    """
     status, output, said = 1, b"", ""
     if database_backend() == "sqlite":  # its x2gogetservers takes 150 ms and does not count
         try:
@@ -392,8 +395,13 @@ def session_counts() -> dict[str, int | None]:
             status, output, said = run(counting, owner, COUNT_SECONDS)
         except (KeyError, ImportError, RefusedError):
             status = 1  # the program below can do without
-    if status:  # as root: that works for users whom the database does not know yet
-        status, output, said = run([program("x2gogetservers")], None, LIST_SECONDS)
+        account = None  # root may do it, also where x2gouser's files are elsewhere
+    elif account is None:
+        return listed_counts()
+    if status:
+        status, output, said = run([program("x2gogetservers")], account, LIST_SECONDS)
+    if status and account is not None:
+        return listed_counts()  # a user whom the database does not know
     if status:
         raise RefusedError(f"x2gogetservers failed: {said}")
     counts: dict[str, int | None] = {}
@@ -401,6 +409,19 @@ def session_counts() -> dict[str, int | None]:
         server, _, count = line.strip().partition(" ")
         if server:
             counts[server] = int(count) if count.isdigit() else None
+    return counts
+
+
+def listed_counts() -> dict[str, int | None]:
+    """The same from a list of all sessions, which root may see in PostgreSQL, unlike their numbers."""
+    status, output, said = run([program("x2golistsessions_root"), "--all-servers"], None, LIST_SECONDS)
+    if status:
+        raise RefusedError(f"x2golistsessions_root failed: {said}")
+    counts: dict[str, int | None] = {}
+    for line in output.decode("utf-8", "replace").split("\n"):
+        server = (line.split("|") + [""] * LISTED_STATE)[LISTED_SERVER]
+        if server:
+            counts[server] = (counts.get(server) or 0) + 1
     return counts
 
 
@@ -413,9 +434,9 @@ def database_backend() -> str:
     return ""
 
 
-def busy_servers() -> bytes:
+def busy_servers(account: pwd.struct_passwd | None = None) -> bytes:
     """The percentage of all sessions that each server has."""
-    counts = session_counts()
+    counts = session_counts(account)
     if None in counts.values():
         raise RefusedError("the session database does not count")
     total = sum(count or 0 for count in counts.values())
@@ -691,10 +712,10 @@ def answer(user: str, task: str, arguments: Sequence[str]) -> bytes:
         return load()
     account = account_of(user)
     if task == "getservers":
-        counts = session_counts().items()
+        counts = session_counts(account).items()
         return "".join(f"{server}\n" if count is None else f"{server} {count}\n" for server, count in counts).encode()
     if task.startswith("findbusyservers"):
-        return busy_servers()
+        return busy_servers(account)
     if task == "listsessions":
         return b"".join(line + b"\n" for line in listed(account))
     if task.endswith("authkey"):

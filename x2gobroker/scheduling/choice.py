@@ -6,7 +6,7 @@ import random
 import socket
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from x2gobroker.agents.farm import AgentFarm
 from x2gobroker.agents.rules import NONE, AgentRules
@@ -35,6 +35,7 @@ class Selection:
 
     `session_lines` are the sessions to offer for resuming, the best first; `endpoints` the servers that the client may
     connect to. `private_key` and `key_accepted` are for autologin: a key made for the client, or its own let in.
+    `silent` has the keys of servers whose agents were waited for in vain.
     """
 
     server: str
@@ -44,6 +45,7 @@ class Selection:
     endpoints: tuple[Endpoint, ...] = ()
     private_key: str = field(default="", repr=False)
     key_accepted: bool = False
+    silent: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True)
@@ -138,8 +140,8 @@ class Scheduler:
         sessions = choice.sessions_to_offer(seen)
         if sessions:
             choice.confirm(seen)
-            return choice.resumed(sessions)
-        return choice.new(seen, self._dice)
+        selection = choice.resumed(sessions) if sessions else choice.new(seen, self._dice)
+        return replace(selection, silent=seen.silent)
 
 
 @dataclass

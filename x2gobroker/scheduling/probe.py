@@ -12,7 +12,8 @@ from x2gobroker.logs import broker_log, field
 
 DEADLINE = 1.5
 HOPELESS_SECONDS = 0.05
-KEEP_SECONDS = 10.0
+KEEP_SECONDS = 10.0  # that a port did not answer
+KEEP_UP_SECONDS = 3.0  # that it did: asking again costs little then, and a user who is sent to a dead server much
 MOST_TARGETS = 4096
 
 Target = tuple[str, int]
@@ -28,11 +29,12 @@ class PortProbe:
     def reachable(self, targets: Iterable[Target], hopeless: Collection[Target] = ()) -> set[Target]:
         """Those targets whose port accepts connections, as of at most KEEP_SECONDS ago.
 
-        The `hopeless` ones are tried like the others, but hardly waited for.
+        The `hopeless` ones, which others found down a moment ago, are tried like the others, but hardly waited for.
         """
         wanted = set(targets)
         now = time.monotonic()
         known = {target: state for target in wanted if (state := self._remembered(target, now)) is not None}
+        known = {target: is_up for target, is_up in known.items() if not (is_up and target in hopeless)}
         unknown = wanted - known.keys()
         if unknown:
             up = try_all(unknown, DEADLINE, hopeless)
@@ -41,7 +43,7 @@ class PortProbe:
             with self._lock:
                 if len(self._known) + len(unknown) > MOST_TARGETS:
                     self._known.clear()
-                self._known.update((target, (now + KEEP_SECONDS, target in up)) for target in unknown)
+                self._known.update((target, _state(target in up, now)) for target in unknown)
             known.update((target, target in up) for target in unknown)
         return {target for target, is_up in known.items() if is_up}
 
@@ -53,6 +55,10 @@ class PortProbe:
     def _remembered(self, target: Target, now: float) -> bool | None:
         known = self._known.get(target)
         return known[1] if known is not None and known[0] > now else None
+
+
+def _state(is_up: bool, now: float) -> tuple[float, bool]:
+    return now + (KEEP_UP_SECONDS if is_up else KEEP_SECONDS), is_up
 
 
 def try_all(targets: Iterable[Target], deadline: float, hopeless: Collection[Target] = ()) -> set[Target]:

@@ -9,7 +9,7 @@ from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import TypeVar
 
-from x2gobroker.agents.base import BrokerAgent
+from x2gobroker.agents.base import TIMEOUT, BrokerAgent
 from x2gobroker.agents.farm import AgentFarm, Findings
 from x2gobroker.agents.rules import LOCAL, AgentRules
 from x2gobroker.errors import AgentError
@@ -77,6 +77,11 @@ class Survey:
     up: frozenset[str] | None = None
     findings: Findings = NOTHING
     counts: Mapping[Endpoint, Mapping[str, int | None]] = field(default_factory=dict)
+
+    @property
+    def silent(self) -> frozenset[str]:
+        """The keys of servers whose agents were waited for, in vain."""
+        return frozenset(server.key for server, error in self.findings.failed.items() if error.reason == TIMEOUT)
 
 
 def survey(farm: AgentFarm, probe: PortProbe, asked: Questions) -> Survey:
