@@ -11,8 +11,9 @@ broker_log = logging.getLogger("broker")
 access_log = logging.getLogger("access")
 error_log = logging.getLogger("error")
 authservice_log = logging.getLogger("authservice")
+loadchecker_log = logging.getLogger("loadchecker")
 
-LOGGERS = (broker_log, access_log, error_log, authservice_log)
+LOGGERS = (broker_log, access_log, error_log, authservice_log, loadchecker_log)
 LINE_FORMAT = "%(asctime)s - %(name)s - %(levelname)s - %(message)s"
 LONGEST_FIELD = 64
 
@@ -24,27 +25,29 @@ def field(text: str, limit: int = LONGEST_FIELD) -> str:
     return shown + "..." if len(text) > limit else shown or "-"
 
 
-def set_up_logging(config: Path | None, debug: bool = False, console: bool = False) -> None:
-    """Direct the three loggers: as the file `config` says (configparser form), else to the standard error stream.
+def set_up_logging(
+    config: Path | None, debug: bool = False, console: bool = False, fallback: logging.Handler | None = None
+) -> None:
+    """Direct the loggers: as the file `config` says (configparser form), else to `fallback`, the error stream if None.
 
-    A file that cannot be used is reported on the standard error stream, which then takes all lines.
+    A file that cannot be used is reported there, where all lines then go.
     """
+    handler = fallback or logging.StreamHandler(sys.stderr)
     if config is not None and config.is_file() and not console:
         try:
             logging.config.fileConfig(config, disable_existing_loggers=False)
         except Exception as error:  # noqa: BLE001 - the file names classes and arguments: anything may come of it
-            _log_to_stderr()
+            _log_to(handler)
             reason = error.__cause__ or error
             error_log.warning("%s cannot be used (%s); logging to the standard error stream", config, reason)
     else:
-        _log_to_stderr()
+        _log_to(handler)
     if debug:
         for logger in LOGGERS:
             logger.setLevel(logging.DEBUG)
 
 
-def _log_to_stderr() -> None:
-    handler = logging.StreamHandler(sys.stderr)
+def _log_to(handler: logging.Handler) -> None:
     handler.setFormatter(logging.Formatter(LINE_FORMAT))
     for logger in LOGGERS:
         logger.handlers = [handler]

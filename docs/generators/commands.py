@@ -6,12 +6,22 @@ import argparse
 from collections.abc import Iterator
 
 from generators.common import notice
-from x2gobroker.cli import authservice, daemon, main, testauth
+from x2gobroker.cli import (
+    authservice,
+    daemon,
+    keygen,
+    loadchecker,
+    main,
+    pubkeyauthorizer,
+    ssh_broker,
+    testagent,
+    testauth,
+)
 
 INTRODUCTION = """\
 # Commands
 
-Four programs are installed. All read the configuration as [options](options.md) says.
+Several programs are installed. All read the configuration as [options](options.md) says.
 
 Exit status: 0 when all went well, 1 when something is wrong (`check-config`: when there is an error in the
 configuration), 2 when the command line cannot be understood or a daemon could not start. `x2gobroker-testauth` has
@@ -22,6 +32,10 @@ USED_AS_DAEMON = """\
 
 Started with `-M` or `-D` first among its options, `x2gobroker` is `x2gobroker-daemon` and takes that program's options:
 start scripts of the former broker go on working.
+
+### `x2gobroker --task`
+
+Started with an option first and `--task`, `--event` or `-M SSH` among its options, it is `x2gobroker-ssh`.
 """
 
 
@@ -72,5 +86,10 @@ def commands_page() -> str:
     lines.append(USED_AS_DAEMON)
     lines += section("## `x2gobroker-daemon`", daemon.build_parser())
     lines += section("## `x2gobroker-authservice`", authservice.build_parser())
+    lines += section("## `x2gobroker-loadchecker`", loadchecker.build_parser())
     lines += section("## `x2gobroker-testauth`", testauth.build_parser())
+    lines += section("## `x2gobroker-testagent`", testagent.build_parser())
+    lines += section("## `x2gobroker-ssh`", ssh_broker.build_parser())
+    lines += section("## `x2gobroker-keygen`", keygen.build_parser())
+    lines += section("## `x2gobroker-pubkeyauthorizer`", pubkeyauthorizer.build_parser())
     return "\n".join(lines).rstrip() + "\n"

@@ -9,24 +9,30 @@ from tempfile import TemporaryDirectory
 from flask import Flask
 
 from generators.common import notice, sentences
+from x2gobroker.agents.base import BrokerAgent
 from x2gobroker.app import create_app
 from x2gobroker.auth.base import AuthMechanism
 from x2gobroker.backends.base import Backend
 from x2gobroker.frontends.base import Frontend
 from x2gobroker.nameservices.base import NameService
-from x2gobroker.plugins import AUTH_MECHANISMS, BACKENDS, FRONTENDS, NAME_SERVICES, installed, load
+from x2gobroker.plugins import AGENTS, AUTH_MECHANISMS, BACKENDS, FRONTENDS, NAME_SERVICES, SCRIPTS, installed, load
+from x2gobroker.scripts.base import BrokerScript
 
 BASES: dict[str, type] = {
     FRONTENDS: Frontend,
     BACKENDS: Backend,
     AUTH_MECHANISMS: AuthMechanism,
     NAME_SERVICES: NameService,
+    AGENTS: BrokerAgent,
+    SCRIPTS: BrokerScript,
 }
 TITLES = {
     FRONTENDS: "Frontends",
     BACKENDS: "Backends",
     AUTH_MECHANISMS: "Auth mechanisms",
     NAME_SERVICES: "Name services",
+    AGENTS: "Agent query modes",
+    SCRIPTS: "Scripts",
 }
 PLUGINS = """\
 # Plug-ins

@@ -5,12 +5,14 @@ from __future__ import annotations
 import contextlib
 import os
 import pwd
+import secrets
 import shutil
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from tests.support.accounts import account_with_home
 from tests.support.desktop import Desktop
 
 # Part of every Debian installation, owns nothing, and has a group of the same name.
@@ -43,6 +45,15 @@ class ClientHome:
         target.chmod(0o644)
         return target
 
+    def know_hosts(self, lines: str) -> None:
+        """Make `lines` the SSH servers that this client knows."""
+        file = self.path / ".ssh" / "known_hosts"
+        file.parent.mkdir(mode=0o700, exist_ok=True)
+        file.write_text(lines, encoding="ascii")
+        for path in (file, file.parent):
+            if self.account is not None:
+                shutil.chown(path, self.account, self.account)
+
     def environment_on(self, desktop: Desktop) -> dict[str, str]:
         """The same, for a program that draws on `desktop`."""
         return {**self.environment, "DISPLAY": desktop.display, "XAUTHORITY": str(self.copy(desktop.authority))}
@@ -60,3 +71,15 @@ def client_home() -> Iterator[ClientHome]:
         yield ClientHome(path, account)
     finally:
         shutil.rmtree(path)
+
+
+@contextlib.contextmanager
+def client_account(known_hosts: str) -> Iterator[ClientHome]:
+    """The home folder of an account of its own, for a client that logs in to SSH servers known by `known_hosts`.
+
+    X2Go Client (libssh) looks for known hosts in the home folder of the account, whatever $HOME says. Needs root.
+    """
+    with account_with_home(secrets.token_urlsafe()) as account:
+        home = ClientHome(account.home, account.name)
+        home.know_hosts(known_hosts)
+        yield home

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import subprocess
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from tests.support.client_home import ClientHome
 from tests.support.desktop import Desktop
+from tests.support.processes import Program, running
 
 RUN_DEADLINE = 40.0
 
@@ -36,11 +39,18 @@ class Pyhoca:
     password: str
     ca_file: Path | None = None
 
-    def _run(self, *words: str) -> PyhocaRun:
+    def _environment(self) -> dict[str, str]:
         environment = {**self.home.environment_on(self.desktop), "PYTHONUNBUFFERED": "1"}
         if self.ca_file is not None:
             environment["REQUESTS_CA_BUNDLE"] = str(self.home.copy(self.ca_file))
-        argv = ["pyhoca-cli", "--broker-url", self.broker_url, "--broker-password", self.password, *words]
+        return environment
+
+    def _argv(self, *words: str) -> list[str]:
+        return ["pyhoca-cli", "--broker-url", self.broker_url, "--broker-password", self.password, *words]
+
+    def _run(self, *words: str) -> PyhocaRun:
+        environment = self._environment()
+        argv = self._argv(*words)
         done = subprocess.run(
             argv,
             env=environment,
@@ -63,3 +73,11 @@ class Pyhoca:
     def start(self, profile: str, ssh_password: str) -> PyhocaRun:
         """Log in, select this profile, and try to start a session on the server that the broker names."""
         return self._run("-P", profile, "--new", "--password", ssh_password, "--auth-attempts", "1")
+
+    @contextlib.contextmanager
+    def session(self, profile: str, ssh_password: str, *words: str) -> Iterator[Program]:
+        """Log in, select this profile and stay in a session, for the length of a `with` block."""
+        argv = self._argv("-P", profile, "--password", ssh_password, "--auth-attempts", "1", *words)
+        log = self.home.path / f"pyhoca-{len(list(self.home.path.glob('pyhoca-*.log')))}.log"
+        with running(argv, log, env=self._environment(), user=self.home.account, cwd=self.home.path) as program:
+            yield program

@@ -19,6 +19,7 @@ MAIN_WINDOW = "X2Go Client"
 _REQUEST = re.compile(r'sending request: "(.*)"$', re.MULTILINE)
 _ANSWER = re.compile(r'A http request returned\. Result was: "(.*)"$', re.MULTILINE)
 _FAILURE = re.compile(r'Broker HTTP request failed with error: "(.*)"$', re.MULTILINE)
+_OFFERED = re.compile(r'"Decoding session string:([^"]*)"$', re.MULTILINE)
 _SESSIONS_READ = re.compile(r"Reading (\d+) sessions from config file")
 _ESCAPES = {r"\n": "\n", r"\t": "\t", r"\"": '"', r"\\": "\\"}
 
@@ -55,6 +56,13 @@ class X2GoClient:
         return [_plain(text) for text in _ANSWER.findall(self.program.output())]
 
     @property
+    def events(self) -> list[str]:
+        """The events that the client reported to the broker over HTTP, in order."""
+        return [
+            found[1] for text in self.requests if (found := re.search(r"task=clientevent&.*&event=([A-Z]+)&", text))
+        ]
+
+    @property
     def failures(self) -> list[str]:
         """The requests that failed below or in HTTP, in the client's words."""
         return _FAILURE.findall(self.program.output())
@@ -64,6 +72,11 @@ class X2GoClient:
         """How many session profiles the client took from the last listing; -1 before the first."""
         counts = _SESSIONS_READ.findall(self.program.output())
         return int(counts[-1]) if counts else -1
+
+    @property
+    def offered(self) -> list[list[str]]:
+        """The sessions that the client was given to choose from, as fields of their lines, in the order of events."""
+        return [line.split("|") for line in _OFFERED.findall(self.program.output())]
 
     def dialogs(self) -> dict[str, str]:
         """The windows beside the main window: window ID to title."""
@@ -135,6 +148,30 @@ class X2GoClient:
         self.desktop.key("Return")
         self.wait_for_answers(asked + 1)
 
+    def resume(self, position: int = 0) -> None:
+        """Wait for the choice of sessions and resume one of them, counted from the top.
+
+        Only the first choice of a client's life has its list in the keyboard's focus; the button follows it.
+        """
+        wait_until(lambda: len(self.offered) > position, "sessions to choose from")
+        self.desktop.wait_until_still()
+        for key in ["Down"] * position + ["Tab"]:
+            self.desktop.key(key)
+        self.picture("sessions")
+        self.desktop.key("space")
+
+    def wait_for_window(self, title: str) -> None:
+        """Wait until a window of a session is on the screen."""
+        wait_until(lambda: any(title in name for name in self.dialogs().values()), f"a window {title!r}")
+        self.picture("window")
+
+    def quit(self) -> None:
+        """Close the client as its user does, and wait for its end."""
+        main = next(window for window, title in self.desktop.windows().items() if title == MAIN_WINDOW)
+        self.desktop.xdotool("windowactivate", "--sync", main)
+        self.desktop.key("alt+F4")
+        wait_until(lambda: not self.alive, "the client ending itself")
+
     def wait_for_answers(self, count: int) -> str:
         """Wait until the broker has answered `count` requests; the last answer."""
         wait_until(lambda: len(self.answers) >= count, f"{count} answers of the broker")
@@ -155,6 +192,7 @@ def x2goclient(
     if ca_file is not None:
         argv.append(f"--broker-cacertfile={home.copy(ca_file)}")
     log = pictures / "x2goclient.log"
+    log.unlink(missing_ok=True)  # of an earlier run: it would be taken for what this client says
     with running(argv, log, env=home.environment_on(desktop), user=home.account, cwd=home.path) as program:
         client = X2GoClient(program, desktop, pictures)
         try:

@@ -46,6 +46,11 @@ class Backend(ABC):
         return profile if profile is not None and profile.rules.decide(who) else None
 
     @final
+    def all_profiles(self, settings: Settings) -> tuple[SessionProfile, ...]:
+        """Every session profile, whoever may have it, sorted by ID: the same tuple until something changed."""
+        return self._profiles(settings).profiles
+
+    @final
     def explain(self, settings: Settings, who: Requester) -> list[tuple[SessionProfile, Decision]]:
         """Every session profile with the decision about `who`, sorted by ID."""
         return [(profile, profile.rules.decide(who)) for profile in self._profiles(settings).profiles]
