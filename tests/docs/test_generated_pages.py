@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from x2gobroker.app import create_app
-from x2gobroker.cli import authservice, daemon, main, testauth
+from x2gobroker.cli import authservice, daemon, main, testagent, testauth
 from x2gobroker.model.options import format_value
 from x2gobroker.model.profile_options import PROFILE_TABLE
 from x2gobroker.plugins import GROUPS, installed
@@ -68,6 +68,7 @@ def parsers() -> Iterator[tuple[str, argparse.ArgumentParser]]:
     yield "## `x2gobroker-daemon`", daemon.build_parser()
     yield "## `x2gobroker-authservice`", authservice.build_parser()
     yield "## `x2gobroker-testauth`", testauth.build_parser()
+    yield "## `x2gobroker-testagent`", testagent.build_parser()
     administrator = main.build_parser()
     yield "## `x2gobroker`", administrator
     for action in administrator._actions:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import logging.config
 import re
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,6 +15,7 @@ from x2gobroker.backends.inifile import compile_profiles
 from x2gobroker.settings import IniFile, SettingsSource, parse_ini
 
 ROOT = Path(__file__).resolve().parents[2]
+NAMES = ("loadchecker", "broker", "error")
 CONFIG_SECTION = re.compile(r"^\[(global|broker_\w+|authmech_\w+)\]$", re.MULTILINE)
 UNIT_SECTION = re.compile(r"^\[Service\]$", re.MULTILINE)
 
@@ -51,6 +54,19 @@ def test_the_sample_of_the_loggers_works(tmp_path: Path) -> None:
                 if handler not in handlers:
                     handler.close()
             logger.handlers, logger.level, logger.propagate = handlers, level, propagate
+
+
+def test_the_sample_of_the_load_checkers_loggers_works(tmp_path: Path) -> None:
+    text = (ROOT / "etc/x2gobroker-loadchecker-logger.conf").read_text(encoding="utf-8")
+    assert text.count("/var/log/x2gobroker/") == 1
+    sample = tmp_path / "loggers.conf"
+    sample.write_text(text.replace("/var/log/x2gobroker/", f"{tmp_path}/"), encoding="utf-8")
+    script = "import logging.config, sys; logging.config.fileConfig(sys.argv[1]);"
+    script += "[logging.getLogger(name).info('a line of %s', name) for name in ('loadchecker', 'broker', 'error')]"
+    done = subprocess.run([sys.executable, "-c", script, str(sample)], capture_output=True, timeout=30, check=True)
+    assert done.stderr == b""
+    lines = (tmp_path / "loadchecker.log").read_text(encoding="utf-8").splitlines()
+    assert [line.rpartition(" - ")[2] for line in lines] == [f"a line of {name}" for name in NAMES]
 
 
 def examples() -> Iterator[tuple[str, str]]:

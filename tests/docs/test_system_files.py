@@ -47,7 +47,7 @@ def units(tmp_path: Path) -> list[Path]:
 
 
 def test_systemd_has_no_complaints(units: list[Path], tmp_path: Path) -> None:
-    assert len(units) == 3
+    assert len(units) == 4
     # the empty entry at the end: systemd's own units as well
     assert run("systemd-analyze", "verify", *map(str, units), SYSTEMD_UNIT_PATH=f"{tmp_path}:") == ""
 
@@ -87,10 +87,18 @@ def test_the_folder_of_the_socket_is_roots_and_sticky(tmp_path: Path) -> None:
     assert status.st_uid == 0
 
 
+def test_sudo_reads_its_files() -> None:
+    rules = sorted((ROOT / "etc/sudoers.d").iterdir())
+    assert ROOT / "etc/sudoers.d/x2gobroker-ssh" in rules
+    for rule in rules:
+        assert run("visudo", "--check", "--file", str(rule)).strip() == f"{rule}: parsed OK"
+        assert "." not in rule.name, "sudo leaves out such files"
+
+
 def test_logrotate_reads_its_file() -> None:
     said = run("logrotate", "--debug", "--state", os.devnull, str(ROOT / "etc/logrotate.d/x2gobroker"))
     assert "error" not in said.replace("error.log", "")
-    for name in ("access", "broker", "error", "authservice"):
+    for name in ("access", "broker", "error", "authservice", "loadchecker"):
         assert f"/var/log/x2gobroker/{name}.log" in said
 
 

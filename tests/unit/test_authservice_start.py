@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from x2gobroker.cli.authservice import account_ids, make_socket, mode_of, notify_init_system, passed_socket
+from x2gobroker.cli.sockets import account_ids, make_socket, mode_of, notify_init_system, passed_socket
 from x2gobroker.errors import ConfigurationError
 
 ME = os.geteuid(), os.getegid()
@@ -78,7 +78,7 @@ def test_a_path_that_cannot_be_is_named(tmp_path: Path) -> None:
 
 def test_a_socket_passed_by_an_init_system_is_used(tmp_path: Path) -> None:
     script = "import os; os.environ['LISTEN_PID'] = str(os.getpid()); os.dup2(int(os.environ['PASSED']), 3);"
-    script += "from x2gobroker.cli.authservice import passed_socket; print(passed_socket().getsockname())"
+    script += "from x2gobroker.cli.sockets import passed_socket; print(passed_socket().getsockname())"
     with make_socket(tmp_path / "s", *ME, 0o600) as listener:
         passed = os.dup(listener.fileno())
         done = subprocess.run(

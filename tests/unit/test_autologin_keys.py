@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -46,9 +46,10 @@ class World:
     autologin: Autologin
     settings: Settings
 
-    def grant(self, *endpoints: Endpoint, pubkey: str = "", **options: str) -> Grant:
+    def grant(self, *endpoints: Endpoint, pubkey: str = "", silent: Collection[str] = (), **options: str) -> Grant:
         """Let anna in."""
-        return self.autologin.grant(self.settings, a_profile(**options), endpoints, RULES, "anna", pubkey, "192.0.2.7")
+        profile = a_profile(**options)
+        return self.autologin.grant(self.settings, profile, endpoints, RULES, "anna", pubkey, "192.0.2.7", silent)
 
 
 @pytest.fixture
@@ -145,6 +146,14 @@ def test_a_server_that_takes_too_long_is_not_waited_for(world: World) -> None:
     world.servers.slow[ON_A] = RULES.timeout + 1
     assert world.grant(A, B).private_key
     assert len(world.keys.all()) == 2
+
+
+def test_a_server_that_was_waited_for_already_is_not_asked(world: World, said: pytest.LogCaptureFixture) -> None:
+    assert world.grant(A, B, silent={ON_A}).private_key
+    assert [key.server for key in world.keys.all()] == [B]
+    assert world.grant(A, silent={ON_A}, sshproxyhost="gate.example", usesshproxy="true") == Grant()
+    assert {server for server, _ in world.servers.calls} == {ON_B}
+    assert f"no autologin for anna: no answer in time from {ON_A}; the client gets no key" in said.text
 
 
 def test_no_secret_is_stored_or_logged(world: World, said: pytest.LogCaptureFixture) -> None:

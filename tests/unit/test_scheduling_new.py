@@ -335,6 +335,11 @@ def test_a_slow_agent_costs_its_deadline_once(three: World) -> None:
     assert time.monotonic() - begun < 1
 
 
+def test_who_was_waited_for_in_vain_is_known(three: World) -> None:
+    three.agents.broken.update({three.key("ts01"): TIMEOUT, three.key("ts02"): LOGIN})
+    assert three.select().silent == {three.key("ts01")}
+
+
 def test_the_agent_of_a_server_whose_port_is_known_to_be_closed_is_not_waited_for(three: World) -> None:
     with down(three, "ts03"):
         three.server("first")

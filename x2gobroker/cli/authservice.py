@@ -5,18 +5,15 @@ from __future__ import annotations
 import argparse
 import asyncio
 import contextlib
-import grp
 import os
-import pwd
 import signal
 import socket
-import stat
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 from x2gobroker import __version__
-from x2gobroker.authservice.server import BACKLOG, Allowed, Limits, serve
+from x2gobroker.authservice.server import Allowed, Limits, serve
 from x2gobroker.authservice.spawner import Spawner, forbid_core_dumps
 from x2gobroker.authservice.workers import WorkerPool
 from x2gobroker.cli.background import (
@@ -26,12 +23,12 @@ from x2gobroker.cli.background import (
     redirect_output,
     write_pid_file,
 )
+from x2gobroker.cli.sockets import account_ids, make_socket, mode_of, notify_init_system, passed_socket
 from x2gobroker.errors import ConfigurationError
 from x2gobroker.logs import authservice_log, error_log, set_up_logging
 from x2gobroker.settings import ENVIRONMENT, Settings, SettingsSource
 
 PID_FILE = "/run/x2gobroker/x2gobroker-authservice.pid"
-FIRST_PASSED_DESCRIPTOR = 3
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -79,80 +76,6 @@ def limits_of(settings: Settings) -> Limits:
         login_seconds=float(number("TIMEOUT")),
         services=frozenset(services if isinstance(services, tuple) else ()),
     )
-
-
-def account_ids(owner: str, group: str) -> tuple[int, int]:
-    """User and group ID of the socket. Raises ConfigurationError for unknown names."""
-    try:
-        return pwd.getpwnam(owner).pw_uid, grp.getgrnam(group).gr_gid
-    except KeyError:
-        raise ConfigurationError(f"there is no user {owner} or no group {group}; give others with -o and -g") from None
-
-
-def mode_of(text: str) -> int:
-    """A file mode from octal digits, with or without 0o. Raises ConfigurationError."""
-    try:
-        mode = int(text, 8)
-    except ValueError:
-        raise ConfigurationError(f"{text!r} is no file mode; write octal digits such as 0660") from None
-    if not 0 <= mode <= 0o777 or mode & 0o007:
-        raise ConfigurationError(f"{text} would let everybody ask for passwords; write 0660 or less")
-    return mode
-
-
-def passed_socket() -> socket.socket | None:
-    """The listening socket that an init system passes (sd_listen_fds), if it does."""
-    if os.environ.get("LISTEN_PID") != str(os.getpid()) or os.environ.get("LISTEN_FDS") != "1":
-        return None
-    listener = socket.socket(fileno=FIRST_PASSED_DESCRIPTOR)
-    listener.set_inheritable(False)
-    return listener
-
-
-def make_socket(path: Path, owner: int, group: int, mode: int) -> socket.socket:
-    """Listen at `path`, with this owner and mode from the first moment on. Raises ConfigurationError."""
-    try:
-        path.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
-        _remove_stale(path)
-        listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        before = os.umask(0o777 & ~mode)
-        try:
-            listener.bind(str(path))
-        finally:
-            os.umask(before)
-        if os.geteuid() == 0:
-            os.chown(path, owner, group, follow_symlinks=False)
-        listener.listen(BACKLOG)
-    except OSError as error:
-        raise ConfigurationError(f"cannot listen on {path}: {error.strerror}; choose another with -s") from None
-    return listener
-
-
-def _remove_stale(path: Path) -> None:
-    """Remove a socket that nobody listens on. Raises ConfigurationError when somebody does, or it is no socket."""
-    try:
-        status = path.lstat()
-    except FileNotFoundError:
-        return
-    if not stat.S_ISSOCK(status.st_mode):
-        raise ConfigurationError(f"{path} is there already, and no socket; remove it or choose another with -s")
-    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
-        probe.settimeout(2)
-        with contextlib.suppress(ConnectionRefusedError):
-            probe.connect(str(path))
-            raise ConfigurationError(f"another authentication service listens on {path} already")
-    path.unlink()
-
-
-def notify_init_system(state: str) -> None:
-    """Tell systemd how far we are (sd_notify); nothing where it does not ask for it."""
-    address = os.environ.get("NOTIFY_SOCKET", "")
-    if not address:
-        return
-    if address.startswith("@"):
-        address = "\0" + address[1:]
-    with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as notifier:
-        notifier.sendto(state.encode(), address)
 
 
 async def _run(listener: socket.socket, spawner: Spawner, allowed: Allowed, limits: Limits) -> int:

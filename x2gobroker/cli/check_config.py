@@ -13,6 +13,7 @@ from x2gobroker.errors import PluginError
 from x2gobroker.model.penalty import read_networks
 from x2gobroker.nameservices.base import NameService
 from x2gobroker.plugins import AUTH_MECHANISMS, BACKENDS, NAME_SERVICES, load, registered
+from x2gobroker.scripts.chain import script_problems
 from x2gobroker.services import Services
 from x2gobroker.settings import BACKEND_PREFIX, ENVIRONMENT, GLOBAL, Problem, Settings, SettingsSource
 from x2gobroker.store.database import database_url
@@ -80,6 +81,7 @@ def _plugin_problems(settings: Settings, config: str) -> list[Problem]:
             except PluginError as error:
                 problems.append(Problem(config, 0, f"[{BACKEND_PREFIX}{backend}] {option}: {error}"))
         problems.extend(second_factor_problems(settings, backend))
+    problems.extend(script_problems(settings))
     return problems
 
 

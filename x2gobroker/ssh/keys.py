@@ -8,6 +8,7 @@ import io
 import os
 import stat
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 
 import paramiko
@@ -77,12 +78,18 @@ def read_private_key(text: str) -> paramiko.PKey:
     raise ValueError("it is no private key of the types RSA, ECDSA or Ed25519")
 
 
+@lru_cache(maxsize=16)
+def _known_key(text: str) -> paramiko.PKey:
+    """The same, remembered: checking the numbers of an RSA key takes 90 ms of a processor, at every connection."""
+    return read_private_key(text)
+
+
 def load_keys(folder: Path) -> list[paramiko.PKey]:
     """The keys KEY_FILES of a folder, in that order. One that cannot be used is left out, with a line in the log."""
     keys = []
     for name in KEY_FILES:
         try:
-            keys.append(read_private_key(_read_secret(folder / name)))
+            keys.append(_known_key(_read_secret(folder / name)))
         except FileNotFoundError:
             continue
         except OSError as error:
