@@ -23,7 +23,14 @@ from x2gobroker.cli.background import (
     redirect_output,
     write_pid_file,
 )
-from x2gobroker.cli.sockets import account_ids, make_socket, mode_of, notify_init_system, passed_socket
+from x2gobroker.cli.sockets import (
+    account_ids,
+    add_socket_options,
+    make_socket,
+    mode_of,
+    notify_init_system,
+    passed_socket,
+)
 from x2gobroker.errors import ConfigurationError
 from x2gobroker.logs import authservice_log, error_log, set_up_logging
 from x2gobroker.settings import ENVIRONMENT, Settings, SettingsSource
@@ -38,14 +45,7 @@ def build_parser() -> argparse.ArgumentParser:
         description="Checks passwords with PAM, over a Unix socket, for brokers that do not run as root.",
     )
     parser.add_argument("-V", "--version", action="version", version=f"x2gobroker {__version__}")
-    parser.add_argument("-s", "--socket-file", metavar="FILE", help="the socket (X2GOBROKER_AUTHSERVICE_SOCKET)")
-    parser.add_argument("-o", "--owner", default="root", metavar="USER", help="owner of the socket; may ask")
-    parser.add_argument("-g", "--group", default="root", metavar="GROUP", help="group of the socket; may ask")
-    parser.add_argument("-p", "--permissions", default="0660", metavar="MODE", help="mode of the socket, in octal")
-    parser.add_argument("-d", "--debug", action="store_true", help="log everything but secrets")
-    parser.add_argument(
-        "-i", "--debug-interactively", action="store_true", help="the same, and log to the terminal, not to files"
-    )
+    add_socket_options(parser, "X2GOBROKER_AUTHSERVICE_SOCKET")
     add_background_options(parser, PID_FILE)
     return parser
 

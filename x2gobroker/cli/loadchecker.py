@@ -22,7 +22,7 @@ from x2gobroker.cli.background import (
     redirect_output,
     write_pid_file,
 )
-from x2gobroker.cli.sockets import account_ids, make_socket, mode_of, notify_init_system
+from x2gobroker.cli.sockets import account_ids, add_socket_options, make_socket, mode_of, notify_init_system
 from x2gobroker.errors import ConfigurationError
 from x2gobroker.loadchecker.poller import Poller
 from x2gobroker.loadchecker.server import LoadSocket
@@ -49,14 +49,7 @@ def build_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("-V", "--version", action="version", version=f"x2gobroker {__version__}")
     parser.add_argument("-C", "--config-file", metavar="FILE", help="the main configuration file (X2GOBROKER_CONFIG)")
-    parser.add_argument("-s", "--socket-file", metavar="FILE", help="the socket (X2GOBROKER_LOADCHECKER_SOCKET)")
-    parser.add_argument("-o", "--owner", default="root", metavar="USER", help="owner of the socket; may ask")
-    parser.add_argument("-g", "--group", default="root", metavar="GROUP", help="group of the socket; may ask")
-    parser.add_argument("-p", "--permissions", default="0660", metavar="MODE", help="mode of the socket, in octal")
-    parser.add_argument("-d", "--debug", action="store_true", help="log everything but secrets")
-    parser.add_argument(
-        "-i", "--debug-interactively", action="store_true", help="the same, and log to the terminal, not to files"
-    )
+    add_socket_options(parser, "X2GOBROKER_LOADCHECKER_SOCKET")
     add_background_options(parser, PID_FILE)
     return parser
 

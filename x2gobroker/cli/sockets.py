@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import contextlib
 import grp
 import os
@@ -14,6 +15,18 @@ from x2gobroker.errors import ConfigurationError
 
 FIRST_PASSED_DESCRIPTOR = 3
 BACKLOG = 1024
+
+
+def add_socket_options(parser: argparse.ArgumentParser, variable: str) -> None:
+    """The options of every service on a Unix socket, the path of which `variable` of the environment may name."""
+    parser.add_argument("-s", "--socket-file", metavar="FILE", help=f"the socket ({variable})")
+    parser.add_argument("-o", "--owner", default="root", metavar="USER", help="owner of the socket; may ask")
+    parser.add_argument("-g", "--group", default="root", metavar="GROUP", help="group of the socket; may ask")
+    parser.add_argument("-p", "--permissions", default="0660", metavar="MODE", help="mode of the socket, in octal")
+    parser.add_argument("-d", "--debug", action="store_true", help="log everything but secrets")
+    parser.add_argument(
+        "-i", "--debug-interactively", action="store_true", help="the same, and log to the terminal, not to files"
+    )
 
 
 def account_ids(owner: str, group: str) -> tuple[int, int]:
