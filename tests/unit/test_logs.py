@@ -10,7 +10,16 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from tests.unit.properties import SOME
-from x2gobroker.logs import LOGGERS, LONGEST_FIELD, authservice_log, broker_log, error_log, field, set_up_logging
+from x2gobroker.logs import (
+    LOGGERS,
+    LONGEST_FIELD,
+    authservice_log,
+    broker_log,
+    error_log,
+    field,
+    loadchecker_log,
+    set_up_logging,
+)
 
 SHIPPED = Path("/etc/x2go/broker/x2gobroker-loggers.conf")
 FILE_LOGGING = """
@@ -105,9 +114,8 @@ def test_the_shipped_logging_file_works_with_its_three_loggers(tmp_path: Path) -
         SHIPPED.read_text(encoding="utf-8").replace("/var/log/x2gobroker", str(tmp_path)), encoding="utf-8"
     )
     set_up_logging(config)
-    shipped = [
-        logger for logger in LOGGERS if logger is not authservice_log
-    ]  # another program's, with a file of its own
+    others = (authservice_log, loadchecker_log)  # of other programs, with files of their own
+    shipped = [logger for logger in LOGGERS if logger not in others]
     for logger in shipped:
         logger.error("line of %s", logger.name)
     logging.shutdown()
