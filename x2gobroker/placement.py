@@ -81,7 +81,14 @@ class Placement:
             )
             return selection
         grant = self._services.autologin(settings).grant(
-            settings, profile, selection.endpoints, wish.rules, account, guest.pubkey, guest.address
+            settings,
+            profile,
+            selection.endpoints,
+            wish.rules,
+            account,
+            guest.pubkey,
+            guest.address,
+            selection.silent,
         )
         return replace(selection, private_key=grant.private_key, key_accepted=grant.accepted)
 

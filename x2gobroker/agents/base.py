@@ -126,6 +126,8 @@ class BrokerAgent(ABC):
         """The user's sessions, running and suspended, on all servers of the agent's session database."""
         lines = self.ask(server, rules, user, "listsessions")
         sessions, rubbish = parse_sessions(lines, user)
+        if rubbish and not sessions:
+            raise AgentError(f"agent on {field(server.name)}: listsessions: {rubbish[0]}", NONSENSE)
         if rubbish:
             broker_log.warning(
                 "agent on %s: listsessions has %d lines that cannot be; the first: %s",
@@ -133,8 +135,6 @@ class BrokerAgent(ABC):
                 len(rubbish),
                 rubbish[0],
             )
-        if rubbish and not sessions:
-            raise AgentError(f"agent on {field(server.name)}: listsessions: {rubbish[0]}", NONSENSE)
         return sessions
 
     @final

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import socket
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 
@@ -76,26 +76,24 @@ class Autologin:
         account: str,
         pubkey: str = "",
         address: str = "",
+        silent: Collection[str] = (),
     ) -> Grant:
         """Let a client in at all `endpoints`, and at the profile's SSH proxy host, by a key of `account`.
 
         `account` must be one that the broker vouches for. `pubkey` is the client's own public key; without one, a pair
-        is made. An empty Grant where no X2Go Server took the key; the log says why.
+        is made. `silent` has the keys of servers that this client has waited for in vain already: they are not asked,
+        so that it does not wait twice. An empty Grant where no X2Go Server took the key; the log says why.
         """
-        private_key = ""
         try:
-            if pubkey:
-                key = parse_public_key(pubkey)
-            else:
-                pair = self._stock.take(settings.text(GLOBAL, "autologin-key-type"))
-                key, private_key = pair.public, pair.private
-            puts = planned(settings, profile, endpoints, rules, account, key, time.time())
+            asked = _without(silent, servers_of(endpoints, rules))
+            key, private_key = self._key(settings, pubkey)
+            puts = planned(settings, profile, asked, rules, account, key, time.time())
             self._keys.record([put.stored for put in puts])
         except (StoreError, ValueError) as error:
             self._say_no(profile, account, str(error))
             return Grant()
         let_in = self._put_all(puts, account)
-        if not any(server.key in let_in for server in servers_of(endpoints, rules)):
+        if not any(server.key in let_in for server in asked):
             self._say_no(profile, account, "no X2Go Server took the key")
             return Grant()
         broker_log.info(
@@ -107,6 +105,13 @@ class Autologin:
             "of-the-client" if pubkey else "one-off",
         )
         return Grant(private_key, bool(pubkey))
+
+    def _key(self, settings: Settings, pubkey: str) -> tuple[PublicKey, str]:
+        """The key to let in, and its private half where it is not the client's own. Raises ValueError."""
+        if pubkey:
+            return parse_public_key(pubkey), ""
+        pair = self._stock.take(settings.text(GLOBAL, "autologin-key-type"))
+        return pair.public, pair.private
 
     def _put_all(self, puts: Sequence[_Put], account: str) -> set[str]:
         """Put the keys everywhere at once; the keys of the endpoints where that worked."""
@@ -142,6 +147,15 @@ class Autologin:
             log_field(account),
             why,
         )
+
+
+def _without(silent: Collection[str], servers: Sequence[Endpoint]) -> list[Endpoint]:
+    """The servers whose keys are not among `silent`. Raises ValueError when none is left."""
+    asked = [server for server in servers if server.key not in silent]
+    if not asked:
+        names = ", ".join(log_field(server.key) for server in servers)
+        raise ValueError(f"no answer in time from {names}")
+    return asked
 
 
 def planned(
