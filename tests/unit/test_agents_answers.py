@@ -69,6 +69,7 @@ def test_other_answers_cannot_be(output: bytes, wrong: str) -> None:
         (b"", b"", 0, "does not know this task"),
         (b"", b"Died at /usr/lib/x2go/x2gobroker-agent.pl line 37.\n", 255, "line 37"),
         (b"", b"", 255, "exit status 255"),
+        (b"This account is currently not available.\n", b"", 1, "has its account a login shell"),
         (b"OK\n", b"", 1, "did not work"),
         (b"OK\n", b"Illegal division by zero at /usr/lib/x2go/x2gobroker-agent.pl line 320.\n", 0, "division"),
         (b"bash: banner\n", b"bash: line 1: /usr/lib/x2go/x2gobroker-agent: No such file or directory\n", 127, "such"),

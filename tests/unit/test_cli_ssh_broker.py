@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import io
+import logging
 import os
 import pwd
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -13,7 +15,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from x2gobroker.cli.ssh_broker import FIELDS, build_parser, call_of, fields_of, parse, user_of, variables_of
+from x2gobroker.cli.ssh_broker import FIELDS, build_parser, call_of, fields_of, log_to, parse, user_of, variables_of
 from x2gobroker.cli.ssh_caller import (
     DEFAULTS,
     MAX_CALL,
@@ -27,6 +29,7 @@ from x2gobroker.cli.ssh_caller import (
     who_asks,
 )
 from x2gobroker.frontends.ssh_command import client_address
+from x2gobroker.logs import LOGGERS, broker_log
 
 ROOT = pwd.getpwuid(0)
 OTHER = next(record for record in pwd.getpwall() if record.pw_uid not in (0, os.getuid()))
@@ -263,3 +266,45 @@ def test_the_program_is_installed(arguments: list[str], status: int) -> None:
 )
 def test_the_clients_address_is_in_ssh_client(value: str, address: str | None) -> None:
     assert client_address(value) == address
+
+
+@pytest.fixture
+def own_loggers(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The loggers as they were, after the test."""
+    monkeypatch.setattr(logging, "raiseExceptions", True)
+    for logger in LOGGERS:
+        monkeypatch.setattr(logger, "handlers", [])
+        monkeypatch.setattr(logger, "propagate", False)
+        monkeypatch.setattr(logger, "level", logging.INFO)
+
+
+def log_as_the_user(folder: Path) -> str:
+    """One line in the log of a call, and what it was."""
+    log_to(folder / "loggers.conf", debug=False, console=False, trusted=False, syslog=folder / "log")
+    broker_log.warning("a line for the administrator")
+    return "a line for the administrator"
+
+
+@pytest.mark.usefixtures("own_loggers")
+def test_without_syslog_the_user_reads_one_note_and_no_traceback(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    log_as_the_user(tmp_path)
+    told = capsys.readouterr()
+    assert told.out == ""
+    assert told.err == (
+        f"x2gobroker-ssh: note: nothing is logged: there is neither {tmp_path}/loggers.conf nor a syslog service\n"
+    )
+
+
+@pytest.mark.usefixtures("own_loggers")
+def test_a_syslog_service_gets_the_lines_and_the_user_nothing(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as service:
+        service.settimeout(10)
+        service.bind(str(tmp_path / "log"))
+        line = log_as_the_user(tmp_path)
+        assert line in service.recv(8192).decode()
+    broker_log.warning("nobody listens any more")
+    assert capsys.readouterr() == ("", "")

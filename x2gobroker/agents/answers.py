@@ -59,6 +59,8 @@ def errors_said(errors: bytes) -> str:
 
 def _unconfirmed(output: bytes, said: str, status: int) -> ValueError:
     """What an answer without an OK means."""
+    if status == 1 and not said:  # so end nologin and false, the shells of accounts that have none
+        return RefusalError("the agent does not do it; exit status 1, without a word: has its account a login shell?")
     if said or status:
         return RefusalError(f"the agent does not do it{_quoted(said)}; exit status {status}")
     if not output.strip():

@@ -34,6 +34,7 @@ PROGRAM = "x2gobroker-ssh"
 NO_TASK = 254
 DEADLINE_SECONDS = 120
 LONGEST_LINE = 8192
+SYSLOG = Path("/dev/log")
 FIELDS = (
     "task sid authid login newpass pubkey event server client cmd display start elapsed version os".split()
 )  # as in a form, see docs/reference/protocol.md
@@ -120,19 +121,19 @@ def silence_logs() -> None:
         logger.propagate = False
 
 
-def log_to(path: Path, debug: bool, console: bool, trusted: bool) -> None:
+def log_to(path: Path, debug: bool, console: bool, trusted: bool, syslog: Path = SYSLOG) -> None:
     """Set up logging for a call; what is for the administrator goes where an ordinary user does not read it."""
     if trusted:
         set_up_logging(path, debug, console)
         return
     from logging.handlers import SysLogHandler
 
+    logging.raiseExceptions = False  # a handler that fails would show its traceback to the user
     fallback: logging.Handler = logging.NullHandler()
-    try:
-        fallback = SysLogHandler("/dev/log", SysLogHandler.LOG_DAEMON)
-    except OSError:
-        if not path.is_file():
-            say(f"note: nothing is logged: there is neither {path} nor a syslog service")
+    if syslog.is_socket():  # SysLogHandler itself does not say when nobody listens
+        fallback = SysLogHandler(str(syslog), SysLogHandler.LOG_DAEMON)
+    elif not path.is_file():
+        say(f"note: nothing is logged: there is neither {path} nor a syslog service")
     set_up_logging(path, debug, fallback=fallback)
 
 
