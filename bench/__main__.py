@@ -6,13 +6,28 @@ import argparse
 import os
 import platform
 import shutil
+import signal
 import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from bench import authservice, authservice_report, footprint, logins, neighbours, report, throughput
+from bench import (
+    agents,
+    agents_report,
+    authservice,
+    authservice_report,
+    balance,
+    farm,
+    farm_logins,
+    footprint,
+    logins,
+    neighbours,
+    report,
+    selects,
+    throughput,
+)
 from bench.data import Accounts
 from bench.plan import Plan, progress
 from bench.world import PROGRAMS, REFERENCE, THREADS, WORKERS
@@ -23,9 +38,15 @@ PARTS: dict[str, Callable[[Plan], str]] = {
     "neighbours": lambda plan: report.neighbours(neighbours.measure(plan)),
     "footprint": lambda plan: report.footprint(footprint.measure(plan)),
     "authservice": lambda plan: authservice_report.authservice(authservice.measure(plan)),
+    "farm": lambda plan: farm.report(farm.measure(plan)),
+    "farm-logins": lambda plan: farm_logins.report(farm_logins.measure(plan)),
+    "agents": lambda plan: agents_report.calls(agents.measure(plan)),
+    "selects": lambda plan: agents_report.selects(selects.measure(plan)),
+    "balance": lambda plan: balance.report(balance.measure(plan)),
 }
-AS_ROOT = ("authservice",)  # makes a user
-SECTIONS = {"authservice": "authservice"}  # of the page, of parts that have one of their own
+AS_ROOT = ("authservice", "farm", "farm-logins", "agents", "selects")  # they make users
+OWN = ("authservice", "farm", "farm-logins", "agents", "selects", "balance")
+SECTIONS = {part: part for part in OWN}  # of the page, of parts that have one of their own
 NEEDED = (PROGRAMS / "x2gobroker-daemon", Path("/usr/bin/wrk"), Path("/usr/bin/unshare"))
 
 
@@ -83,6 +104,7 @@ def main(argv: Sequence[str]) -> int:
         quick=options.quick,
         accounts={count: Accounts.write(folder, count) for count in options.groups},
     )
+    signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))  # users and programs are to go again
     texts: dict[str, list[str]] = {}
     seconds: dict[str, float] = {}
     try:

@@ -34,7 +34,10 @@ MOST_ADDRESSES = 16  # that one sshd listens on
 KNOCKS = 6  # connections that nobody accepts, until the kernel drops what comes
 AGENT = """\
 #!/bin/sh
-printf '%s\\n' OK loadavgXX:101 memAvail:16000 myMemAvail:15900 numCPU:8 typeCPU:3000 numSessions:4
+echo OK
+case "$SSH_ORIGINAL_COMMAND" in
+*checkload*) printf '%s\\n' loadavgXX:101 memAvail:16000 myMemAvail:15900 numCPU:8 typeCPU:3000 numSessions:4 ;;
+esac
 """
 CONFIG = """\
 [global]

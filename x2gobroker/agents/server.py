@@ -414,7 +414,10 @@ def session_counts(account: pwd.struct_passwd | None = None) -> dict[str, int | 
 
 def listed_counts() -> dict[str, int | None]:
     """The same from a list of all sessions, which root may see in PostgreSQL, unlike their numbers."""
-    status, output, said = run([program("x2golistsessions_root"), "--all-servers"], None, LIST_SECONDS)
+    lister = program("x2golistsessions_root")
+    if not lister:
+        raise RefusedError("x2golistsessions_root is not installed: sessions cannot be counted")
+    status, output, said = run([lister, "--all-servers"], None, LIST_SECONDS)
     if status:
         raise RefusedError(f"x2golistsessions_root failed: {said}")
     counts: dict[str, int | None] = {}
