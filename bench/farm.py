@@ -232,7 +232,10 @@ def _reference(servers: Farm, name: str, chosen: Sequence[int], enough: int, pat
     try:
         while time.monotonic() - began < patience:
             said = program.output()
-            ended = said.count("new load factor is") + said.count("no load factor could be obtained")
+            told, untold = said.count("new load factor is"), said.count("no load factor could be obtained")
+            if untold and name == "up":
+                raise SystemExit(f"the reference gets no load of servers that are up: {said[-1000:]}")
+            ended = told + untold
             if ended >= enough:
                 return time.monotonic() - began
             if program.process.poll() is not None:

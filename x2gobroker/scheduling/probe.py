@@ -66,7 +66,6 @@ def try_all(targets: Iterable[Target], deadline: float, hopeless: Collection[Tar
 
     Once only `hopeless` ones are left, they have HOPELESS_SECONDS; where there are no others, the whole time.
     """
-    begun = time.monotonic()
     up: set[Target] = set()
     targets = set(targets)
     waited_for = targets - set(hopeless) or targets
@@ -74,11 +73,13 @@ def try_all(targets: Iterable[Target], deadline: float, hopeless: Collection[Tar
         for target in targets:
             for connection in _connecting(target):
                 selector.register(connection, selectors.EVENT_WRITE, target)
+        begun = time.monotonic()  # resolving names may have taken a while
         while pending := {key.data for key in selector.get_map().values()} - up:
             left = begun + (deadline if pending & waited_for else HOPELESS_SECONDS) - time.monotonic()
-            if left <= 0:
+            ready = selector.select(max(0.0, left))
+            if left <= 0 and not ready:  # on a busy machine the time may be over before anything was looked at
                 break
-            for key, _ in selector.select(left):
+            for key, _ in ready:
                 attempt = key.fileobj
                 assert isinstance(attempt, socket.socket)  # noqa: S101 - for the type checker
                 if attempt.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR) == 0:

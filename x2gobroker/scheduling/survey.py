@@ -146,9 +146,9 @@ def _alive(
     if future is None:
         return None
     up = _result(future, end, "the answers of the servers' ports")
-    if up is None or asked.rules.mode == LOCAL:
+    if asked.rules.mode == LOCAL or (up is None and not findings.answered):
         return up
-    return up | {endpoint.key for endpoint in findings.answered}
+    return (up or frozenset()) | {endpoint.key for endpoint in findings.answered}
 
 
 def _count(farm: AgentFarm, asked: Questions, dead: Collection[str]) -> Mapping[Endpoint, Mapping[str, int | None]]:

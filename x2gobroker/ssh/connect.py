@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import logging
+import math
 import os
 import queue
 import socket
@@ -15,7 +16,7 @@ import paramiko
 from x2gobroker.logs import field
 from x2gobroker.model.public_key import PublicKey
 from x2gobroker.ssh.deadline import Deadline
-from x2gobroker.ssh.failures import ConnectionBroken, SshTimeout, Unreachable
+from x2gobroker.ssh.failures import ConnectionBroken, NobodyAnswers, SshTimeout, Unreachable
 from x2gobroker.ssh.host_keys import check_host_key, known_types
 from x2gobroker.ssh.login import log_in
 from x2gobroker.ssh.routes import Route
@@ -43,10 +44,13 @@ def _forget_resolvers() -> None:
 os.register_at_fork(after_in_child=_forget_resolvers)
 
 
-def connect(route: Route, seconds: float, through: paramiko.Transport | None = None) -> paramiko.Transport:
+def connect(
+    route: Route, seconds: float, through: paramiko.Transport | None = None, tcp_seconds: float = math.inf
+) -> paramiko.Transport:
     """A connection that is logged in, within `seconds`; whoever gets it closes it.
 
-    `through` is the connection to the route's proxy, made here when it is not given, and then closed with this one.
+    The server has to take the connection within `tcp_seconds`. `through` is the connection to the route's proxy, made
+    here when it is not given, and then closed with this one.
     Raises Unreachable, SshTimeout, HostKeyRefused, LoginRefused, ConnectionBroken.
     """
     deadline = Deadline(seconds, f"{route.shown}: connecting")
@@ -54,7 +58,7 @@ def connect(route: Route, seconds: float, through: paramiko.Transport | None = N
     if route.proxy is not None and through is None:
         through = own_proxy = connect(route.proxy, seconds)
     try:
-        wire = Wire(_tcp(route, deadline) if through is None else _tunnel(route, through, deadline))
+        wire = Wire(_tcp(route, deadline, tcp_seconds) if through is None else _tunnel(route, through, deadline))
         transport = _OurTransport(wire, own_proxy)
     except BaseException:
         if own_proxy is not None:
@@ -139,18 +143,20 @@ def _tunnel(route: Route, through: paramiko.Transport, deadline: Deadline) -> pa
         raise ConnectionBroken(f"{route.shown} through {proxy}: the connection to the proxy broke") from None
 
 
-def _tcp(route: Route, deadline: Deadline) -> socket.socket:
+def _tcp(route: Route, deadline: Deadline, most_seconds: float) -> socket.socket:
     """A connected socket, without Nagle's delays. Raises Unreachable, SshTimeout."""
     addresses = _resolved(route, deadline)
     failure: Exception = Unreachable(f"{route.shown}: the name has no address")
     for number, (family, address) in enumerate(addresses):
         connection = socket.socket(family, socket.SOCK_STREAM)
         try:
-            connection.settimeout(deadline.left() / (len(addresses) - number))
+            patience = min(deadline.left(), most_seconds)
+            connection.settimeout(patience / (len(addresses) - number))
             connection.connect(address)
         except TimeoutError:
             connection.close()
-            failure = SshTimeout(f"{route.shown}: nobody answers within {deadline.seconds:g} s")
+            kind = NobodyAnswers if most_seconds < deadline.seconds else SshTimeout
+            failure = kind(f"{route.shown}: nobody answers within {min(deadline.seconds, most_seconds):g} s")
         except OSError as error:
             connection.close()
             failure = Unreachable(f"{route.shown}: {error.strerror or error}; is an SSH server running there?")

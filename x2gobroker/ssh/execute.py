@@ -135,7 +135,9 @@ class _Command:
         if not channel.status_event.wait(self._deadline.left()):
             raise self._deadline.passed()
         status = channel.recv_exit_status()
-        if status < 0 and not (channel.eof_received and channel.get_transport().is_active()):
+        # sshd may send the exit status before the last output: without the end of that, something may be missing
+        is_whole = channel.eof_received or (status >= 0 and channel.get_transport().is_active())
+        if not is_whole or (status < 0 and not channel.get_transport().is_active()):
             raise ConnectionBroken("the connection ended while a command was running")
         return Executed(bytes(self._output), bytes(self._errors), status if status >= 0 else None)
 

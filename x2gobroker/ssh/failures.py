@@ -19,6 +19,10 @@ class SshTimeout(SshError):  # noqa: N818 - named for what happened
     reason = "timeout"
 
 
+class NobodyAnswers(SshTimeout):
+    """The server did not take the connection in the time that any server needs: others need not try as well."""
+
+
 class HostKeyRefused(SshError):  # noqa: N818 - named for what happened
     """The server's host key is not the known one, or not known.
 

@@ -16,10 +16,11 @@ from x2gobroker.errors import SshError
 from x2gobroker.ssh.connect import connect
 from x2gobroker.ssh.deadline import Deadline
 from x2gobroker.ssh.execute import MOST_BYTES, Executed, open_session, run
-from x2gobroker.ssh.failures import NoSession, SshTimeout
+from x2gobroker.ssh.failures import NobodyAnswers, NoSession, SshTimeout
 from x2gobroker.ssh.routes import Route
 
-IDLE_SECONDS = 300.0
+IDLE_SECONDS = 1800.0  # a new connection costs both sides some 50 ms of work
+TCP_SECONDS = 2.0  # for one lost packet; who does not answer by then is not there, however long a command may take
 SESSIONS = 8  # sshd allows ten on one connection (MaxSessions)
 CONNECTIONS = 4
 SUSPECT_SECONDS = 5.0
@@ -198,7 +199,8 @@ class SshPool:
             connection = _counted(self._open(route, deadline), for_tunnel)
             return connection
         except SshError as error:
-            failure = None if isinstance(error, SshTimeout) else error
+            own = isinstance(error, SshTimeout) and not isinstance(error, NobodyAnswers)
+            failure = None if own else error
             raise
         finally:
             with self._locked():
@@ -213,7 +215,7 @@ class SshPool:
 
     def _open(self, route: Route, deadline: Deadline) -> _Connection:
         if route.proxy is None:
-            return _Connection(route, connect(route, deadline.left()))
+            return _Connection(route, connect(route, deadline.left(), tcp_seconds=TCP_SECONDS))
         proxy, _ = self._take(route.proxy, deadline, for_tunnel=True)
         try:
             return _Connection(route, connect(route, deadline.left(), proxy.transport), proxy)
