@@ -339,7 +339,7 @@ def test_a_second_service_leaves_the_first_ones_socket_alone(running: AuthServic
         check=False,
     )
     assert done.returncode == 2
-    assert "another authentication service listens" in done.stderr
+    assert "another process listens" in done.stderr
     assert running.client().authenticate(unix, user.name, RIGHT).granted
 
 
