@@ -36,12 +36,17 @@ from x2gobroker.store.penalties import penalty_rules
 
 # the realm of authids given out over SSH; all others are hashes
 SSH_REALM = "ssh"
+EVENT_GRACE = 30.0
 EVENTS = ("CONNECTING", "CONNECTED", "ALIVE", "SUSPENDING", "TERMINATING", "FINISHED")
 
 
 @dataclass(frozen=True)
 class Request:
-    """What a client asks, in whatever form it came. `arrived` is seconds since the epoch."""
+    """What a client asks, in whatever form it came. `arrived` is seconds since the epoch.
+
+    `grace`: for how many seconds an authid that was spent goes on counting, and the shown one will, for requests that
+    clients send without waiting for the answer to the one before.
+    """
 
     user: str = ""
     password: str = field(default="", repr=False)
@@ -50,6 +55,7 @@ class Request:
     address: str = ""
     arrived: float = field(default_factory=time.time)
     server_variables: Mapping[str, object] = field(default_factory=dict, repr=False)
+    grace: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -71,6 +77,7 @@ class Login:
     realm: str = ""
     retry_after: int = 0
     vouched: bool = True
+    grace: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -199,7 +206,7 @@ class Broker:
         realm = SSH_REALM if by_ssh else self._realm(settings, request.address)
         lifetime = settings.integer(GLOBAL, "auth-timeout")
         standing = self.services.authids(settings).look_up(
-            request.authid, request.user, realm, address, request.arrived, lifetime
+            request.authid, request.user, realm, address, request.arrived, lifetime, request.grace
         )
         if standing is None or standing.fault:
             reason = standing.fault if standing else "unknown authid"
@@ -215,6 +222,7 @@ class Broker:
             needs_authid=fixed is None,
             realm=realm,
             vouched=by_ssh or self._mechanism_vouches(settings),
+            grace=request.grace,
         )
 
     def _mechanism_vouches(self, settings: Settings) -> bool:
@@ -230,7 +238,7 @@ class Broker:
         authids = self.services.authids(settings)
         lifetime = settings.integer(GLOBAL, "auth-timeout")
         if login.standing is not None:
-            return authids.replace(login.standing, login.realm, login.address, lifetime)
+            return authids.replace(login.standing, login.realm, login.address, lifetime, login.grace)
         return authids.issue(login.user, login.realm, login.address, lifetime)
 
     def _realm(self, settings: Settings, address: str) -> str:

@@ -72,6 +72,16 @@ def account(password: str) -> Iterator[Account]:
         _command("userdel", made.name)
 
 
+def _remove(name: str) -> None:
+    """Remove an account, as soon as the kernel has forgotten the last process of it."""
+
+    def removed() -> bool:
+        argv = ["userdel", name]
+        return subprocess.run(argv, capture_output=True, timeout=COMMAND_DEADLINE, check=False).returncode == 0
+
+    wait_until(removed, f"the account {name} being removed")
+
+
 @contextlib.contextmanager
 def account_with_home(password: str, shell: str = "/bin/bash", below: str = "/tmp") -> Iterator[Account]:
     """A new account that can log in, with a home folder somewhere `below`. What it started ends with it. Needs root."""
@@ -87,7 +97,7 @@ def account_with_home(password: str, shell: str = "/bin/bash", below: str = "/tm
         finally:
             end_processes_of(made.name)
             _clear_temporary_folder(made.name)
-            _command("userdel", made.name)
+            _remove(made.name)
     finally:
         shutil.rmtree(folder)
 

@@ -111,7 +111,7 @@ class Node:
         """Run a command on it as root; its output."""
         assert self._program is not None, f"{self.name} is off"
         init = _command("pgrep", "-P", str(self._program.pid)).split()[0]
-        return _command("nsenter", "-t", init, "-u", "-m", "-p", "-n", *words)
+        return _command("nsenter", "-t", init, "-u", "-m", "-p", "-n", "-r", "-w", *words)
 
     def remove(self) -> None:
         """Take its network away."""

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable
 
 import pytest
 
 from tests.web.conftest import PASSWORD, Bench, authid_of
-from x2gobroker.broker import Broker
+from x2gobroker.broker import EVENT_GRACE, Broker
 
 Make = Callable[..., Bench]
 UUID = "5f0a7c6e-0d2c-4d4e-9d49-0c1f6d1c1a11"
@@ -128,6 +129,32 @@ def test_requests_that_overlap_lose_nothing(broker: Bench, monkeypatch: pytest.M
         thread.join(20)
     assert len(set(answers)) == 2
     assert all(granted(broker, user="anna", authid=answer) for answer in answers)
+
+
+EVENT = {"task": "clientevent", "event": "ALIVE", "sid": "anna-50-1795167317_stRxterm_dp24"}
+
+
+def test_reports_of_a_client_overlap_with_each_other(broker: Bench) -> None:
+    """X2Go Client sends CONNECTED without waiting for the answer to CONNECTING: both show the same authid."""
+    authid = broker.login()
+    assert granted(broker, user="anna", authid=authid, **EVENT)
+    assert granted(broker, user="anna", authid=authid, **EVENT)
+    assert granted(broker, user="anna", authid=authid, task="listsessions"), "the list after the end of a session"
+
+
+def test_a_report_may_be_under_way_while_something_else_spends_its_authid(broker: Bench) -> None:
+    authid = broker.login()
+    assert granted(broker, user="anna", authid=authid, task="listsessions")
+    assert granted(broker, user="anna", authid=authid, **EVENT)
+    assert not granted(broker, user="anna", authid=authid, task="listsessions"), "an authid still counts once"
+
+
+def test_reports_do_not_keep_an_authid_alive(broker: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    authid = broker.login()
+    assert granted(broker, user="anna", authid=authid, **EVENT)
+    later = time.time() + 2 * EVENT_GRACE + 1
+    monkeypatch.setattr("time.time", lambda: later)
+    assert not granted(broker, user="anna", authid=authid, **EVENT)
 
 
 def test_only_hashes_are_stored(broker: Bench) -> None:

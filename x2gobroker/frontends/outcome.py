@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from x2gobroker.auth.base import PasswordChange
-from x2gobroker.broker import Broker, Login, Offer, Request
+from x2gobroker.broker import EVENT_GRACE, Broker, Login, Offer, Request
 from x2gobroker.model.sessions import SERVER
 from x2gobroker.scheduling.choice import NO_SERVER, Selection
 from x2gobroker.scripts.base import ScriptValues
@@ -16,6 +16,7 @@ from x2gobroker.store import ClientEvent
 
 TEST = "testcon"
 SELECT = "selectsession"
+EVENT = "clientevent"
 LONGEST_EVENT_FIELD = 500
 
 
@@ -60,6 +61,8 @@ def log_in(
     how it is known who asks, where that is known without a password.
     """
     scripts = broker.services.scripts
+    if fields.get("task") == EVENT:
+        request = replace(request, grace=EVENT_GRACE)
     before = script_values(fields, request)
     ruling = scripts.before_login(settings, before)
     if ruling.refused_by:

@@ -65,12 +65,20 @@ class Authids:
         return authid
 
     def look_up(
-        self, authid: str, user: str, realm: str, address: str | None, arrived: float, lifetime: float
+        self,
+        authid: str,
+        user: str,
+        realm: str,
+        address: str | None,
+        arrived: float,
+        lifetime: float,
+        grace: float = 0.0,
     ) -> Standing | None:
         """What an authid shown by `user` in a request that `arrived` then stands for; None when it is unknown.
 
         `address` is None where addresses are not compared. `lifetime` is counted from the login, as configured now.
-        One that came from a wrong address is dropped: somebody else has it.
+        One that was spent counts for `grace` seconds more. One that came from a wrong address is dropped: somebody else
+        has it.
         """
         if len(authid) > LONGEST_AUTHID:
             return None
@@ -79,7 +87,7 @@ class Authids:
             row = connection.execute(_FIND, {"shown": digest}).one_or_none()
             if row is None or row.username != user or row.realm != realm:
                 return None
-            if row.spent_at is not None and row.spent_at < arrived:
+            if row.spent_at is not None and row.spent_at + grace < arrived:
                 return Standing(digest, user, row.login_time, "authid was used before")
             if address is not None and row.address != address:
                 connection.execute(_DROP, {"shown": digest})
@@ -88,12 +96,12 @@ class Authids:
                 return Standing(digest, user, row.login_time, "authid has expired")
             return Standing(digest, user, row.login_time)
 
-    def replace(self, standing: Standing, realm: str, address: str, lifetime: float) -> str:
-        """Spend an authid and give the next one of the same login; the login's time goes on counting."""
+    def replace(self, standing: Standing, realm: str, address: str, lifetime: float, grace: float = 0.0) -> str:
+        """Spend an authid, in `grace` seconds, and give the next one of the same login, whose time goes on counting."""
         authid = secrets.token_hex(TOKEN_BYTES)
         row = self._row(authid, standing.user, realm, address, standing.login_time, lifetime)
         with self.store.begin() as connection:
-            connection.execute(_SPEND.values(spent_at=time.time()), {"shown": standing.digest})
+            connection.execute(_SPEND.values(spent_at=time.time() + grace), {"shown": standing.digest})
             connection.execute(_ADD, row)
         return authid
 
