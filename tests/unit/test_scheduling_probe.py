@@ -149,3 +149,11 @@ def test_a_port_that_answered_is_tried_again_when_others_found_it_down() -> None
         assert probe.reachable([(LOOPBACK, port)]) == {(LOOPBACK, port)}
     assert probe.reachable([(LOOPBACK, port)]) == {(LOOPBACK, port)}
     assert probe.reachable([(LOOPBACK, port)], hopeless=[(LOOPBACK, port)]) == set()
+
+
+def test_before_there_is_no_server_at_all_they_are_tried_again() -> None:
+    probe = PortProbe()
+    with bound() as port:
+        assert probe.reachable([(LOOPBACK, port)]) == set()
+    with socket.create_server((LOOPBACK, port)):
+        assert probe.reachable([(LOOPBACK, port)]) == {(LOOPBACK, port)}

@@ -36,6 +36,14 @@ class PortProbe:
         known = {target: state for target in wanted if (state := self._remembered(target, now)) is not None}
         known = {target: is_up for target, is_up in known.items() if not (is_up and target in hopeless)}
         unknown = wanted - known.keys()
+        known.update(self._try(unknown, hopeless, now))
+        if len(known) > len(unknown) and not any(known.values()):
+            # before users are told that there is no server: one that was down may be back
+            known.update(self._try(wanted - unknown, hopeless, now))
+        return {target for target, is_up in known.items() if is_up}
+
+    def _try(self, unknown: set[Target], hopeless: Collection[Target], now: float) -> dict[Target, bool]:
+        """Try these now, and remember what came of it."""
         if unknown:
             up = try_all(unknown, DEADLINE, hopeless)
             for target in sorted(unknown - up):
@@ -44,8 +52,8 @@ class PortProbe:
                 if len(self._known) + len(unknown) > MOST_TARGETS:
                     self._known.clear()
                 self._known.update((target, _state(target in up, now)) for target in unknown)
-            known.update((target, target in up) for target in unknown)
-        return {target for target, is_up in known.items() if is_up}
+            return {target: target in up for target in unknown}
+        return {}
 
     def known_down(self, targets: Iterable[Target]) -> set[Target]:
         """Those targets that did not answer at most KEEP_SECONDS ago; tries nothing."""
