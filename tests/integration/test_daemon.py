@@ -19,7 +19,7 @@ import requests
 
 from tests.support.installation import installation
 from tests.support.our_broker import PROGRAM, OurBroker
-from tests.support.processes import free_port, listens, wait_until
+from tests.support.processes import Program, free_port, listens, wait_until
 from tests.support.tls import Certificates
 
 OPEN = "[global]\ndefault-auth-mech = none\ncookie-directory = {state}\n"
@@ -196,6 +196,34 @@ def test_ipv6_is_bound_with_and_without_brackets() -> None:
             finally:
                 program.terminate()
                 program.wait(20)
+
+
+SLOW_START = """\
+import sys, time
+from pathlib import Path
+from flask import Flask
+from x2gobroker.cli.daemon import Daemon
+from x2gobroker.cli.serving import hear_signals
+
+Daemon(Flask("slow"), {
+    "bind": f"127.0.0.1:{sys.argv[1]}", "worker_class": "gthread", "graceful_timeout": 60, "preload_app": True,
+    "logger_class": "x2gobroker.cli.serving.GunicornLogger",
+    "post_fork": lambda server, worker: (Path(sys.argv[2]).touch(), time.sleep(1)),
+    "post_worker_init": lambda worker: hear_signals(),
+}).run()
+"""
+
+
+def test_a_daemon_that_is_stopped_while_a_worker_starts_ends_at_once(tmp_path: Path) -> None:
+    """An order to stop that arrives between the birth of a worker and its first request is not lost."""
+    mark = tmp_path / "born"
+    program = Program([sys.executable, "-c", SLOW_START, str(free_port()), str(mark)], tmp_path / "log")
+    try:
+        wait_until(mark.exists, "the birth of a worker")
+        program.process.terminate()
+        assert program.process.wait(30) == 0, program.output()
+    finally:
+        program.stop()
 
 
 def test_in_the_background_with_pid_file_log_folder_and_less_privileges(tmp_path: Path) -> None:

@@ -137,10 +137,17 @@ class X2GoServer:
     def start_session(
         self, user: Account, desktop: Desktop, home: ClientHome, command: str = "xterm"
     ) -> RunningSession:
-        """Start a session with one window and connect the X2Go proxy of `home` to it, without a client program.
+        """Start a session with one terminal and connect the X2Go proxy of `home` to it, without a client program.
 
-        The proxy connects to the agent's port without a tunnel: client and server are one machine.
+        The proxy connects to the agent's port without a tunnel: client and server are one machine. The shell in the
+        terminal gives the window its title; who suspends a session before that, resumes it under another title.
         """
+        title = f"{user.name}@{self.name}"
+
+        def windows() -> int:
+            return sum(title in name for name in desktop.windows().values())
+
+        before = windows()
         words = f"800x600 lan 16m-jpeg-9 unix-kde-depth_24 us auto 0 R {command} both"
         said = self.run(user, f"x2gostartagent {words}").splitlines()
         assert len(said) >= 7, f"x2gostartagent said {said}"
@@ -150,6 +157,7 @@ class X2GoServer:
         wait_until(lambda: self.agent_state(user, name) == "RUNNING", f"a proxy connected to session {name}")
         quiet = "1>/dev/null 2>/dev/null"
         self.run(user, f"setsid x2goruncommand {display} {agent} {name} {sound} {command} nosnd R {quiet} & exit")
+        wait_until(lambda: windows() > before, f"a window {title!r}")
         return session
 
     def resume_session(self, session: RunningSession, desktop: Desktop, home: ClientHome) -> None:

@@ -20,6 +20,7 @@ from gunicorn.util import daemonize
 from x2gobroker import __version__
 from x2gobroker.app import create_app, start_housekeeping
 from x2gobroker.cli.background import LOG_FOLDER, add_background_options, redirect_output
+from x2gobroker.cli.serving import PatientArbiter, hear_signals
 from x2gobroker.errors import ConfigurationError
 from x2gobroker.logs import broker_log, error_log, set_up_logging
 from x2gobroker.model.hosts import parse_port, split_address
@@ -172,6 +173,21 @@ class Daemon(BaseApplication):  # type: ignore[misc]
         """The WSGI application."""
         return self._app
 
+    def run(self) -> None:
+        """Serve until a signal ends it. Raises SystemExit."""
+        try:
+            PatientArbiter(self).run()
+        except RuntimeError as error:  # gunicorn's way to say that a PID file is taken, or cannot be written
+            error_log.error("not started: %s", error)
+            print(f"{Path(sys.argv[0]).name}: not started: {error}", file=sys.stderr)
+            sys.exit(1)
+
+
+def start_worker(app: Flask) -> None:
+    """What a worker process does before its first request."""
+    hear_signals()
+    start_housekeeping(app)
+
 
 def check_startable(source: SettingsSource) -> Settings:
     """The settings, unless the configuration cannot be read at all. Raises ConfigurationError."""
@@ -204,7 +220,7 @@ def run(options: argparse.Namespace, *variables: dict[str, str]) -> int:
     if os.geteuid() == 0 and "user" not in chosen:
         broker_log.warning("serving as root: start with --drop-privileges, or as another user")
     app = create_app(source=source)
-    Daemon(app, {**chosen, "post_worker_init": lambda worker: start_housekeeping(app)}).run()
+    Daemon(app, {**chosen, "post_worker_init": lambda worker: start_worker(app)}).run()
     return 0
 
 

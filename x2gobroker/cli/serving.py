@@ -1,10 +1,12 @@
-"""gunicorn's own messages and its access lines, in the loggers `error` and `access`."""
+"""gunicorn as the broker needs it: its messages in our loggers, and workers that hear every order to stop."""
 
 from __future__ import annotations
 
 import logging
+import signal
 from typing import Any
 
+from gunicorn.arbiter import Arbiter
 from gunicorn.glogging import Logger
 
 from x2gobroker.logs import access_log, broker_log, error_log, field
@@ -40,3 +42,27 @@ class GunicornLogger(Logger):  # type: ignore[misc]
 
     def close_on_exec(self) -> None:
         """Nothing to do: Python opens log files so that programs which are started do not inherit them."""
+
+
+STOP_SIGNALS = frozenset({signal.SIGTERM, signal.SIGINT, signal.SIGQUIT})
+
+
+class PatientArbiter(Arbiter):  # type: ignore[misc]
+    """gunicorn's main process, whose workers are deaf to orders to stop until they can follow them.
+
+    A worker starts with the handlers of the main process, which only take note of a signal for the main process.
+    An order that came before the worker had its own was lost, and the daemon waited for a worker that went on.
+    """
+
+    def spawn_worker(self) -> Any:
+        """Start a worker; signals to stop wait meanwhile, in this process and in the worker."""
+        signal.pthread_sigmask(signal.SIG_BLOCK, STOP_SIGNALS)
+        try:
+            return super().spawn_worker()
+        finally:
+            hear_signals()
+
+
+def hear_signals() -> None:
+    """Let signals to stop through to this process again; those that waited arrive now."""
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, STOP_SIGNALS)
