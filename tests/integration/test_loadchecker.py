@@ -249,7 +249,7 @@ def test_in_the_background(side: BrokerSide, up: AgentHost) -> None:
         began = time.monotonic()
         os.kill(pid, signal.SIGTERM)
         wait_until(lambda: not pid_file.exists() and not checker.socket.exists(), "the end", 5)
-        assert time.monotonic() - began < 1
+        assert time.monotonic() - began < 4
         wait_until(lambda: not Path(f"/proc/{pid}").exists() or _is_zombie(pid), "the process gone", 5)
         assert "load checker: process" in (checker.folder / "logs" / "x2gobroker-loadchecker.stderr").read_text()
     finally:

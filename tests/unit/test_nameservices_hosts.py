@@ -92,15 +92,15 @@ def test_a_slow_resolver_costs_the_deadline_once_and_its_late_answer_counts(
         return ["10.0.0.1"]
 
     asked = resolver(monkeypatch, slow)
-    monkeypatch.setattr(module, "DEADLINE", 0.3)
+    monkeypatch.setattr(module, "DEADLINE", 1.0)
     names = HostNames()
     began = time.monotonic()
     assert names.resolve("h") is None
-    assert 0.25 <= time.monotonic() - began < 2
+    assert 0.9 <= time.monotonic() - began < 10
     assert "no answer within" in said.text
     began = time.monotonic()
     assert names.resolve("h") is None
-    assert time.monotonic() - began < 0.25
+    assert time.monotonic() - began < 0.9
     assert asked == ["h"]
     release.set()
     wait_until(lambda: names.resolve("h") == ONE, "the late answer counting", 5)

@@ -215,10 +215,10 @@ def test_reservations_since_the_report_count_even_when_they_have_expired(three: 
 
 def test_a_server_that_the_load_checker_found_dead_is_not_asked(three: World) -> None:
     three.load("ts03", state="unreachable")
-    three.agents.delays[three.key("ts03")] = 1.5
+    three.agents.delays[three.key("ts03")] = 4.0
     begun = time.monotonic()
     three.server()
-    assert time.monotonic() - begun < 1
+    assert time.monotonic() - begun < 3
     assert three.agents.tasks_of(three.key("ts03")) == []
 
 
@@ -320,19 +320,19 @@ def test_weights_count_only_where_no_load_report_does(three: World) -> None:
 
 def test_the_probe_and_the_agents_are_asked_at_the_same_time(three: World) -> None:
     for name in three.names:
-        three.agents.delays[three.key(name)] = 0.3
+        three.agents.delays[three.key(name)] = 1.0
     begun = time.monotonic()
     three.server()
-    # sessions and counts one after the other would take 0.6 s, one server after the other 1.8 s
-    assert time.monotonic() - begun < 0.55
+    # sessions and counts one after the other would take 2 s, one server after the other 6 s
+    assert time.monotonic() - begun < 1.9
 
 
 def test_a_slow_agent_costs_its_deadline_once(three: World) -> None:
     three.set_rules(timeout=0.5)
-    three.agents.delays[three.key("ts02")] = 1.5
+    three.agents.delays[three.key("ts02")] = 3.0
     begun = time.monotonic()
     assert three.server() in ("ts01", "ts03")
-    assert time.monotonic() - begun < 1
+    assert time.monotonic() - begun < 2.5
 
 
 def test_who_was_waited_for_in_vain_is_known(three: World) -> None:

@@ -124,14 +124,14 @@ def test_hopeless_targets_are_tried_but_not_waited_for() -> None:
         hopeless = {silent, (LOOPBACK, back)}
         begun = time.monotonic()
         assert try_all([(LOOPBACK, up), *hopeless], 2, hopeless) == {(LOOPBACK, up), (LOOPBACK, back)}
-        assert time.monotonic() - begun < 1
+        assert time.monotonic() - begun < 1.8
 
 
 def test_where_all_are_hopeless_they_are_waited_for() -> None:
     with listening() as up:
         begun = time.monotonic()
         assert try_all([(LOOPBACK, up)], 2, {(LOOPBACK, up)}) == {(LOOPBACK, up)}
-        assert time.monotonic() - begun < 1
+        assert time.monotonic() - begun < 1.8
 
 
 def test_known_down_is_what_did_not_answer_and_tries_nothing() -> None:
