@@ -39,6 +39,12 @@ def test_a_suspended_session_is_resumed_where_it_is(two: World) -> None:
     assert two.reserved() == []
 
 
+def test_who_has_a_session_that_cannot_be_offered_still_gets_the_idlest_server(two: World) -> None:
+    two.agents.sessions[two.key("ts02")] = [session_line("elsewhere")]
+    two.count(ts01=3, ts02=9)
+    assert {two.server() for _ in range(8)} == {"ts01"}
+
+
 def test_the_cookie_shows_in_no_text_of_a_selection(two: World, said: pytest.LogCaptureFixture) -> None:
     two.agents.sessions[two.key("ts02")] = [session_line("ts02")]
     selection = two.select()

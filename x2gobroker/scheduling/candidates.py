@@ -60,17 +60,18 @@ def counts_by_key(
     """
     counts: dict[str, int] = {}
     silent: set[str] = set()
-    for answer in seen.counts.values():
+    answers = seen.counts()
+    for answer in answers.values():
         for name, count in answer.items():
             key = servers.key_of(profile, name, own_name)
             if count is None:
                 silent.add(key)
             elif key:
                 counts[key] = max(count, counts.get(key, 0))
-    if seen.counts and (rules.shared_database or rules.mode == LOCAL):
+    if answers and (rules.shared_database or rules.mode == LOCAL):
         idle = set(servers.by_key)
     else:
-        idle = {server.key for server in seen.counts} & servers.by_key.keys()
+        idle = {server.key for server in answers} & servers.by_key.keys()
     for key in idle - silent:
         counts.setdefault(key, 0)
     return counts

@@ -6,7 +6,7 @@ import threading
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TypeVar
 
 from x2gobroker.agents.base import TIMEOUT, BrokerAgent
@@ -23,6 +23,7 @@ GRACE_SECONDS = 0.5
 NOTHING = Findings([], (), {})
 
 T = TypeVar("T")
+Counts = Mapping[Endpoint, Mapping[str, int | None]]
 
 
 @dataclass(frozen=True)
@@ -70,13 +71,13 @@ class Questions:
 class Survey:
     """What was found out.
 
-    `up` has the keys of servers that answer, None where nobody looked. `counts` is what each answering agent says
-    of sessions by server, None where it counts none.
+    `up` has the keys of servers that answer, None where nobody looked. `counts()` is what each answering agent says
+    of sessions by server, None where it counts none; it may have to wait for them.
     """
 
     up: frozenset[str] | None = None
     findings: Findings = NOTHING
-    counts: Mapping[Endpoint, Mapping[str, int | None]] = field(default_factory=dict)
+    counts: Callable[[], Counts] = dict
 
     @property
     def silent(self) -> frozenset[str]:
@@ -87,7 +88,7 @@ class Survey:
 def survey(farm: AgentFarm, probe: PortProbe, asked: Questions) -> Survey:
     """Ask everything at once; takes the agents' timeout or the port probe's deadline, whichever is more, at most.
 
-    The counts are not waited for where the user has sessions: then no new server is looked for.
+    The counts are not waited for before somebody wants them: who resumes a session does not.
     """
     servers = asked.servers
     # ports that are known to be closed belong to servers whose agents need not be waited for
@@ -99,9 +100,9 @@ def survey(farm: AgentFarm, probe: PortProbe, asked: Questions) -> Survey:
     if asked.sessions:
         findings = farm.sessions_of(tuple(servers.endpoints.values()), asked.rules, asked.user, dead)
     alive = _alive(up, findings, asked, end)
-    if counts is None or findings.sessions:
+    if counts is None:
         return Survey(alive, findings)
-    return Survey(alive, findings, _result(counts, end, "the agents' counts") or {})
+    return Survey(alive, findings, lambda: _result(counts, end, "the agents' counts") or {})
 
 
 def _begin(call: Callable[[], T]) -> Future[T]:
@@ -151,7 +152,7 @@ def _alive(
     return (up or frozenset()) | {endpoint.key for endpoint in findings.answered}
 
 
-def _count(farm: AgentFarm, asked: Questions, dead: Collection[str]) -> Mapping[Endpoint, Mapping[str, int | None]]:
+def _count(farm: AgentFarm, asked: Questions, dead: Collection[str]) -> Counts:
     def call(agent: BrokerAgent, server: Endpoint) -> dict[str, int | None]:
         return agent.get_servers(server, asked.rules, asked.user)
 
