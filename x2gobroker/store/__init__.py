@@ -1,4 +1,8 @@
-"""State that worker processes and broker hosts must agree on: authids, penalties, second factors, client events."""
+"""State that worker processes and broker hosts must agree on.
+
+That is: authids, penalties for wrong passwords, second factors, client events, reservations of places on X2Go Servers,
+their load reports, which of them are drained, and the autologin keys that are, or may be, on them.
+"""
 
 from x2gobroker.store.authids import Authids, Standing
 from x2gobroker.store.autologin_keys import AutologinKeys, StoredKey
