@@ -6,7 +6,7 @@ import socket
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
-from x2gobroker.agents.rules import NONE, AgentRules, agent_rules, uses_load_checker
+from x2gobroker.agents.rules import NONE, AgentRules, agent_rules, mode_of, uses_load_checker
 from x2gobroker.logs import broker_log, error_log, field
 from x2gobroker.model.hosts import Endpoint, Host
 from x2gobroker.model.profile import BROKER_USER, SessionProfile
@@ -119,10 +119,11 @@ class Placement:
             return {}
         asked: dict[tuple[AgentRules, str], list[SessionProfile]] = {}
         for profile in profiles:
+            if profile.is_shadow or mode_of(settings, self._backend, profile) == NONE:
+                continue
             rules = agent_rules(settings, self._backend, profile)
-            if rules.mode != NONE and not profile.is_shadow:
-                rules = replace(rules, timeout=min(rules.timeout, LISTING_SECONDS))
-                asked.setdefault((rules, account_for(profile, user)), []).append(profile)
+            rules = replace(rules, timeout=min(rules.timeout, LISTING_SECONDS))
+            asked.setdefault((rules, account_for(profile, user)), []).append(profile)
         found: dict[str, tuple[ServerSession, Host]] = {}
         for (rules, account), members in asked.items():
             found.update(self._sessions_of(settings, members, rules, account))

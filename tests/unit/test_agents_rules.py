@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import pwd
+from collections import Counter
 from pathlib import Path
 
 import pytest
 
 from tests.unit.configured import Files
-from x2gobroker.agents.rules import agent_rules, ssh_folder, uses_load_checker
+from x2gobroker.agents.rules import LOCAL, NO_FOLDER, NONE, SSH, agent_rules, mode_of, ssh_folder, uses_load_checker
 from x2gobroker.model.profile import SessionProfile, build_profile
 from x2gobroker.settings import Settings
 
@@ -96,6 +97,53 @@ def test_the_folder_of_keys_is_the_configured_one_or_below_the_home_of_the_broke
     assert ssh_folder(files.write_defaults("[common]\nX2GOBROKER_DAEMON_USER = nobody-of-this-name\n")) == Path(
         "/var/lib/x2gobroker/.ssh"
     )
+
+
+@pytest.fixture
+def looked_up(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
+    """How often each user was looked up."""
+    counted: Counter[str] = Counter()
+    look_up = pwd.getpwnam
+
+    def counting(name: str) -> pwd.struct_passwd:
+        counted[name] += 1
+        return look_up(name)
+
+    monkeypatch.setattr("pwd.getpwnam", counting)
+    return counted
+
+
+def test_the_home_is_looked_up_once_and_again_when_the_configuration_changes(
+    files: Files, looked_up: Counter[str]
+) -> None:
+    settings = files.write_defaults("[common]\nX2GOBROKER_DAEMON_USER = root\n")
+    assert len({ssh_folder(settings) for _ in range(3)}) == 1
+    assert looked_up == {"root": 1}
+    changed = files.write_defaults("[common]\nX2GOBROKER_DAEMON_USER = nobody\n")
+    assert ssh_folder(changed) == Path(pwd.getpwnam("nobody").pw_dir, ".ssh")
+    assert ssh_folder(settings) == Path(pwd.getpwnam("root").pw_dir, ".ssh")
+
+
+def test_a_user_who_is_made_later_is_found(files: Files, monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = files.write_defaults("[common]\nX2GOBROKER_DAEMON_USER = of-later\n")
+    assert ssh_folder(settings) == Path("/var/lib/x2gobroker/.ssh")
+    entry = pwd.struct_passwd(("of-later", "x", 7000, 7000, "", "/home/of-later", "/bin/sh"))
+    monkeypatch.setattr("pwd.getpwnam", {"of-later": entry}.__getitem__)
+    assert ssh_folder(settings) == Path("/home/of-later/.ssh")
+
+
+@pytest.mark.parametrize("mode", [NONE, LOCAL, SSH])
+def test_the_mode_alone_is_that_of_the_rules_and_without_agents_no_user_is_looked_up(
+    files: Files, looked_up: Counter[str], mode: str
+) -> None:
+    settings = configured(files)
+    own = profile({"broker-agent-query-mode": mode})
+    assert mode_of(settings, "inifile", own) == mode
+    assert mode_of(settings, "inifile") == mode_of(settings, "inifile", profile({})) == SSH
+    assert not looked_up
+    rules = agent_rules(settings, "inifile", own)
+    assert rules.mode == mode
+    assert (rules.folder == NO_FOLDER) is (not looked_up) is (mode == NONE)
 
 
 @pytest.mark.parametrize(

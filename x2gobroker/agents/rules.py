@@ -5,6 +5,7 @@ from __future__ import annotations
 import pwd
 from dataclasses import dataclass
 from pathlib import Path
+from weakref import WeakKeyDictionary
 
 from x2gobroker.model.profile import SessionProfile
 from x2gobroker.settings import BACKEND_PREFIX, ENVIRONMENT, GLOBAL, Settings
@@ -12,6 +13,9 @@ from x2gobroker.settings import BACKEND_PREFIX, ENVIRONMENT, GLOBAL, Settings
 NONE = "NONE"
 LOCAL = "LOCAL"
 SSH = "SSH"
+NO_FOLDER = Path("/nonexistent")
+
+_at_home: WeakKeyDictionary[Settings, Path] = WeakKeyDictionary()
 
 
 @dataclass(frozen=True)
@@ -19,9 +23,9 @@ class AgentRules:
     """How to reach broker agents.
 
     `mode` is NONE, LOCAL or SSH. For SSH: `user` to log in as, `folder` with keys and known hosts, `host_key_policy`,
-    and the `proxy` to go through, `[user@]host[:port]` or empty. `command` is the agent's path on the server,
-    `timeout` the seconds that one call may take, connection included. `shared_database`: one agent knows the sessions
-    of all servers.
+    and the `proxy` to go through, `[user@]host[:port]` or empty; in mode LOCAL the same, for hosts that are reached by
+    SSH all the same; in mode NONE `folder` is NO_FOLDER. `command` is the agent's path on the server, `timeout` the
+    seconds that one call may take, connection included. `shared_database`: one agent knows the sessions of all servers.
     """
 
     mode: str
@@ -35,25 +39,33 @@ class AgentRules:
 
 
 def ssh_folder(settings: Settings) -> Path:
-    """The folder of the broker's SSH keys and known hosts."""
-    folder = settings.environment("X2GOBROKER_SSH_FOLDER")
-    if folder:
-        return Path(folder)
-    user = settings.environment("X2GOBROKER_DAEMON_USER")
-    try:
-        return Path(pwd.getpwnam(user).pw_dir) / ".ssh"
-    except KeyError:
-        return Path("/var/lib/x2gobroker/.ssh")  # where it is on Debian; nothing is there, and the log says so
+    """The folder of the broker's SSH keys and known hosts. The home of its user is looked up once for each Settings."""
+    if settings.environment("X2GOBROKER_SSH_FOLDER"):
+        return settings.path(ENVIRONMENT, "X2GOBROKER_SSH_FOLDER")
+    folder = _at_home.get(settings)
+    if folder is None:
+        try:
+            folder = Path(pwd.getpwnam(settings.environment("X2GOBROKER_DAEMON_USER")).pw_dir) / ".ssh"
+        except KeyError:
+            # where it is on Debian; nothing is there, and the log says so. Not remembered: the user may yet be made
+            return Path("/var/lib/x2gobroker/.ssh")
+        _at_home[settings] = folder
+    return folder
+
+
+def mode_of(settings: Settings, backend: str, profile: SessionProfile | None = None) -> str:
+    """NONE, LOCAL or SSH for a profile of a backend; without a profile, for the backend. Cheaper than all rules."""
+    own = profile.broker_text("agent-query-mode") if profile is not None else ""
+    return own or settings.for_backend(backend, "agent-query-mode")
 
 
 def agent_rules(settings: Settings, backend: str, profile: SessionProfile | None = None) -> AgentRules:
     """The rules for a profile of a backend; without a profile, those of the backend."""
     shared = settings.boolean(GLOBAL, "default-shared-session-database")
     proxy = settings.text(GLOBAL, "default-agent-ssh-proxy")
-    mode = settings.for_backend(backend, "agent-query-mode")
+    mode = mode_of(settings, backend, profile)
     policy = settings.for_backend(backend, "agent-hostkey-policy")
     if profile is not None:
-        mode = profile.broker_text("agent-query-mode") or mode
         policy = profile.broker_text("agent-hostkey-policy") or policy
         proxy = profile.broker_text("agent-ssh-proxy") or proxy
         shared = profile.broker_flag("shared-session-database", shared)
@@ -61,7 +73,7 @@ def agent_rules(settings: Settings, backend: str, profile: SessionProfile | None
         mode,
         settings.environment("X2GOBROKER_AGENT_USER"),
         settings.text(ENVIRONMENT, "X2GOBROKER_AGENT_CMD"),
-        ssh_folder(settings),
+        NO_FOLDER if mode == NONE else ssh_folder(settings),
         policy,
         "" if proxy.strip().lower() == "none" else proxy.strip(),
         settings.integer(GLOBAL, "agent-timeout"),

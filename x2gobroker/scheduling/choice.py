@@ -77,7 +77,7 @@ class Wish:
 
 @dataclass(frozen=True)
 class Stores:
-    """What all workers and broker hosts share about X2Go Servers."""
+    """What all workers and broker hosts share about X2Go Servers; in one store."""
 
     reservations: Reservations
     loads: Loads
@@ -165,9 +165,13 @@ class _Choice:
         )
 
     def _known(self) -> _Known:
+        stores = self.stores
+        # the only server is given out whatever the load checker says of it
+        needs_loads = self.wish.use_loads or self.asks_agents or not self.is_single
         try:
-            drains = tuple(self.stores.drains.all())
-            return _Known(self.stores.loads.of(self.servers.by_key), drains)
+            with stores.loads.store.begin() as connection:
+                drains = tuple(stores.drains.read(connection))
+                return _Known(stores.loads.read(connection, self.servers.by_key) if needs_loads else {}, drains)
         except StoreError as error:
             _store_failed(error)
             return _Known(works=False)

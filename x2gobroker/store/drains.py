@@ -5,12 +5,13 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass
 
-from sqlalchemy import delete, insert, select
+from sqlalchemy import Connection, delete, insert, select
 
 from x2gobroker.store.database import Store
 from x2gobroker.store.server_tables import DRAINS, lock
 
 LOCK = "drains"
+ALL = select(*DRAINS.c).order_by(DRAINS.c.name)
 
 
 @dataclass(frozen=True)
@@ -46,5 +47,9 @@ class Drains:
     def all(self) -> list[Drain]:
         """All drained servers, by name."""
         with self.store.begin() as connection:
-            rows = connection.execute(select(*DRAINS.c).order_by(DRAINS.c.name))
-            return [Drain(*row) for row in rows]
+            return self.read(connection)
+
+    @staticmethod
+    def read(connection: Connection) -> list[Drain]:
+        """The same in a transaction that has begun. Raises SQLAlchemyError, of which its end makes a StoreError."""
+        return [Drain(*row) for row in connection.execute(ALL)]

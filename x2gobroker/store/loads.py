@@ -6,7 +6,7 @@ import time
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
-from sqlalchemy import ColumnElement, Row, delete, or_, select
+from sqlalchemy import ColumnElement, Connection, Row, delete, or_, select
 
 from x2gobroker.model.load import LoadReport
 from x2gobroker.store.database import Store, upsert
@@ -75,14 +75,19 @@ class Loads:
 
     def of(self, keys: Collection[str]) -> dict[str, ServerLoad]:
         """What is known of these servers, by key; those that were never asked are left out."""
+        if not keys:
+            return {}
+        with self.store.begin() as connection:
+            return self.read(connection, keys)
+
+    @staticmethod
+    def read(connection: Connection, keys: Collection[str]) -> dict[str, ServerLoad]:
+        """The same in a transaction that has begun. Raises SQLAlchemyError, of which its end makes a StoreError."""
         wanted = list(keys)
         found: dict[str, ServerLoad] = {}
-        if not wanted:
-            return found
-        with self.store.begin() as connection:
-            for begin in range(0, len(wanted), MOST_KEYS):
-                query = select(SERVER_LOADS).where(T.key.in_(wanted[begin : begin + MOST_KEYS]))
-                found.update((row.key, _read(row)) for row in connection.execute(query))
+        for begin in range(0, len(wanted), MOST_KEYS):
+            query = select(SERVER_LOADS).where(T.key.in_(wanted[begin : begin + MOST_KEYS]))
+            found.update((row.key, _read(row)) for row in connection.execute(query))
         return found
 
     def all(self) -> list[ServerLoad]:

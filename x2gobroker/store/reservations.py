@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from operator import attrgetter
 from typing import Any, NamedTuple
 
-from sqlalchemy import Column, ColumnElement, Connection, delete, func, insert, or_, select, update
+from sqlalchemy import Column, Connection, bindparam, delete, func, insert, or_, select, update
 
 from x2gobroker.errors import StoreError
 from x2gobroker.model.hosts import Endpoint, Host
@@ -103,6 +103,16 @@ _COLUMNS: tuple[Column[Any], ...] = (
 )  # fmt: skip
 
 _HELD: tuple[Column[Any], ...] = (T.server, T.made, T.expires, T.base, T.began)
+# made once: to make a statement takes as long as to execute it
+_INSERT = insert(RESERVATIONS)
+_DELETE_OPEN = delete(RESERVATIONS).where(
+    T.username == bindparam("user"),
+    T.backend == bindparam("backend"),
+    T.profile == bindparam("profile"),
+    T.began.is_(None),
+    T.expires > bindparam("now"),
+)
+_SELECT_HELD = select(*_HELD).where(T.server.in_(bindparam("keys", expanding=True)), T.expires > bindparam("earliest"))
 _MADE = attrgetter("made")
 
 
@@ -123,12 +133,14 @@ class Reservations:
         and profile is not among them; it is replaced. `pick` must be quick: others wait for it.
         """
         with self._in_turn(), self.store.begin() as connection:
-            lock(connection, LOCK)
+            if not claim.user or connection.dialect.name != "sqlite":
+                lock(connection, LOCK)  # else to delete is the write that SQLite is to begin with
             if claim.user:
-                connection.execute(delete(RESERVATIONS).where(*_open_of(claim, now)))
+                mine = {"user": claim.user, "backend": claim.backend, "profile": claim.profile, "now": now}
+                connection.execute(_DELETE_OPEN, mine)
             place = pick(_by_server(connection, since, now))
             if place is not None and claim.seconds > 0:
-                connection.execute(insert(RESERVATIONS).values(_row(claim, place, now)))
+                connection.execute(_INSERT, _row(claim, place, now))
             if now > self._next_sweep:
                 self._next_sweep = now + SWEEP_SECONDS
                 _sweep(connection, now)
@@ -211,19 +223,13 @@ def _began(session: str, now: float) -> float:
     return min(now, int(found[1]) + CLOCK_SECONDS) if found else now
 
 
-def _open_of(claim: Claim, now: float) -> tuple[ColumnElement[bool], ...]:
-    """What the user's own claim replaces."""
-    mine = (T.username == claim.user, T.backend == claim.backend, T.profile == claim.profile)
-    return (*mine, T.began.is_(None), T.expires > now)
-
-
 def _by_server(connection: Connection, since: Mapping[str, float], now: float) -> dict[str, list[Held]]:
     found: dict[str, list[Held]] = {key: [] for key in since}
     keys = list(since)
     earliest = min(since.values(), default=now)
     for begin in range(0, len(keys), MOST_KEYS):
-        query = select(*_HELD).where(T.server.in_(keys[begin : begin + MOST_KEYS]), T.expires > earliest)
-        for held in map(Held._make, connection.execute(query).all()):
+        which = {"keys": keys[begin : begin + MOST_KEYS], "earliest": earliest}
+        for held in map(Held._make, connection.execute(_SELECT_HELD, which).all()):
             if held.expires > since[held.server]:
                 found[held.server].append(held)
     for rows in found.values():
