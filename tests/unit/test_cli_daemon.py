@@ -12,11 +12,11 @@ from hypothesis import strategies as st
 
 from tests.unit.configured import Files
 from tests.unit.properties import SOME
+from x2gobroker.cli.common import check_usable
 from x2gobroker.cli.daemon import (
     PID_FILE,
     account,
     build_parser,
-    check_startable,
     main,
     parse_bind,
     server_options,
@@ -177,9 +177,9 @@ class TestTls:
 def test_a_configuration_that_cannot_be_read_does_not_start(files: Files) -> None:
     files.write("nonsense\n")
     with pytest.raises(ConfigurationError, match=r"x2gobroker\.conf:1: error"):
-        check_startable(files.source)
+        check_usable(files.source)
     files.write("[global]\n")
-    assert check_startable(files.source).usable
+    assert check_usable(files.source).usable
 
 
 @pytest.mark.parametrize(

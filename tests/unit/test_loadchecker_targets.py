@@ -13,7 +13,7 @@ from x2gobroker.backends.base import Backend
 from x2gobroker.backends.inifile import InifileBackend
 from x2gobroker.backends.zeroconf import ZeroconfBackend
 from x2gobroker.errors import PluginError
-from x2gobroker.loadchecker.targets import Survey, Watched
+from x2gobroker.loadchecker.targets import Watch, Watched
 from x2gobroker.model.profile_set import ProfileSet
 from x2gobroker.settings import Settings
 
@@ -28,7 +28,7 @@ session-profiles = {profiles}
 
 
 class World:
-    """A configuration, its profiles, and a survey of them."""
+    """A configuration, its profiles, and a watch over them."""
 
     def __init__(self, files: Files) -> None:
         self.files = files
@@ -38,7 +38,7 @@ class World:
             "zeroconf": ZeroconfBackend("zeroconf"),
         }
         self.configure(CONFIG)
-        self.survey = Survey(files.source, self.backend)
+        self.watch = Watch(files.source, self.backend)
 
     def configure(self, text: str) -> None:
         self.files.write(text.replace("{profiles}", str(self.profiles)))
@@ -50,7 +50,7 @@ class World:
 
     def watched(self, profiles: str) -> Watched:
         replace(self.profiles, profiles)
-        return self.survey.current()
+        return self.watch.current()
 
 
 @pytest.fixture
@@ -113,23 +113,23 @@ def test_all_enabled_backends(world: World) -> None:
     assert set(watched.profiles) == {("inifile", "a"), ("zeroconf", "localhost")}
     assert sorted(watched.targets) == ["localhost:22", "ts1:22"]
     world.configure(CONFIG + "enable = false\n")
-    assert not world.survey.current().targets
+    assert not world.watch.current().targets
 
 
 def test_nothing_is_made_anew_until_something_changes(world: World) -> None:
     first = world.watched("[a]\nhost = ts1\n")
-    assert world.survey.current() is first
+    assert world.watch.current() is first
     second = world.watched("[a]\nhost = ts1, ts2\n")
     assert sorted(second.targets) == ["ts1:22", "ts2:22"]
     world.configure(CONFIG.replace("60", "61"))
-    assert world.survey.current().interval == 61
+    assert world.watch.current().interval == 61
 
 
 def test_a_backend_that_does_not_load_keeps_the_others(world: World, said: pytest.LogCaptureFixture) -> None:
     world.configure(CONFIG + "[broker_zeroconf]\nenable = true\n")
     del world.backends["zeroconf"]
     assert list(world.watched("[a]\nhost = ts1\n").targets) == ["ts1:22"]
-    world.survey.current()
+    world.watch.current()
     assert said.text.count("servers of backend zeroconf are not asked: no 'zeroconf' is registered") == 1
 
 
@@ -156,5 +156,5 @@ def test_a_backend_that_fails_keeps_its_last_servers(world: World, said: pytest.
     before = world.watched("[a]\nhost = ts1\n")
     assert list(before.targets) == ["ts1:22"]
     moody.broken = True
-    assert world.survey.current().targets == before.targets
+    assert world.watch.current().targets == before.targets
     assert [record.levelno for record in said.records if "a bug" in record.getMessage()] == [logging.ERROR]

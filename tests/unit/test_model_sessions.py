@@ -13,6 +13,7 @@ from x2gobroker.model.sessions import (
     MOST_FIELDS,
     SESSION_NAME,
     ServerSession,
+    moved_line,
     parse_session,
     resume_order,
 )
@@ -53,6 +54,21 @@ def test_the_line_goes_on_as_it_came_or_with_another_server() -> None:
     assert session.in_state("S").line() == SUSPENDED
     assert session.in_state("S").is_suspended
     assert session.line() == RUNNING, "a session does not change"
+
+
+@pytest.mark.parametrize(
+    ("line", "moved"),
+    [
+        (RUNNING, changed(server="ts01.example.org")),
+        (changed(server="vm2"), changed(server="vm2")),
+        (changed(user="vm"), changed(user="vm", server="ts01.example.org")),
+        ("a|b|c|vm", "a|b|c|ts01.example.org"),
+        ("vm|vm|vm", "vm|vm|vm"),
+        ("", ""),
+    ],
+)
+def test_only_the_servers_name_changes_where_a_line_is_moved(line: str, moved: str) -> None:
+    assert moved_line(line, "vm", "ts01.example.org") == moved
 
 
 def test_older_servers_leave_the_last_fields_out() -> None:

@@ -23,6 +23,7 @@ from x2gobroker.cli.background import (
     redirect_output,
     write_pid_file,
 )
+from x2gobroker.cli.common import debug_variables
 from x2gobroker.cli.sockets import (
     account_ids,
     add_socket_options,
@@ -52,13 +53,9 @@ def build_parser() -> argparse.ArgumentParser:
 
 def variables_of(options: argparse.Namespace) -> dict[str, str]:
     """What the command line overrides, as environment variables."""
-    variables = {}
+    variables = debug_variables(options)
     if options.socket_file:
         variables["X2GOBROKER_AUTHSERVICE_SOCKET"] = options.socket_file
-    if options.debug or options.debug_interactively:
-        variables["X2GOBROKER_DEBUG"] = "1"
-    if options.debug_interactively:
-        variables["X2GOBROKER_DEBUG_INTERACTIVELY"] = "1"
     return variables
 
 

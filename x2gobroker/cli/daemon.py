@@ -20,6 +20,7 @@ from gunicorn.util import daemonize
 from x2gobroker import __version__
 from x2gobroker.app import create_app, start_housekeeping
 from x2gobroker.cli.background import LOG_FOLDER, add_background_options, redirect_output
+from x2gobroker.cli.common import check_usable, debug_variables
 from x2gobroker.cli.serving import PatientArbiter, hear_signals
 from x2gobroker.errors import ConfigurationError
 from x2gobroker.logs import broker_log, error_log, set_up_logging
@@ -92,15 +93,11 @@ def build_parser(program: str = "x2gobroker-daemon") -> argparse.ArgumentParser:
 
 def variables_of(options: argparse.Namespace) -> dict[str, str]:
     """What the command line overrides, as environment variables."""
-    variables = {}
+    variables = debug_variables(options)
     if options.config_file:
         variables["X2GOBROKER_CONFIG"] = options.config_file
     if options.bind:
         variables["DAEMON_BIND_ADDRESS"] = options.bind
-    if options.debug or options.debug_interactively:
-        variables["X2GOBROKER_DEBUG"] = "1"
-    if options.debug_interactively:
-        variables["X2GOBROKER_DEBUG_INTERACTIVELY"] = "1"
     return variables
 
 
@@ -189,14 +186,6 @@ def start_worker(app: Flask) -> None:
     start_housekeeping(app)
 
 
-def check_startable(source: SettingsSource) -> Settings:
-    """The settings, unless the configuration cannot be read at all. Raises ConfigurationError."""
-    settings = source.current()
-    if not settings.usable:
-        raise ConfigurationError("; ".join(str(problem) for problem in source.faults))
-    return settings
-
-
 def run(options: argparse.Namespace, *variables: dict[str, str]) -> int:
     """Serve until a signal ends it. Returns the exit status."""
     source = SettingsSource.of_process(*variables, variables_of(options))
@@ -204,7 +193,7 @@ def run(options: argparse.Namespace, *variables: dict[str, str]) -> int:
     console = settings.boolean(ENVIRONMENT, "X2GOBROKER_DEBUG_INTERACTIVELY")
     set_up_logging(Path(settings.environment("X2GOBROKER_LOGCONFIG")), settings.debug(), console)
     try:
-        check_startable(source)
+        check_usable(source)
         if options.mode.upper() != "HTTP":
             raise ConfigurationError(f"mode {options.mode} is not available; the broker runs with -M HTTP")
         chosen = server_options(settings, options)

@@ -8,9 +8,8 @@ import pwd
 import sys
 from collections.abc import Iterator
 from datetime import datetime
-from pathlib import Path
 
-from x2gobroker.cli.common import add_config_options, source_of
+from x2gobroker.cli.common import add_config_options, check_made, source_of
 from x2gobroker.errors import ConfigurationError, PluginError
 from x2gobroker.logs import field
 from x2gobroker.model.hosts import Host
@@ -49,9 +48,7 @@ def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
 def opened(settings: Settings, services: Services) -> Drains:
     """The drained servers of the store, which is the broker's to make: ConfigurationError while there is none."""
     drains = services.stores(settings).drains
-    url = drains.store.url
-    if url.get_backend_name() == "sqlite" and not Path(url.database or "").is_file():
-        raise ConfigurationError(f"there is no state store {drains.store.place} yet; name the configuration with -C")
+    check_made(drains.store)
     return drains
 
 

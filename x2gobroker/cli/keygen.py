@@ -14,8 +14,8 @@ from pathlib import Path
 
 from x2gobroker import __version__
 from x2gobroker.agents.rules import ssh_folder
-from x2gobroker.cli.common import source_of
-from x2gobroker.errors import BrokerError, ConfigurationError
+from x2gobroker.cli.common import run_told, source_of
+from x2gobroker.errors import ConfigurationError
 from x2gobroker.settings import Settings
 from x2gobroker.ssh.keys import KINDS, described, generate_key
 from x2gobroker.ssh.safe_folder import SafeFolder, safe_folder
@@ -130,12 +130,7 @@ def _why(error: OSError, path: Path) -> str:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Entry point of `x2gobroker-keygen`. Exit status 0: a new key, 1: none, 2: the command line is wrong."""
-    options = build_parser().parse_args(arguments)
-    try:
-        return run(options)
-    except BrokerError as error:
-        print(f"{PROGRAM}: {error}", file=sys.stderr)
-        return 1
+    return run_told(PROGRAM, run, build_parser().parse_args(arguments))
 
 
 if __name__ == "__main__":

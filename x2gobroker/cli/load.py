@@ -11,11 +11,9 @@ import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
-from x2gobroker.cli.common import add_config_options, source_of
-from x2gobroker.errors import ConfigurationError
-from x2gobroker.loadchecker.targets import Survey, Watched
+from x2gobroker.cli.common import add_config_options, check_made, source_of
+from x2gobroker.loadchecker.targets import Watch, Watched
 from x2gobroker.logs import field
 from x2gobroker.model.hosts import Endpoint, Host
 from x2gobroker.model.load import LoadReport
@@ -84,12 +82,7 @@ def gather(settings: Settings, watched: Watched, now: float) -> list[Line]:
     """The servers by name. Raises ConfigurationError while there is no store, StoreError."""
     services = Services()
     stores = services.stores(settings)
-    url = stores.loads.store.url
-    if url.get_backend_name() == "sqlite" and not Path(url.database or "").is_file():
-        raise ConfigurationError(
-            f"there is no state store {stores.loads.store.place} yet: start x2gobroker-loadchecker, or name the "
-            "configuration with -C"
-        )
+    check_made(stores.loads.store, "start x2gobroker-loadchecker, or name the configuration with -C")
     loads = stores.loads.of(list(watched.targets))
     reserved = Counter(one.server for one in stores.reservations.all(now) if one.is_open)
     drained = [one.name for one in stores.drains.all()]
@@ -258,7 +251,7 @@ def run(options: argparse.Namespace) -> int:
     """Print the table; 1 when the load checker is not running. Raises ConfigurationError, StoreError."""
     source = source_of(options)
     settings = source.current()
-    watched = Survey(source, Services().backend).current()
+    watched = Watch(source, Services().backend).current()
     now = time.time()
     lines = gather(settings, watched, now) if watched.targets else []
     wrong = trouble(lines, watched, now)

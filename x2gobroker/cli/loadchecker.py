@@ -22,11 +22,12 @@ from x2gobroker.cli.background import (
     redirect_output,
     write_pid_file,
 )
+from x2gobroker.cli.common import debug_variables
 from x2gobroker.cli.sockets import account_ids, add_socket_options, make_socket, mode_of, notify_init_system
 from x2gobroker.errors import ConfigurationError
 from x2gobroker.loadchecker.poller import Poller
 from x2gobroker.loadchecker.server import LoadSocket
-from x2gobroker.loadchecker.targets import Survey, Target
+from x2gobroker.loadchecker.targets import Target, Watch
 from x2gobroker.logs import error_log, loadchecker_log, set_up_logging
 from x2gobroker.model.load import LoadReport
 from x2gobroker.services import Services
@@ -56,15 +57,11 @@ def build_parser() -> argparse.ArgumentParser:
 
 def variables_of(options: argparse.Namespace) -> dict[str, str]:
     """What the command line overrides, as environment variables; whole paths, as -D leaves the folder."""
-    variables = {}
+    variables = debug_variables(options)
     if options.config_file:
         variables["X2GOBROKER_CONFIG"] = str(Path(options.config_file).absolute())
     if options.socket_file:
         variables["X2GOBROKER_LOADCHECKER_SOCKET"] = str(Path(options.socket_file).absolute())
-    if options.debug or options.debug_interactively:
-        variables["X2GOBROKER_DEBUG"] = "1"
-    if options.debug_interactively:
-        variables["X2GOBROKER_DEBUG_INTERACTIVELY"] = "1"
     return variables
 
 
@@ -83,7 +80,7 @@ def serve(source: SettingsSource, listener: socket.socket) -> int:
         return services.stores(source.current()).loads
 
     stop = threading.Event()
-    poller = Poller(Survey(source, services.backend).current, ask, keep)
+    poller = Poller(Watch(source, services.backend).current, ask, keep)
     polling = threading.Thread(target=poller.run, args=(stop,), name="poller", daemon=True)
     sweep = Sweep(services.farm, source.current, lambda settings: AutologinKeys(services.store(settings)))
     polling.start()

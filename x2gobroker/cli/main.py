@@ -25,7 +25,7 @@ from x2gobroker.cli import (
     ssh_broker,
     totp,
 )
-from x2gobroker.errors import BrokerError
+from x2gobroker.cli.common import run_told
 
 COMMANDS = (check_config, explain, passwd, totp, penalties, load, drain, plugins, demo)
 
@@ -75,13 +75,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return daemon.run(daemon.build_parser("x2gobroker").parse_args(arguments))
     options = build_parser().parse_args(arguments)
     try:
-        status: int = options.run(options)
-    except BrokerError as error:
-        print(f"x2gobroker: {error}", file=sys.stderr)
-        return 1
+        return run_told("x2gobroker", options.run, options)
     except BrokenPipeError:
         return 1
-    return status
 
 
 if __name__ == "__main__":

@@ -6,9 +6,8 @@ import argparse
 import sys
 import time
 from datetime import datetime
-from pathlib import Path
 
-from x2gobroker.cli.common import add_config_options, source_of
+from x2gobroker.cli.common import add_config_options, check_made, source_of
 from x2gobroker.errors import ConfigurationError
 from x2gobroker.logs import field
 from x2gobroker.model.acl import parse_client
@@ -40,9 +39,7 @@ def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
 def opened(settings: Settings) -> Penalties:
     """The penalties of the store, which is the broker's to make: ConfigurationError while there is none."""
     penalties = Services().penalties(settings)
-    url = penalties.store.url
-    if url.get_backend_name() == "sqlite" and not Path(url.database or "").is_file():
-        raise ConfigurationError(f"there is no state store {penalties.store.place} yet; name the configuration with -C")
+    check_made(penalties.store)
     return penalties
 
 

@@ -19,8 +19,8 @@ from pathlib import Path
 from typing import IO
 
 from x2gobroker import __version__
-from x2gobroker.cli.common import source_of
-from x2gobroker.errors import BrokerError, ConfigurationError
+from x2gobroker.cli.common import run_told, source_of
+from x2gobroker.errors import ConfigurationError
 from x2gobroker.logs import field
 from x2gobroker.settings import ENVIRONMENT
 from x2gobroker.ssh.authorized_keys import AuthorizedKey, Merged, check_broker_line, merge
@@ -224,12 +224,7 @@ def run(options: argparse.Namespace) -> int:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Entry point. Exit status 0: the keys are authorized, 1: they are not, 2: the command line is wrong."""
-    options = build_parser().parse_args(arguments)
-    try:
-        return run(options)
-    except BrokerError as error:
-        print(f"{PROGRAM}: {error}", file=sys.stderr)
-        return 1
+    return run_told(PROGRAM, run, build_parser().parse_args(arguments))
 
 
 if __name__ == "__main__":

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import grp
-import logging
 import os
 import pwd
 import shlex
@@ -16,13 +15,13 @@ from dataclasses import dataclass, replace
 from x2gobroker import __version__
 from x2gobroker.agents.base import BrokerAgent
 from x2gobroker.agents.farm import AgentFarm, own_endpoint
-from x2gobroker.agents.rules import LOCAL, SSH, AgentRules, agent_rules
+from x2gobroker.agents.rules import LOCAL, SSH, AgentRules, agent_rules, ssh_folder
 from x2gobroker.agents.ssh import route_to
-from x2gobroker.errors import AgentError
-from x2gobroker.logs import LOGGERS
+from x2gobroker.cli.common import log_to_stderr, settings_of
+from x2gobroker.errors import AgentError, ConfigurationError
 from x2gobroker.model.hosts import Endpoint, parse_host, parse_port
 from x2gobroker.model.public_key import parse_public_key
-from x2gobroker.settings import GLOBAL, Settings, SettingsSource
+from x2gobroker.settings import GLOBAL, Settings
 from x2gobroker.ssh.failures import HostKeyRefused
 from x2gobroker.ssh.host_keys import remember
 from x2gobroker.ssh.keys import described, generate_key
@@ -228,6 +227,7 @@ def become_broker(settings: Settings) -> None:
 def target_of(settings: Settings, options: argparse.Namespace, farm: AgentFarm) -> Target:
     """Which agent is meant. Raises NotAskedError, AgentError."""
     rules = agent_rules(settings, settings.environment("X2GOBROKER_DEFAULT_BACKEND"))
+    rules = replace(rules, folder=ssh_folder(settings))  # in query mode NONE, they have none
     if options.host == LOCAL:
         return Target(farm.agent(LOCAL), own_endpoint(), replace(rules, mode=LOCAL))
     try:
@@ -271,37 +271,18 @@ def may_trust(refused: HostKeyRefused, add_unasked: bool) -> bool:
         return False
 
 
-def _settings(options: argparse.Namespace) -> Settings:
-    if options.config_file and not os.access(options.config_file, os.R_OK):
-        raise NotAskedError(f"{options.config_file} is not there, or this user may not read it")
-    source = SettingsSource.of_process({"X2GOBROKER_CONFIG": options.config_file} if options.config_file else {})
-    settings = source.current()
-    if not settings.usable:
-        raise NotAskedError("; ".join(str(problem) for problem in source.faults))
-    return settings
-
-
-def _log_to_stderr(debug: bool) -> None:
-    handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(logging.Formatter(f"{PROGRAM}: %(message)s"))
-    for logger in LOGGERS:
-        logger.handlers = [handler]
-        logger.propagate = False
-        logger.setLevel(logging.DEBUG if debug else logging.WARNING)
-
-
 def run(options: argparse.Namespace) -> int:
     """Have the task done; say how it went, and return the exit status."""
-    _log_to_stderr(options.debug)
+    log_to_stderr(PROGRAM, options.debug)
     farm = AgentFarm()
     try:
         check_options(options)
-        settings = _settings(options)
+        settings = settings_of(options.config_file)
         become_broker(settings)
         target = target_of(settings, options, farm)
         reach(target, options.add_to_known_hosts)
         TASKS[options.task](target, options, settings)
-    except NotAskedError as reason:
+    except (NotAskedError, ConfigurationError) as reason:
         print(f"{PROGRAM}: {reason}", file=sys.stderr)
         return NOT_ASKED
     except AgentError as error:

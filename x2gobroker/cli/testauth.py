@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import getpass
-import logging
 import os
 import stat
 import sys
@@ -12,12 +11,12 @@ from collections.abc import Sequence
 
 from x2gobroker import __version__
 from x2gobroker.auth.base import LONGEST_PASSWORD, NOT_AVAILABLE, AuthMechanism, Credentials
-from x2gobroker.errors import PluginError
-from x2gobroker.logs import LOGGERS
+from x2gobroker.cli.common import log_to_stderr, settings_of
+from x2gobroker.errors import ConfigurationError, PluginError
 from x2gobroker.logs import field as log_field
 from x2gobroker.plugins import AUTH_MECHANISMS, BACKENDS, registered
 from x2gobroker.services import Services
-from x2gobroker.settings import Settings, SettingsSource
+from x2gobroker.settings import Settings
 
 PROGRAM = "x2gobroker-testauth"
 SUCCEEDED, FAILED, NO_BACKEND, NOT_ENABLED, CANNOT_TELL = 0, 255, 254, 253, 252
@@ -155,33 +154,19 @@ def _say(text: str) -> None:
     print(f"{PROGRAM}: {text}", file=sys.stderr)
 
 
-def _log_to_stderr(debug: bool) -> None:
-    handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(logging.Formatter(f"{PROGRAM}: %(message)s"))
-    for logger in LOGGERS:
-        logger.handlers = [handler]
-        logger.propagate = False
-        logger.setLevel(logging.DEBUG if debug else logging.WARNING)
-
-
-def _settings(options: argparse.Namespace) -> Settings:
-    if options.config_file and not os.access(options.config_file, os.R_OK):
-        raise UntestableError(f"{options.config_file} is not there, or this user may not read it")
-    variables = {"X2GOBROKER_CONFIG": options.config_file} if options.config_file else {}
-    source = SettingsSource.of_process(variables)
-    settings = source.current()
-    if not settings.usable:
-        raise UntestableError("; ".join(str(problem) for problem in source.faults))
-    return settings
+def _untested(reason: str, status: int) -> int:
+    _say(reason)
+    print("Authentication failed!")
+    return status
 
 
 def run(options: argparse.Namespace) -> int:
     """Try the credentials; say how it went, and return the exit status."""
-    _log_to_stderr(options.debug)
+    log_to_stderr(PROGRAM, options.debug)
     try:
         if not options.user:
             raise UntestableError("a user name is needed: -u USER", FAILED)
-        settings = _settings(options)
+        settings = settings_of(options.config_file)
         mechanism = mechanism_of(settings, options, Services())
         if not mechanism.needs_password:
             raise UntestableError(
@@ -195,9 +180,9 @@ def run(options: argparse.Namespace) -> int:
             _say(f"user {log_field(options.user)}, mechanism {mechanism.name} ({type(mechanism).__module__})")
         granted = check(settings, mechanism, options.user, read_password(options))
     except UntestableError as reason:
-        _say(str(reason))
-        print("Authentication failed!")
-        return reason.status
+        return _untested(str(reason), reason.status)
+    except ConfigurationError as error:
+        return _untested(str(error), CANNOT_TELL)
     print("Authentication succeeded." if granted else "Authentication failed!")
     return SUCCEEDED if granted else FAILED
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 from x2gobroker.auth.base import PasswordChange
 from x2gobroker.broker import EVENT_GRACE, Broker, Login, Offer, Request
-from x2gobroker.model.sessions import SERVER
+from x2gobroker.model.sessions import moved_line
 from x2gobroker.scheduling.choice import NO_SERVER, Selection
 from x2gobroker.scripts.base import ScriptValues
 from x2gobroker.settings import Settings
@@ -129,13 +129,8 @@ def spoken_server(selection: Selection) -> str:
 def renamed(selection: Selection, server: str) -> Selection:
     """The same selection with another name for its server; sessions on it are found under that name, too."""
     told = spoken_server(selection)
-    lines = []
-    for line in selection.session_lines:
-        parts = line.split("|")
-        if len(parts) > SERVER and parts[SERVER] == told:
-            parts[SERVER] = server
-        lines.append("|".join(parts))
-    return replace(selection, server=server, host=None, session_lines=tuple(lines))
+    lines = tuple(moved_line(line, told, server) for line in selection.session_lines)
+    return replace(selection, server=server, host=None, session_lines=lines)
 
 
 def read_event(fields: Mapping[str, str], user: str, request: Request) -> ClientEvent:

@@ -5,7 +5,6 @@ Nothing here imports Flask: every call is a new process.
 
 from __future__ import annotations
 
-import ipaddress
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -17,6 +16,7 @@ from x2gobroker.frontends.outcome import TEST, log_in, perform
 from x2gobroker.frontends.plain_text import DENIED, TEST_ANSWER, ProfileTexts, plain_text
 from x2gobroker.logs import broker_log
 from x2gobroker.logs import field as log_field
+from x2gobroker.model.acl import parse_client
 from x2gobroker.plugins import BACKENDS, registered
 from x2gobroker.services import Services
 from x2gobroker.settings import ENVIRONMENT, Settings
@@ -50,12 +50,8 @@ class Reply:
 def client_address(ssh_client: str) -> str | None:
     """The address in a value of SSH_CLIENT (`address port port`, sshd(8)); None where there is none in it."""
     word = ssh_client.split(maxsplit=1)[0] if ssh_client.strip() else ""
-    try:
-        address = ipaddress.ip_address(word.partition("%")[0])
-    except ValueError:
-        return None
-    mapped = getattr(address, "ipv4_mapped", None)
-    return str(mapped or address)
+    address = parse_client(word)
+    return None if address is None else str(address)
 
 
 def answer_command(settings: Settings, services: Services, command: Command) -> Reply:

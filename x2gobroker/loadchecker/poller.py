@@ -50,13 +50,13 @@ class Poller:
 
     def __init__(
         self,
-        survey: Callable[[], Watched],
+        watch: Callable[[], Watched],
         ask: Ask,
         keep: Callable[[], Loads],
         schedule: Schedule | None = None,
         slots: Slots | None = None,
     ) -> None:
-        self._survey = survey
+        self._watch = watch
         self._ask = ask
         self._keep = keep
         self._schedule = Schedule() if schedule is None else schedule
@@ -92,7 +92,7 @@ class Poller:
 
     def step(self) -> None:
         """Begin what is due, and write what has come in."""
-        self.watched = watched = self._survey()
+        self.watched = watched = self._watch()
         now = time.time()
         for key in self._schedule.set(watched.targets, watched.interval, now):
             self._waiting.pop(key, None)

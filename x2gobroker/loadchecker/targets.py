@@ -79,7 +79,7 @@ def watched_servers(settings: Settings, profiles: Profiles) -> Watched:
     return Watched(targets, hosts, tuple(silent), tuple(disputed), interval)
 
 
-class Survey:
+class Watch:
     """The servers to look after as of now, made anew when a file has changed. For one thread at a time.
 
     `backend` gives the backend of a name, and raises PluginError.

@@ -88,6 +88,14 @@ def parse_session(line: str, user: str = "") -> ServerSession:
     return ServerSession(name, owner, server, state, max(0, int(age)), fields)
 
 
+def moved_line(line: str, old: str, new: str) -> str:
+    """A line of a session with the server's name `new` where it was `old`; any other line as it is."""
+    fields = line.split("|")
+    if len(fields) > SERVER and fields[SERVER] == old:
+        fields[SERVER] = new
+    return "|".join(fields)
+
+
 def resume_order(sessions: list[ServerSession]) -> list[ServerSession]:
     """What to offer first: suspended before running, of these the youngest first; views of others' sessions never."""
     return sorted(
