@@ -1,0 +1,235 @@
+"""What a server can do in a shared folder, and what it cannot."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import stat
+import tempfile
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from x2gobroker.x2go.shared_folder import SharedFolder
+
+NAME = "/home/anna/docs"
+NOBODY = 65534
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Path:
+    """The folder that is shared; beside it lies what nobody may reach."""
+    shared = tmp_path / "shared"
+    (shared / "below").mkdir(parents=True)
+    (shared / "below" / "file").write_text("inside")
+    (tmp_path / "outside").write_text("secret")
+    (tmp_path / "sharedd").mkdir()
+    return shared
+
+
+@pytest.fixture
+def folder(place: Path) -> Iterator[SharedFolder]:
+    """The same, as a server sees it."""
+    with contextlib.closing(SharedFolder(str(place), NAME)) as shared:
+        yield shared
+
+
+def read(folder: SharedFolder, path: str) -> bytes:
+    number = folder.open(path, os.O_RDONLY, 0)
+    try:
+        return os.read(number, 100)
+    finally:
+        os.close(number)
+
+
+def refused(work: Callable[[], object], *numbers: int) -> None:
+    with pytest.raises(OSError) as caught:
+        work()
+    assert caught.value.errno in numbers
+
+
+def test_the_name_is_all_that_exists(folder: SharedFolder) -> None:
+    assert read(folder, f"{NAME}/below/file") == b"inside"
+    assert read(folder, f"{NAME}//below/./x/../file") == b"inside"
+    assert [name for name, _ in folder.entries(NAME)] == ["below"]
+    for above in ("/", "/home", "/home/anna"):
+        assert stat.S_ISDIR(folder.status(above).st_mode)
+        refused(partial(folder.entries, above), errno.ENOENT)
+    for path in ("", "/home/anna/docsx/below/file", "/etc/passwd", f"{NAME}/../docs2", "below/file", f"{NAME}/nothing"):
+        refused(partial(folder.open, path, os.O_RDONLY, 0), errno.ENOENT)
+
+
+@given(st.lists(st.sampled_from(["..", ".", "", "below", "file", "outside", "shared", "home", "anna", "docs"])))
+def test_no_path_leads_out(parts: list[str]) -> None:
+    """With no file but one of that name, what is reached is that one."""
+    with tempfile.TemporaryDirectory() as name:
+        shared = Path(name) / "shared"
+        (shared / "below").mkdir(parents=True)
+        (shared / "below" / "file").write_text("inside")
+        for secret in ("outside", "file"):
+            (Path(name) / secret).write_text("secret")
+        with contextlib.closing(SharedFolder(str(shared), NAME)) as folder:
+            try:
+                content = read(folder, "/".join([NAME, *parts]))
+            except OSError:
+                return
+            assert content == b"inside"
+
+
+def test_the_whole_disk_may_be_shared() -> None:
+    with contextlib.closing(SharedFolder("/", "/")) as folder:
+        assert stat.S_ISDIR(folder.status("/").st_mode)
+        assert "etc" in [name for name, _ in folder.entries("/")]
+        assert read(folder, "/etc/passwd")
+
+
+def test_no_step_goes_through_a_link(folder: SharedFolder, place: Path, tmp_path: Path) -> None:
+    (place / "out").symlink_to(tmp_path)
+    (place / "secret").symlink_to("../outside")
+    (place / "in").symlink_to("below")
+    for path in ("out/outside", "secret", "in/file"):
+        refused(partial(folder.open, f"{NAME}/{path}", os.O_RDONLY, 0), errno.ELOOP, errno.ENOTDIR)
+        refused(partial(folder.open, f"{NAME}/{path}", os.O_WRONLY | os.O_CREAT, 0o600), errno.ELOOP, errno.ENOTDIR)
+        refused(partial(folder.set_size, f"{NAME}/{path}", 0), errno.ELOOP, errno.ENOTDIR)
+    refused(lambda: folder.entries(f"{NAME}/out"), errno.ELOOP, errno.ENOTDIR)
+    refused(lambda: folder.set_mode(f"{NAME}/secret", 0o777), errno.EOPNOTSUPP)
+    refused(lambda: folder.rename(f"{NAME}/below/file", f"{NAME}/out/stolen"), errno.ELOOP, errno.ENOTDIR)
+    assert stat.S_ISLNK(folder.status(f"{NAME}/secret").st_mode)
+    folder.set_times(f"{NAME}/secret", 1, 1)
+    assert (tmp_path / "outside").stat().st_mtime > 1
+    folder.remove(f"{NAME}/secret")
+    assert (tmp_path / "outside").read_text() == "secret"
+
+
+@pytest.mark.parametrize(
+    ("place_of_link", "target", "told"),
+    [
+        ("l", "below/file", "below/file"),
+        ("below/l", "../below/file", "../below/file"),
+        ("below/l", "..", ".."),
+        ("l", "..", None),
+        ("below/l", "../../outside", None),
+        ("l", "below/../../outside", None),
+        ("below/l", "x/..", None),
+        ("l", "/etc/passwd", None),
+        ("l", "{shared}/below/file", "below/file"),
+        ("below/l", "{shared}/below/file", "file"),
+        ("below/l", "{shared}", ".."),
+        ("l", "{shared}d/file", None),
+        ("l", "{shared}/../outside", None),
+        ("l", ".", "."),
+    ],
+)
+def test_links_are_told_if_they_stay_inside(
+    folder: SharedFolder, place: Path, place_of_link: str, target: str, told: str | None
+) -> None:
+    (place / place_of_link).symlink_to(target.format(shared=place))
+    if told is None:
+        refused(lambda: folder.link_target(f"{NAME}/{place_of_link}"), errno.EACCES)
+    else:
+        assert folder.link_target(f"{NAME}/{place_of_link}") == told
+    (place / place_of_link).unlink()
+    if told is None or target.startswith("{"):
+        refused(lambda: folder.make_link(target.format(shared=place), f"{NAME}/{place_of_link}"), errno.EACCES)
+        assert not os.path.lexists(place / place_of_link)
+    else:
+        folder.make_link(target, f"{NAME}/{place_of_link}")
+        assert os.readlink(place / place_of_link) == target
+
+
+def test_files_are_changed(folder: SharedFolder, place: Path) -> None:
+    number = folder.open(f"{NAME}/new", os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o4640)
+    os.write(number, b"0123456789")
+    os.close(number)
+    assert (place / "new").stat().st_mode & 0o7777 == 0o640, "never setuid"
+    refused(lambda: folder.open(f"{NAME}/new", os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), errno.EEXIST)
+    folder.set_size(f"{NAME}/new", 4)
+    folder.set_mode(f"{NAME}/new", 0o6600)
+    folder.set_times(f"{NAME}/new", 1000, 2000)
+    status = (place / "new").stat()
+    assert (status.st_size, status.st_mode & 0o7777, status.st_mtime) == (4, 0o600, 2000)
+    folder.rename(f"{NAME}/new", f"{NAME}/below/file")
+    assert (place / "below" / "file").read_text() == "0123"
+    folder.make_folder(f"{NAME}/more", 0o750)
+    refused(lambda: folder.remove_folder(f"{NAME}/below"), errno.ENOTEMPTY)
+    folder.remove_folder(f"{NAME}/more")
+    folder.remove(f"{NAME}/below/file")
+    assert [path.name for path in place.rglob("*")] == ["below"]
+
+
+def test_the_folder_itself_stays(folder: SharedFolder, place: Path) -> None:
+    for work in (
+        lambda: folder.remove_folder(NAME),
+        lambda: folder.rename(NAME, f"{NAME}/below/x"),
+        lambda: folder.rename(f"{NAME}/below", NAME),
+        lambda: folder.make_link("below", NAME),
+    ):
+        refused(work, errno.EACCES)
+    assert (place / "below" / "file").exists()
+
+
+def test_only_regular_files_are_opened(folder: SharedFolder, place: Path) -> None:
+    os.mkfifo(place / "pipe")
+    refused(lambda: folder.open(f"{NAME}/pipe", os.O_RDONLY, 0), errno.EACCES)
+    refused(lambda: folder.open(f"{NAME}/pipe", os.O_WRONLY, 0), errno.EACCES, errno.ENXIO)
+    refused(lambda: folder.open(f"{NAME}/below", os.O_RDONLY, 0), errno.EACCES)
+
+
+def test_a_name_that_is_no_utf8_is_left_out(folder: SharedFolder, place: Path) -> None:
+    Path(os.fsdecode(os.fsencode(place) + b"/b\xe4d")).touch()
+    (place / "gööd").touch()
+    assert sorted(name for name, _ in folder.entries(NAME)) == ["below", "gööd"]
+
+
+def test_read_only_means_everything(place: Path) -> None:
+    before = {path: path.stat().st_mtime_ns for path in [place, *place.rglob("*")]}
+    with contextlib.closing(SharedFolder(str(place), NAME, read_only=True)) as folder:
+        assert read(folder, f"{NAME}/below/file") == b"inside"
+        file = f"{NAME}/below/file"
+        for work in (
+            lambda: folder.open(file, os.O_WRONLY, 0),
+            lambda: folder.open(file, os.O_RDWR, 0),
+            lambda: folder.open(file, os.O_RDONLY | os.O_TRUNC, 0),
+            lambda: folder.open(f"{NAME}/new", os.O_RDONLY | os.O_CREAT, 0o600),
+            lambda: folder.remove(file),
+            lambda: folder.rename(file, f"{NAME}/new"),
+            lambda: folder.make_folder(f"{NAME}/new", 0o700),
+            lambda: folder.remove_folder(f"{NAME}/below"),
+            lambda: folder.make_link("below", f"{NAME}/new"),
+            lambda: folder.set_mode(file, 0o777),
+            lambda: folder.set_times(file, 0, 0),
+            lambda: folder.set_size(file, 0),
+        ):
+            refused(work, errno.EROFS)
+    assert {path: path.stat().st_mtime_ns for path in [place, *place.rglob("*")]} == before
+
+
+def test_rights_of_the_local_user_count(folder: SharedFolder, place: Path, tmp_path: Path) -> None:
+    """Tests run as root, whom nothing stops: another user for a moment."""
+    for above in (place, *place.parents):
+        if above.is_relative_to(tmp_path.parents[1]):
+            above.chmod(0o755)
+    (place / "closed").mkdir(mode=0o700)
+    (place / "below" / "file").chmod(0o600)
+    os.seteuid(NOBODY)
+    try:
+        for work in (
+            lambda: read(folder, f"{NAME}/below/file"),
+            lambda: folder.entries(f"{NAME}/closed"),
+            lambda: folder.remove(f"{NAME}/below/file"),
+            lambda: folder.make_folder(f"{NAME}/new", 0o700),
+        ):
+            refused(work, errno.EACCES)
+    finally:
+        os.seteuid(0)
+
+
+@pytest.mark.parametrize("path", ["/nowhere", "/etc/passwd", ""])
+def test_what_is_no_folder(path: str) -> None:
+    with pytest.raises(OSError):
+        SharedFolder(path, NAME)
