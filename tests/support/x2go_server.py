@@ -262,6 +262,8 @@ def _x2go_user(password: str) -> Iterator[Account]:
 def _remove_traces(name: str, number: int) -> None:
     """Remove what the sessions of a former user left behind: rows of the database, sockets."""
     with contextlib.closing(sqlite3.connect(DATABASE, timeout=20)) as database, database:
+        mounts = "DELETE FROM mounts WHERE session_id IN (SELECT session_id FROM sessions WHERE uname = ?)"
+        database.execute(mounts, (name,))  # the database refuses to forget sessions that have any
         database.execute("DELETE FROM sessions WHERE uname = ?", (name,))
     for left in Path("/tmp/.X11-unix").iterdir():
         if left.lstat().st_uid == number:
