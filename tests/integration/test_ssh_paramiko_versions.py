@@ -1,4 +1,4 @@
-"""The room `ssh/` with other versions of paramiko than the installed one, against a real sshd."""
+"""The rooms `ssh/` and `x2go/` with other versions of paramiko than the installed one, against a real sshd."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.accounts import Account, account_with_home
+from tests.support.control import ssh_agent
 from tests.support.sshd import KINDS, Sshd, make_key, sshd
 
 SCRIPT = """
@@ -27,6 +28,8 @@ from x2gobroker.ssh.failures import HostKeyRefused, LoginRefused, SshTimeout
 from x2gobroker.ssh.keys import KINDS, generate_key, read_private_key
 from x2gobroker.ssh.pool import SshPool
 from x2gobroker.ssh.routes import Login, Route, Trust
+from x2gobroker.x2go.control import X2GoControlSession
+from x2gobroker.x2go.errors import X2GoControlSessionException
 
 version, port, user, folder = sys.argv[1], int(sys.argv[2]), sys.argv[3], Path(sys.argv[4])
 password = sys.stdin.readline().strip()
@@ -69,6 +72,32 @@ pool = SshPool()
 for _ in range(3):
     assert pool.execute(replace(route, proxy=route), "echo ok", 20).output == b"ok\\n"
 pool.close()
+
+key = folder / "keys" / "id_ed25519"
+session = X2GoControlSession(known_hosts=str(folder / "of_session"), ssh_rootdir=str(folder / "keys"))
+server = {"hostname": "127.0.0.1", "port": port, "username": user}
+through = {"use_sshproxy": True, "sshproxy_host": "127.0.0.1", "sshproxy_port": port, "sshproxy_user": user}
+assert not session.check_host("127.0.0.1", port)
+fails(paramiko.SSHException, lambda: session.connect(**server, password=password))
+assert session.connect(**server, password=password, add_to_known_hosts=True, forward_sshagent=True)
+assert session.check_host("127.0.0.1", port)
+reply = session.command("ssh-add -l; echo ok")
+assert "SHA256" in reply.output and reply.output.endswith("ok\\n"), reply
+session.test_sftpclient()
+for means in (
+    {"key_filename": str(key)},
+    {"pkey": paramiko.Ed25519Key.from_private_key_file(str(key))},
+    {"look_for_keys": True},
+    {"allow_agent": True},
+    {"password": password, **through, "sshproxy_allow_agent": True},
+):
+    assert session.connect(**server, **means, add_to_known_hosts=False)
+    assert session.command("cat", input=b"in").output == "in"
+fails(paramiko.AuthenticationException, lambda: session.connect(**server, password="wrong"))
+session.connect(**server, password=password)
+fails(X2GoControlSessionException, session.command, "kill -9 $PPID")
+assert session.has_session_died()
+session.disconnect()
 print("all of it works")
 """
 PASSWORD = "Right-pw-1"
@@ -92,7 +121,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory, user: Account, folder: Path) -> Iterator[Sshd]:
     lines = "\n".join(path.read_text().strip() for path in (folder / "keys").glob("*.pub"))
-    with sshd(tmp_path_factory.mktemp("sshd"), authorized={user.name: lines}) as running:
+    config = "Subsystem sftp /usr/lib/openssh/sftp-server"
+    with sshd(tmp_path_factory.mktemp("sshd"), authorized={user.name: lines}, config=config) as running:
         (folder / "known_hosts").write_text(running.host_key_lines("srv"))
         for kind in KINDS:
             (folder / f"known_hosts_{kind}").write_text(running.host_key_lines("srv", kind))
@@ -103,24 +133,26 @@ def server(tmp_path_factory: pytest.TempPathFactory, user: Account, folder: Path
 
 @pytest.mark.parametrize("version", ["3.5", "4"])
 def test_an_older_paramiko_does_as_well(
-    version: str, server: Sshd, user: Account, folder: Path, tmp_path: Path
+    version: str, server: Sshd, user: Account, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     target = tmp_path / "target-of-pip"
     pip = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-deps"]
     argv = [*pip, "--target", str(target), f"paramiko=={version}.*"]
     subprocess.run(argv, check=True, timeout=300, stdin=subprocess.DEVNULL)
-    (folder / "new").unlink(missing_ok=True)
+    for name in ("new", "of_session"):
+        (folder / name).unlink(missing_ok=True)
     argv = [sys.executable, "-c", SCRIPT, version, str(server.port), user.name, str(folder)]
-    # what pip put there has precedence over the installed packages
-    done = subprocess.run(
-        argv,
-        input=f"{PASSWORD}\n",
-        env={**os.environ, "PYTHONPATH": str(target)},
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
+    with ssh_agent(tmp_path, monkeypatch, folder / "keys" / "id_ed25519"):
+        # what pip put there has precedence over the installed packages
+        done = subprocess.run(
+            argv,
+            input=f"{PASSWORD}\n",
+            env={**os.environ, "PYTHONPATH": str(target)},
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+        )
     assert done.returncode == 0, done.stderr
     assert done.stdout == "all of it works\n"
     assert "Traceback" not in done.stderr

@@ -212,3 +212,41 @@ def test_any_text_is_read_without_an_error(text: str) -> None:
     for each in known:
         assert each.is_for("x") in (True, False)
     assert len(known) + len(notes) <= len(text.splitlines())
+
+
+def test_a_server_with_an_alias_is_known_and_remembered_under_it(tmp_path: Path) -> None:
+    rules = Trust((tmp_path / "known_hosts",), AUTO_ADD, alias="Profile 1*")
+    check_host_key(SERVER, ONE, rules)
+    words = rules.files[0].read_text().split()
+    assert words == ["profile_1_", ONE.kind, ONE.blob]
+    strict = Trust(rules.files, REJECT, alias="Profile 1*")
+    check_host_key(SERVER, ONE, strict)
+    with pytest.raises(HostKeyRefused) as refused:
+        check_host_key(SERVER, OTHER, strict)
+    assert (refused.value.unknown, refused.value.expected) == (False, ONE)
+    with pytest.raises(HostKeyRefused) as refused:
+        check_host_key(SERVER, ONE, Trust(rules.files))
+    assert refused.value.unknown
+
+
+def test_a_server_s_own_name_counts_beside_the_alias_but_never_against_it(tmp_path: Path) -> None:
+    path = tmp_path / "known_hosts"
+    rules = Trust((path,), REJECT, alias="profile")
+    path.write_text(f"[srv.example.org]:2222,srv.example.org {ONE.kind} {ONE.blob}\n")
+    server = Endpoint("srv.example.org", "192.0.2.7", 2222)
+    check_host_key(server, ONE, rules)
+    with pytest.raises(HostKeyRefused) as refused:
+        check_host_key(server, OTHER, rules)
+    assert refused.value.unknown
+
+
+def test_keys_that_are_given_count_as_those_of_files(tmp_path: Path) -> None:
+    rules = Trust((tmp_path / "known_hosts",), keys=(ONE,))
+    check_host_key(SERVER, ONE, rules)
+    assert known_types(SERVER, rules) == (ONE.kind,)
+    with pytest.raises(HostKeyRefused, match="known to this process") as refused:
+        check_host_key(SERVER, OTHER, rules)
+    assert refused.value.expected == ONE
+    rules.files[0].write_text(f"@revoked * {ONE.kind} {ONE.blob}\n")
+    with pytest.raises(HostKeyRefused, match="revoked"):
+        check_host_key(SERVER, ONE, rules)

@@ -9,7 +9,16 @@ from pathlib import Path
 import pytest
 
 from tests.support.sshd import make_key
-from x2gobroker.ssh.keys import KINDS, described, fingerprint, generate_key, load_keys, read_private_key
+from x2gobroker.ssh.keys import (
+    KINDS,
+    LockedKey,
+    WrongPassphrase,
+    described,
+    fingerprint,
+    generate_key,
+    load_keys,
+    read_private_key,
+)
 
 
 def ssh_keygen(*arguments: str) -> str:
@@ -98,3 +107,18 @@ def test_the_group_may_read_the_key_of_another_user(tmp_path: Path) -> None:
     assert load_keys(tmp_path) == []
     os.chown(tmp_path / "id_ed25519", 65534, -1)
     assert len(load_keys(tmp_path)) == 1
+
+
+@pytest.mark.parametrize("form", [[], ["-m", "PEM"]])
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_locked_key_is_read_with_its_passphrase_only(tmp_path: Path, kind: str, form: list[str]) -> None:
+    words = make_key(tmp_path / "key", kind).split()
+    argv = ["ssh-keygen", "-q", "-p", *form, "-a", "2", "-P", "", "-N", "its passphrase", "-f", str(tmp_path / "key")]
+    subprocess.run(argv, check=True, capture_output=True, timeout=30, stdin=subprocess.DEVNULL)
+    text = (tmp_path / "key").read_text()
+    assert read_private_key(text, "its passphrase").get_base64() == words[1]
+    with pytest.raises(LockedKey, match="locked with a passphrase"):
+        read_private_key(text)
+    with pytest.raises(WrongPassphrase) as error:
+        read_private_key(text, "another one")
+    assert "another one" not in str(error.value)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ipaddress
 import logging
 import math
 import os
@@ -14,6 +13,7 @@ from typing import Any
 import paramiko
 
 from x2gobroker.logs import field
+from x2gobroker.model.hosts import is_ip_address
 from x2gobroker.model.public_key import PublicKey
 from x2gobroker.ssh.deadline import Deadline
 from x2gobroker.ssh.failures import ConnectionBroken, NobodyAnswers, SshTimeout, Unreachable
@@ -26,6 +26,7 @@ KEEPALIVE_SECONDS = 30
 UNANSWERED_MS = 20_000
 MOST_RESOLVERS = 64
 REKEYING_SECONDS = 5.0
+LATER_SECONDS = 5.0
 FORWARDING_FORBIDDEN = 1  # RFC 4254, 5.1
 RSA_ALGORITHMS = ("rsa-sha2-512", "rsa-sha2-256")
 
@@ -88,6 +89,7 @@ class _OurTransport(paramiko.Transport):
     def close(self) -> None:
         """Close this connection; nothing on it goes on."""
         super().close()
+        self.packetizer.complete_handshake()  # otherwise its timer, a thread, outlives a handshake that failed
         self.wire.close()
         if self._proxy is not None:
             self._proxy.close()
@@ -96,7 +98,9 @@ class _OurTransport(paramiko.Transport):
 def _shake_hands(transport: paramiko.Transport, route: Route, deadline: Deadline) -> None:
     """Agree on keys, and check the server's. Raises SshTimeout, ConnectionBroken, HostKeyRefused."""
     _prefer_known_types(transport, route)
-    transport.banner_timeout = transport.handshake_timeout = transport.auth_timeout = deadline.left()
+    # paramiko's own limits come later than ours, which says what took so long
+    limit = deadline.left() + LATER_SECONDS
+    transport.banner_timeout = transport.handshake_timeout = transport.auth_timeout = limit
     done = threading.Event()
     transport.start_client(event=done)
     if not done.wait(deadline.left()):
@@ -159,7 +163,8 @@ def _tcp(route: Route, deadline: Deadline, most_seconds: float) -> socket.socket
             failure = kind(f"{route.shown}: nobody answers within {min(deadline.seconds, most_seconds):g} s")
         except OSError as error:
             connection.close()
-            failure = Unreachable(f"{route.shown}: {error.strerror or error}; is an SSH server running there?")
+            text = f"{route.shown}: {error.strerror or error}; is an SSH server running there?"
+            failure = Unreachable(text, error.errno or 0)
         except BaseException:
             connection.close()
             raise
@@ -173,14 +178,17 @@ def _tcp(route: Route, deadline: Deadline, most_seconds: float) -> socket.socket
 
 
 def _resolved(route: Route, deadline: Deadline) -> list[tuple[socket.AddressFamily, Any]]:
-    """The addresses of a server. The resolver has no deadline of its own: names are asked for in a thread."""
+    """The addresses of a server. Raises Unreachable, SshTimeout."""
     host, port = route.endpoint.address, route.endpoint.port
     try:
-        ipaddress.ip_address(host.partition("%")[0])
-    except ValueError:
-        pass
-    else:
-        return _look_up(host, port)
+        return _look_up(host, port) if is_ip_address(host) else _look_up_in_time(route, deadline)
+    except OSError as error:
+        raise Unreachable(f"{route.shown}: the name cannot be resolved: {error.strerror}") from None
+
+
+def _look_up_in_time(route: Route, deadline: Deadline) -> list[tuple[socket.AddressFamily, Any]]:
+    """Ask in a thread: the resolver has no deadline of its own. Raises OSError, SshTimeout."""
+    host, port = route.endpoint.address, route.endpoint.port
     answers: queue.SimpleQueue[list[tuple[socket.AddressFamily, Any]] | OSError] = queue.SimpleQueue()
     pool = _resolvers
 
@@ -201,7 +209,7 @@ def _resolved(route: Route, deadline: Deadline) -> list[tuple[socket.AddressFami
     except queue.Empty:
         raise slow from None
     if isinstance(answer, OSError):
-        raise Unreachable(f"{route.shown}: the name cannot be resolved: {answer.strerror}")
+        raise answer
     return answer
 
 

@@ -101,6 +101,14 @@ class _PatientEvent(threading.Event):
         return super().wait(timeout) if timeout is not None else True
 
 
+@contextlib.contextmanager
+def answers_until(channel: paramiko.Channel, deadline: Deadline) -> Iterator[None]:
+    """In the `with` block, answers to requests on this channel are waited for until the deadline: then SshTimeout."""
+    channel.event = _PatientEvent(deadline)
+    with _writing_until(channel.get_transport(), deadline):
+        yield
+
+
 class _News(threading.Event):
     """Set when either stream has something; what one stream clears would hide the other's."""
 

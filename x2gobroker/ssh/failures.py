@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from x2gobroker.errors import SshError
 from x2gobroker.model.hosts import Endpoint
 from x2gobroker.model.public_key import PublicKey
 
 
 class Unreachable(SshError):  # noqa: N818 - named for what happened
-    """There is no connection: no such name, nobody listens, no way there."""
+    """There is no connection: no such name, nobody listens, no way there. `number` is the errno of it, 0 for none."""
 
     reason = "unreachable"
+
+    def __init__(self, message: str, number: int = 0) -> None:
+        super().__init__(message)
+        self.number = number
 
 
 class SshTimeout(SshError):  # noqa: N818 - named for what happened
@@ -27,22 +33,30 @@ class HostKeyRefused(SshError):  # noqa: N818 - named for what happened
     """The server's host key is not the known one, or not known.
 
     `key` is the key that it showed, `endpoint` who was meant. `unknown`: no key of it is known at all, so that
-    somebody who compared the fingerprint may trust it (`host_keys.remember`).
+    somebody who compared the fingerprint may trust it (`host_keys.remember`). `expected` is the known key, if it is
+    another one.
     """
 
     reason = "host-key"
 
-    def __init__(self, message: str, endpoint: Endpoint, key: PublicKey, unknown: bool) -> None:
+    def __init__(
+        self, message: str, endpoint: Endpoint, key: PublicKey, unknown: bool, expected: PublicKey | None = None
+    ) -> None:
         super().__init__(message)
+        self.expected = expected
         self.endpoint = endpoint
         self.key = key
         self.unknown = unknown
 
 
 class LoginRefused(SshError):  # noqa: N818 - named for what happened
-    """The server takes none of the keys, nor the password."""
+    """The server takes none of the keys, nor the password. `tried` are these, as people know them."""
 
     reason = "login"
+
+    def __init__(self, message: str, tried: Sequence[str] = ()) -> None:
+        super().__init__(message)
+        self.tried = tuple(tried)
 
 
 class ConnectionBroken(SshError):  # noqa: N818 - named for what happened

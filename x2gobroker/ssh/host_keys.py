@@ -31,6 +31,7 @@ LARGEST_FILE = 16 << 20
 LOCK_SECONDS = 5.0
 REVOKED = "@revoked"
 AUTHORITY = "@cert-authority"
+UNSAFE_IN_ALIAS = re.compile(r"[^a-z0-9@._:\[\]-]")
 
 
 @dataclass(frozen=True)
@@ -97,8 +98,10 @@ def _is_base64(text: str) -> bool:
         return False
 
 
-def known_names(endpoint: Endpoint) -> tuple[str, ...]:
-    """How known_hosts may name this server: by its name or its address, with the port unless it is 22."""
+def known_names(endpoint: Endpoint, alias: str = "") -> tuple[str, ...]:
+    """How known_hosts may name this server: by its name or its address, with the port unless it is 22; or an alias."""
+    if alias:
+        return (UNSAFE_IN_ALIAS.sub("_", alias.lower()),)
     hosts = dict.fromkeys((endpoint.name.lower(), endpoint.address.lower()))
     if endpoint.port == DEFAULT_SSH_PORT:
         return tuple(hosts)
@@ -127,9 +130,15 @@ def _all_known(files: Iterable[Path]) -> Iterator[KnownKey]:
 
 def known_types(endpoint: Endpoint, trust: Trust) -> tuple[str, ...]:
     """The types of the keys that are known of this server: a server is asked for these first."""
-    names = set(known_names(endpoint)) | {endpoint.name.lower(), endpoint.address.lower()}
+    names = set(known_names(endpoint, trust.alias)) | _bare_names(endpoint, trust)
     lines = (line for line in _all_known(trust.files) if not line.revoked and any(map(line.is_for, names)))
-    return tuple(dict.fromkeys(line.key.kind for line in lines))
+    return tuple(dict.fromkeys([*(key.kind for key in trust.keys), *(line.key.kind for line in lines)]))
+
+
+def _bare_names(endpoint: Endpoint, trust: Trust) -> set[str]:
+    """Further names under which a known key counts, but another one is no reason to refuse it."""
+    bare = {endpoint.name.lower(), endpoint.address.lower()}
+    return bare | set(known_names(endpoint)) if trust.alias else bare
 
 
 def check_host_key(endpoint: Endpoint, key: PublicKey, trust: Trust) -> None:
@@ -137,7 +146,7 @@ def check_host_key(endpoint: Endpoint, key: PublicKey, trust: Trust) -> None:
 
     A key that is revoked, or differs from what is known of the server, is refused under every policy.
     """
-    if _is_known(endpoint, key, trust.files):
+    if _is_known(endpoint, key, trust):
         return
     shown = described(key.kind, key.blob)
     if trust.policy == WARNING:
@@ -167,9 +176,9 @@ def remember(endpoint: Endpoint, key: PublicKey, trust: Trust) -> None:
         if not trust.files:
             raise OSError(0, "there is no file for it")
         with _locked_for_appending(trust.files[0]) as number:
-            if _is_known(endpoint, key, trust.files):
+            if _is_known(endpoint, key, trust):
                 return
-            _append(number, f"{','.join(known_names(endpoint))} {key.kind} {key.blob}\n".encode())
+            _append(number, f"{','.join(known_names(endpoint, trust.alias))} {key.kind} {key.blob}\n".encode())
     except OSError as error:
         reason = error.strerror or "it is locked"
         broker_log.warning(
@@ -183,12 +192,13 @@ def _first(trust: Trust) -> str:
     return str(trust.files[0]) if trust.files else "known_hosts"
 
 
-def _is_known(endpoint: Endpoint, key: PublicKey, files: Iterable[Path]) -> bool:
+def _is_known(endpoint: Endpoint, key: PublicKey, trust: Trust) -> bool:
     """Whether this key is known; False when nothing is known. Raises HostKeyRefused when it must not be used."""
-    names = known_names(endpoint)
-    bare = {endpoint.name.lower(), endpoint.address.lower()}
+    names = known_names(endpoint, trust.alias)
+    bare = _bare_names(endpoint, trust)
+    given = (KnownKey(names, known, False, "known to this process") for known in trust.keys)
     is_known, other = False, None
-    for line in _all_known(files):
+    for line in (*given, *_all_known(trust.files)):
         same = hmac.compare_digest(line.key.blob, key.blob)
         if any(map(line.is_for, names)):
             if line.revoked and same:
@@ -207,13 +217,14 @@ def _is_known(endpoint: Endpoint, key: PublicKey, files: Iterable[Path]) -> bool
         key,
         f"is not the known one, which is {described(other.key.kind, other.key.blob)} ({other.place}). Somebody may "
         "stand between; if the server really has a new key, remove that line",
+        other.key,
     )
 
 
-def _refused(endpoint: Endpoint, key: PublicKey, why: str) -> HostKeyRefused:
+def _refused(endpoint: Endpoint, key: PublicKey, why: str, expected: PublicKey | None = None) -> HostKeyRefused:
     shown = described(key.kind, key.blob)
     text = f"the host key of {endpoint.name} ({endpoint.key}), {shown}, {why}"
-    return HostKeyRefused(text, endpoint, key, unknown=False)
+    return HostKeyRefused(text, endpoint, key, unknown=False, expected=expected)
 
 
 @contextlib.contextmanager

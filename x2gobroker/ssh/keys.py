@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import hashlib
 import io
 import os
@@ -66,16 +67,33 @@ def described(kind: str, blob: bytes | str) -> str:
     return f"{name} {fingerprint(blob)}"
 
 
-def read_private_key(text: str) -> paramiko.PKey:
+class LockedKey(ValueError):  # noqa: N818 - named for what it is
+    """The key is locked with a passphrase, and none was given."""
+
+
+class WrongPassphrase(LockedKey):
+    """The key is locked with another passphrase than the one that was given."""
+
+
+def read_private_key(text: str, passphrase: str = "") -> paramiko.PKey:
     """The key in the text of a private key file. Raises ValueError with what is wrong, never with what is in it."""
+    is_locked = False
     for key_class in CLASSES:
         try:
             return key_class.from_private_key(io.StringIO(text))
         except paramiko.PasswordRequiredException:
-            raise ValueError("it is locked with a passphrase; the broker needs a key without one") from None
+            is_locked = True
+            break
         except Exception:  # noqa: BLE001, S112 - paramiko and cryptography raise whatever comes for what is no key
             continue
-    raise ValueError("it is no private key of the types RSA, ECDSA or Ed25519")
+    if not is_locked:
+        raise ValueError("it is no private key of the types RSA, ECDSA or Ed25519")
+    if not passphrase:
+        raise LockedKey("it is locked with a passphrase; the broker needs a key without one")
+    for key_class in CLASSES:
+        with contextlib.suppress(Exception):  # as above; which class is right is known only once it is unlocked
+            return key_class.from_private_key(io.StringIO(text), passphrase)
+    raise WrongPassphrase("it is locked with another passphrase")
 
 
 @lru_cache(maxsize=16)

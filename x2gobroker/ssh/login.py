@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
+import socket
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import paramiko
 
@@ -13,6 +16,7 @@ from x2gobroker.ssh.failures import ConnectionBroken, LoginRefused
 from x2gobroker.ssh.keys import described, load_keys, read_private_key
 from x2gobroker.ssh.routes import Route
 
+AGENT_SECONDS = 5.0
 MOST_TRIES = 5  # sshd ends the connection at the sixth (MaxAuthTries), and may count that as an attack
 RSA_ALGORITHMS = frozenset(("rsa-sha2-256", "rsa-sha2-512"))
 
@@ -21,14 +25,47 @@ def log_in(transport: paramiko.Transport, route: Route, deadline: Deadline) -> N
     """Returns logged in. Raises LoginRefused, SshTimeout, ConnectionBroken."""
     login = route.login
     attempts = _Attempts(transport, route, deadline)
-    for key in _keys(route)[: MOST_TRIES - bool(login.password)]:
-        if attempts.is_taken(key) and attempts.succeeds(
-            f"key {described(key.get_name(), key.asbytes())}", _with_key(transport, login.user, key)
-        ):
-            return
+    with contextlib.ExitStack() as stack:
+        agent_keys = stack.enter_context(keys_of_agent(deadline)) if login.use_agent else ()
+        for key in _keys(route, agent_keys)[: MOST_TRIES - bool(login.password)]:
+            if attempts.is_taken(key) and attempts.succeeds(
+                f"key {described(key.get_name(), key.asbytes())}", _with_key(transport, login.user, key)
+            ):
+                return
     if login.password and _log_in_with_password(attempts, transport, route):
         return
     raise _refused(route, attempts.tried)
+
+
+@contextlib.contextmanager
+def keys_of_agent(deadline: Deadline) -> Iterator[tuple[paramiko.PKey, ...]]:
+    """The keys of the SSH agent of this process, for the length of a `with` block; none, where there is no agent.
+
+    One that does not answer in time is a line in the log.
+    """
+    path = os.environ.get("SSH_AUTH_SOCK", "")
+    if not path:
+        yield ()
+        return
+    agent = _Agent()
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
+        connection.settimeout(min(AGENT_SECONDS, deadline.left() / 2))
+        keys: tuple[paramiko.PKey, ...] = ()
+        try:
+            connection.connect(path)
+            keys = agent.keys_over(connection)
+            connection.settimeout(deadline.left())  # an agent may ask its user before it signs
+        except (paramiko.SSHException, OSError) as error:
+            broker_log.warning("SSH agent: its keys cannot be used: %s", field(str(error), 200))
+        yield keys
+
+
+class _Agent(paramiko.agent.AgentSSH):
+    """paramiko's own opens its connection itself, waits for ever, and leaves closing to the garbage collection."""
+
+    def keys_over(self, connection: socket.socket) -> tuple[paramiko.PKey, ...]:
+        self._connect(connection)  # type: ignore[attr-defined]  # the stubs leave it out
+        return tuple(self.get_keys())
 
 
 def _log_in_with_password(attempts: _Attempts, transport: paramiko.Transport, route: Route) -> bool:
@@ -112,7 +149,7 @@ def _with_key(transport: paramiko.Transport, user: str, key: paramiko.PKey) -> C
     return start
 
 
-def _keys(route: Route) -> list[paramiko.PKey]:
+def _keys(route: Route, agent_keys: Sequence[paramiko.PKey]) -> list[paramiko.PKey]:
     """The keys to try, each once."""
     login = route.login
     keys: list[paramiko.PKey] = []
@@ -121,13 +158,11 @@ def _keys(route: Route) -> list[paramiko.PKey]:
             keys.append(read_private_key(login.private_key))
         except ValueError as error:
             raise LoginRefused(f"{route.shown}: the given private key cannot be used: {error}") from None
+    keys += login.keys
     if login.keys_folder is not None:
         keys += load_keys(login.keys_folder)
-    if login.use_agent:
-        try:
-            keys += paramiko.Agent().get_keys()
-        except (paramiko.SSHException, OSError) as error:
-            broker_log.warning("SSH agent: its keys cannot be used: %s", field(str(error), 200))
+    keys += agent_keys
+    keys += login.last_keys
     return list({key.asbytes(): key for key in keys}.values())
 
 
@@ -137,9 +172,11 @@ def _refused(route: Route, tried: Sequence[str]) -> LoginRefused:
         folder = login.keys_folder or "the keys' folder"
         return LoginRefused(
             f"{route.shown}: no login, because there is no key that the server takes in {folder}; run "
-            "x2gobroker-keygen, then x2gobroker-pubkeyauthorizer on that server"
+            "x2gobroker-keygen, then x2gobroker-pubkeyauthorizer on that server",
+            tried,
         )
     return LoginRefused(
         f"{route.shown}: the server refuses {', '.join(tried)}; run `x2gobroker-pubkeyauthorizer --broker-url "
-        f"https://BROKER/pubkeys/` on that server, or put the public key into ~{login.user}/.ssh/authorized_keys there"
+        f"https://BROKER/pubkeys/` on that server, or put the public key into ~{login.user}/.ssh/authorized_keys there",
+        tried,
     )

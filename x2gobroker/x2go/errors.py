@@ -33,6 +33,7 @@ __all__ = [
     "X2GoRemoteHomeException",
     "X2GoRevFwTunnelException",
     "X2GoSFTPClientException",
+    "X2GoSSHAuthenticationException",
     "X2GoSSHProxyAuthenticationException",
     "X2GoSSHProxyException",
     "X2GoSSHProxyHostKeyException",
@@ -73,8 +74,8 @@ class X2GoRemoteHomeException(X2GoException):
     """The home folder on the server is missing or may not be read."""
 
 
-class X2GoHostKeyException(X2GoException):
-    """The host key of a server is not trusted."""
+class X2GoHostKeyException(X2GoException, SSHException):
+    """The host key of a server is not trusted. `connect` is documented to raise SSHException then: it is one."""
 
 
 class X2GoUserException(X2GoException):
@@ -91,6 +92,9 @@ class X2GoSSHProxyException(X2GoException):
 
 class X2GoSSHProxyAuthenticationException(X2GoSSHProxyException):
     """The SSH proxy host refuses the login."""
+
+
+X2GoSSHAuthenticationException = X2GoSSHProxyAuthenticationException  # the name in the documentation of Python X2Go
 
 
 class X2GoSSHProxyPasswordRequiredException(X2GoSSHProxyAuthenticationException):
