@@ -76,12 +76,16 @@ setup(
     ],
     extras_require={
         "postgresql": ["psycopg[binary]>=3.1,<4"],
+        "x2go": ["python-xlib>=0.33,<1"],
         "test": [
             "pytest>=8",
+            "pytest-xdist>=3.7",
             "webtest>=3",
             "hypothesis>=6",
             "mypy>=1.10",
             "types-paramiko>=3.5",
+            "python-xlib>=0.33,<1",
+            "types-python-xlib>=0.33",
             "ruff>=0.6",
             "requests>=2.31",
             "wheel>=0.40",

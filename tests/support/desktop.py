@@ -106,8 +106,8 @@ def _display_of(server: Program) -> str:
 
 
 @contextlib.contextmanager
-def desktop(folder: Path) -> Iterator[Desktop]:
-    """Bring up Xvfb on a free display, guarded by a cookie, and openbox on it."""
+def bare_display(folder: Path) -> Iterator[Desktop]:
+    """Bring up Xvfb on a free display, guarded by a cookie, without a window manager."""
     cookie = secrets.token_hex(16)
     for_server, for_clients = folder / "xvfb-authority", folder / "client-authority"
     subprocess.run(["xauth", "-q", "-f", for_server, "add", ":0", ".", cookie], check=True, capture_output=True)
@@ -115,7 +115,15 @@ def desktop(folder: Path) -> Iterator[Desktop]:
     with running(argv, folder / "xvfb.log") as server:
         display = _display_of(server)
         subprocess.run(["xauth", "-q", "-f", for_clients, "add", display, ".", cookie], check=True, capture_output=True)
-        screen = Desktop(display, for_clients)
-        with running(["openbox"], folder / "openbox.log", env={**os.environ, **screen.environment}):
-            wait_until(screen.managed, "openbox taking over the screen")
-            yield screen
+        yield Desktop(display, for_clients)
+
+
+@contextlib.contextmanager
+def desktop(folder: Path) -> Iterator[Desktop]:
+    """A display as `bare_display` brings it up, and openbox on it."""
+    with (
+        bare_display(folder) as screen,
+        running(["openbox"], folder / "openbox.log", env={**os.environ, **screen.environment}),
+    ):
+        wait_until(screen.managed, "openbox taking over the screen")
+        yield screen
