@@ -15,7 +15,7 @@ DOCS = Path(__file__).resolve().parent
 ROOT = DOCS.parent
 sys.path[:0] = [str(DOCS), str(ROOT)]
 
-from generators import commands, options, samples, served  # noqa: E402
+from generators import commands, options, samples, served, x2go_api  # noqa: E402
 from generators.common import notice  # noqa: E402
 
 BEGIN = "<!-- Written by docs/generate.py from x2gobroker/model/profile_options.py, up to the end mark. -->"
@@ -46,6 +46,7 @@ OUTPUTS: dict[str, Callable[[], str]] = {
     "docs/reference/plugins.md": served.plugins_page,
     "docs/reference/routes.md": served.routes_page,
     "docs/reference/deviations.md": deviations_page,
+    "docs/reference/x2go-api.md": x2go_api.x2go_api_page,
     "etc/x2gobroker.conf": samples.sample_config,
     "etc/defaults.conf": samples.sample_defaults,
 }
