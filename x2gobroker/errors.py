@@ -47,3 +47,11 @@ class RequestError(BrokerError):
     def __init__(self, message: str, status: int = 400) -> None:
         super().__init__(message)
         self.status = status
+
+
+class SessionError(BrokerError):
+    """Something cannot be done to a user's session. `reason` is one of the words of `user_sessions/values.py`."""
+
+    def __init__(self, message: str, reason: str) -> None:
+        super().__init__(message)
+        self.reason = reason

@@ -24,10 +24,11 @@ from x2gobroker.cli import (
     plugins,
     ssh_broker,
     totp,
+    x2go,
 )
 from x2gobroker.cli.common import run_told
 
-COMMANDS = (check_config, explain, passwd, totp, penalties, load, drain, plugins, demo)
+COMMANDS = (check_config, explain, passwd, totp, penalties, load, drain, plugins, demo, x2go)
 
 
 def build_parser() -> argparse.ArgumentParser:

@@ -27,12 +27,14 @@ STATE_LINE = re.compile(r"^state=([A-Z]*)$", re.MULTILINE)
 NO_HOME = 113
 HOME_CHECK = f'[ -w "$HOME" ] || [ -n "$XAUTHORITY" ] || exit {NO_HOME}'
 
-# 10 s for the agent; 3 s where it is STARTING: nobody is connected whom it could let go
+# 10 s for the agent; 3 s where it is STARTING: nobody is connected whom it could let go. Its file is empty for a moment
+# whenever it writes a new state.
 SUSPEND = """\
 x2gosuspend-session {name} >/dev/null 2>&1 </dev/null
+f="$HOME"/.x2go/C-{name}/state
 i=0; while [ $i -lt 100 ]; do
-  s=; [ -r "$HOME"/.x2go/C-{name}/state ] && s=$(cat "$HOME"/.x2go/C-{name}/state)
-  case "$s" in SUSPENDED|TERMINAT*|'') break ;; STARTING) [ $i -gt 30 ] && break ;; esac
+  s=; [ -r "$f" ] && s=$(cat "$f")
+  case "$s" in SUSPENDED|TERMINAT*) break ;; STARTING) [ $i -gt 30 ] && break ;; '') [ -r "$f" ] || break ;; esac
   sleep 0.1; i=$((i + 1))
 done; echo "state=$s\""""
 TERMINATE = """\
@@ -41,7 +43,10 @@ case "$p" in ''|*[!0-9]*) echo state=UNKNOWN; exit ;; esac
 x2goterminate-session {name} >/dev/null 2>&1 </dev/null
 i=0; while kill -0 "$p" 2>/dev/null && [ $i -lt 100 ]; do sleep 0.1; i=$((i + 1)); done
 if kill -0 "$p" 2>/dev/null; then echo state=ALIVE; else echo state=TERMINATED; fi"""
-STATE = 'f="$HOME"/.x2go/C-{name}/state; s=; [ -r "$f" ] && s=$(cat "$f"); echo "state=$s"'
+STATE = (
+    'f="$HOME"/.x2go/C-{name}/state; n=0; s=; while [ -r "$f" ] && [ $n -lt 10 ]; do '
+    's=$(cat "$f"); [ -n "$s" ] && break; sleep 0.1; n=$((n + 1)); done; echo "state=$s"'
+)
 
 
 def session_word(name: str) -> str:
