@@ -1,7 +1,7 @@
 """How the suite is shared out between two processes (`make test`): by file, but all X2Go Servers in one.
 
 What x2goserver keeps on a machine (its session database, displays, its one cleaning daemon) exists once: tests that
-run real X2Go Servers, or look at all accounts, take turns in one process; everything else runs beside them.
+run real X2Go Servers take turns in one process; everything else runs beside them in the other.
 """
 
 from __future__ import annotations
@@ -15,7 +15,6 @@ import pytest
 TESTS = Path(__file__).parent
 MACHINE = "the machine"
 ALONE = ("tests.support.x2go_server", "tests.support.x2go_farm")
-OWN_PLACES = ("unit/test_nameservices_libnss.py",)  # compares with all accounts there are
 _IMPORT = re.compile(r"^\s*from (tests\.[\w.]+) import", re.MULTILINE)
 
 
@@ -34,7 +33,6 @@ def _needs_the_machine(path: Path) -> bool:
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Give every test its group, and begin with what takes longest."""
     for item in items:
-        path = item.path.relative_to(TESTS)
-        together = str(path) in OWN_PLACES or _needs_the_machine(item.path)
-        item.add_marker(pytest.mark.xdist_group(MACHINE if together else str(path)))
+        group = MACHINE if _needs_the_machine(item.path) else str(item.path.relative_to(TESTS))
+        item.add_marker(pytest.mark.xdist_group(group))
     items.sort(key=lambda item: next(item.iter_markers("xdist_group")).args[0] != MACHINE)

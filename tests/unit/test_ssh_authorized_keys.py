@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from x2gobroker.model.public_key import parse_public_key
 from x2gobroker.ssh.authorized_keys import (
     RESTRICTIONS,
     AuthorizedKey,
@@ -20,8 +21,9 @@ from x2gobroker.ssh.authorized_keys import (
 from x2gobroker.ssh.keys import generate_key
 
 AGENT = "/usr/lib/x2go/x2gobroker-agent"
+# always the same one: it is in the names of tests, on which two processes have to agree
+KEY = parse_public_key("ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIMebCmlDXPaFTd9ekrjjYVGPfnQNP75YT4cOaQOV5RdM")
 KEYS = {kind: generate_key(kind).public for kind in ("rsa", "ecdsa", "ed25519")}
-KEY = KEYS["ed25519"]
 LINE = broker_line(AGENT, KEY.kind, KEY.blob, "x2gobroker@here")
 BARE = f"{KEY.kind} {KEY.blob}"
 
