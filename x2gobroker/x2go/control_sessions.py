@@ -52,6 +52,8 @@ class ControlSessions(ControlQueries):
         super()._forget()
         if "_session_locks" not in vars(self):
             self._session_locks, self._locks_lock = {}, threading.Lock()
+        self._suspended_here: dict[str, Any] = {}
+        self._may_start = False
 
     @contextlib.contextmanager
     def _acting_on(self, session_name: str) -> Iterator[None]:
@@ -89,15 +91,19 @@ class ControlSessions(ControlQueries):
         X2GoControlSessionException when the connection is lost, X2GoTimeOutException when the server does not answer.
         """
         user = self.remote_username()
-        if not self.is_x2gouser(user):
+        if not self._may_start and not self.is_x2gouser(user):
             raise X2GoUserException(f"the user {user} may not start X2Go sessions on {self.hostname}")
+        self._may_start = True
         self.last_failure = ""
         try:
             if session_name is None:
                 return self._shown(None, session_instance, kwargs)
             with self._acting_on(session_name):
-                sessions = self.list_sessions() if session_list is None else session_list
-                info = sessions.get(session_name)
+                # what is known of a session that was suspended here stays true; whether there still is one, is asked
+                info = self._suspended_here.pop(session_name, None) if session_list is None else None
+                if info is None:
+                    sessions = self.list_sessions() if session_list is None else session_list
+                    info = sessions.get(session_name)
                 if info is None:
                     raise X2GoTerminalSessionException("the server does not list such a session")
                 return self._shown(info, session_instance, kwargs)
@@ -182,6 +188,7 @@ class ControlSessions(ControlQueries):
             self.associated_terminals.pop(session_name, None)
             if terminal is not None:
                 terminal.has_been_suspended()
+                self._suspended_here[session_name] = terminal.session_info
             self.logger(f"session {session_name} is suspended", LOGLEVEL_NOTICE)
             return True
 
@@ -194,8 +201,11 @@ class ControlSessions(ControlQueries):
         if not SESSION_NAME.fullmatch(session_name):
             return False
         with self._acting_on(session_name):
-            state = parse_state(self.command(terminate_command(session_name), TERMINATE_SECONDS).output)
+            state = parse_state(
+                self.command(terminate_command(session_name, self._agent_of(session_name)), TERMINATE_SECONDS).output
+            )
             self.forget_sessions()
+            self._suspended_here.pop(session_name, None)
             terminal = self.associated_terminals.get(session_name)
             # the agent of a view of somebody else's desktop is that user's; it ends when nobody looks any more
             if state != "TERMINATED" and not (terminal is not None and self._is_view(session_name)):
@@ -209,6 +219,15 @@ class ControlSessions(ControlQueries):
                 self.associated_terminals.pop(session_name, None)
             self.logger(f"session {session_name} has ended", LOGLEVEL_NOTICE)
             return True
+
+    def _agent_of(self, session_name: str) -> int:
+        """The process of the session's agent on the server as it was last seen; 0 when it was not."""
+        terminal = self.associated_terminals.get(session_name)
+        if terminal is not None:
+            return int(terminal.session_info.agent_pid or 0)
+        listing = self._listing
+        info = listing.sessions.get_session_info(session_name) if listing is not None else None
+        return int(info.agent_pid or 0) if info is not None else 0
 
     @staticmethod
     def _is_view(session_name: str) -> bool:

@@ -63,6 +63,7 @@ class X2GoTerminalSession(TerminalCommands, TerminalServices, TerminalWindows):
         if not self.has_command(self.params.server_command() if not self.params.cmd else self.params.cmd):
             self._tell_no_such_command()
             return False
+        self._found_command = (self.params.cmd or "TERMINAL").strip()
         self._prepare()
         if self.params.session_type == KDRIVE:
             raise X2GoTerminalSessionException("sessions with KDrive cannot be shown; use proxy backend NX3")

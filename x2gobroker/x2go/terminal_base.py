@@ -123,6 +123,7 @@ class TerminalBase:
         self.proxy: X2GoProxy | None = None
         self._gone = threading.Event()  # set when the session is not shown here any more
         self._services = threading.RLock()
+        self._found_command = ""  # that the server has, as it said at the start
         if session_info is not None and not session_info.name:
             raise X2GoTerminalSessionException("a session without a name cannot be resumed")
         self.session_info: X2GoServerSessionInfo = session_info or backend_class(info_backend, INFO)()

@@ -67,7 +67,7 @@ class TerminalCommands(TerminalBase):
             return None
         if cmd:
             self.params.update(cmd=command)
-        if not self.has_command(command):
+        if command != self._found_command and not self.has_command(command):
             self._tell_no_such_command()
             return False
         info = self.session_info
