@@ -27,6 +27,8 @@ from bench import (
     report,
     selects,
     throughput,
+    x2go,
+    x2go_report,
 )
 from bench.data import Accounts
 from bench.plan import Plan, progress
@@ -43,9 +45,10 @@ PARTS: dict[str, Callable[[Plan], str]] = {
     "agents": lambda plan: agents_report.calls(agents.measure(plan)),
     "selects": lambda plan: agents_report.selects(selects.measure(plan)),
     "balance": lambda plan: balance.report(balance.measure(plan)),
+    "x2go": lambda plan: x2go_report.report(x2go.measure(plan)),
 }
-AS_ROOT = ("authservice", "farm", "farm-logins", "agents", "selects")  # they make users
-OWN = ("authservice", "farm", "farm-logins", "agents", "selects", "balance")
+AS_ROOT = ("authservice", "farm", "farm-logins", "agents", "selects", "x2go")  # they make users
+OWN = ("authservice", "farm", "farm-logins", "agents", "selects", "balance", "x2go")
 SECTIONS = {part: part for part in OWN}  # of the page, of parts that have one of their own
 NEEDED = (PROGRAMS / "x2gobroker-daemon", Path("/usr/bin/wrk"), Path("/usr/bin/unshare"))
 
