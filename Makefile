@@ -10,7 +10,7 @@ run: setup
 	exec $(VENV)/bin/x2gobroker demo --folder $(FOLDER) --bind $(BIND)
 
 test: setup-test lint
-	$(VENV)/bin/python -m pytest -n 2 --dist loadgroup --no-loadscope-reorder tests
+	$(VENV)/bin/python -m pytest -n 2 --dist loadscope --no-loadscope-reorder tests
 
 lint: setup-test
 	$(VENV)/bin/ruff check .

@@ -9,8 +9,10 @@ from __future__ import annotations
 import functools
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
+from xdist.scheduler import LoadScopeScheduling
 
 TESTS = Path(__file__).parent
 MACHINE = "the machine"
@@ -29,10 +31,19 @@ def _needs_the_machine(path: Path) -> bool:
     return False
 
 
-@pytest.hookimpl(tryfirst=True)
+class Turns(LoadScopeScheduling):  # type: ignore[misc]  # no types come with it
+    """Hands out whole files; all that need the machine's X2Go Server to one process, one after another."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        file = nodeid.partition("::")[0]
+        return MACHINE if _needs_the_machine(TESTS.parent / file) else file
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Turns:
+    """The scheduler of `make test`."""
+    return Turns(config, log)
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Give every test its group, and begin with what takes longest."""
-    for item in items:
-        group = MACHINE if _needs_the_machine(item.path) else str(item.path.relative_to(TESTS))
-        item.add_marker(pytest.mark.xdist_group(group))
-    items.sort(key=lambda item: next(item.iter_markers("xdist_group")).args[0] != MACHINE)
+    """Begin with what takes longest."""
+    items.sort(key=lambda item: not _needs_the_machine(item.path))
