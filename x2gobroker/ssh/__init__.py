@@ -1,1 +1,1 @@
-"""SSH connections to servers: the one room that uses paramiko. Nothing of it knows of brokers' agents."""
+"""SSH connections to servers, by paramiko; `x2go/` alone uses paramiko beside this. Nothing of it knows of brokers' agents."""
