@@ -5,9 +5,7 @@ Its owner runs X2Go Desktop Sharing, which lets in who is on the owner's white l
 
 from __future__ import annotations
 
-import contextlib
 import shutil
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,6 +13,7 @@ import pytest
 
 from tests.support.accounts import Account
 from tests.support.desktop import Desktop
+from tests.support.desktop_sharing import GROUP, sharing_group
 from tests.support.processes import wait_until
 from tests.support.shown_session import QUIET, client, no_window, started, window
 from tests.support.x2go_server import X2GoServer, x2go_server
@@ -22,28 +21,7 @@ from x2gobroker.x2go.control import X2GoControlSession
 from x2gobroker.x2go.errors import X2GoDesktopSharingDenied, X2GoDesktopSharingException
 from x2gobroker.x2go.terminal import X2GoTerminalSession
 
-GROUP = "x2godesktopsharing"  # the name that X2Go Desktop Sharing was compiled with
 SETTINGS = "[General]\ngroup={group}\n{kind}list={user}\n"
-
-
-def _call(*words: str) -> bool:
-    return subprocess.run(words, capture_output=True, timeout=60, check=False).returncode == 0
-
-
-@contextlib.contextmanager
-def sharing_group(*users: Account) -> Iterator[None]:
-    """These users are in the group of those who may share."""
-    is_new = not _call("getent", "group", GROUP)
-    assert not is_new or _call("groupadd", "--system", GROUP)
-    try:
-        for user in users:
-            assert _call("gpasswd", "--add", user.name, GROUP)
-        yield
-    finally:
-        for user in users:
-            _call("gpasswd", "--delete", user.name, GROUP)
-        if is_new:
-            _call("groupdel", GROUP)
 
 
 @pytest.fixture(scope="module")
@@ -124,7 +102,7 @@ def test_ones_own_desktop_and_those_that_are_not_there(
         offer(owner, desktop, ann, "black", bob)
         with pytest.raises(X2GoDesktopSharingDenied):
             other.share_desktop(place, **QUIET)
-        assert server.states(bob) == {}
+        wait_until(lambda: server.states(bob) == {}, "no session of the other user")
         view = owner.share_desktop(place, share_mode=0, **QUIET)
         assert view is not None, owner.last_failure
         window(screen, f"X2GO-{view.get_session_name()}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import itertools
 import os
 import pwd
@@ -17,15 +18,24 @@ from passlib.hash import sha512_crypt
 
 from tests.support.processes import wait_until
 
+LOCK = Path("/run/x2gt-accounts.lock")
 PAM_FOLDER = Path("/etc/pam.d")
 COMMAND_DEADLINE = 30.0
 HASH_ROUNDS = 1000  # the least that the format allows: these tests are not about hashing
 _NUMBERS = itertools.count(1)
 
 
-def _command(*words: str, stdin: str | None = None) -> None:
-    done = subprocess.run(words, input=stdin, capture_output=True, text=True, timeout=COMMAND_DEADLINE, check=False)
+def change_accounts(*words: str, stdin: str | None = None) -> None:
+    """Run a program that changes accounts or groups, which has to work; one at a time on this machine."""
+    done = try_to_change_accounts(*words, stdin=stdin)
     assert done.returncode == 0, f"{words[0]} gave {done.returncode}: {done.stderr}"
+
+
+def try_to_change_accounts(*words: str, stdin: str | None = None) -> subprocess.CompletedProcess[str]:
+    """The same for one that may fail. Two of them at a time would fail, because the other one has the files locked."""
+    with LOCK.open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        return subprocess.run(words, input=stdin, capture_output=True, text=True, timeout=COMMAND_DEADLINE, check=False)
 
 
 class Account:
@@ -40,19 +50,19 @@ class Account:
         """Set it as an administrator does. Its hash is made here: chpasswd reads lines, and passwords may hold any."""
         self.password = password
         hashed = sha512_crypt.using(rounds=HASH_ROUNDS).hash(password)
-        _command("chpasswd", "--encrypted", stdin=f"{self.name}:{hashed}\n")
+        change_accounts("chpasswd", "--encrypted", stdin=f"{self.name}:{hashed}\n")
 
     def expire(self) -> None:
         """The account may no longer be used, whatever the password."""
-        _command("chage", "--expiredate", "0", self.name)
+        change_accounts("chage", "--expiredate", "0", self.name)
 
     def lock(self) -> None:
         """Lock the password."""
-        _command("usermod", "--lock", self.name)
+        change_accounts("usermod", "--lock", self.name)
 
     def demand_new_password(self) -> None:
         """The password has to be changed at the next login."""
-        _command("chage", "--lastday", "0", self.name)
+        change_accounts("chage", "--lastday", "0", self.name)
 
     def shadow(self) -> str:
         """The stored hash of the password."""
@@ -64,20 +74,21 @@ class Account:
 def account(password: str) -> Iterator[Account]:
     """A new account for the length of a `with` block. Needs root."""
     made = Account(password)
-    _command("useradd", "--no-create-home", "--home-dir", "/nonexistent", "--shell", "/usr/sbin/nologin", made.name)
+    change_accounts(
+        "useradd", "--no-create-home", "--home-dir", "/nonexistent", "--shell", "/usr/sbin/nologin", made.name
+    )
     try:
         made.set_password(password)
         yield made
     finally:
-        _command("userdel", made.name)
+        change_accounts("userdel", made.name)
 
 
 def _remove(name: str) -> None:
     """Remove an account, as soon as the kernel has forgotten the last process of it."""
 
     def removed() -> bool:
-        argv = ["userdel", name]
-        return subprocess.run(argv, capture_output=True, timeout=COMMAND_DEADLINE, check=False).returncode == 0
+        return try_to_change_accounts("userdel", name).returncode == 0
 
     wait_until(removed, f"the account {name} being removed")
 
@@ -90,7 +101,7 @@ def account_with_home(password: str, shell: str = "/bin/bash", below: str = "/tm
     folder.chmod(0o755)
     made.home = folder / made.name
     try:
-        _command("useradd", "--create-home", "--home-dir", str(made.home), "--shell", shell, made.name)
+        change_accounts("useradd", "--create-home", "--home-dir", str(made.home), "--shell", shell, made.name)
         try:
             made.set_password(password)
             yield made

@@ -14,7 +14,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.support.accounts import Account, account
+from tests.support.accounts import Account, account, change_accounts
 from tests.support.debian_broker import replace_file
 from tests.support.installation import CHECKOUT, installation
 
@@ -141,7 +141,7 @@ class SshBroker:
 
     def admit(self, user: str) -> None:
         """Make a user a member of the group that may call the program."""
-        _run("usermod", "--append", "--groups", self.group, user)
+        change_accounts("usermod", "--append", "--groups", self.group, user)
 
 
 def _run(*words: str) -> None:
@@ -167,8 +167,8 @@ def ssh_broker() -> Iterator[SshBroker]:
         stack.callback(shutil.rmtree, folder)
         account_of_broker = stack.enter_context(account("not to be known"))
         name = f"{account_of_broker.name}-users"
-        _run("groupadd", name)
-        stack.callback(_run, "groupdel", name)
+        change_accounts("groupadd", name)
+        stack.callback(change_accounts, "groupdel", name)
         assert grp.getgrnam(name)
         broker = SshBroker(folder, account_of_broker, name)
         broker.lay_out()
