@@ -1,1 +1,1 @@
-"""SSH connections to servers, by paramiko; `x2go/` alone uses paramiko beside this. Nothing of it knows of brokers' agents."""
+"""SSH connections to servers, by paramiko. It knows nothing of broker agents. Only `x2go/` uses paramiko beside it."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import re
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
 from x2gobroker.model.sessions import SESSION_NAME
@@ -142,18 +142,20 @@ class ControlSessions(ControlQueries):
         user: str | None = None,
         display: str | int | None = None,
         share_mode: int = VIEW_ONLY,
+        desktops: Collection[str] | None = None,
         **kwargs: Any,
     ) -> X2GoTerminalSession | None:
         """Show a desktop that runs already, one's own or that of a user who shares it: `desktop` is `user@:display`.
 
-        `share_mode` 0 is for looking only, 1 for full access. Returns as `resume` does. Raises
+        `share_mode` 0 is for looking only, 1 for full access. `desktops` is from `list_desktops`, and saves asking
+        again, which takes the server a second for each display that does not answer. Returns as `resume` does. Raises
         X2GoDesktopSharingException when there is no such desktop to share, X2GoDesktopSharingDenied when its owner
         says no, and what `resume` raises.
         """
         name = desktop_name(desktop or f"{user or ''}@{display if display is not None else ''}")
         if share_mode not in (VIEW_ONLY, FULL_ACCESS):
             raise X2GoDesktopSharingException("share_mode has to be 0 (view only) or 1 (full access)")
-        if name not in {desktop_name(each) for each in self._sharable()}:
+        if name not in {desktop_name(each) for each in (self._sharable() if desktops is None else desktops)}:
             raise X2GoDesktopSharingException(f"{name} is no desktop that could be shared")
         owner, _, place = name.partition("@")
         return self.start(**{**kwargs, "cmd": f"{share_mode:d}XSHAD{owner}XSHAD{place}", "session_type": "shared"})

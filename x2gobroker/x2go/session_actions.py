@@ -198,7 +198,8 @@ class SessionActions(SessionServices):
         return done
 
     def _share_desktop(self, desktop: str, share_mode: int, check: bool, event: threading.Event | None) -> bool:
-        if check and not self._is_listed(desktop):
+        listed = list(self.list_desktops() or ()) if check else [desktop]
+        if desktop not in {name.partition(".")[0] for name in listed}:  # with a screen number it is the same one
             self.HOOK_no_such_desktop(desktop=desktop)
             raise X2GoDesktopSharingException(f"{desktop} is no desktop that could be shared")
         self._advance(33, event)
@@ -213,15 +214,16 @@ class SessionActions(SessionServices):
             )
         self._advance(50, event)
         self.last_error = None
-        return self._view(desktop, share_mode, event)
+        return self._view(desktop, share_mode, listed, event)
 
-    def _view(self, desktop: str, share_mode: int, event: threading.Event | None) -> bool:
+    def _view(self, desktop: str, share_mode: int, listed: list[str], event: threading.Event | None) -> bool:
         """Let the control session show the desktop."""
         try:
             self.terminal_session = (
                 self._control().share_desktop(
                     desktop=desktop,
                     share_mode=share_mode,
+                    desktops=listed,
                     session_instance=self,
                     logger=self.logger,
                     **self._shadow_params(),
@@ -250,10 +252,6 @@ class SessionActions(SessionServices):
 
     def _shadow_params(self) -> dict[str, Any]:
         return {name: value for name, value in self.terminal_params.items() if name not in ("cmd", "session_type")}
-
-    def _is_listed(self, desktop: str) -> bool:
-        """Whether the server lists this desktop; with a screen number it is the same one."""
-        return desktop in {name.partition(".")[0] for name in self.list_desktops() or ()}
 
     def suspend(self) -> bool:
         """Suspend the session: it goes on without a client. Returns whether the server says so.
