@@ -79,7 +79,6 @@ setup(
         "x2go": ["python-xlib>=0.33,<1"],
         "test": [
             "pytest>=8",
-            "pytest-xdist>=3.7",
             "webtest>=3",
             "hypothesis>=6",
             "mypy>=1.10",

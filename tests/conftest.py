@@ -1,49 +1,43 @@
-"""How the suite is shared out between two processes (`make test`): by file, but all X2Go Servers in one.
+"""Which tests `make test` runs, and which `make test-x2go`.
 
-What x2goserver keeps on a machine (its session database, displays, its one cleaning daemon) exists once: tests that
-run real X2Go Servers take turns in one process; everything else runs beside them in the other.
+Those of the X2Go library on real X2Go Servers take as long as all others together.
 """
 
 from __future__ import annotations
 
-import functools
-import re
 from pathlib import Path
-from typing import Any
 
 import pytest
-from xdist.scheduler import LoadScopeScheduling
 
-TESTS = Path(__file__).parent
-MACHINE = "the machine"
-ALONE = ("tests.support.x2go_server", "tests.support.x2go_farm")
-_IMPORT = re.compile(r"^\s*from (tests\.[\w.]+) import", re.MULTILINE)
-
-
-@functools.cache
-def _needs_the_machine(path: Path) -> bool:
-    """Whether this file, or one that it imports from the tests, starts an X2Go Server."""
-    text = path.read_text(encoding="utf-8")
-    for module in set(_IMPORT.findall(text)):
-        target = TESTS.parent / (module.replace(".", "/") + ".py")
-        if module in ALONE or (target.exists() and _needs_the_machine(target)):
-            return True
-    return False
-
-
-class Turns(LoadScopeScheduling):  # type: ignore[misc]  # no types come with it
-    """Hands out whole files; all that need the machine's X2Go Server to one process, one after another."""
-
-    def _split_scope(self, nodeid: str) -> str:
-        file = nodeid.partition("::")[0]
-        return MACHINE if _needs_the_machine(TESTS.parent / file) else file
+# They start and end hundreds of real sessions, one after another: a machine has one session database.
+LONG = frozenset(
+    f"test_{name}.py"
+    for name in (
+        "user_sessions",
+        "x2go_command",
+        "x2go_listing",
+        "x2go_printing",
+        "x2go_registry_events",
+        "x2go_session_life",
+        "x2go_sessions",
+        "x2go_sessions_bad_days",
+        "x2go_shared_desktop",
+        "x2go_sharing",
+        "x2go_sound",
+        "x2go_tutorial",
+        "x2go_windows",
+    )
+)
 
 
-def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Turns:
-    """The scheduler of `make test`."""
-    return Turns(config, log)
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """`--x2go` takes the long tests, and only these."""
+    parser.addoption("--x2go", action="store_true", help="run the X2Go library's long tests, only these")
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Begin with what takes longest."""
-    items.sort(key=lambda item: not _needs_the_machine(item.path))
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """A long file that is named on the command line is run all the same."""
+    if not collection_path.name.startswith("test_") or collection_path.suffix != ".py":
+        return None
+    is_named = any(collection_path.name in argument for argument in config.args)
+    return None if is_named or (collection_path.name in LONG) == bool(config.getoption("--x2go")) else True
