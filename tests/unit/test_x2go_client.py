@@ -247,7 +247,7 @@ def test_sessions_that_connect_and_start_by_themselves(
 
 
 def test_hooks_of_a_client_are_log_lines(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    caplog.set_level(logging.INFO)
+    caplog.set_level(logging.INFO, logger="x2go.client")  # whatever a program in this process wanted to hear
     client = scripted_client(tmp_path)
     names = [name for name in dir(X2GoClient) if name.startswith("HOOK_")]
     needed: dict[str, tuple[Any, ...]] = {
