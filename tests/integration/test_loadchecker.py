@@ -114,7 +114,7 @@ def test_what_works_and_what_does_not(side: BrokerSide, folder: Path, up: AgentH
         assert [line.split()[0] for line in table.stdout.splitlines()[1:]] == [f"ts0{number}" for number in range(1, 7)]
         assert "host key refused" in table.stdout
         # all that while servers hang
-        assert checker.seconds_to_stop() < 1
+        assert checker.seconds_to_stop() < 5
         assert not checker.socket.exists()
 
 
@@ -175,7 +175,7 @@ def test_signals(side: BrokerSide, up: AgentHost) -> None:
         assert checker.program is not None
         os.kill(checker.program.pid, signal.SIGHUP)
         wait_until(lambda: len(up.asked()) > before, "the question after SIGHUP", 10)
-        assert checker.seconds_to_stop(signal.SIGINT) < 1
+        assert checker.seconds_to_stop(signal.SIGINT) < 5
         assert not checker.socket.exists()
 
 
@@ -199,7 +199,7 @@ def test_a_socket_left_behind_is_replaced_and_nothing_else_is(side: BrokerSide) 
         checker.program.stop(signal.SIGKILL)
         assert checker.socket.is_socket()
         checker.start()
-        assert checker.seconds_to_stop() < 1
+        assert checker.seconds_to_stop() < 5
         target = checker.folder / "precious"
         target.write_text("kept")
         checker.socket.symlink_to(target)
