@@ -16,7 +16,7 @@ from tests.support.processes import wait_until
 from tests.support.pyhoca import Pyhoca
 from tests.support.session_scenario import SETTINGS, profiles, session_broker, ssh_folder
 from tests.support.ssh_broker import ssh_broker
-from tests.support.x2go_server import X2GoServer, x2go_server
+from tests.support.x2go_server import X2GoServer, cleaner_at_rest, x2go_server
 from tests.support.x2goclient import x2goclient
 
 
@@ -48,9 +48,10 @@ def test_x2goclient_over_ssh(server: X2GoServer, screen: Desktop, pictures: Path
                 client.log_in_again(user.password)
                 client.wait_for_profiles(3)
                 client.choose("Auto login")
-                client.resume()
-                server.wait_for_state(user, session.name, "R")
-                client.wait_for_window(f"{user.name}@{server.name}")
+                with cleaner_at_rest():
+                    client.resume()
+                    server.wait_for_state(user, session.name, "R")
+                    client.wait_for_window(f"{user.name}@{server.name}")
                 wait_until(lambda: "--event ALIVE" in server.commands(user)[-1], "the client reporting its session")
         assert list(server.states(user)) == [session.name]
         assert any("--task selectsession" in command for command in server.commands(user))

@@ -14,7 +14,7 @@ from tests.support.desktop import Desktop, desktop
 from tests.support.our_agent import INSTALLED, our_agent
 from tests.support.processes import wait_until
 from tests.support.session_scenario import KEY_SECONDS, PROXY_KEYS, SessionBroker, session_broker
-from tests.support.x2go_server import X2GoServer, x2go_server
+from tests.support.x2go_server import X2GoServer, cleaner_at_rest, x2go_server
 from tests.support.x2goclient import X2GoClient, x2goclient
 
 PROFILES = 3
@@ -81,17 +81,19 @@ def test_a_session_is_found_again_and_taken_over(
         with logged_in(place, user, screen, pictures / "again") as client:
             assert "status=S\n" in client.answers[-1]
             client.choose("Auto login")
-            client.resume()
-            assert only_session(server, user, "R") == name
-            client.wait_for_window(title)
+            with cleaner_at_rest():
+                client.resume()
+                assert only_session(server, user, "R") == name
+                client.wait_for_window(title)
             with (
                 second_screen(tmp_path) as elsewhere,
                 logged_in(place, user, elsewhere, pictures / "elsewhere") as other,
             ):
                 assert "status=R\n" in other.answers[-1]
                 other.choose("Auto login")
-                other.resume()
-                other.wait_for_window(title)
+                with cleaner_at_rest():
+                    other.resume()
+                    other.wait_for_window(title)
                 cookie = other.offered[0][6]
                 assert cookie not in place.broker.log()
                 # the answer to its last report may come behind the list
@@ -123,9 +125,10 @@ def test_debian_agent_and_ssh_proxy(server: X2GoServer, screen: Desktop, picture
         only_session(server, user, "S")
         with logged_in(place, user, screen, pictures / "again") as client:
             client.choose("Proxied")
-            client.resume()
-            assert only_session(server, user, "R") == name
-            client.wait_for_window(title)
+            with cleaner_at_rest():
+                client.resume()
+                assert only_session(server, user, "R") == name
+                client.wait_for_window(title)
         assert_taken_away(place, user, keys)
         assert_taken_away(place, user, keys, PROXY_KEYS)
 
