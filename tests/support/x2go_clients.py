@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from tests.support.x2go_scripted import ScriptedControl, ScriptedServer
+from tests.support.x2go_scripted import ScriptedControl, ScriptedServer, ScriptedTerminal
 from x2gobroker.x2go.client import X2GoClient
 from x2gobroker.x2go.session import X2GoSession
 
@@ -48,6 +48,20 @@ class NotingSession(Noting, X2GoSession):
 def scripted_session(host: str = "scripted", **parameters: Any) -> NotingSession:
     """A session for a scripted server, without folders and files."""
     return NotingSession(host, control_backend=ScriptedControl, **{"snd_system": "none", **parameters})
+
+
+def connected_session(**parameters: Any) -> NotingSession:
+    """A session that anna is logged in with."""
+    session = scripted_session(**parameters)
+    session.connect("anna", "pw")
+    return session
+
+
+def scripted_terminal(session: X2GoSession) -> ScriptedTerminal:
+    """The scripted terminal session of a session."""
+    terminal: Any = session.get_terminal_session()
+    assert isinstance(terminal, ScriptedTerminal)
+    return terminal
 
 
 def scripted_control(session: X2GoSession) -> ScriptedControl:

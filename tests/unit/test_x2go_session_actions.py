@@ -9,8 +9,14 @@ from typing import Any
 import pytest
 
 from tests.support.processes import wait_until
-from tests.support.x2go_clients import NotingSession, new_server, scripted_control, scripted_session
-from tests.support.x2go_scripted import ScriptedServer, ScriptedTerminal
+from tests.support.x2go_clients import (
+    connected_session,
+    new_server,
+    scripted_control,
+    scripted_session,
+    scripted_terminal,
+)
+from tests.support.x2go_scripted import ScriptedServer
 from x2gobroker.x2go.errors import (
     X2GoControlSessionException,
     X2GoProxyException,
@@ -30,24 +36,12 @@ def server() -> ScriptedServer:
     return new_server()
 
 
-def connected(**parameters: Any) -> NotingSession:
-    session = scripted_session(**parameters)
-    session.connect("anna", "pw")
-    return session
-
-
-def terminal_of(session: X2GoSession) -> ScriptedTerminal:
-    terminal: Any = session.get_terminal_session()
-    assert isinstance(terminal, ScriptedTerminal)
-    return terminal
-
-
 def was_taken(session: X2GoSession) -> bool:
     return session.taken_over
 
 
 def test_from_start_to_end(server: ScriptedServer) -> None:
-    session = connected(cmd="xterm", session_title="Mine")
+    session = connected_session(cmd="xterm", session_title="Mine")
     assert session.start() is True
     name = session.get_session_name()
     assert name is not None
@@ -58,8 +52,8 @@ def test_from_start_to_end(server: ScriptedServer) -> None:
     assert session.get_session_cmd() == "xterm"
     assert session.get_session_title() == f"X2GO-{name}"
     assert session.get_progress_status() == 100
-    assert terminal_of(session).calls == ["run_command"]
-    terminal = terminal_of(session)
+    assert scripted_terminal(session).calls == ["run_command"]
+    terminal = scripted_terminal(session)
     assert session.suspend() is True
     assert server.states == {name: "S"}
     assert (session.running, session.suspended) == (False, True)
@@ -67,8 +61,8 @@ def test_from_start_to_end(server: ScriptedServer) -> None:
     assert terminal.calls[1:] == ["suspend", "release_proxy"]
     assert session.resume() is True
     assert session.get_session_name() == name
-    assert terminal_of(session).calls == []  # the command runs already
-    terminal = terminal_of(session)
+    assert scripted_terminal(session).calls == []  # the command runs already
+    terminal = scripted_terminal(session)
     assert session.terminate() is True
     assert server.states == {}
     assert (session.running, session.suspended, session.terminated) == (False, False, True)
@@ -78,7 +72,7 @@ def test_from_start_to_end(server: ScriptedServer) -> None:
 
 
 def test_another_command_and_another_start(server: ScriptedServer) -> None:
-    session = connected(cmd="xterm")
+    session = connected_session(cmd="xterm")
     assert session.start(cmd="xeyes") is True
     first = session.get_session_name()
     assert "xeyes" in str(first)
@@ -87,7 +81,7 @@ def test_another_command_and_another_start(server: ScriptedServer) -> None:
 
 
 def test_without_a_terminal_the_control_session_acts(server: ScriptedServer) -> None:
-    session = connected(session_name=server.add("R"), virgin=False)
+    session = connected_session(session_name=server.add("R"), virgin=False)
     name = str(session.get_session_name())
     assert session.suspend() is True
     assert server.states[name] == "S"
@@ -97,7 +91,7 @@ def test_without_a_terminal_the_control_session_acts(server: ScriptedServer) -> 
 
 @pytest.mark.parametrize("action", ["suspend", "terminate"])
 def test_there_is_no_session_to_end(server: ScriptedServer, action: str) -> None:
-    session = connected()
+    session = connected_session()
     with pytest.raises(X2GoSessionException, match=f"cannot {action}"):
         getattr(session, action)()
     session.set_session_name("anna-99-1700000000_stRxterm_dp24")
@@ -109,7 +103,7 @@ def test_there_is_no_session_to_end(server: ScriptedServer, action: str) -> None
 
 def test_resume_names_a_session(server: ScriptedServer) -> None:
     name = server.add("S")
-    session = connected()
+    session = connected_session()
     listed = session.list_sessions()
     assert session.resume(session_name=name, session_list=listed, cmd="xterm") is True
     assert session.get_session_name() == name
@@ -117,7 +111,7 @@ def test_resume_names_a_session(server: ScriptedServer) -> None:
 
 
 def test_resume_of_a_session_that_is_gone(server: ScriptedServer) -> None:
-    session = connected()
+    session = connected_session()
     assert session.resume(session_name="anna-99-1700000000_stRxterm_dp24") is False
     assert session.happened() == ["session_startup_failed"]
     assert "does not list" in str(session.last_error)
@@ -126,7 +120,7 @@ def test_resume_of_a_session_that_is_gone(server: ScriptedServer) -> None:
 
 def test_progress_is_told(server: ScriptedServer) -> None:
     server.start_seconds = 0.05
-    session = connected()
+    session = connected_session()
     event = threading.Event()
     seen: list[int] = []
     session.reset_progress_status()
@@ -155,7 +149,7 @@ def test_progress_is_told(server: ScriptedServer) -> None:
     ],
 )
 def test_a_start_that_fails(server: ScriptedServer, error: Exception) -> None:
-    session = connected()
+    session = connected_session()
     server.refuse_start = error
     assert session.start() is False
     assert session.last_error is error
@@ -169,7 +163,7 @@ def test_a_start_that_fails(server: ScriptedServer, error: Exception) -> None:
 
 
 def test_users_without_the_right_to_start(server: ScriptedServer) -> None:
-    session = connected()
+    session = connected_session()
     server.refuse_start = X2GoUserException("not allowed")
     with pytest.raises(X2GoUserException):
         session.start()
@@ -178,7 +172,7 @@ def test_users_without_the_right_to_start(server: ScriptedServer) -> None:
 
 
 def test_a_connection_lost_while_starting(server: ScriptedServer) -> None:
-    session = connected()
+    session = connected_session()
     server.refuse_start = X2GoControlSessionException("gone")
     assert session.start() is False
     assert session.happened() == ["on_control_session_death"]
@@ -186,14 +180,14 @@ def test_a_connection_lost_while_starting(server: ScriptedServer) -> None:
 
 
 def test_a_connection_lost_before_the_start(server: ScriptedServer) -> None:
-    session = connected()
+    session = connected_session()
     server.alive = False
     assert session.start() is session.resume() is False
     assert session.happened() == ["on_control_session_death"]
 
 
 def test_a_connection_lost_while_the_command_is_run(server: ScriptedServer) -> None:
-    session = connected()
+    session = connected_session()
     scripted_control(session).refuse_terminal["run_command"] = X2GoControlSessionException("gone")
     assert session.start() is False
     assert session.happened() == ["on_control_session_death"]
@@ -201,7 +195,7 @@ def test_a_connection_lost_while_the_command_is_run(server: ScriptedServer) -> N
 
 
 def test_a_tunnel_that_fails_makes_the_session_faulty(server: ScriptedServer, monkeypatch: pytest.MonkeyPatch) -> None:
-    session = connected()
+    session = connected_session()
     control = scripted_control(session)
     resume = control.resume
 
@@ -219,9 +213,9 @@ def test_a_tunnel_that_fails_makes_the_session_faulty(server: ScriptedServer, mo
 
 
 def test_services_are_started(server: ScriptedServer) -> None:
-    session = connected(printing=True, allow_mimebox=True, allow_share_local_folders=True, snd_system="pulse")
+    session = connected_session(printing=True, allow_mimebox=True, allow_share_local_folders=True, snd_system="pulse")
     assert session.start() is True
-    terminal = terminal_of(session)
+    terminal = scripted_terminal(session)
     assert terminal.calls == ["start_sound", "start_sshfs", "start_printing", "start_mimebox", "run_command"]
     assert terminal.environment == {"X2GO_SPOOLDIR": "/spool", "X2GO_MIMEBOX": "/mimebox"}
 
@@ -240,18 +234,18 @@ def test_services_are_started(server: ScriptedServer) -> None:
 def test_without_a_service_the_session_goes_on(
     server: ScriptedServer, service: str, error: Exception, told: list[str]
 ) -> None:
-    session = connected(printing=True, allow_mimebox=True, allow_share_local_folders=True, snd_system="pulse")
+    session = connected_session(printing=True, allow_mimebox=True, allow_share_local_folders=True, snd_system="pulse")
     scripted_control(session).refuse_terminal[service] = error
     assert session.start() is True
     assert session.happened() == told
     if service == "start_sshfs":
-        assert "start_printing" not in terminal_of(session).calls
+        assert "start_printing" not in scripted_terminal(session).calls
         assert session.is_folder_sharing_available() is False
 
 
 def test_two_threads_start_one_session(server: ScriptedServer) -> None:
     server.start_seconds = 0.3
-    session = connected()
+    session = connected_session()
     results: list[bool] = []
     threads = [threading.Thread(target=lambda: results.append(session.start())) for _ in range(4)]
     for thread in threads:
@@ -269,7 +263,7 @@ def test_a_thread_that_waits_for_a_start_that_fails_starts_itself(
     server: ScriptedServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     server.start_seconds = 0.2
-    session = connected()
+    session = connected_session()
     control = scripted_control(session)
     resume, failed = control.resume, threading.Event()
 
@@ -292,14 +286,14 @@ def test_a_thread_that_waits_for_a_start_that_fails_starts_itself(
 
 
 def test_an_agent_that_takes_long_to_come_up(server: ScriptedServer) -> None:
-    session = connected()
+    session = connected_session()
     scripted_control(session).refuse_command["command"] = X2GoTimeOutException("slow")
     assert session.start() is True
 
 
 def test_a_suspend_waits_for_the_start(server: ScriptedServer) -> None:
     server.start_seconds = 0.3
-    session = connected()
+    session = connected_session()
     starting = threading.Thread(target=session.start)
     starting.start()
     wait_until(session.is_locked, "the start")
@@ -309,7 +303,7 @@ def test_a_suspend_waits_for_the_start(server: ScriptedServer) -> None:
 
 
 def test_lists_from_before_an_action_do_not_count(server: ScriptedServer) -> None:
-    session = connected()
+    session = connected_session()
     listed_at, before = time.monotonic(), session.list_sessions()
     session.start()
     assert session.update_status(before, force_update=True, listed_at=listed_at) is False
@@ -317,9 +311,9 @@ def test_lists_from_before_an_action_do_not_count(server: ScriptedServer) -> Non
 
 
 def test_the_server_ends_a_session_that_is_shown(server: ScriptedServer) -> None:
-    session = connected()
+    session = connected_session()
     session.start()
-    terminal = terminal_of(session)
+    terminal = scripted_terminal(session)
     server.change(str(session.session_name), "")
     session.update_status(force_update=True)
     assert session.has_terminated() is True
@@ -328,11 +322,11 @@ def test_the_server_ends_a_session_that_is_shown(server: ScriptedServer) -> None
 
 
 def test_another_client_takes_the_session_over(server: ScriptedServer) -> None:
-    session = connected()
+    session = connected_session()
     session.start()
     name = str(session.session_name)
     session.update_status(force_update=True)
-    terminal_of(session).shown = False  # the proxy has ended, the server has not noticed yet
+    scripted_terminal(session).shown = False  # the proxy has ended, the server has not noticed yet
     session.update_status(force_update=True)
     assert not was_taken(session)
     assert session.has_terminal_session() is True
@@ -345,9 +339,9 @@ def test_another_client_takes_the_session_over(server: ScriptedServer) -> None:
 
 
 def test_a_disconnect_ends_what_is_shown(server: ScriptedServer) -> None:
-    session = connected()
+    session = connected_session()
     session.start()
-    terminal = terminal_of(session)
+    terminal = scripted_terminal(session)
     assert session.disconnect() is True
     assert terminal.shown is False
     assert session.has_terminal_session() is False
@@ -362,7 +356,7 @@ def test_scripted_sessions_need_no_server() -> None:
 def test_a_server_that_cannot_list_is_no_lost_connection(
     server: ScriptedServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    session = connected()
+    session = connected_session()
 
     def locked(**_parameters: Any) -> Any:
         raise X2GoControlSessionException("the session database is locked")
@@ -380,7 +374,7 @@ def test_a_server_that_cannot_list_is_no_lost_connection(
 
 
 def test_without_a_screen_every_colour_depth_will_do(server: ScriptedServer, monkeypatch: pytest.MonkeyPatch) -> None:
-    session = connected(cmd="xterm")
+    session = connected_session(cmd="xterm")
     session.start()
     monkeypatch.setenv("DISPLAY", ":4711")
     assert session.is_color_depth_ok() is True

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from tests.support.processes import wait_until
-from tests.support.x2go_clients import new_server, scripted_control, scripted_session
-from tests.support.x2go_scripted import ScriptedServer, ScriptedTerminal
+from tests.support.x2go_clients import new_server, scripted_control, scripted_session, scripted_terminal
+from tests.support.x2go_scripted import ScriptedServer
 from x2gobroker.x2go.errors import X2GoControlSessionException, X2GoSessionException, X2GoUserException
 from x2gobroker.x2go.session import X2GoSession
 
@@ -23,12 +23,6 @@ def started(**parameters: Any) -> X2GoSession:
     session.connect("anna", "pw")
     assert session.start() is True
     return session
-
-
-def terminal_of(session: X2GoSession) -> ScriptedTerminal:
-    terminal: Any = session.get_terminal_session()
-    assert isinstance(terminal, ScriptedTerminal)
-    return terminal
 
 
 def test_folders_come_and_go(server: ScriptedServer) -> None:
@@ -81,7 +75,7 @@ def test_folders_of_the_configuration_are_shared_at_the_start(server: ScriptedSe
     assert session.share_all_local_folders() is True
     session.share_local_folders.append("/refused")
     assert session.share_all_local_folders(update_exported_folders=False) is False
-    terminal = terminal_of(session)
+    terminal = scripted_terminal(session)
     session.suspend()
     assert "unshare_all_local_folders" in terminal.calls
     assert session.get_shared_folders() == []
@@ -106,7 +100,7 @@ def test_what_the_server_has_mounted_counts(server: ScriptedServer) -> None:
     session = started()
     session.share_local_folder("/a")
     session.share_local_folder("/b")
-    terminal_of(session).sharing = Sharing()  # type: ignore[assignment]
+    scripted_terminal(session).sharing = Sharing()  # type: ignore[assignment]
     assert session.get_shared_folders(check_list_mounts=True, mounts=["x|/tmp/media/disk/_a"]) == ["/a", "/b"]
     # a new one may still be on its way; one that was there and is not any more, is gone
     assert session.get_shared_folders(check_list_mounts=True) == ["/b"]
@@ -144,7 +138,7 @@ def test_a_master_waits_for_what_shows_it(server: ScriptedServer) -> None:
 def test_sharing_that_fails(server: ScriptedServer, error: Exception) -> None:
     session = started()
     session.share_local_folders = ["/a"]
-    terminal_of(session).refuse["share_local_folder"] = error
+    scripted_terminal(session).refuse["share_local_folder"] = error
     assert session.share_all_local_folders() is False
     assert session.get_shared_folders() == []
     assert session.is_connected()

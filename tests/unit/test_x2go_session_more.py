@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import pytest
 
 from tests.support.processes import wait_until
-from tests.support.x2go_clients import NotingSession, new_server, scripted_control, scripted_session
-from tests.support.x2go_scripted import ScriptedServer, ScriptedTerminal
+from tests.support.x2go_clients import (
+    connected_session,
+    new_server,
+    scripted_control,
+    scripted_terminal,
+)
+from tests.support.x2go_scripted import ScriptedServer
 from x2gobroker.x2go.errors import (
     X2GoControlSessionException,
     X2GoDesktopSharingDenied,
@@ -16,7 +19,6 @@ from x2gobroker.x2go.errors import (
     X2GoSessionException,
     X2GoTimeOutException,
 )
-from x2gobroker.x2go.session import X2GoSession
 
 
 @pytest.fixture
@@ -24,27 +26,15 @@ def server() -> ScriptedServer:
     return new_server()
 
 
-def connected(**parameters: Any) -> NotingSession:
-    session = scripted_session(**parameters)
-    session.connect("anna", "pw")
-    return session
-
-
-def terminal_of(session: X2GoSession) -> ScriptedTerminal:
-    terminal: Any = session.get_terminal_session()
-    assert isinstance(terminal, ScriptedTerminal)
-    return terminal
-
-
 def test_desktops_are_shared(server: ScriptedServer) -> None:
     server.desktops = ["anna@:50", "bert@:51"]
-    session = connected()
+    session = connected_session()
     assert session.share_desktop("anna@:50") is True
     assert session.is_shadow_session() is True
     assert session.get_progress_status() == 100
     assert session.update_status(force_update=True) is True  # views are not listed
     assert session.is_running() is True
-    terminal_of(session).shown = False
+    scripted_terminal(session).shown = False
     session.update_status(force_update=True)
     assert session.has_terminated() is True
     assert session.share_desktop(user="bert", display="51", share_mode=1) is True
@@ -54,7 +44,7 @@ def test_desktops_are_shared(server: ScriptedServer) -> None:
 
 def test_desktops_that_cannot_be_shared(server: ScriptedServer) -> None:
     server.desktops = ["anna@:50"]
-    session = connected()
+    session = connected_session()
     with pytest.raises(X2GoDesktopSharingException, match="bert@:51"):
         session.share_desktop("bert@:51")
     assert session.happened() == ["no_such_desktop"]
@@ -75,10 +65,10 @@ def test_desktops_that_cannot_be_shared(server: ScriptedServer) -> None:
 
 
 def test_all_sessions_are_cleaned(server: ScriptedServer) -> None:
-    session = connected(printing=True)
+    session = connected_session(printing=True)
     session.start()
     server.add()
-    terminal = terminal_of(session)
+    terminal = scripted_terminal(session)
     session.clean_sessions(destroy_terminals=True, published_applications=True)
     assert server.states == {}
     assert session.has_terminated() is True
@@ -90,15 +80,15 @@ def test_all_sessions_are_cleaned(server: ScriptedServer) -> None:
 
 
 def test_what_comes_up_by_itself(server: ScriptedServer) -> None:
-    assert connected().do_auto_start_or_resume(start=False) is False
-    assert connected().do_auto_start_or_resume() is True
+    assert connected_session().do_auto_start_or_resume(start=False) is False
+    assert connected_session().do_auto_start_or_resume() is True
     names = [*server.states, server.add("S"), server.add("S", "RPUBLISHED"), server.add("S", "S0XSHADx")]
-    newest, oldest = connected(), connected()
+    newest, oldest = connected_session(), connected_session()
     assert newest.do_auto_start_or_resume() is True
     assert newest.session_name == names[1]
     assert oldest.do_auto_start_or_resume(newest=False, oldest=True) is True
     assert oldest.session_name == names[0]
-    again = connected(session_name=names[1], virgin=False)
+    again = connected_session(session_name=names[1], virgin=False)
     assert again.do_auto_start_or_resume(redirect_to_client=False) is True
     assert again.session_name == names[1]
 
@@ -106,28 +96,28 @@ def test_what_comes_up_by_itself(server: ScriptedServer) -> None:
 def test_all_suspended_sessions_come_up(server: ScriptedServer) -> None:
     names = {server.add("S") for _ in range(3)}
     server.add("R")
-    session = connected()
+    session = connected_session()
     assert session.do_auto_start_or_resume(all_suspended=True) is True
     assert {session.session_name, *(sibling.session_name for sibling in session.siblings)} == names
     assert set(server.states.values()) == {"R"}
 
 
 def test_auto_start_after_the_connect(server: ScriptedServer) -> None:
-    session = connected(auto_start_or_resume=True)
+    session = connected_session(auto_start_or_resume=True)
     wait_until(lambda: bool(session.running), "the session coming up by itself")
     assert server.starts == 1
     session.disconnect()
 
 
 def test_published_applications(server: ScriptedServer) -> None:
-    session = connected(published_applications=True)
+    session = connected_session(published_applications=True)
     assert session.terminal_params["cmd"] == "PUBLISHED"
     assert session.start() is True
     assert session.is_pubapp_session() is session.is_published_applications_provider() is True
     assert session.published_applications_menu["lang"] is None
     assert session.get_published_applications(lang="de", refresh=True)["lang"] == "de"
     session.exec_published_application("xterm", timeout=5)
-    assert terminal_of(session).calls[-1] == "exec xterm"
+    assert scripted_terminal(session).calls[-1] == "exec xterm"
     scripted_control(session).refuse_command["published"] = X2GoTimeOutException("slow")
     with pytest.raises(X2GoTimeOutException):
         session.resume()
@@ -136,7 +126,7 @@ def test_published_applications(server: ScriptedServer) -> None:
 
 
 def test_windows_and_print_actions(server: ScriptedServer) -> None:
-    session = connected()
+    session = connected_session()
     session.set_session_window_title("nothing is shown yet")
     session.raise_session_window()
     session.exec_published_application("xterm")
@@ -146,5 +136,5 @@ def test_windows_and_print_actions(server: ScriptedServer) -> None:
     session.set_session_window_title("Title")
     session.raise_session_window()
     session.set_print_action("PDFVIEW")
-    assert terminal_of(session).calls[-3:] == ["title Title", "raise", "print action PDFVIEW"]
+    assert scripted_terminal(session).calls[-3:] == ["title Title", "raise", "print action PDFVIEW"]
     assert session.is_desktop_session() is False

@@ -10,9 +10,10 @@ import os
 import shutil
 from typing import Any
 
+from x2gobroker.x2go.client_action import ClientAction
 from x2gobroker.x2go.errors import X2GoMIMEboxActionException
 from x2gobroker.x2go.local_commands import CommandError, keep, show
-from x2gobroker.x2go.log import LOGLEVEL_DEBUG, LOGLEVEL_DEFAULT, LOGLEVEL_WARN, X2GoLogger, logger_of
+from x2gobroker.x2go.log import LOGLEVEL_DEBUG, LOGLEVEL_DEFAULT, LOGLEVEL_WARN, X2GoLogger
 from x2gobroker.x2go.spool_files import PrivateCopy, printable, private_copy
 from x2gobroker.x2go.spool_queue import call_hook, reason_of
 
@@ -21,27 +22,10 @@ SAVE_SECONDS = 60.0
 _LONGEST_EXTENSION = 16
 
 
-class X2GoMIMEboxAction:
-    """What all MIME box actions have: a `name`, a `description`, and `do_process()`.
+class X2GoMIMEboxAction(ClientAction):
+    """What all MIME box actions have: a `name`, a `description`, and `do_process()`."""
 
-    `profile_name` and `session_name` are set by the queue; hooks of the client get them.
-    """
-
-    __name__ = "NAME"
-    description = "does nothing"
-
-    def __init__(
-        self, client_instance: Any = None, logger: X2GoLogger | None = None, loglevel: int = LOGLEVEL_DEFAULT
-    ) -> None:
-        self.logger = logger_of(logger, loglevel, "mimeboxactions")
-        self.profile_name = "UNKNOWN"
-        self.session_name = "UNKNOWN"
-        self.client_instance = client_instance
-
-    @property
-    def name(self) -> str:
-        """The short name, as in `OPEN`."""
-        return self.__name__
+    log_name = "mimeboxactions"
 
     def do_process(self, mimebox_file: str, mimebox_dir: str) -> None:
         """Deal with the file `mimebox_file` of `mimebox_dir`; it stays there.

@@ -11,10 +11,11 @@ import os
 import shutil
 from typing import Any
 
+from x2gobroker.x2go.client_action import ClientAction
 from x2gobroker.x2go.defaults import LOCAL_HOME
 from x2gobroker.x2go.errors import X2GoPrintActionException
 from x2gobroker.x2go.local_commands import CommandError, run_to_end, show, split_command
-from x2gobroker.x2go.log import LOGLEVEL_DEBUG, LOGLEVEL_DEFAULT, LOGLEVEL_NOTICE, LOGLEVEL_WARN, X2GoLogger, logger_of
+from x2gobroker.x2go.log import LOGLEVEL_DEBUG, LOGLEVEL_DEFAULT, LOGLEVEL_NOTICE, LOGLEVEL_WARN, X2GoLogger
 from x2gobroker.x2go.spool_files import copy_into, printable, private_copy
 from x2gobroker.x2go.spool_queue import call_hook, reason_of
 
@@ -24,27 +25,10 @@ DEFAULT_PRINTCMD_CMD = "lpr"
 DEFAULT_TITLE = "X2Go Print Job"
 
 
-class X2GoPrintAction:
-    """What all print actions have: a `name`, a `description`, and `do_print()`.
+class X2GoPrintAction(ClientAction):
+    """What all print actions have: a `name`, a `description`, and `do_print()`."""
 
-    `profile_name` and `session_name` are set by the print queue; hooks of the client get them.
-    """
-
-    __name__ = "NAME"
-    description = "does nothing"
-
-    def __init__(
-        self, client_instance: Any = None, logger: X2GoLogger | None = None, loglevel: int = LOGLEVEL_DEFAULT
-    ) -> None:
-        self.logger = logger_of(logger, loglevel, "printactions")
-        self.profile_name = "UNKNOWN"
-        self.session_name = "UNKNOWN"
-        self.client_instance = client_instance
-
-    @property
-    def name(self) -> str:
-        """The short name, as in `PDFVIEW`."""
-        return self.__name__
+    log_name = "printactions"
 
     def do_print(self, pdf_file: str, job_title: str, spool_dir: str) -> None:
         """Deal with the job `pdf_file`, a path or a name in `spool_dir`; its file stays there.

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import threading
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -17,7 +19,7 @@ MAX_JOBS = 4
 MAX_HISTORY = 100
 
 
-class SpoolQueue(threading.Thread):
+class SpoolQueue(threading.Thread, ABC):
     """The thread behind print queues and MIME boxes: looks into `folder` once a second, up to 4 jobs at a time."""
 
     def __init__(self, folder: str | None, label: str, client_instance: Any, logger: X2GoLogger) -> None:
@@ -73,8 +75,9 @@ class SpoolQueue(threading.Thread):
         self._left &= set(found)
         self._start_jobs(sorted(name for name in found if name not in self._left))
 
+    @abstractmethod
     def _start_jobs(self, names: Iterable[str]) -> None:
-        raise NotImplementedError
+        """Begin with the files of these names that are whole, as far as jobs are free."""
 
     def _start_job(self, name: str, job: threading.Thread) -> None:
         self.logger(f"{self.label} job: {printable(name)}", LOGLEVEL_DEBUG)
@@ -97,9 +100,8 @@ class SpoolQueue(threading.Thread):
     def remove(self, name: str) -> None:
         """Remove a file of the folder. What cannot be removed is passed over from now on."""
         try:
-            os.unlink(os.path.join(self.folder, name))
-        except FileNotFoundError:
-            pass
+            with contextlib.suppress(FileNotFoundError):  # the server was quicker
+                os.unlink(os.path.join(self.folder, name))
         except OSError as error:
             self._left.add(name)
             self.logger(f"{printable(name)} cannot be removed from the folder: {error.strerror}.", LOGLEVEL_WARN)
