@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -362,3 +363,21 @@ def test_the_home_folder_of_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "getuid", lambda: 4_000_000_000)
     with pytest.raises(CommandError, match="--user"):
         target("list", "ts01")
+
+
+def test_nobody_listens(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        place = f"anna@127.0.0.1:{free.getsockname()[1]}"
+        assert main(["x2go", "list", place, "--password-file", str(password_file(tmp_path))]) == 1
+    said = capsys.readouterr().err
+    assert "Connection refused; is an SSH server running there?" in said
+    assert "Errno" not in said
+
+
+def password_file(folder: Path) -> Path:
+    """A file with a password, for its owner only."""
+    path = folder / "password"
+    path.write_text("pw\n")
+    path.chmod(0o600)
+    return path

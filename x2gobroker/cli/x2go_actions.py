@@ -30,7 +30,8 @@ def perform(options: argparse.Namespace) -> int:
     except (BrokerError, BrokenPipeError):
         raise
     except (X2GoException, SSHException, OSError) as error:
-        raise CommandError(output.shown(error, output.LONGEST_MESSAGE)) from None
+        text = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+        raise CommandError(output.shown(text, output.LONGEST_MESSAGE)) from None
     except KeyboardInterrupt:
         raise CommandError("interrupted; what was under way on the server may or may not be done") from None
 
