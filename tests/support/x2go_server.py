@@ -10,7 +10,6 @@ import contextlib
 import os
 import re
 import shutil
-import signal
 import socket
 import sqlite3
 import subprocess
@@ -30,7 +29,27 @@ SQL_SETTINGS = Path("/etc/x2go/x2gosql/sql")
 HOSTS = Path("/etc/hosts")
 COMMAND_DEADLINE = 60.0
 CLEANER = "x2gocleansessions"
-SLEEPING = ("35", "230", "23", "270")  # nanosleep, clock_nanosleep, select, pselect6: x86_64
+GATE = "X2GO_CLEANER_GATE"
+# The pause between two rounds of the cleaner, unchanged but that it lasts as long as there is a file `rest`.
+GATE_MODULE = """\
+package Gate;
+BEGIN {
+    delete @ENV{qw(PERL5OPT PERL5LIB)};
+    my $folder = $ENV{X2GO_CLEANER_GATE};
+    *CORE::GLOBAL::sleep = sub {
+        for (my $pauses = 20 * $_[0]; $pauses > 0; $pauses--) {
+            while (-e "$folder/rest") {
+                open(my $told, '>', "$folder/resting");
+                select(undef, undef, undef, 0.05);
+            }
+            unlink "$folder/resting";
+            select(undef, undef, undef, 0.05);
+        }
+        return $_[0];
+    };
+}
+1;
+"""
 PASSWORDS = ("Erstes-w0rt+1", "Zweites&w0rt=2", "Drittes:w0rt%3")  # they go through forms, too
 
 # Notes every command and runs it unchanged, in the same place of the process tree: the shell that sshd would start.
@@ -332,34 +351,29 @@ def _cleaners() -> list[int]:
     return found
 
 
-def _rests(number: int) -> bool:
-    """Stop a cleaner that is between two rounds; one in the middle of a round goes on."""
-    os.kill(number, signal.SIGSTOP)
-    process = Path(f"/proc/{number}")
-    children = (process / "task" / str(number) / "children").read_text()
-    call = (process / "syscall").read_text().split()[0]
-    if not children.strip() and call in SLEEPING:
-        return True
-    os.kill(number, signal.SIGCONT)
-    return False
+def _gates() -> set[Path]:
+    """The folders at which the cleaners of these tests look between two rounds."""
+    found = set()
+    for number in _cleaners():
+        with contextlib.suppress(OSError):  # it ended this moment
+            words = Path(f"/proc/{number}/environ").read_bytes().decode().split("\0")
+            found |= {Path(word.partition("=")[2]) for word in words if word.startswith(f"{GATE}=")}
+    return found
 
 
 @contextlib.contextmanager
 def cleaner_at_rest() -> Iterator[None]:
-    """No cleaner works for the length of a `with` block.
+    """No cleaner of these tests works for the length of a `with` block; they begin to rest between two rounds.
 
     One that has read of a session that it is suspended, and then finds its agent running, because a client resumed it
     this moment, suspends it again: X2Go Server's own race, in one of ten resumes.
     """
-    stopped: list[int] = []
-    try:
-        for number in _cleaners():
-            wait_until(lambda number=number: _rests(number), "a pause of x2gocleansessions")  # type: ignore[misc]
-            stopped.append(number)
+    with contextlib.ExitStack() as stack:
+        for gate in _gates():
+            stack.callback((gate / "rest").unlink)
+            (gate / "rest").touch()
+            wait_until((gate / "resting").exists, f"a pause of {CLEANER}")
         yield
-    finally:
-        for number in stopped:
-            os.kill(number, signal.SIGCONT)
 
 
 @contextlib.contextmanager
@@ -369,6 +383,7 @@ def _cleaner() -> Iterator[None]:
         yield
         return
     with tempfile.TemporaryDirectory(prefix="x2go-cleaner-") as folder:
-        log = Path(folder) / "log"
-        with running(["/usr/sbin/x2gocleansessions", "--debug"], log):
+        (Path(folder) / "Gate.pm").write_text(GATE_MODULE, encoding="ascii")
+        environment = {**os.environ, "PERL5LIB": folder, "PERL5OPT": "-MGate", GATE: folder}
+        with running(["/usr/sbin/x2gocleansessions", "--debug"], Path(folder) / "log", env=environment):
             yield
