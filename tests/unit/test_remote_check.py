@@ -1,0 +1,108 @@
+"""What `check-config` says of session types."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.support.remote_types import write_types
+from tests.unit.configured import Files
+from x2gobroker.cli.check_config import find_problems
+from x2gobroker.remote.check import remote_problems, try_script
+
+RIGHT: dict[str, Any] = {"script": "tigervnc.py", "count": 2}
+
+
+def problems(files: Files, path: Path) -> list[str]:
+    """What is wrong, by the configuration that names this file."""
+    return [str(problem) for problem in remote_problems(files.write(f"[global]\nremote-session-config = {path}\n"))]
+
+
+def test_without_a_file_nothing_is_wrong(files: Files) -> None:
+    assert remote_problems(files.write("")) == []
+
+
+def test_a_file_that_is_not_there(files: Files, tmp_path: Path) -> None:
+    path = tmp_path / "types.json"
+    said = f"{path}: error: does not exist; remote-session-config names it: write it, or leave the option empty"
+    assert problems(files, path) == [said]
+
+
+def test_a_file_that_is_no_json(files: Files, tmp_path: Path) -> None:
+    path = tmp_path / "types.json"
+    path.write_text('{\n"Desk" {}', encoding="utf-8")
+    assert problems(files, path) == [f"{path}:2: error: is no JSON: Expecting ':' delimiter (column 8)"]
+
+
+def test_everything_that_is_wrong_is_said_once(files: Files, tmp_path: Path) -> None:
+    found = {"Desk": RIGHT, "Broken": {"script": "broken.py", "count": 1}, "Slip": {**RIGHT, "count": "x"}}
+    path = write_types(tmp_path, found, broken="print('hello')\nraise OSError('no disk')")
+    assert problems(files, path) == [
+        f"{path}:12: error: session type 'Slip': count must be a whole number",
+        f"{path}:7: error: session type 'Broken': script {tmp_path}/broken.py does not load: OSError: no disk (line 2)",
+    ]
+
+
+def test_the_command_finds_them(files: Files, tmp_path: Path) -> None:
+    path = write_types(tmp_path, {"Desk": {**RIGHT, "script": "none.py"}})
+    files.write(f"[global]\nremote-session-config = {path}\n")
+    found = [problem.message for problem in find_problems(files.source) if problem.path == str(path)]
+    assert found == [
+        f"session type 'Desk': script none.py is not in {tmp_path}, and none of that name ships: put it there"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("script", "options", "said"),
+    [
+        ("tigervnc.py", {"command": 1}, "the option command must be a command: a text, or a list of texts"),
+        ("tigervnc.py", {"command": "xterm -title 'a"}, "No closing quotation"),
+        ("x11vnc.py", {"display": "0"}, "the option display must be such as :0, and is '0'"),
+        ("x11vnc.py", {"display": [":1"]}, "the option display must have 2 items, as count says"),
+        ("x11vnc.py", {"host": "-oProxyCommand=x"}, "'-oProxyCommand=x' is no name of a host or an account"),
+        ("x11vnc.py", {"account": "a b"}, "'a b' is no name of a host or an account"),
+        ("x11vnc.py", {"display": [":1", ":2"], "host": ["n1", "n2"], "account": "gfx"}, ""),
+        ("tigervnc.py", {"command": "xterm -title 'a b'"}, ""),
+    ],
+)
+def test_options_of_the_scripts_that_ship(tmp_path: Path, script: str, options: dict[str, Any], said: str) -> None:
+    path = write_types(tmp_path, {"Desk": {"script": script, "count": 2, "options": options}})
+    found = try_script(path, "Desk")
+    assert said in found
+    assert bool(said) == bool(found)
+
+
+def test_a_script_that_sleeps_is_ended(tmp_path: Path) -> None:
+    path = write_types(tmp_path, {"Desk": {"script": "sleepy.py", "count": 1}}, sleepy="import time\ntime.sleep(600)")
+    began = time.monotonic()
+    assert try_script(path, "Desk", 2).startswith("the script takes longer than 2 s to load")
+    assert time.monotonic() - began < 20
+
+
+def test_a_script_that_ends_python_is_told(tmp_path: Path) -> None:
+    path = write_types(tmp_path, {"Desk": {"script": "rude.py", "count": 1}}, rude="import os\nos._exit(7)")
+    assert try_script(path, "Desk") == "the script ended Python, with status 7"
+
+
+def test_a_type_that_is_gone_is_told(tmp_path: Path) -> None:
+    assert try_script(write_types(tmp_path, {}), "Desk") == "the session type is gone from the file"
+
+
+def test_nothing_is_imported_from_the_folder_one_is_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "x2gobroker").mkdir()
+    (tmp_path / "x2gobroker" / "__init__.py").write_text(f"open({str(tmp_path / 'was-run')!r}, 'w')", encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("PYTHONPATH", raising=False)
+    assert try_script(write_types(tmp_path, {"Desk": RIGHT}), "Desk") == ""
+    assert not (tmp_path / "was-run").exists()
+
+
+def test_python_that_cannot_be_started_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "executable", str(tmp_path / "python"))
+    path = write_types(tmp_path, {"Desk": RIGHT})
+    assert try_script(path, "Desk") == f"the script cannot be tried: {os.strerror(2)}"

@@ -1,0 +1,85 @@
+"""What is wrong with session types and their scripts, found before a user does.
+
+Each script is loaded and asked for all its objects, in a process of its own with a deadline: it may do anything.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+from typing import NoReturn
+
+from x2gobroker.remote.loader import ScriptError, realize_all
+from x2gobroker.remote.types import OPTION, SessionType, SessionTypes, read_types, types_path
+from x2gobroker.settings import IniError, Problem, Settings
+
+TRIAL_SECONDS = 15.0
+LARGEST_ANSWER = 4096
+
+
+def remote_problems(settings: Settings) -> list[Problem]:
+    """All that is wrong with the configured file of session types; nothing where none is configured."""
+    path = types_path(settings)
+    if path is None:
+        return []
+    if not path.exists():
+        return [Problem(str(path), 0, f"does not exist; {OPTION} names it: write it, or leave the option empty")]
+    try:
+        found = read_types(path)
+    except IniError as error:
+        return [error.problem]
+    return [*found.problems, *script_problems(found, found.types.values())]
+
+
+def script_problems(found: SessionTypes, types: Iterable[SessionType]) -> list[Problem]:
+    """What is wrong with the scripts of these session types of a file, each tried in a process of its own."""
+    return [
+        found.problem(kind.name, "script", reason) for kind in types if (reason := try_script(found.path, kind.name))
+    ]
+
+
+def try_script(path: Path, name: str, seconds: float = TRIAL_SECONDS) -> str:
+    """What is wrong with the script of one session type of a file; nothing when all its objects can be made."""
+    try:
+        done = subprocess.run(
+            [sys.executable, "-P", "-m", __name__, str(path), name],
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            timeout=seconds,
+            check=False,
+        )
+    except subprocess.TimeoutExpired:
+        return f"the script takes longer than {seconds:g} s to load; leave slow work to start()"
+    except OSError as error:
+        return f"the script cannot be tried: {error.strerror}"
+    try:
+        answer = json.loads(done.stdout[:LARGEST_ANSWER])
+    except ValueError:
+        return f"the script ended Python, with status {done.returncode}"
+    return str(answer)
+
+
+def main() -> NoReturn:
+    """Try the script of one session type, and print what is wrong as JSON. What the script prints goes nowhere."""
+    path, name = sys.argv[1:]
+    answer = os.dup(1)
+    nothing = os.open(os.devnull, os.O_RDWR)
+    for number in (1, 2):
+        os.dup2(nothing, number)
+    reason = ""
+    try:
+        realize_all(read_types(Path(path)).types[name])
+    except (ScriptError, IniError) as error:
+        reason = str(error)
+    except KeyError:
+        reason = "the session type is gone from the file"
+    os.write(answer, json.dumps(reason[: LARGEST_ANSWER // 8]).encode("ascii"))
+    os._exit(0)  # whatever threads the script has started
+
+
+if __name__ == "__main__":
+    main()

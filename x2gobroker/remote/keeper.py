@@ -1,0 +1,329 @@
+"""The process that owns one desktop: it starts the VNC server and the user's programs, and ends them all, wholly.
+
+It is started by `kept.py`, on its own and with the standard library only, so that it is small and outlives a restart of
+the service. It reads its plan (JSON, see `Plan`) from the standard input. On the standard output it says `ready` with
+the display's name, or `failed` with the reason. It ends at SIGTERM, when the VNC server ends, or when the user's
+desktop command does. As a subreaper (prctl(2)) it is the parent of everything that the user's programs leave behind.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import json
+import os
+import selectors
+import signal
+import socket
+import struct
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from typing import Any, BinaryIO, NoReturn
+
+PR_SET_PDEATHSIG = 1
+PR_SET_CHILD_SUBREAPER = 36
+LARGEST_PLAN = 1 << 20
+LARGEST_LOG = 1 << 18
+MOST_CONNECTIONS = 64
+TERM_SECONDS = 3.0
+GREETING = b"RFB "
+WILD = 0xFFFF  # FamilyWild of Xauth(3): an entry for every address
+COOKIE = b"MIT-MAGIC-COOKIE-1"
+Plan = dict[str, Any]
+
+_prctl = ctypes.CDLL(None, use_errno=True).prctl
+
+
+class NoDesktopError(Exception):
+    """The desktop does not come up; the text says why."""
+
+
+def children_of(root: int) -> list[int]:
+    """All descendants of a process, by proc(5), without zombies."""
+    parents: dict[int, int] = {}
+    for name in os.listdir("/proc"):
+        if name.isdigit():
+            with contextlib.suppress(OSError):
+                with open(f"/proc/{name}/stat", encoding="utf-8", errors="replace") as stream:
+                    words = stream.read().rpartition(")")[2].split()
+                if words[0] not in ("Z", "X"):
+                    parents[int(name)] = int(words[1])
+    found: list[int] = []
+    known = {root}
+    while fresh := [number for number, parent in parents.items() if parent in known and number not in known]:
+        known.update(fresh)
+        found += fresh
+    return found
+
+
+def xauthority(display: str, cookie: bytes) -> bytes:
+    """An entry for the Xauthority file, as Xauth(3) has it: for any address, and for this display or (empty) all."""
+    parts = (b"", display.encode("ascii"), COOKIE, cookie)
+    return struct.pack(">H", WILD) + b"".join(struct.pack(">H", len(part)) + part for part in parts)
+
+
+class Keeper:
+    """One desktop. `plan`: `folder`, `socket`, `user` (name, uid, gid, groups, home; None: stay who we are),
+    `environment`, `seconds` to come up, and either `server` and `session`, or `each`: commands as lists of words.
+    """
+
+    def __init__(self, plan: Plan, answer: BinaryIO) -> None:
+        self.plan = plan
+        self.answer = answer
+        self.end = time.monotonic() + float(plan["seconds"])
+        self.selector = selectors.DefaultSelector()
+        self.log = os.open(
+            os.path.join(plan["folder"], "log"), os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600
+        )
+        self.logged = 0
+        self.main: set[int] = set()
+        self.server = 0
+        self.listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
+        self.ending = False
+        self.connections: set[int] = set()
+
+    def spawn(self, words: list[str], last_breath: bool, **more: Any) -> int:
+        """Start a command as the user; its output goes to the log. Gives its process ID. Raises NoDesktopError."""
+        readable, writable = os.pipe2(os.O_CLOEXEC)
+        user = self.plan["user"]
+        who = {"user": user["uid"], "group": user["gid"], "extra_groups": user["groups"]} if user else {}
+        streams = {"stdin": subprocess.DEVNULL, "stdout": writable, "stderr": writable, **more}
+        try:
+            made = subprocess.Popen(
+                words,
+                env=self.plan["environment"],
+                start_new_session=True,
+                preexec_fn=lambda: self.prepare(last_breath),
+                **streams,
+                **who,
+            )
+        except (OSError, subprocess.SubprocessError) as error:
+            os.close(readable)
+            raise NoDesktopError(
+                f"{words[0]} cannot be started: {getattr(error, 'strerror', None) or error}"
+            ) from error
+        finally:
+            os.close(writable)
+        made.returncode = 0  # reaped by `reap`, like all others
+        os.set_blocking(readable, False)
+        self.selector.register(readable, selectors.EVENT_READ, self.take_output)
+        return made.pid
+
+    def prepare(self, last_breath: bool) -> None:
+        """In the new process, as the user: root may not be able to reach a home folder. With `last_breath`, it is ended
+        when this process dies.
+        """
+        if last_breath:
+            _prctl(PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
+        with contextlib.suppress(OSError):
+            os.chdir(self.plan["environment"]["HOME"])
+
+    def take_output(self, number: int) -> None:
+        """Move output of a program to the log, up to a limit; what comes behind it is dropped."""
+        with contextlib.suppress(BlockingIOError):
+            data = os.read(number, 65536)
+            if not data:
+                self.selector.unregister(number)
+                os.close(number)
+            elif self.logged < LARGEST_LOG:
+                with contextlib.suppress(OSError):  # a full disk takes the log, not the desktop
+                    os.write(self.log, data[: LARGEST_LOG - self.logged])
+                self.logged += len(data)
+
+    def turn(self, seconds: float) -> None:
+        """Do what is to be done now, and wait at most so long for the next thing."""
+        for key, _ in self.selector.select(max(0.0, seconds)):
+            key.data(key.fd)
+        self.reap()
+
+    def reap(self) -> bool:
+        """Take note of the processes that ended; whether there are any others."""
+        with contextlib.suppress(ChildProcessError):
+            while True:
+                number, _ = os.waitpid(-1, os.WNOHANG)
+                if not number:
+                    return True
+                self.connections.discard(number)
+                if number in self.main:
+                    self.main.discard(number)
+                    self.ending = True
+        return False
+
+    def start_server(self) -> str:
+        """Start the VNC server, and then the user's desktop in it. Gives the display's name. Raises NoDesktopError."""
+        cookie = os.urandom(16)
+        authority = self.write_authority("", cookie)
+        readable, writable = os.pipe2(os.O_CLOEXEC)
+        words = [*self.plan["server"], "-auth", authority, "-displayfd", str(writable)]
+        server = self.spawn(words, last_breath=True, pass_fds=(writable,))
+        os.close(writable)
+        os.set_blocking(readable, False)
+        self.main.add(server)
+        self.server = server
+        text = b""
+        while not text.endswith(b"\n") or not os.path.exists(self.plan["socket"]):
+            self.turn(0.02)
+            with contextlib.suppress(BlockingIOError):
+                text += os.read(readable, 16)
+            if self.ending:
+                raise NoDesktopError("the VNC server ended at once" + self.last_words())
+            if time.monotonic() > self.end:
+                raise NoDesktopError(
+                    f"the VNC server did not come up within {self.plan['seconds']:g} s" + self.last_words()
+                )
+        os.close(readable)
+        number = text.decode("ascii", "replace").strip()
+        self.write_authority(number, cookie)
+        self.plan["environment"].update(DISPLAY=f":{number}", XAUTHORITY=authority)
+        self.main.add(self.spawn(self.plan["session"], last_breath=False))
+        return f":{number}"
+
+    def write_authority(self, display: str, cookie: bytes) -> str:
+        """Put the display's cookie where server and user find it. The folder is ours: no link is in the way."""
+        path = os.path.join(self.plan["folder"], "xauthority")
+        with open(path + ".new", "wb", opener=lambda name, flags: os.open(name, flags, 0o600)) as stream:
+            stream.write(xauthority(display, cookie))
+            if self.plan["user"]:
+                os.fchown(stream.fileno(), self.plan["user"]["uid"], self.plan["user"]["gid"])
+        os.rename(path + ".new", path)
+        return path
+
+    def start_listener(self) -> str:
+        """Listen, for a VNC server that is started for each connection; try it once. Raises NoDesktopError."""
+        ours, theirs = socket.socketpair()
+        with ours, theirs:
+            self.connections.add(self.spawn(self.plan["each"], last_breath=True, stdin=theirs, stdout=theirs))
+            theirs.close()
+            ours.setblocking(False)
+            text = b""
+            while len(text) < len(GREETING):
+                self.turn(0.02)
+                with contextlib.suppress(BlockingIOError):
+                    data = ours.recv(len(GREETING) - len(text))
+                    if not data:
+                        raise NoDesktopError("the VNC server ended at once" + self.last_words())
+                    text += data
+                if time.monotonic() > self.end:
+                    raise NoDesktopError(
+                        f"the VNC server did not answer within {self.plan['seconds']:g} s" + self.last_words()
+                    )
+        if text != GREETING:
+            raise NoDesktopError("what answers is no VNC server" + self.last_words())
+        self.listener.bind(self.plan["socket"])
+        self.listener.listen(MOST_CONNECTIONS)
+        self.listener.setblocking(False)
+        self.selector.register(self.listener, selectors.EVENT_READ, self.take_connection)
+        return ""
+
+    def take_connection(self, _number: int) -> None:
+        """Start a VNC server for one connection."""
+        with contextlib.suppress(BlockingIOError):
+            connection, _ = self.listener.accept()
+            with connection:
+                if len(self.connections) < MOST_CONNECTIONS:
+                    with contextlib.suppress(NoDesktopError):
+                        argv = self.plan["each"]
+                        self.connections.add(self.spawn(argv, last_breath=True, stdin=connection, stdout=connection))
+
+    def last_words(self) -> str:
+        """The last line that the programs wrote, for the administrator's log."""
+        with open(os.path.join(self.plan["folder"], "log"), "rb") as stream:
+            lines = stream.read(LARGEST_LOG).decode("utf-8", "replace").split("\n")
+        words = next((line.strip() for line in reversed(lines) if line.strip()), "")
+        return f": {words[:200]}" if words else ""
+
+    def say(self, **words: str) -> None:
+        """Answer whoever started this process; that one may be gone."""
+        with contextlib.suppress(OSError):
+            self.answer.write(json.dumps(words).encode("ascii") + b"\n")
+            self.answer.flush()
+
+    def finish(self) -> None:
+        """End everything: first politely the programs, then the VNC server, then whatever is left."""
+        with contextlib.suppress(KeyError):  # it listens for connections only where a server is started for each
+            self.selector.unregister(self.listener)
+        self.listener.close()
+        self.end_those(signal.SIGTERM, lambda child: child != self.server)
+        self.end_those(signal.SIGTERM, lambda child: child == self.server)
+        self.end_those(signal.SIGKILL, lambda _child: True)
+        end = time.monotonic() + TERM_SECONDS
+        while self.reap() and time.monotonic() < end:  # the last ones; not every first process of a host does that
+            time.sleep(0.005)
+        for name in ("state.json", "xauthority"):
+            with contextlib.suppress(OSError):
+                os.unlink(os.path.join(self.plan["folder"], name))
+        with contextlib.suppress(OSError):
+            os.unlink(self.plan["socket"])
+
+    def end_those(self, number: signal.Signals, chosen: Callable[[int], bool]) -> None:
+        """Send a signal to the processes that are chosen, and wait until they are gone, or have had their time."""
+        end = time.monotonic() + TERM_SECONDS
+        told: set[int] = set()
+        while left := [child for child in children_of(os.getpid()) if chosen(child)]:
+            for child in left:
+                if number == signal.SIGKILL or child not in told:
+                    with contextlib.suppress(ProcessLookupError):
+                        os.kill(child, number)
+                    told.add(child)
+            if number == signal.SIGTERM and time.monotonic() > end:
+                break
+            self.turn(0.02)
+
+    def run(self) -> None:
+        """The whole life of the desktop."""
+        wake, waker = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
+        signal.set_wakeup_fd(waker, warn_on_full_buffer=False)
+        self.selector.register(wake, selectors.EVENT_READ, lambda number: os.read(number, 4096))
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, lambda *_: setattr(self, "ending", True))
+        for number in (signal.SIGCHLD, signal.SIGHUP):  # not SIG_IGN, which the user's programs would inherit
+            signal.signal(number, lambda *_: None)
+        try:
+            write_state(self.plan)
+            display = self.start_server() if self.plan["server"] else self.start_listener()
+            self.say(outcome="ready", display=display)
+            self.answer.close()
+            while not self.ending:
+                self.turn(60.0)
+        except (NoDesktopError, OSError) as error:
+            self.finish()
+            self.say(outcome="failed", reason=str(error))
+            return
+        self.finish()
+
+
+def write_state(plan: Plan) -> None:
+    """Note who this process is, for whoever has to find it: its ID, and when it began (field 22 of proc(5) stat)."""
+    with open("/proc/self/stat", encoding="utf-8", errors="replace") as stream:
+        began = int(stream.read().rpartition(")")[2].split()[19])
+    path = os.path.join(plan["folder"], "state.json")
+    with open(path + ".new", "w", encoding="ascii") as stream:
+        json.dump({"pid": os.getpid(), "began": began, "socket": plan["socket"]}, stream)
+    os.rename(path + ".new", path)
+
+
+def main() -> NoReturn:
+    """Read the plan, leave the process that started this one, and keep the desktop."""
+    plan: Plan = json.loads(sys.stdin.buffer.read(LARGEST_PLAN))
+    if os.fork():
+        os._exit(0)
+    os.chdir("/")
+    os.umask(0o022)
+    nothing = os.open(os.devnull, os.O_RDWR)
+    answer = os.fdopen(os.dup(1), "wb")
+    for number in (0, 1, 2):
+        os.dup2(nothing, number)
+    _prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+    try:
+        Keeper(plan, answer).run()
+    except OSError as error:
+        with contextlib.suppress(OSError):
+            answer.write(json.dumps({"outcome": "failed", "reason": str(error)}).encode("ascii"))
+            answer.flush()
+    os._exit(0)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,250 @@
+"""Desktops that ship: a script's side of the process that keeps a desktop (`keeper.py`).
+
+A desktop outlives whoever started it. Where it is follows from the session type's name and the index, and what it is
+stands in a file there; so any later process can find it, ask for it and end it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import pwd
+import select
+import shlex
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import IO, Any, cast
+
+from x2gobroker.errors import BrokerError
+from x2gobroker.remote.script import RemoteServiceScript
+
+KEEPER = Path(__file__).resolve().parent / "keeper.py"
+MARK = "X2GOBROKER_REMOTE_DESKTOP"
+SYSTEM_PATH = "/usr/local/bin:/usr/bin:/bin:/usr/local/games:/usr/games"
+LANGUAGE = ("LANG", "LC_ALL", "LC_CTYPE", "TZ")
+NO_START = "The desktop does not start. The reason is in the log of the service: ask the administrator"
+START_SECONDS = 20.0
+STOP_SECONDS = 15.0
+SWEEP_SECONDS = 3.0
+LARGEST_ANSWER = 4096
+
+
+class DesktopError(BrokerError):
+    """A desktop does not start. The text says why and what to do, and the user is told."""
+
+
+class StartError(BrokerError):
+    """A desktop does not start, for a reason that is for the log only."""
+
+
+def words_of(value: object, what: str) -> list[str]:
+    """A command of an option: a list of words, or one text that is cut as a shell would. Raises ValueError."""
+    words = shlex.split(value) if isinstance(value, str) else value
+    if not isinstance(words, list) or not all(isinstance(word, str) and "\0" not in word for word in words):
+        raise ValueError(f"the option {what} must be a command: a text, or a list of texts")
+    return words
+
+
+def account_of(name: str) -> dict[str, Any] | None:
+    """Whom to become for this user; None where this process is that user. Raises DesktopError where it must not be."""
+    try:
+        found = pwd.getpwnam(name)
+    except (KeyError, ValueError) as error:
+        raise DesktopError(f"there is no user {name!r} on this host") from error
+    if found.pw_uid == 0:
+        raise DesktopError("root gets no desktop in the browser: sign in as somebody else")
+    if found.pw_uid == os.geteuid():
+        return None
+    if os.geteuid() != 0:
+        mine = pwd.getpwuid(os.geteuid()).pw_name
+        raise DesktopError(f"the service runs as {mine} and cannot start programs of {name}: run it as root")
+    groups = os.getgrouplist(found.pw_name, found.pw_gid)
+    return {"name": name, "uid": found.pw_uid, "gid": found.pw_gid, "groups": groups}
+
+
+def environment_of(name: str, more: Mapping[str, str]) -> dict[str, str]:
+    """The environment of a user's programs: what login(1) sets, the language of the service, and `more`."""
+    found = pwd.getpwnam(name)
+    who = {"HOME": found.pw_dir, "USER": name, "LOGNAME": name, "SHELL": found.pw_shell or "/bin/sh"}
+    language = {key: os.environ[key] for key in LANGUAGE if key in os.environ}
+    return {"PATH": SYSTEM_PATH, **language, **who, **more}
+
+
+class KeptDesktop(RemoteServiceScript):
+    """A script whose desktop is kept by `keeper.py`. A child class writes `plan`."""
+
+    @property
+    def folder(self) -> Path:
+        """The folder of this slot."""
+        name = hashlib.sha256(self._name.encode("utf-8", "surrogatepass")).hexdigest()[:12]
+        return self.state_folder / f"{name}-{self._index}"
+
+    @property
+    def user(self) -> str:
+        """As whom the programs run: the user who signed in."""
+        return str(self._options.get("username") or "")
+
+    def plan(self, size: str, arguments: Sequence[str]) -> dict[str, Any]:
+        """The plan for `keeper.py`: `user`, and `server` with `session`, or `each`. Raises DesktopError, ValueError."""
+        raise NotImplementedError
+
+    def start(self, token: str, timestamp: float | None = None, options: Mapping[str, Any] | None = None) -> bool:
+        """Start the desktop; the log, and progress() as far as it is for users, tell why when there is none."""
+        super().start(token, timestamp, options)
+        try:
+            if not self.stop():
+                raise StartError("what ran in this place before cannot be ended")
+            self._token = token
+            self._start()
+        except (BrokerError, ValueError, OSError, subprocess.SubprocessError) as error:
+            print(f"{self!r}: {error}")
+            self.progress(str(error) if isinstance(error, DesktopError) else NO_START)
+            return False
+        return True
+
+    def _start(self) -> None:
+        plan = self.plan(str(self._options.get("size") or ""), list(self._options.get("arguments") or ()))
+        inside = self._make_folders(plan["user"])
+        environment = {**environment_of(self.user, {}), **plan.get("environment", {}), MARK: str(self.folder)}
+        self.set_unix_socket(inside / "vnc")
+        keep = {
+            "server": None,
+            "session": None,
+            "each": None,
+            **plan,
+            "environment": environment,
+            "folder": str(self.folder),
+            "socket": self._unix_socket,
+            "seconds": float(self._common_options.get("seconds", START_SECONDS)),
+        }
+        answer = _run_keeper(keep)
+        if answer.get("outcome") != "ready":
+            raise StartError(answer.get("reason") or "the desktop did not come up")
+        self.set_unix_socket(inside / "vnc")
+
+    def _make_folders(self, user: dict[str, Any] | None) -> Path:
+        """The folder of the slot, which is ours, and in it one for the socket, which is the user's."""
+        self.state_folder.mkdir(mode=0o711, parents=True, exist_ok=True)
+        status = os.lstat(self.state_folder)
+        if status.st_uid != os.geteuid() or status.st_mode & 0o022:
+            raise StartError(f"{self.state_folder} must be a folder that only the service's account can write to")
+        _remove(self.folder)
+        self.folder.mkdir(mode=0o711)
+        self.folder.chmod(0o711)  # whatever the umask is: the user goes through it
+        inside = self.folder / "s"
+        inside.mkdir(mode=0o700)
+        if user:
+            os.chown(inside, user["uid"], user["gid"])
+        return inside
+
+    def poll(self) -> bool:
+        """Whether the process that keeps the desktop lives, and its socket is there."""
+        state = self._state()
+        if state is None or not _lives(state):
+            return False
+        self.set_unix_socket(state["socket"])
+        return super().poll()
+
+    def stop(self) -> bool:
+        """End the desktop, and everything that belongs to it, also after a crash of the process that kept it."""
+        if self._state_folder is None or not self.folder.exists():
+            return super().stop()
+        state = self._state()
+        end = time.monotonic() + STOP_SECONDS
+        if state is not None and _lives(state):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(state["pid"], signal.SIGTERM)
+            while _lives(state):
+                if time.monotonic() > end:
+                    with contextlib.suppress(ProcessLookupError):
+                        os.kill(state["pid"], signal.SIGKILL)
+                    break
+                time.sleep(0.02)
+        if not _sweep(f"{MARK}={self.folder}"):
+            return False
+        _remove(self.folder)
+        return super().stop()
+
+    def _state(self) -> dict[str, Any] | None:
+        try:
+            with (self.folder / "state.json").open("rb") as stream:
+                found = json.loads(stream.read(LARGEST_ANSWER))
+        except (OSError, ValueError):
+            return None
+        return found if isinstance(found, dict) and {"pid", "began", "socket"} <= found.keys() else None
+
+
+def _remove(folder: Path) -> None:
+    """Remove a folder of ours; parts of it belong to a user, and rmtree follows no links."""
+    with contextlib.suppress(FileNotFoundError):
+        shutil.rmtree(folder)
+
+
+def _run_keeper(plan: dict[str, Any]) -> dict[str, str]:
+    """Start the keeper, and wait for its answer. An empty answer: it died."""
+    process = subprocess.Popen(
+        [sys.executable, "-I", "-S", str(KEEPER)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+        cwd="/",
+    )
+    stream = cast(IO[bytes], process.stdin)
+    with cast(IO[bytes], process.stdout) as answers:
+        with contextlib.suppress(BrokenPipeError), stream:
+            stream.write(json.dumps(plan).encode("utf-8"))
+        process.wait(START_SECONDS)  # the process that stays is a child of this one
+        # the keeper has a deadline of its own; ending its programs takes a while too
+        if not select.select([answers], [], [], plan["seconds"] + STOP_SECONDS)[0]:
+            return {"reason": "the desktop neither came up nor failed in time"}
+        line = answers.readline(LARGEST_ANSWER)
+        try:
+            answer = json.loads(line)
+        except ValueError:
+            return {}
+        if answer.get("outcome") != "ready":
+            select.select([answers], [], [], STOP_SECONDS)  # until it has ended
+        return dict(answer)
+
+
+def _lives(state: Mapping[str, Any]) -> bool:
+    """Whether the process of a state file runs: the same number, begun at the same moment, and no zombie."""
+    try:
+        words = Path(f"/proc/{int(state['pid'])}/stat").read_text(encoding="utf-8", errors="replace")
+    except (OSError, ValueError):
+        return False
+    fields = words.rpartition(")")[2].split()
+    return fields[0] not in ("Z", "X") and int(fields[19]) == state["began"]
+
+
+def _marked(mark: bytes) -> list[int]:
+    """Processes with this entry in their environment; only those that we may look at."""
+    found = []
+    for entry in os.listdir("/proc"):
+        if entry.isdigit() and int(entry) != os.getpid():
+            with contextlib.suppress(OSError), open(f"/proc/{entry}/environ", "rb") as stream:
+                if mark in stream.read(1 << 20).split(b"\0"):
+                    found.append(int(entry))
+    return found
+
+
+def _sweep(mark: str) -> bool:
+    """Kill what carries the mark, for desktops whose keeper was killed; whether nothing is left."""
+    wanted = os.fsencode(mark)
+    end = time.monotonic() + SWEEP_SECONDS
+    while left := _marked(wanted):
+        for number in left:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(number, signal.SIGKILL)
+        if time.monotonic() > end:
+            return False
+        time.sleep(0.02)
+    return True

@@ -1,0 +1,263 @@
+"""The keys of a session type in its JSON file: one table, for the parser, the schema and the reference page."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from enum import Enum
+from typing import Any
+
+LONGEST_NAME = 100
+LONGEST_TEXT = 1000
+MOST_ITEMS = 1000
+MOST_SLOTS = 1000
+DAY_SECONDS = 86400
+YEAR_MINUTES = 366 * 1440
+EVERYBODY = "ALL"
+GROUP_SIGN = "@"
+SIZES = (
+    "1024x768",
+    "1280x720",
+    "1280x1024",
+    "1440x900",
+    "1600x900",
+    "1600x1200",
+    "1920x1080",
+    "1920x1200",
+    "2560x1440",
+)
+PICTURE = r"^[A-Za-z0-9_][A-Za-z0-9_.-]*\.(png|jpg|jpeg|webp|svg)$"
+SCRIPT = r"^[A-Za-z0-9_][A-Za-z0-9_.-]*\.py$"
+
+
+class Shape(Enum):
+    """What a value of JSON must be."""
+
+    TEXT = "text"
+    INTEGER = "integer"
+    BOOLEAN = "boolean"
+    TEXTS = "list of texts"
+    OBJECT = "object"
+    TEXTS_BY_NAME = "object of lists of texts"
+
+
+@dataclass(frozen=True)
+class Key:
+    """One key. `minimum` and `maximum` are for integers; `access` marks those that say who may use a type."""
+
+    name: str
+    shape: Shape
+    default: Any
+    help: str
+    minimum: int = 0
+    maximum: int = 0
+    pattern: str = ""
+    required: bool = False
+    access: bool = False
+
+
+KEYS = (
+    Key(
+        "script",
+        Shape.TEXT,
+        "",
+        "File name of the script, in the folder of this file; or a script that ships: `tigervnc.py`, `x11vnc.py`.",
+        pattern=SCRIPT,
+        required=True,
+    ),
+    Key(
+        "count",
+        Shape.INTEGER,
+        0,
+        "How many sessions of this type may run at the same time. 0: none is started.",
+        maximum=MOST_SLOTS,
+        required=True,
+    ),
+    Key("options", Shape.OBJECT, {}, "What the script gets as `common_options`; see below."),
+    Key("description", Shape.TEXT, "", "A sentence for the users."),
+    Key(
+        "picture",
+        Shape.TEXT,
+        "",
+        "File name of a picture of the desktop, in the folder of this file: png, jpg, webp or svg.",
+        pattern=PICTURE,
+    ),
+    Key("users", Shape.TEXTS, [], "Users who may use this type, whatever their groups; `ALL`: everybody.", access=True),
+    Key(
+        "users-deny",
+        Shape.TEXTS,
+        [],
+        "Users who may not, whatever else is said. All others only with `users` or groups.",
+        access=True,
+    ),
+    Key(
+        "groups",
+        Shape.TEXTS,
+        [],
+        "Groups whose members may use this type, beside that of the option `group`.",
+        access=True,
+    ),
+    Key(
+        "groups-deny",
+        Shape.TEXTS,
+        [],
+        "Groups whose members may not, unless `users` names them. All others only with `groups`.",
+        access=True,
+    ),
+    Key(
+        "addresses",
+        Shape.TEXTS,
+        [],
+        "Addresses, networks and host names from which alone this type may be used.",
+        access=True,
+    ),
+    Key(
+        "addresses-deny",
+        Shape.TEXTS,
+        [],
+        "Addresses, networks and host names from which it may not; `ALL` as `addresses` is for all others.",
+        access=True,
+    ),
+    Key(
+        "arguments",
+        Shape.TEXTS_BY_NAME,
+        {},
+        "What the script gets as `arguments` when it starts: a list for each user name, `@group` or `ALL`. The user's "
+        "own list counts, or else the first of one of the user's groups, or else that of `ALL`.",
+    ),
+    Key(
+        "start-seconds",
+        Shape.INTEGER,
+        30,
+        "Seconds that the script and its VNC server may take to start.",
+        minimum=1,
+        maximum=600,
+    ),
+    Key("stop-seconds", Shape.INTEGER, 20, "Seconds that the script may take to stop.", minimum=1, maximum=600),
+    Key(
+        "grace-seconds",
+        Shape.INTEGER,
+        900,
+        "Seconds that a session goes on after its last connection is gone, so that the user can come back.",
+        maximum=30 * DAY_SECONDS,
+    ),
+    Key(
+        "idle-minutes",
+        Shape.INTEGER,
+        0,
+        "Minutes without a key or a movement after which a session is stopped. 0: no limit.",
+        maximum=YEAR_MINUTES,
+    ),
+    Key(
+        "absolute-minutes",
+        Shape.INTEGER,
+        0,
+        "Minutes after its start at which a session is stopped, whatever happens in it. 0: no limit.",
+        maximum=YEAR_MINUTES,
+    ),
+    Key("stop-at-logout", Shape.BOOLEAN, False, "Stop the user's session when the user signs out of the portal."),
+)
+OPTION_KEYS = (
+    Key("sizes", Shape.TEXTS, list(SIZES), "Window sizes to choose from, the first one chosen beforehand."),
+    Key(
+        "group",
+        Shape.TEXT,
+        "",
+        "Only members of this group may use the session type (and those whom `users` and `groups` name).",
+        access=True,
+    ),
+)
+BY_NAME = {key.name: key for key in KEYS}
+
+
+def fault_of(key: Key, value: object) -> str:
+    """What is wrong with the value of a key; nothing when it is right."""
+    return next(_faults(key, value), "")
+
+
+def _faults(key: Key, value: object) -> Iterator[str]:
+    match key.shape:
+        case Shape.INTEGER:
+            if isinstance(value, bool) or not isinstance(value, int):
+                yield "must be a whole number"
+            elif not key.minimum <= value <= key.maximum:
+                yield f"must be from {key.minimum} to {key.maximum}, and is {value}"
+        case Shape.BOOLEAN:
+            if not isinstance(value, bool):
+                yield "must be true or false"
+        case Shape.TEXT:
+            yield from _text_faults(key, value)
+        case Shape.TEXTS:
+            yield from _list_faults(value)
+        case Shape.OBJECT | Shape.TEXTS_BY_NAME:
+            if not isinstance(value, dict):
+                yield "must be an object: { ... }"
+            elif key.shape is Shape.TEXTS_BY_NAME:
+                for name, items in value.items():
+                    yield from (f"{name!r} {fault}" for fault in _list_faults(items))
+
+
+def _text_faults(key: Key, value: object) -> Iterator[str]:
+    if not isinstance(value, str):
+        yield 'must be a text, in "quotes"'
+    elif len(value) > LONGEST_TEXT:
+        yield f"must not be longer than {LONGEST_TEXT} characters"
+    elif key.required and not value:
+        yield "is empty"
+    elif key.pattern and value and not re.search(key.pattern, value):
+        yield f"must be a plain file name, such as {'desktop.py' if key.pattern is SCRIPT else 'desktop.png'}"
+
+
+def _list_faults(value: object) -> Iterator[str]:
+    if not isinstance(value, list):
+        yield 'must be a list of texts: ["...", "..."]'
+    elif len(value) > MOST_ITEMS:
+        yield f"must not have more than {MOST_ITEMS} items"
+    elif not all(isinstance(item, str) and 0 < len(item) <= LONGEST_TEXT for item in value):
+        yield f"must have texts of 1 to {LONGEST_TEXT} characters only"
+
+
+def schema_of(key: Key) -> dict[str, Any]:
+    """The JSON schema of one key's value: takes exactly what `fault_of` finds right."""
+    texts: dict[str, Any] = {
+        "type": "array",
+        "maxItems": MOST_ITEMS,
+        "items": {"type": "string", "minLength": 1, "maxLength": LONGEST_TEXT},
+    }
+    match key.shape:
+        case Shape.INTEGER:
+            kind: dict[str, Any] = {"type": "integer", "minimum": key.minimum, "maximum": key.maximum}
+        case Shape.BOOLEAN:
+            kind = {"type": "boolean"}
+        case Shape.TEXT:
+            kind = {"type": "string", "maxLength": LONGEST_TEXT}
+            if key.pattern:
+                kind["pattern"] = key.pattern if key.required else f"^$|{key.pattern}"
+        case Shape.TEXTS:
+            kind = texts
+        case Shape.OBJECT:
+            kind = {"type": "object"}
+        case Shape.TEXTS_BY_NAME:
+            kind = {"type": "object", "additionalProperties": texts}
+    return (
+        {"description": key.help, **kind} if key.required else {"description": key.help, "default": key.default, **kind}
+    )
+
+
+def schema() -> dict[str, Any]:
+    """The JSON schema (draft 2020-12) of a file of session types; it ships as `schema.json`."""
+    properties = {key.name: schema_of(key) for key in KEYS}
+    properties["options"]["properties"] = {key.name: schema_of(key) for key in OPTION_KEYS}
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": "Session types of x2gobroker",
+        "description": "Sessions in the browser: for each session type its script, how many may run, and options.",
+        "type": "object",
+        "propertyNames": {"minLength": 1, "maxLength": LONGEST_NAME},
+        "additionalProperties": {
+            "type": "object",
+            "required": [key.name for key in KEYS if key.required],
+            "properties": properties,
+        },
+    }

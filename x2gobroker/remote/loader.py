@@ -1,0 +1,147 @@
+"""Scripts of session types, loaded from the files that an administrator named in the file of session types.
+
+A script is Python that runs with the rights of the service. So its file, and every folder above it, must belong to
+root or to the service's account, and nobody else may write there. Its name comes from a file that was checked in the
+same way, never from a user.
+"""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+import importlib.util
+import os
+import stat
+import sys
+from importlib.machinery import SourceFileLoader
+from pathlib import Path
+from types import ModuleType
+from typing import TYPE_CHECKING
+
+from x2gobroker.errors import BrokerError
+from x2gobroker.remote.script import RemoteServiceScript
+
+if TYPE_CHECKING:
+    from x2gobroker.remote.types import SessionType
+
+SHIPPED = Path(__file__).resolve().parent / "scripts"
+SUFFIX = ".py"
+REALIZE = "realize_service"
+OTHERS_WRITE = stat.S_IWGRP | stat.S_IWOTH
+
+
+class ScriptError(BrokerError):
+    """A script cannot be used. The text says which, why, and what to do."""
+
+
+class _FreshLoader(SourceFileLoader):
+    """Reads the source each time, and leaves no `__pycache__` beside an administrator's files."""
+
+    def path_stats(self, path: str | bytes | os.PathLike[str] | os.PathLike[bytes]) -> dict[str, object]:
+        """Without these, Python neither looks for compiled files nor writes them."""
+        raise OSError(f"{os.fsdecode(path)} is not cached")
+
+
+def script_path(folder: Path, name: str) -> Path:
+    """Where a script lies: in the folder of the file of session types, or else among those that ship.
+
+    Raises ScriptError for a name that is no plain file name with the suffix .py, and for one that is nowhere.
+    """
+    if Path(name).name != name or name.startswith(".") or not name.endswith(SUFFIX) or not name.isprintable():
+        raise ScriptError(f"script {name!r} must be the plain name of a file, such as desktop.py, without a folder")
+    for place in (folder, SHIPPED):
+        path = place / name
+        if name != "__init__.py" and os.path.lexists(path):
+            return path
+    raise ScriptError(f"script {name} is not in {folder}, and none of that name ships: put it there")
+
+
+def check_trusted(path: Path) -> None:
+    """Raise ScriptError unless only root and our own account can change this file, or put another in its place."""
+    for place in (path, *path.parents):
+        try:
+            status = os.lstat(place)
+        except OSError as error:
+            raise ScriptError(f"{place} cannot be read: {error.strerror}") from error
+        if place == path and not stat.S_ISREG(status.st_mode):
+            raise ScriptError(f"{place} is a link, or no file: put the script itself there")
+        if status.st_uid not in (0, os.geteuid()):
+            raise ScriptError(f"{place} belongs to the user with the number {status.st_uid}: give it to root")
+        if stat.S_ISLNK(status.st_mode):
+            continue  # the mode of a link says nothing; its folder, which is checked too, guards it
+        swappable = status.st_mode & OTHERS_WRITE and not (place != path and status.st_mode & stat.S_ISVTX)
+        if swappable:
+            raise ScriptError(f"{place} can be written by others than its owner: chmod go-w {place}")
+
+
+def load_script(folder: Path, name: str) -> ModuleType:
+    """The module of a script, run now. Raises ScriptError when it cannot be trusted, fails, or has no realize_service.
+
+    The script can take as long as it likes: call this where a deadline can end it.
+    """
+    path = script_path(folder.resolve(), name)
+    if path.parent != SHIPPED:
+        check_trusted(path)
+    module_name = "x2gobroker_remote_script_" + hashlib.sha256(os.fsencode(path)).hexdigest()[:16]
+    spec = importlib.util.spec_from_file_location(module_name, path, loader=_FreshLoader(module_name, str(path)))
+    if spec is None or spec.loader is None:
+        raise ScriptError(f"script {path} is nothing that Python can load")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[module_name] = module
+    try:
+        spec.loader.exec_module(module)
+    except (Exception, SystemExit) as error:
+        del sys.modules[module_name]
+        raise ScriptError(f"script {path} does not load: {describe(error)}") from error
+    if not callable(getattr(module, REALIZE, None)):
+        raise ScriptError(f"script {path} has no function {REALIZE}(name, count, index, common_options)")
+    return module
+
+
+def realize(
+    session_type: SessionType, index: int, state_folder: Path | None = None, module: ModuleType | None = None
+) -> RemoteServiceScript:
+    """The script object of one slot. `module` is what `load_script` gave, for the next slots of the same type.
+
+    Raises ScriptError when the script does not give a RemoteServiceScript with `start` and `stop` of its own.
+    """
+    module = module or load_script(session_type.folder, session_type.script)
+    path = module.__file__
+    try:
+        found = module.realize_service(
+            name=session_type.name,
+            count=session_type.count,
+            index=index,
+            common_options=copy.deepcopy(dict(session_type.options)),
+        )
+    except (Exception, SystemExit) as error:
+        raise ScriptError(f"script {path}: {REALIZE} failed for index {index}: {describe(error)}") from error
+    if not isinstance(found, RemoteServiceScript):
+        kind = type(found).__name__
+        raise ScriptError(f"script {path}: {REALIZE} must return a RemoteServiceScript, and returned a {kind}")
+    for method in ("start", "stop"):
+        if getattr(type(found), method) is getattr(RemoteServiceScript, method):
+            raise ScriptError(f"script {path}: {type(found).__name__} has no method {method} of its own")
+    # a script whose constructor does not call ours has none of our attributes; then nothing else of it would work
+    if not hasattr(found, "_common_options") or not hasattr(found, "_listener"):
+        raise ScriptError(f"script {path}: {type(found).__name__}.__init__ must call that of RemoteServiceScript")
+    found._state_folder = state_folder
+    return found
+
+
+def realize_all(session_type: SessionType, state_folder: Path | None = None) -> list[RemoteServiceScript]:
+    """The script objects of all slots of a type, in the order of their index. Raises ScriptError."""
+    module = load_script(session_type.folder, session_type.script)
+    return [realize(session_type, index, state_folder, module) for index in range(session_type.count)]
+
+
+def describe(error: BaseException) -> str:
+    """What went wrong in a script, with the line of the script when it is known."""
+    line = ""
+    step = error.__traceback__
+    while step is not None:
+        line, step = f" (line {step.tb_lineno})", step.tb_next
+    if isinstance(error, SyntaxError):
+        line = f" (line {error.lineno})"
+        return f"{type(error).__name__}: {error.msg}{line}"
+    return f"{type(error).__name__}: {error}{line}"[:500]

@@ -1,0 +1,72 @@
+"""Session script: a desktop of the user's own, in TigerVNC's Xvnc, on a Unix socket that only the user can open.
+
+Options of the session type:
+  command  the desktop: a text, or a list of texts; by default what Debian starts for a login at the screen
+  depth    bits of a pixel, 24
+  xvnc     further arguments of Xvnc, as a list
+  seconds  how long Xvnc may take to come up, 20
+A list of `arguments` for the user is put behind the command.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import shutil
+from collections.abc import Sequence
+from typing import Any
+
+from x2gobroker.remote.kept import DesktopError, KeptDesktop, account_of, words_of
+from x2gobroker.remote.script import RemoteServiceScript
+
+PROGRAMS = ("Xvnc", "Xtigervnc")
+DESKTOPS = ("/etc/X11/Xtigervnc-session", "/etc/X11/Xsession", "/etc/X11/xinit/Xsession", "/usr/bin/xterm")
+SIZE = re.compile(r"[1-9][0-9]{1,4}x[1-9][0-9]{1,4}")
+LARGEST_SIDE = 16384
+DISPLAY_FOLDER = "/tmp/.X11-unix"  # noqa: S108 - that is where X servers and their clients meet
+USUAL_SIZE = "1280x800"
+
+
+def make_display_folder() -> None:
+    """Make the folder of the sockets of X servers, where nobody has since the host started: users cannot."""
+    with contextlib.suppress(FileExistsError):
+        os.mkdir(DISPLAY_FOLDER)
+        os.chmod(DISPLAY_FOLDER, 0o1777)  # noqa: S103 - as systemd makes it, like /tmp
+
+
+class TigerVNC(KeptDesktop):
+    """One desktop in Xvnc."""
+
+    def __init__(self, *args: Any, **more: Any) -> None:
+        super().__init__(*args, **more)
+        self.command = words_of(self._common_options.get("command", []), "command")
+        self.further = words_of(self._common_options.get("xvnc", []), "xvnc")
+        self.depth = int(self._common_options.get("depth", 24))
+
+    def plan(self, size: str, arguments: Sequence[str]) -> dict[str, Any]:
+        """Xvnc, and the desktop in it."""
+        program = next((path for name in PROGRAMS if (path := shutil.which(name))), None)
+        if program is None:
+            raise DesktopError("Xvnc is not installed: install the package tigervnc-standalone-server")
+        command = self.command or [path for path in DESKTOPS if os.access(path, os.X_OK)][:1]
+        if not command:
+            raise DesktopError("no desktop is installed: name one in the option command of the session type")
+        size = size or USUAL_SIZE
+        if not SIZE.fullmatch(size) or max(map(int, size.split("x"))) > LARGEST_SIDE:
+            raise DesktopError(f"{size!r} is no size that Xvnc can have; it must be such as 1280x800")
+        user = account_of(self.user)
+        server = [program, "-rfbunixpath", str(self.folder / "s" / "vnc"), "-rfbunixmode", "0600", "-rfbport", "-1"]
+        server += ["-SecurityTypes", "None", "-geometry", size, "-depth", str(self.depth), "-nolisten", "tcp"]
+        server += ["-desktop", f"{self._name} ({self.user})", "-AlwaysShared", *self.further]
+        if user:
+            make_display_folder()
+        self.progress("Starting the desktop")
+        return {"user": user, "server": server, "session": [*command, *arguments]}
+
+
+def realize_service(
+    name: str = "", count: int = 1, index: int = 0, common_options: dict[str, Any] | None = None
+) -> RemoteServiceScript:
+    """The script object of one slot."""
+    return TigerVNC(name, count=count, index=index, common_options=common_options)
