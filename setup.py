@@ -18,6 +18,7 @@ ENTRY_POINTS = {
         "x2gobroker-keygen = x2gobroker.cli.keygen:main",
         "x2gobroker-pubkeyauthorizer = x2gobroker.cli.pubkeyauthorizer:main",
         "x2gobroker-ssh = x2gobroker.cli.ssh_broker:main",
+        "x2gobroker-remote = x2gobroker.cli.remote:main",
     ],
     "x2gobroker.frontends": [
         "plain = x2gobroker.frontends.plain:PlainFrontend",
@@ -59,8 +60,10 @@ setup(
     license="AGPL-3.0-or-later",
     python_requires=">=3.11",
     packages=find_packages(include=["x2gobroker", "x2gobroker.*"]),
+    # the name under which scripts of session types import their base class
+    py_modules=["nexus_remote_service"],
     # x2gobroker/templates is a link to templates/, so that a checkout and an installation find the same files
-    package_data={"x2gobroker": ["py.typed", "templates/*.html", "templates/*.css"]},
+    package_data={"x2gobroker": ["py.typed", "templates/*.html", "templates/*.css", "remote/schema.json"]},
     install_requires=[
         "flask>=3.0,<4",
         "jinja2>=3.1,<4",
@@ -73,6 +76,7 @@ setup(
         "pamela>=1.2,<2",
         "paramiko>=3.5,<6",
         "cryptography>=42",
+        "websockets>=17,<18",
     ],
     extras_require={
         "postgresql": ["psycopg[binary]>=3.1,<4"],

@@ -7,6 +7,7 @@ python docs/generate.py --check    write nothing; exit status 1, and the names, 
 from __future__ import annotations
 
 import argparse
+import json
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -15,21 +16,39 @@ DOCS = Path(__file__).resolve().parent
 ROOT = DOCS.parent
 sys.path[:0] = [str(DOCS), str(ROOT)]
 
-from generators import commands, options, samples, served, x2go_api  # noqa: E402
+from generators import commands, options, samples, served, session_types, x2go_api  # noqa: E402
 from generators.common import notice  # noqa: E402
 
-BEGIN = "<!-- Written by docs/generate.py from x2gobroker/model/profile_options.py, up to the end mark. -->"
+from x2gobroker.remote.keys import schema  # noqa: E402
+
+BEGIN = "<!-- Written by docs/generate.py from {}, up to the end mark. -->"
 END = "<!-- End of what docs/generate.py writes. -->"
 
 
-def session_profiles_page() -> str:
-    """`reference/session-profiles.md`: written by hand, but for the tables between the marks."""
-    page = (DOCS / "reference/session-profiles.md").read_text(encoding="utf-8")
-    before, begin, rest = page.partition(BEGIN)
+def with_tables(name: str, source: str, tables: str) -> str:
+    """A page that is written by hand, but for the tables between the marks."""
+    page = (DOCS / name).read_text(encoding="utf-8")
+    before, begin, rest = page.partition(BEGIN.format(source))
     _, end, behind = rest.partition(END)
     if not (begin and end):
-        raise SystemExit("docs/reference/session-profiles.md has lost the marks around its tables")
-    return f"{before}{begin}\n\n{options.session_profile_tables()}\n{end}{behind}"
+        raise SystemExit(f"docs/{name} has lost the marks around its tables")
+    return f"{before}{begin}\n\n{tables}\n{end}{behind}"
+
+
+def session_profiles_page() -> str:
+    """`reference/session-profiles.md`."""
+    source = "x2gobroker/model/profile_options.py"
+    return with_tables("reference/session-profiles.md", source, options.session_profile_tables())
+
+
+def session_types_page() -> str:
+    """`reference/session-types.md`."""
+    return with_tables("reference/session-types.md", "x2gobroker/remote/keys.py", session_types.session_type_tables())
+
+
+def schema_file() -> str:
+    """`x2gobroker/remote/schema.json`, which editors read."""
+    return json.dumps(schema(), indent=2, ensure_ascii=False) + "\n"
 
 
 def deviations_page() -> str:
@@ -42,6 +61,8 @@ def deviations_page() -> str:
 OUTPUTS: dict[str, Callable[[], str]] = {
     "docs/reference/options.md": options.options_page,
     "docs/reference/session-profiles.md": session_profiles_page,
+    "docs/reference/session-types.md": session_types_page,
+    "x2gobroker/remote/schema.json": schema_file,
     "docs/reference/commands.md": commands.commands_page,
     "docs/reference/plugins.md": served.plugins_page,
     "docs/reference/routes.md": served.routes_page,

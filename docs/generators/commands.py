@@ -13,6 +13,7 @@ from x2gobroker.cli import (
     loadchecker,
     main,
     pubkeyauthorizer,
+    remote,
     ssh_broker,
     testagent,
     testauth,
@@ -87,6 +88,7 @@ def commands_page() -> str:
     lines += section("## `x2gobroker-daemon`", daemon.build_parser())
     lines += section("## `x2gobroker-authservice`", authservice.build_parser())
     lines += section("## `x2gobroker-loadchecker`", loadchecker.build_parser())
+    lines += section("## `x2gobroker-remote`", remote.build_parser())
     lines += section("## `x2gobroker-testauth`", testauth.build_parser())
     lines += section("## `x2gobroker-testagent`", testagent.build_parser())
     lines += section("## `x2gobroker-ssh`", ssh_broker.build_parser())

@@ -47,7 +47,7 @@ def units(tmp_path: Path) -> list[Path]:
 
 
 def test_systemd_has_no_complaints(units: list[Path], tmp_path: Path) -> None:
-    assert len(units) == 4
+    assert len(units) == 5
     # the empty entry at the end: systemd's own units as well
     assert run("systemd-analyze", "verify", *map(str, units), SYSTEMD_UNIT_PATH=f"{tmp_path}:") == ""
 

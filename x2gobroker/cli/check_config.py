@@ -13,6 +13,7 @@ from x2gobroker.errors import PluginError
 from x2gobroker.model.penalty import read_networks
 from x2gobroker.nameservices.base import NameService
 from x2gobroker.plugins import AUTH_MECHANISMS, BACKENDS, NAME_SERVICES, load, registered
+from x2gobroker.remote.check import remote_problems
 from x2gobroker.scripts.chain import script_problems
 from x2gobroker.services import Services
 from x2gobroker.settings import BACKEND_PREFIX, ENVIRONMENT, GLOBAL, Problem, Settings, SettingsSource
@@ -43,6 +44,7 @@ def find_problems(source: SettingsSource) -> list[Problem]:
     for entry in read_networks(penalty_rules(settings).trusted)[1]:
         problems.append(Problem(config, 0, f"penalty-trusted-networks: {entry!r} is no network; it is left out"))
     problems.extend(_plugin_problems(settings, config))
+    problems.extend(remote_problems(settings))
     services = Services()
     for name in sorted(registered(BACKENDS)):
         if settings.backend_enabled(name):

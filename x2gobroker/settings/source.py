@@ -25,9 +25,9 @@ from x2gobroker.settings.table import TABLE
 from x2gobroker.settings.watch import Loaded, WatchedFile
 
 COMMON_SECTION = "common"
-DEFAULTS_SECTIONS = (COMMON_SECTION, "daemon", "authservice", "loadchecker", "ssh", "agent")
+DEFAULTS_SECTIONS = (COMMON_SECTION, "daemon", "authservice", "loadchecker", "ssh", "agent", "remote")
 PREFIX = "X2GOBROKER_"
-SHARED_VARIABLES = ("DAEMON_BIND_ADDRESS",)
+SHARED_VARIABLES = ("DAEMON_BIND_ADDRESS", "CEI_NEXUS_REMOTE_CONFIG", "CEI_NEXUS_REMOTE_VNCPASSWORD")
 RENAMED = {"X2GOBROKER_AUTHSOCKET": "X2GOBROKER_AUTHSERVICE_SOCKET"}
 
 Values = dict[tuple[str, str], Value]

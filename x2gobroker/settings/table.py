@@ -7,6 +7,7 @@ from it. Options of session profiles have a table of their own, `model/profile_o
 from __future__ import annotations
 
 from x2gobroker.model.options import Kind, Option
+from x2gobroker.settings.table_remote import REMOTE, REMOTE_ENVIRONMENT
 from x2gobroker.settings.table_servers import SERVERS, SERVERS_OF_BACKEND
 from x2gobroker.settings.table_services import AUTH_MECHANISMS, ENVIRONMENT
 
@@ -307,5 +308,13 @@ BACKENDS = (
 )
 
 TABLE: tuple[Option, ...] = (
-    GLOBAL + SERVERS + ANY_BACKEND + SERVERS_OF_BACKEND + BACKENDS + AUTH_MECHANISMS + ENVIRONMENT
+    GLOBAL
+    + SERVERS
+    + REMOTE
+    + ANY_BACKEND
+    + SERVERS_OF_BACKEND
+    + BACKENDS
+    + AUTH_MECHANISMS
+    + ENVIRONMENT
+    + REMOTE_ENVIRONMENT
 )

@@ -1,0 +1,149 @@
+"""Who may connect to a desktop, and where from; connections to VNC servers; locked accounts."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Iterator
+from ipaddress import ip_network
+from pathlib import Path
+
+import pytest
+from websockets.datastructures import Headers
+
+from x2gobroker.remote.runner import is_locked, make_state_folder
+from x2gobroker.remote.service import client_address, origin_allowed, token_of
+from x2gobroker.remote.target import TargetError, connect_to
+
+PROXIES = (ip_network("127.0.0.0/8"), ip_network("::1"))
+ME = "root"
+
+
+def headers(*pairs: tuple[str, str]) -> Headers:
+    return Headers(pairs)
+
+
+@pytest.mark.parametrize(
+    ("offered", "token"),
+    [
+        (("binary, x2gobroker.abc",), "abc"),
+        (("binary", "x2gobroker.abc"), "abc"),
+        (("x2gobroker.abc",), None),
+        (("binary",), None),
+        (("binary, x2gobroker.abc, x2gobroker.def",), None),
+        ((), None),
+    ],
+)
+def test_the_token_is_a_subprotocol(offered: tuple[str, ...], token: str | None) -> None:
+    assert token_of(headers(*(("Sec-WebSocket-Protocol", value) for value in offered))) == token
+
+
+@pytest.mark.parametrize(
+    ("peer", "forwarded", "address"),
+    [
+        ("192.0.2.1", None, "192.0.2.1"),
+        ("192.0.2.1", "198.51.100.1", "192.0.2.1"),
+        ("127.0.0.1", "203.0.113.9, 198.51.100.1", "198.51.100.1"),
+        ("::ffff:127.0.0.1", "198.51.100.1", "198.51.100.1"),
+        ("::1", "2001:db8::1", "2001:db8::1"),
+        ("", "198.51.100.1", "198.51.100.1"),
+        ("127.0.0.1", "nonsense", "127.0.0.1"),
+        ("127.0.0.1", None, "127.0.0.1"),
+    ],
+)
+def test_the_address_of_a_browser(peer: str, forwarded: str | None, address: str) -> None:
+    given = headers(*([("X-Forwarded-For", forwarded)] if forwarded else []))
+    assert client_address((peer, 1) if peer else "", given, PROXIES)[0] == address
+
+
+@pytest.mark.parametrize(
+    ("origin", "host", "origins", "allowed"),
+    [
+        ("https://portal.example", "portal.example", (), True),
+        ("https://portal.example", "PORTAL.example:443", (), True),
+        ("https://portal.example:8443", "portal.example:8443", (), True),
+        ("https://portal.example:8443", "portal.example", (), False),
+        ("https://evil.example", "portal.example", (), False),
+        ("http://portal.example", "portal.example", (), False),
+        ("http://localhost:8080", "localhost:8080", (), True),
+        ("http://127.0.0.1:8080", "127.0.0.1:8080", (), True),
+        ("https://portal.example", "other.example", ("https://portal.example",), True),
+        ("https://other.example", "other.example", ("https://portal.example",), False),
+        ("https://portal.example", "other.example", ("nonsense",), False),
+        ("null", "portal.example", (), False),
+        ("", "portal.example", (), False),
+        ("https://user@portal.example", "portal.example", (), False),
+        ("https://portal.example/x", "portal.example", (), False),
+        ("https://portal.example:99999", "portal.example", (), False),
+        ("https://[::1", "portal.example", (), False),
+    ],
+)
+def test_origins(origin: str, host: str, origins: tuple[str, ...], allowed: bool) -> None:
+    given = headers(("Host", host), *([("Origin", origin)] if origin else []))
+    assert origin_allowed(given, origins, by_proxy=False) is allowed
+
+
+def test_the_host_that_a_proxy_was_asked_for() -> None:
+    given = headers(
+        ("Host", "127.0.0.1:6080"), ("X-Forwarded-Host", "portal.example"), ("Origin", "https://portal.example")
+    )
+    assert origin_allowed(given, (), by_proxy=True)
+    assert not origin_allowed(given, (), by_proxy=False)
+    twice = headers(("Host", "a.example"), ("Origin", "https://a.example"), ("Origin", "https://b.example"))
+    assert not origin_allowed(twice, (), by_proxy=False)
+
+
+@pytest.fixture
+def listening(tmp_path: Path) -> Iterator[Path]:
+    """A Unix socket on which this process listens."""
+    path = tmp_path.resolve() / "vnc.sock"
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(path))
+        listener.listen()
+        yield path
+
+
+def test_a_socket_must_be_of_the_user(listening: Path, tmp_path: Path) -> None:
+    connect_to("", 0, str(listening), ME).close()
+    # the service's own sockets are for everybody, but not by a link that a user has put there
+    connect_to("", 0, str(listening), "nobody").close()
+    link = tmp_path / "link.sock"
+    link.symlink_to(listening)
+    with pytest.raises(TargetError, match="belongs to another user"):
+        connect_to("", 0, str(link), "nobody")
+
+
+def test_a_vnc_server_that_is_not_there(tmp_path: Path) -> None:
+    with pytest.raises(TargetError, match="does not answer"):
+        connect_to("", 0, str(tmp_path / "nothing"), ME)
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        with pytest.raises(TargetError, match="does not answer"):
+            connect_to("127.0.0.1", unused.getsockname()[1], "", ME)
+
+
+@pytest.mark.parametrize(
+    ("line", "locked"),
+    [
+        ("anna:$y$j9T$abc:19000:0:99999:7:::", False),
+        ("anna:!$y$j9T$abc:19000:0:99999:7:::", True),
+        ("anna:!:19000:0:99999:7:::", False),
+        ("anna:*:19000:0:99999:7:::", False),
+        ("anna:!*:19000:0:99999:7:::", False),
+        ("anna:$y$j9T$abc:19000:0:99999:7::1:", True),
+        ("anna:$y$j9T$abc:19000:0:99999:7::99999:", False),
+        ("annabel:!$y$j9T$abc:19000:0:99999:7:::", False),
+        ("anna:broken", False),
+    ],
+)
+def test_locked_accounts(line: str, locked: bool, tmp_path: Path) -> None:
+    shadow = tmp_path / "shadow"
+    shadow.write_text(f"root:*:1:0:99999:7:::\n{line}\n", encoding="utf-8")
+    assert is_locked("anna", shadow) is locked
+    assert not is_locked("anna", tmp_path / "nothing")
+
+
+def test_the_folder_of_scripts_is_closed_to_lists(tmp_path: Path) -> None:
+    folder = tmp_path / "a/b"
+    make_state_folder(folder)
+    make_state_folder(folder)
+    assert folder.stat().st_mode & 0o7777 == 0o711

@@ -1,0 +1,179 @@
+"""Slots of desktops in the browser, and the tokens that lead to them."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+from sqlalchemy.engine import URL
+
+from x2gobroker.errors import StoreError
+from x2gobroker.store import RemoteDesktops, Slot, Store
+from x2gobroker.store.remote_desktops import FAILED_SECONDS, LONGEST_OPTIONS, RESERVED_SECONDS, TOKEN_SECONDS
+
+HOME = "192.0.2.1"
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    """The file of the store."""
+    return tmp_path / "store.sqlite"
+
+
+@pytest.fixture
+def desktops(path: Path) -> Iterator[RemoteDesktops]:
+    """The desktops of an empty store."""
+    store = Store(URL.create("sqlite", database=str(path)))
+    yield RemoteDesktops(store)
+    store.close()
+
+
+def taken(desktops: RemoteDesktops, user: str = "anna", count: int = 2, now: float | None = None) -> Slot:
+    slot = desktops.reserve("KDE", count, user, {"size": "800x600"}, HOME, now)
+    assert slot is not None
+    return slot
+
+
+def test_slots_are_given_in_their_order_and_to_one_user_each(desktops: RemoteDesktops) -> None:
+    assert desktops.free("KDE", 2) == 2
+    first, second = taken(desktops), taken(desktops, "bert")
+    assert (first.number, first.username, first.state, first.options) == (0, "anna", "reserved", {"size": "800x600"})
+    assert (second.number, desktops.free("KDE", 2), desktops.free("Xfce", 2)) == (1, 0, 2)
+    assert desktops.reserve("KDE", 2, "carl", {}, HOME) is None
+    assert taken(desktops).id == first.id
+    assert [slot.id for slot in desktops.of_user("bert")] == [second.id]
+    desktops.release(first.id)
+    third = taken(desktops, "carl")
+    assert third.number == 0
+    assert third.id != first.id
+
+
+def test_many_at_once_never_get_one_slot(path: Path) -> None:
+    stores = [Store(URL.create("sqlite", database=str(path))) for _ in range(4)]
+    desktops = [RemoteDesktops(store) for store in stores]
+    with ThreadPoolExecutor(8) as pool:
+        found = list(pool.map(lambda n: desktops[n % 4].reserve("KDE", 10, f"user{n}", {}, HOME), range(40)))
+    slots = [slot for slot in found if slot is not None]
+    assert sorted(slot.number for slot in slots) == list(range(10))
+    assert len({slot.username for slot in slots}) == 10
+    for store in stores:
+        store.close()
+
+
+def test_what_nobody_comes_for_is_free_again(desktops: RemoteDesktops) -> None:
+    now = time.time()
+    slot = taken(desktops, count=1, now=now)
+    later = now + RESERVED_SECONDS + 1
+    assert desktops.free("KDE", 1, now) == 0
+    assert desktops.free("KDE", 1, later) == 1
+    assert taken(desktops, "bert", 1, later).number == slot.number
+    assert desktops.find(slot.id) is None
+    assert not desktops.begin_start(slot.id, "here")
+
+
+def test_one_service_only_starts_a_slot(desktops: RemoteDesktops) -> None:
+    slot = taken(desktops)
+    assert desktops.begin_start(slot.id, "here")
+    assert not desktops.begin_start(slot.id, "there")
+    found = desktops.find(slot.id)
+    assert found is not None
+    assert (found.state, found.node) == ("starting", "here")
+    assert [one.id for one in desktops.everything("here")] == [slot.id]
+    assert desktops.everything("there") == []
+    # a used slot stays its user's, however long ago it was reserved
+    desktops.sweep(time.time() + RESERVED_SECONDS * 10)
+    assert taken(desktops).id == slot.id
+
+
+def test_the_reason_of_a_failure_stays_a_while_and_blocks_nobody(desktops: RemoteDesktops) -> None:
+    slot = taken(desktops, count=1)
+    desktops.change(slot.id, password="Vnc-pw-1", wanted="stop")
+    desktops.release(slot.id, "its VNC server did not come up " + "x" * 500)
+    found = desktops.find(slot.id)
+    assert found is not None
+    assert (found.state, found.password, found.wanted, len(found.note)) == ("failed", None, "", 200)
+    assert desktops.free("KDE", 1) == 1
+    desktops.sweep(time.time() + FAILED_SECONDS + 1)
+    assert desktops.find(slot.id) is None
+
+
+def test_a_token_counts_once(desktops: RemoteDesktops) -> None:
+    slot = taken(desktops)
+    token = desktops.token(slot, "anna", HOME)
+    found = desktops.redeem(token, HOME)
+    assert found is not None
+    assert (found.slot.id, found.username, found.view_only, found.share) == (slot.id, "anna", False, None)
+    assert desktops.redeem(token, HOME) is None
+
+
+def test_a_token_is_for_a_short_time_one_address_and_one_use_of_the_slot(desktops: RemoteDesktops) -> None:
+    slot, now = taken(desktops), time.time()
+    assert desktops.redeem(desktops.token(slot, "anna", HOME, now=now), HOME, now + TOKEN_SECONDS + 1) is None
+    assert desktops.redeem(desktops.token(slot, "anna", HOME), "192.0.2.2") is None
+    assert desktops.redeem(desktops.token(slot, "anna", ""), "192.0.2.2") is not None
+    token = desktops.token(slot, "anna", HOME)
+    desktops.release(slot.id)
+    taken(desktops, "bert")
+    assert desktops.redeem(token, HOME) is None
+    for nonsense in ("", "x" * 1000, "0" * 40, "\udcff"):
+        assert desktops.redeem(nonsense, HOME) is None
+
+
+def test_tokens_are_stored_as_hashes(desktops: RemoteDesktops, path: Path) -> None:
+    slot = taken(desktops)
+    token, link = desktops.token(slot, "anna", HOME), desktops.share(slot)
+    stored = path.read_bytes() + path.with_name(path.name + "-wal").read_bytes()
+    assert slot.id.encode() in stored
+    assert token.encode() not in stored
+    assert link.encode() not in stored
+
+
+def test_links_let_others_look_on_until_they_are_taken_back(desktops: RemoteDesktops) -> None:
+    slot = taken(desktops)
+    with pytest.raises(ValueError, match="link"):
+        desktops.token(slot, "bert", HOME)
+    link = desktops.share(slot)
+    shared = desktops.shared(link)
+    assert shared is not None
+    token = desktops.token(shared, "bert", HOME, view_only=False, share=link)
+    found = desktops.redeem(token, HOME)
+    assert found is not None
+    assert found.view_only
+    assert {found.share} == desktops.shares([slot.id])
+    pending = desktops.token(shared, "bert", HOME, share=link)
+    assert desktops.revoke(slot) == 1
+    assert desktops.redeem(pending, HOME) is None
+    assert desktops.shared(link) is None
+    assert desktops.redeem(desktops.token(slot, "bert", HOME, share=link), HOME) is None
+    assert desktops.shared("x" * 1000) is None
+    another = desktops.share(slot)
+    desktops.release(slot.id)
+    assert desktops.shared(another) is None
+
+
+def test_a_wish_to_stop_is_for_the_service_unless_nothing_runs(desktops: RemoteDesktops) -> None:
+    unused, running = taken(desktops), taken(desktops, "bert")
+    desktops.begin_start(running.id, "here")
+    assert desktops.ask_stop(unused)
+    assert desktops.find(unused.id) is None
+    assert not desktops.ask_stop(unused)
+    assert desktops.ask_stop_all("bert", "logout") == 1
+    found = desktops.find(running.id)
+    assert found is not None
+    assert found.wanted == "logout"
+
+
+def test_what_is_written_is_checked(desktops: RemoteDesktops) -> None:
+    slot = taken(desktops)
+    with pytest.raises(StoreError, match="no column colour"):
+        desktops.change(slot.id, colour="red")
+    with pytest.raises(ValueError, match=str(LONGEST_OPTIONS)):
+        desktops.reserve("KDE", 2, "bert", {"text": "x" * LONGEST_OPTIONS}, HOME)
+    desktops.say(slot, "y" * 1000)
+    found = desktops.find(slot.id)
+    assert found is not None
+    assert len(found.progress) == 200
+    assert not desktops.change("nothing", note="x")

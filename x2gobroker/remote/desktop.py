@@ -1,0 +1,86 @@
+"""One running desktop in the memory of the service: its connections, its worker, and when it is to end."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from x2gobroker.remote.types import SessionType
+from x2gobroker.remote.workers import Worker
+from x2gobroker.store.remote_desktops import Slot
+
+ABSOLUTE, IDLE, GRACE = "absolute", "idle", "grace"
+DEFAULT_STOP_SECONDS = 20
+
+
+class Connection(Protocol):
+    """A connection of a browser, as far as desktops care."""
+
+    share: bytes | None
+
+    def cut(self, why: str) -> None:
+        """End it, without waiting; the browser is told why."""
+
+
+@dataclass(eq=False)
+class Desktop:
+    """What the service knows of one slot that is in use. Times are seconds of the epoch."""
+
+    slot: Slot
+    kind: SessionType | None
+    worker: Worker | None = None
+    connections: set[Connection] = field(default_factory=set)
+    running: bool = False
+    started: float = 0.0
+    last_seen: float = field(default_factory=time.time)
+    last_input: float = field(default_factory=time.time)
+    starting: asyncio.Task[None] | None = None
+    settled: asyncio.Event = field(default_factory=asyncio.Event)
+    stopping: asyncio.Task[None] | None = None
+    written: tuple[object, ...] = ()
+    written_at: float = 0.0
+    broken_since: float | None = None
+    fault: str = ""
+    looked_after: bool = False
+    unsure: bool = False
+
+    def touch(self) -> None:
+        """The user has done something."""
+        self.last_input = time.time()
+
+    def enter(self, connection: Connection) -> None:
+        """A connection begins."""
+        self.connections.add(connection)
+        self.last_seen = time.time()
+        if connection.share is None:
+            self.touch()
+
+    def leave(self, connection: Connection) -> None:
+        """A connection has ended."""
+        self.connections.discard(connection)
+        self.last_seen = time.time()
+
+    @property
+    def watched(self) -> bool:
+        """Whether somebody is connected who has it, and does not only look on by a link."""
+        return any(connection.share is None for connection in self.connections)
+
+    @property
+    def stop_seconds(self) -> int:
+        """How long its script may take to stop."""
+        return self.kind.stop_seconds if self.kind else DEFAULT_STOP_SECONDS
+
+    def end(self) -> tuple[float, str] | None:
+        """When it is to end as things stand, and by which limit; None: never."""
+        if self.kind is None:
+            return None
+        limits = []
+        if self.kind.absolute_minutes:
+            limits.append((self.started + self.kind.absolute_minutes * 60, ABSOLUTE))
+        if self.kind.idle_minutes:
+            limits.append((self.last_input + self.kind.idle_minutes * 60, IDLE))
+        if not self.watched:
+            limits.append((self.last_seen + self.kind.grace_seconds, GRACE))
+        return min(limits, default=None)

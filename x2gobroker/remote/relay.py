@@ -1,0 +1,195 @@
+"""Between a browser's websocket and a VNC server: the handshake of both, and then bytes both ways, with back-pressure.
+
+Nothing is read from one side before the other has taken what came before it, but for one buffer.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import Callable
+
+from websockets.asyncio.server import ServerConnection
+from websockets.exceptions import ConnectionClosed
+
+from x2gobroker.remote.rfb import (
+    NONE,
+    SHARED,
+    VNC_AUTH,
+    BrowserSide,
+    ClientMessages,
+    Kind,
+    RfbError,
+    choose_security,
+    encrypt_challenge,
+    greet_server,
+    log_in,
+)
+from x2gobroker.remote.viewer import Viewer
+
+BUFFER_BYTES = 1 << 17
+SERVER_SECONDS = 15.0  # for the handshake of the VNC server
+USER_SECONDS = 180.0  # for a user who types a password
+
+
+class Browser:
+    """A websocket as a stream of bytes."""
+
+    def __init__(self, websocket: ServerConnection) -> None:
+        self._websocket = websocket
+        self._held = b""
+
+    async def receive(self) -> bytes:
+        """What has come, at least one byte. Raises RfbError for text, ConnectionClosed at the end."""
+        while not self._held:
+            message = await self._websocket.recv()
+            if not isinstance(message, bytes):
+                raise RfbError("the browser sends text; VNC is binary")
+            self._held = message
+        data, self._held = self._held, b""
+        return data
+
+    async def read(self, size: int) -> bytes:
+        """Exactly `size` bytes."""
+        data = b""
+        while len(data) < size:
+            data += await self.receive()
+        self._held = data[size:]
+        return data[:size]
+
+    async def write(self, data: bytes) -> None:
+        """Send one message; waits while the browser does not take what was sent before."""
+        await self._websocket.send(data)
+
+
+class Server:
+    """The connection to a VNC server, TCP or Unix. The socket itself: streams would copy everything once more."""
+
+    def __init__(self, connected: socket.socket) -> None:
+        connected.setblocking(False)
+        self._socket = connected
+        self._loop = asyncio.get_running_loop()
+
+    async def read(self, size: int) -> bytes:
+        """Exactly `size` bytes, few. Raises RfbError at the end."""
+        data = b""
+        while len(data) < size:
+            more = await self.receive(size - len(data))
+            if not more:
+                raise RfbError("the VNC server has closed the connection")
+            data += more
+        return data
+
+    async def receive(self, size: int = BUFFER_BYTES) -> bytes:
+        """What has come; nothing at the end."""
+        try:
+            return await self._loop.sock_recv(self._socket, size)
+        except OSError:
+            return b""
+
+    async def write(self, data: bytes) -> None:
+        """Send; waits while the server does not take what was sent before."""
+        try:
+            await self._loop.sock_sendall(self._socket, data)
+        except OSError as error:
+            raise RfbError("the VNC server has closed the connection") from error
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._socket.close()
+
+
+async def shake_hands(browser: Browser, server: Server, password: str | None) -> None:
+    """Both handshakes, up to the browser's ClientInit. Raises RfbError, which the browser has been told.
+
+    With `password` the service logs in. Where the VNC server asks and there is none, the user is asked, and the answer
+    goes through.
+    """
+    side = BrowserSide(browser)
+    kind = NONE
+    try:
+        async with asyncio.timeout(SERVER_SECONDS):
+            await side.greet()
+            minor, offered = await greet_server(server)
+            chosen = choose_security(offered, password)
+            ask_user = chosen == VNC_AUTH and password is None
+            kind = VNC_AUTH if ask_user else NONE
+            await side.offer(kind)
+
+        async def answer(challenge: bytes) -> bytes:
+            return await side.answer(challenge) if ask_user else encrypt_challenge(password or "", challenge)
+
+        async with asyncio.timeout(USER_SECONDS if ask_user else SERVER_SECONDS):
+            await log_in(server, minor, chosen, answer)
+            await side.accept(kind)
+            await browser.read(1)
+            # whatever the browser says: a second tab, or somebody who looks on, must not end the first connection
+            await server.write(SHARED)
+    except TimeoutError:
+        error = RfbError("the VNC server or the browser took too long")
+        await side.refuse(str(error), kind)
+        raise error from None
+    except RfbError as error:
+        await side.refuse(str(error), kind)
+        raise
+
+
+async def refuse(browser: Browser, reason: str) -> None:
+    """Tell a browser, as its VNC server, why there is no desktop."""
+    side = BrowserSide(browser)
+    async with asyncio.timeout(SERVER_SECONDS):
+        await side.greet()
+        await side.offer(NONE)
+        await side.refuse(reason)
+
+
+async def relay(browser: Browser, server: Server, view_only: bool, touched: Callable[[], None]) -> str:
+    """Carry bytes until one side ends; why it ended. `touched` is called when the user does something."""
+    viewer = Viewer(server, browser) if view_only else None
+    pumps = [
+        asyncio.ensure_future(viewer.run() if viewer else _to_browser(browser, server)),
+        asyncio.ensure_future(
+            _from_viewer(browser, server, viewer) if viewer else _to_server(browser, server, touched)
+        ),
+    ]
+    try:
+        done, _ = await asyncio.wait(pumps, return_when=asyncio.FIRST_COMPLETED)
+        try:
+            return next(iter(done)).result()
+        except ConnectionClosed:
+            return "the browser has gone"
+        except RfbError as error:
+            return str(error)
+    finally:
+        for pump in pumps:
+            pump.cancel()
+        await asyncio.gather(*pumps, return_exceptions=True)
+
+
+async def _to_browser(browser: Browser, server: Server) -> str:
+    while data := await server.receive():
+        await browser.write(data)
+    return "the VNC server has closed the connection"
+
+
+async def _from_viewer(browser: Browser, server: Server, viewer: Viewer) -> str:
+    messages = ClientMessages()
+    while True:
+        if data := viewer.let_in(messages.feed(await browser.receive())):
+            await server.write(data)
+
+
+async def _to_server(browser: Browser, server: Server, touched: Callable[[], None]) -> str:
+    messages: ClientMessages | None = ClientMessages()
+    while True:
+        data = await browser.receive()
+        if messages is None:
+            touched()
+        else:
+            try:
+                active = any(kind is not Kind.VIEW for kind, _ in messages.feed(data))
+            except RfbError:  # an extension that is not known here: from now on all counts as done by the user
+                active, messages = True, None
+            if active:
+                touched()
+        await server.write(data)

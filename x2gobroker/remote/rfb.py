@@ -1,0 +1,244 @@
+"""RFB, the protocol of VNC (RFC 6143): the handshake on both sides, and what a browser sends.
+
+The service does the handshake itself, with the VNC server as its client and with the browser as its server: so the
+password of the VNC server never reaches a browser. All after that goes through as it is, but for the input of those
+who may only look on. Numbers of extensions are those of the community's rfbproto.rst.
+"""
+
+from __future__ import annotations
+
+import enum
+import re
+import struct
+from collections.abc import Awaitable, Callable
+from typing import Protocol
+
+from cryptography.hazmat.decrepit.ciphers.algorithms import TripleDES
+from cryptography.hazmat.primitives.ciphers import Cipher, modes
+
+from x2gobroker.errors import BrokerError
+
+VERSION = re.compile(rb"RFB (\d{3})\.(\d{3})\n")
+VERSION_BYTES = 12
+OUR_VERSION = b"RFB 003.008\n"
+NONE, VNC_AUTH = 1, 2
+CHALLENGE_BYTES = 16
+PASSWORD_BYTES = 8
+LONGEST_REASON = 1024
+MOST_MESSAGE_BYTES = 1 << 24
+SHARED = b"\x01"
+
+
+class RfbError(BrokerError):
+    """The VNC server or the browser does not speak RFB, or refuses. The text may be shown to the user."""
+
+
+class Peer(Protocol):
+    """One side of a connection."""
+
+    async def read(self, size: int) -> bytes:
+        """Exactly `size` bytes. Raises RfbError at the end."""
+
+    async def write(self, data: bytes) -> None:
+        """Send all of it."""
+
+
+def encrypt_challenge(password: str, challenge: bytes) -> bytes:
+    """The answer to a challenge of 16 bytes (RFC 6143, 7.2.2).
+
+    The key is the first 8 characters of the password, with the bits of each byte the other way round.
+    """
+    raw = password.encode("latin-1", "replace")[:PASSWORD_BYTES].ljust(PASSWORD_BYTES, b"\0")
+    key = bytes(int(f"{byte:08b}"[::-1], 2) for byte in raw)
+    # three times the same key is plain DES, which is what VNC has
+    encryptor = Cipher(TripleDES(key * 3), modes.ECB()).encryptor()  # noqa: S305 - the protocol says so
+    return encryptor.update(challenge) + encryptor.finalize()
+
+
+Answer = Callable[[bytes], Awaitable[bytes]]
+
+
+async def greet_server(server: Peer) -> tuple[int, frozenset[int]]:
+    """Exchange versions with a VNC server; its minor version (3, 7 or 8) and the security types it offers."""
+    found = VERSION.fullmatch(await server.read(VERSION_BYTES))
+    if not found:
+        raise RfbError("what listens there is no VNC server")
+    minor = int(found[2])
+    # Apple's 3.889 and RealVNC's 4.x and 5.x speak 3.8 with others
+    minor = 8 if int(found[1]) > 3 or minor >= 8 else 7 if minor == 7 else 3
+    await server.write(b"RFB 003.%03d\n" % minor)
+    if minor == 3:
+        kind = struct.unpack(">I", await server.read(4))[0]
+        if kind == 0:
+            raise RfbError(f"the VNC server refuses: {await _reason(server)}")
+        return minor, frozenset((kind,))
+    count = (await server.read(1))[0]
+    if count == 0:
+        raise RfbError(f"the VNC server refuses: {await _reason(server)}")
+    return minor, frozenset(await server.read(count))
+
+
+def choose_security(offered: frozenset[int], password: str | None) -> int:
+    """NONE or VNC_AUTH. Raises RfbError when the server wants something else."""
+    if VNC_AUTH in offered and (password is not None or NONE not in offered):
+        return VNC_AUTH
+    if NONE in offered:
+        return NONE
+    raise RfbError(
+        "the VNC server wants a login that this service does not know; have it offer None or VncAuth "
+        "(Xvnc -SecurityTypes)"
+    )
+
+
+async def log_in(server: Peer, minor: int, kind: int, answer: Answer) -> None:
+    """Log in to the VNC server; `answer` gives the response to a challenge. Raises RfbError when it is refused."""
+    if minor > 3:
+        await server.write(bytes((kind,)))
+    if kind == VNC_AUTH:
+        await server.write(await answer(await server.read(CHALLENGE_BYTES)))
+    if kind == VNC_AUTH or minor == 8:
+        status = struct.unpack(">I", await server.read(4))[0]
+        if status != 0:
+            reason = await _reason(server) if minor == 8 else ""
+            raise RfbError(f"the VNC server refuses the login: {reason or 'wrong password'}")
+
+
+async def _reason(peer: Peer) -> str:
+    """The server's words, as far as they are fit for a line."""
+    length = struct.unpack(">I", await peer.read(4))[0]
+    if length > LONGEST_REASON:
+        return "it gives a reason that is too long"
+    text = (await peer.read(length)).decode("utf-8", "replace")
+    return "".join(letter if letter.isprintable() else " " for letter in text).strip()
+
+
+class BrowserSide:
+    """The handshake with a browser, as its VNC server."""
+
+    def __init__(self, browser: Peer) -> None:
+        self.browser = browser
+        self.minor = 8
+
+    async def greet(self) -> None:
+        """Exchange versions. Raises RfbError for what is no VNC client."""
+        await self.browser.write(OUR_VERSION)
+        found = VERSION.fullmatch(await self.browser.read(VERSION_BYTES))
+        if not found or int(found[1]) != 3:
+            raise RfbError("the browser does not speak VNC")
+        self.minor = 8 if int(found[2]) >= 8 else 7 if int(found[2]) == 7 else 3
+
+    async def offer(self, kind: int) -> None:
+        """Say how to log in: NONE, or VNC_AUTH where the user is to be asked for the password."""
+        if self.minor == 3:
+            await self.browser.write(struct.pack(">I", kind))
+            return
+        await self.browser.write(bytes((1, kind)))
+        if await self.browser.read(1) != bytes((kind,)):
+            raise RfbError("the browser chooses a login that was not offered")
+
+    async def answer(self, challenge: bytes) -> bytes:
+        """The user's response to the VNC server's challenge."""
+        await self.browser.write(challenge)
+        return await self.browser.read(CHALLENGE_BYTES)
+
+    async def accept(self, kind: int) -> None:
+        """The login is done."""
+        if kind == VNC_AUTH or self.minor == 8:
+            await self.browser.write(struct.pack(">I", 0))
+
+    async def refuse(self, reason: str, kind: int = NONE) -> None:
+        """The login has failed; the browser shows the reason."""
+        text = reason.encode()[:LONGEST_REASON]
+        if self.minor == 8:
+            await self.browser.write(struct.pack(">II", 1, len(text)) + text)
+        elif kind == VNC_AUTH:
+            await self.browser.write(struct.pack(">I", 1))
+
+
+class Kind(enum.Enum):
+    """What a message of a browser is about."""
+
+    VIEW = "view"  # how and what to show: goes through for everybody
+    INPUT = "input"  # keys, pointer, clipboard: what somebody does
+    CONTROL = "control"  # size of the screen, power: changes it for all
+
+
+# fixed lengths by message type, RFC 6143 7.5 and rfbproto.rst
+_FIXED = {
+    0: (20, Kind.VIEW),  # SetPixelFormat
+    3: (10, Kind.VIEW),  # FramebufferUpdateRequest
+    4: (8, Kind.INPUT),  # KeyEvent
+    5: (6, Kind.INPUT),  # PointerEvent
+    150: (10, Kind.VIEW),  # EnableContinuousUpdates
+    250: (4, Kind.CONTROL),  # xvp
+}
+SET_ENCODINGS, CLIENT_CUT_TEXT, FENCE, SET_DESKTOP_SIZE, GII, QEMU = 2, 6, 248, 251, 253, 255
+POINTER_EXTENDED = 0x80
+_LONGER = {
+    SET_ENCODINGS: (4, Kind.VIEW),
+    CLIENT_CUT_TEXT: (8, Kind.INPUT),
+    FENCE: (9, Kind.VIEW),
+    SET_DESKTOP_SIZE: (8, Kind.CONTROL),
+    GII: (4, Kind.INPUT),
+    QEMU: (4, Kind.INPUT),
+}
+
+
+class ClientMessages:
+    """Cuts what a browser sends into messages. Between calls it holds at most one message, and that not whole."""
+
+    def __init__(self) -> None:
+        self._held = b""
+
+    def feed(self, data: bytes) -> list[tuple[Kind, bytes]]:
+        """The messages that are whole now. Raises RfbError for one of unknown type, which has no known end."""
+        data = self._held + data if self._held else data
+        found = []
+        at = 0
+        while at < len(data):
+            size = self._size(data, at)
+            if size is None:
+                break
+            if size[0] > MOST_MESSAGE_BYTES:
+                raise RfbError("the browser sends a message that is too long")
+            if at + size[0] > len(data):
+                break
+            found.append((size[1], data[at : at + size[0]]))
+            at += size[0]
+        self._held = data[at:]
+        return found
+
+    @staticmethod
+    def _size(data: bytes, at: int) -> tuple[int, Kind] | None:
+        """Length and kind of the message that begins there; None while it cannot be told."""
+        kind = data[at]
+        if kind in _FIXED:
+            size, what = _FIXED[kind]
+            # the extended pointer message is a byte longer, and marked in its buttons
+            if kind == 5 and len(data) > at + 1 and data[at + 1] & POINTER_EXTENDED:
+                return size + 1, what
+            return (size, what) if len(data) > at + 1 else None
+        if kind not in _LONGER:
+            raise RfbError(f"the browser sends a message of the unknown type {kind}")
+        head, what = _LONGER[kind]
+        if len(data) < at + head:
+            return None
+        return _variable_size(kind, data, at), what
+
+
+def _variable_size(kind: int, data: bytes, at: int) -> int:
+    if kind == SET_ENCODINGS:
+        return 4 + 4 * int(struct.unpack_from(">H", data, at + 2)[0])
+    if kind == CLIENT_CUT_TEXT:  # negative: an extended clipboard message of that length
+        return 8 + abs(int(struct.unpack_from(">i", data, at + 4)[0]))
+    if kind == FENCE:
+        return 9 + data[at + 8]
+    if kind == SET_DESKTOP_SIZE:
+        return 8 + 16 * data[at + 6]
+    if kind == GII:
+        return 4 + int(struct.unpack_from(">H" if data[at + 1] & 0x80 else "<H", data, at + 2)[0])
+    if data[at + 1] == 0:  # QEMU extended key event
+        return 12
+    if data[at + 1] == 1:  # QEMU audio: format has six bytes more
+        return 10 if int(struct.unpack_from(">H", data, at + 2)[0]) == 2 else 4
+    raise RfbError(f"the browser sends a QEMU message of the unknown type {data[at + 1]}")

@@ -1,0 +1,274 @@
+"""The websocket service: who may connect, and the way of one connection from its token to its end."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import socket
+import ssl
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
+from http import HTTPStatus
+from ipaddress import ip_address
+from urllib.parse import urlsplit
+from weakref import WeakKeyDictionary
+
+from websockets.asyncio.server import Server as Listening
+from websockets.asyncio.server import ServerConnection, serve
+from websockets.datastructures import Headers
+from websockets.exceptions import ConnectionClosed
+from websockets.http11 import Request, Response
+from websockets.typing import Subprotocol
+
+from x2gobroker.errors import StoreError
+from x2gobroker.logs import broker_log, error_log, field
+from x2gobroker.model.acl import Network, parse_client
+from x2gobroker.remote.relay import Browser, Server, refuse, relay, shake_hands
+from x2gobroker.remote.rfb import RfbError
+from x2gobroker.remote.slots import Desktops, NoDesktopError, name_of
+from x2gobroker.store import Pass
+
+PATHS = ("/websockify", "/")  # the second is what the former product's nginx sends
+PROTOCOL = "binary"
+TOKEN_PREFIX = "x2gobroker."  # noqa: S105 - what stands before a token
+HANDSHAKE_SECONDS = 10.0
+STORE_SECONDS = 20.0
+PING_SECONDS = 20.0
+PONG_SECONDS = 60.0
+CLOSE_SECONDS = 5.0
+LARGEST_MESSAGE = 1 << 20
+LONGEST_REASON = 120
+WRITE_BYTES = 1 << 18  # what may wait for one browser
+DEFAULT_PORTS = {"http": 80, "https": 443}
+
+
+@dataclass(frozen=True)
+class Rules:
+    """Who may connect. `origins`: those of the portal's pages, none: that of the address asked for."""
+
+    origins: tuple[str, ...] = ()
+    proxies: tuple[Network, ...] = ()
+    most: int = 2000
+    per_user: int = 20
+    per_address: int = 200
+    password: str | None = None
+
+
+class Link:
+    """One connection of a browser that has shown a good token."""
+
+    def __init__(self, websocket: ServerConnection, holder: Pass, address: str) -> None:
+        self.websocket = websocket
+        self.holder = holder
+        self.address = address
+        self.share = holder.share
+        self._closing: asyncio.Task[None] | None = None
+
+    def cut(self, why: str) -> None:
+        """End it, without waiting; the browser is told why."""
+        if self._closing is None:
+            reason = why.encode()[:LONGEST_REASON].decode(errors="ignore")
+            self._closing = asyncio.ensure_future(self.websocket.close(1000, reason))
+
+    async def finish(self, why: str) -> None:
+        """The same, and wait for it, CLOSE_SECONDS at most."""
+        self.cut(why)
+        if self._closing is not None:
+            await self._closing
+
+
+class RemoteService:
+    """The service of one listening socket. `rules` gives them as of now."""
+
+    def __init__(self, desktops: Desktops, rules: Callable[[], Rules]) -> None:
+        self._desktops = desktops
+        self._rules = rules
+        # admitted, by connection; weak, as a handshake can fail after that
+        self._admitted: WeakKeyDictionary[ServerConnection, tuple[Pass, str]] = WeakKeyDictionary()
+        self._open = 0
+        self._users: Counter[str] = Counter()
+        self._addresses: Counter[str] = Counter()
+
+    async def listen(self, listener: socket.socket, tls: ssl.SSLContext | None) -> Listening:
+        """Serve this socket from now on, until what is given back is closed."""
+        # the library's own log would hold headers, and tokens in them
+        silent = logging.Logger("websockets of x2gobroker", logging.CRITICAL + 1)
+        return await serve(
+            self._handle,
+            sock=listener,
+            ssl=tls,
+            process_request=self._admit,
+            select_subprotocol=lambda _connection, _offered: Subprotocol(PROTOCOL),
+            compression=None,
+            server_header=None,
+            open_timeout=HANDSHAKE_SECONDS + STORE_SECONDS,
+            ping_interval=PING_SECONDS,
+            ping_timeout=PONG_SECONDS,
+            close_timeout=CLOSE_SECONDS,
+            max_size=LARGEST_MESSAGE,
+            max_queue=8,
+            write_limit=WRITE_BYTES,
+            logger=silent,
+        )
+
+    async def _admit(self, websocket: ServerConnection, request: Request) -> Response | None:
+        """The answer to a request that is not let in; None lets it in. Nothing of its headers is logged whole."""
+        headers, rules = request.headers, self._rules()
+        address, by_proxy = client_address(websocket.remote_address, headers, rules.proxies)
+        if request.path == "/health":
+            return websocket.respond(HTTPStatus.OK, "ok\n")
+        status, why, holder = await self._check(request, rules, address, by_proxy)
+        if holder is None:
+            broker_log.warning("remote: connection from %s refused: %s", field(address), why)
+            return websocket.respond(status, f"{why}\n")
+        self._admitted[websocket] = holder, address
+        return None
+
+    async def _check(
+        self, request: Request, rules: Rules, address: str, by_proxy: bool
+    ) -> tuple[HTTPStatus, str, Pass | None]:
+        headers = request.headers
+        if request.path.partition("?")[0] not in PATHS:
+            return HTTPStatus.NOT_FOUND, "there is nothing here", None
+        if not origin_allowed(headers, rules.origins, by_proxy):
+            return HTTPStatus.FORBIDDEN, f"its page is of another origin: {field(one(headers, 'Origin'))}", None
+        token = token_of(headers)
+        if token is None:
+            return HTTPStatus.BAD_REQUEST, "it does not offer the subprotocol binary, and a token", None
+        if self._open >= rules.most:
+            return HTTPStatus.SERVICE_UNAVAILABLE, "there are too many connections", None
+        if self._addresses[address] >= rules.per_address:
+            return HTTPStatus.TOO_MANY_REQUESTS, "there are too many connections from this address", None
+        try:
+            holder = await self._desktops.ask_store(lambda store: store.redeem(token, address))
+        except StoreError as error:
+            error_log.error("remote: a token cannot be looked up: %s", error)
+            return HTTPStatus.SERVICE_UNAVAILABLE, "the state store fails", None
+        if holder is None:
+            return HTTPStatus.FORBIDDEN, "its token is unknown, spent, expired, or of another address", None
+        if self._users[holder.slot.username] >= rules.per_user:
+            return HTTPStatus.TOO_MANY_REQUESTS, "this user has too many connections", None
+        return HTTPStatus.SWITCHING_PROTOCOLS, "", holder
+
+    async def _handle(self, websocket: ServerConnection) -> None:
+        holder, address = self._admitted[websocket]
+        owner = holder.slot.username
+        self._open += 1
+        self._users[owner] += 1
+        self._addresses[address] += 1
+        try:
+            await self._serve(Link(websocket, holder, address))
+        except ConnectionClosed:
+            pass  # the browser has gone, in the midst of something
+        finally:
+            self._open -= 1
+            for counter, key in ((self._users, owner), (self._addresses, address)):
+                counter[key] -= 1
+                if not counter[key]:
+                    del counter[key]
+
+    async def _serve(self, link: Link) -> None:
+        slot, browser = link.holder.slot, Browser(link.websocket)
+        told = (field(link.address), "looks on" if link.holder.view_only else "works", name_of(slot))
+        try:
+            entering = asyncio.ensure_future(self._desktops.enter(slot, link))
+            gone = asyncio.ensure_future(link.websocket.wait_closed())
+            try:
+                await asyncio.wait([entering, gone], return_when=asyncio.FIRST_COMPLETED)
+            finally:
+                gone.cancel()
+                if not entering.done():
+                    entering.cancel()
+            desktop, connected = await entering
+        except asyncio.CancelledError:
+            return
+        except (NoDesktopError, StoreError) as error:
+            broker_log.warning("remote: %s %s at %s: %s", *told, error)
+            await _tell(browser, str(error))
+            return
+        broker_log.info("remote: %s %s at %s", *told)
+        why = "the handshake failed"
+        try:
+            server = Server(connected)
+            try:
+                password = desktop.slot.password if desktop.slot.password is not None else self._rules().password
+                await shake_hands(browser, server, password)
+                why = await relay(browser, server, link.holder.view_only, desktop.touch)
+            finally:
+                server.close()
+        except RfbError as error:
+            why = str(error)
+        finally:
+            desktop.leave(link)
+            broker_log.info("remote: %s %s no longer at %s: %s", *told, why)
+        await link.finish(why)
+
+
+async def _tell(browser: Browser, reason: str) -> None:
+    try:
+        await refuse(browser, reason)
+    except (RfbError, TimeoutError):
+        return  # it is no VNC client; it sees the connection close
+
+
+def one(headers: Headers, name: str) -> str:
+    """The value of a header that must come once; empty without it, and where it comes more often."""
+    values = headers.get_all(name)
+    return values[0].strip() if len(values) == 1 else ""
+
+
+def token_of(headers: Headers) -> str | None:
+    """The token among the subprotocols; None when `binary` or the token is missing."""
+    offered = [name.strip() for value in headers.get_all("Sec-WebSocket-Protocol") for name in value.split(",")]
+    tokens = [name.removeprefix(TOKEN_PREFIX) for name in offered if name.startswith(TOKEN_PREFIX)]
+    return tokens[0] if PROTOCOL in offered and len(tokens) == 1 else None
+
+
+def client_address(peer: object, headers: Headers, proxies: tuple[Network, ...]) -> tuple[str, bool]:
+    """The address of the browser, and whether it comes by a proxy that is trusted to say so."""
+    direct = str(peer[0]) if isinstance(peer, tuple) and peer else ""
+    known = parse_client(direct)
+    trusted = not direct or (
+        known is not None and any(known.version == net.version and known in net for net in proxies)
+    )
+    forwarded = [entry.strip() for value in headers.get_all("X-Forwarded-For") for entry in value.split(",")]
+    if trusted and forwarded:
+        last = parse_client(forwarded[-1])
+        return (str(last), True) if last is not None else (direct, True)
+    return str(known) if known is not None else direct, trusted
+
+
+def origin_allowed(headers: Headers, origins: tuple[str, ...], by_proxy: bool) -> bool:
+    """Whether the page that connects is ours: one of `origins`, or by default of the host that was asked for."""
+    origin = one(headers, "Origin")
+    found = _origin(origin)
+    if found is None:
+        return False
+    if origins:
+        return found in {_origin(known) for known in origins}
+    host = headers.get_all("X-Forwarded-Host") if by_proxy else []
+    asked = host[-1].rpartition(",")[2].strip() if host else one(headers, "Host")
+    return _origin(f"{found[0]}://{asked}") == found
+
+
+def _origin(text: str) -> tuple[str, str, int] | None:
+    """Scheme, host and port of an origin; None for what is none."""
+    try:
+        parts = urlsplit(text)
+        port = parts.port or DEFAULT_PORTS.get(parts.scheme, 0)
+    except ValueError:
+        return None
+    if parts.scheme not in DEFAULT_PORTS or not parts.hostname or parts.path or parts.query or parts.username:
+        return None
+    # over plain http only on this machine: else tokens and what is typed could be read on the way
+    if parts.scheme == "http" and not _is_local(parts.hostname):
+        return None
+    return parts.scheme, parts.hostname, port
+
+
+def _is_local(host: str) -> bool:
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"

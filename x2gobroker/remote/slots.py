@@ -1,0 +1,392 @@
+"""The desktops of one service: started when somebody connects, stopped when it is time, found again after a crash.
+
+What the store says of a slot and what runs are brought together here. Nothing is forgotten: a row goes only when the
+script says that its session is gone, or when nothing answers there any more; else the slot is `broken`, nobody gets it,
+and stopping it is tried again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from functools import partial
+from typing import Any, TypeVar
+
+from x2gobroker.errors import BrokerError, StoreError
+from x2gobroker.logs import broker_log, error_log, field
+from x2gobroker.remote.desktop import Connection, Desktop
+from x2gobroker.remote.types import SessionType
+from x2gobroker.remote.workers import Worker, WorkerError, Workers
+from x2gobroker.store import RemoteDesktops, Slot
+from x2gobroker.store.remote_desktops import BROKEN, FAILED, LONGEST_TEXT, RESERVED, RUNNING, STOPPING
+
+POLL_SECONDS = 5.0  # how often a script is asked whether its session runs
+ASK_SECONDS = 10.0  # for poll and connect
+LOOK_SECONDS = 0.1
+RETRY_SECONDS = 60.0
+WRITE_SECONDS = 10.0  # how often times are written that nothing depends on
+STORE_THREADS = 4
+EARLY_SECONDS = 10.0  # a session that ends sooner has failed
+
+T = TypeVar("T")
+FindType = Callable[[str], SessionType | None]
+
+
+class NoDesktopError(BrokerError):
+    """There is no desktop to connect to. The text is for the user."""
+
+
+class Desktops:
+    """All desktops of this service. To be used in one event loop; the store is asked in threads."""
+
+    def __init__(
+        self, workers: Workers, find_type: FindType, desktops: Callable[[], RemoteDesktops], node: str
+    ) -> None:
+        self._workers = workers
+        self._find_type = find_type
+        self._desktops = desktops
+        self._node = node
+        self._threads = ThreadPoolExecutor(STORE_THREADS, "store")
+        self._known: dict[str, Desktop] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._next_poll = self._next_sweep = 0.0
+        self._store_fails = False
+
+    async def ask_store(self, work: Callable[[RemoteDesktops], T]) -> T:
+        """Do something with the store, beside the event loop. Raises StoreError."""
+        return await asyncio.get_running_loop().run_in_executor(self._threads, lambda: work(self._desktops()))
+
+    async def enter(self, slot: Slot, connection: Connection) -> tuple[Desktop, socket.socket]:
+        """Start the slot's desktop if it does not run, and connect to it. Raises NoDesktopError, StoreError.
+
+        `leave` of the desktop has to be called for it.
+        """
+        desktop = self._known.get(slot.id)
+        if desktop is None:
+            if connection.share is not None and slot.state == RESERVED:
+                raise NoDesktopError("this desktop has not been started yet")
+            if slot.state != RESERVED:
+                raise NoDesktopError(f"this desktop is not on {self._node}: its service is that of {slot.node or '?'}")
+            desktop = self._known[slot.id] = Desktop(slot, self._find_type(slot.type))
+            desktop.starting = self._task(self._start(desktop))
+        if desktop.stopping is not None:
+            raise NoDesktopError("this desktop is being stopped; start it again in a moment")
+        desktop.enter(connection)
+        try:
+            await desktop.settled.wait()
+            if not desktop.running or desktop.worker is None:
+                raise NoDesktopError(f"this desktop {desktop.fault or 'could not be started'}")
+            return desktop, await self._connect(desktop)
+        except BaseException:
+            desktop.leave(connection)
+            raise
+
+    async def _connect(self, desktop: Desktop) -> socket.socket:
+        worker = await self._worker_of(desktop)
+        try:
+            answer = await worker.ask("connect", ASK_SECONDS, username=desktop.slot.username)
+        except WorkerError as error:
+            error_log.error("remote: no connection to %s: %s", name_of(desktop.slot), error)
+            self._next_poll = 0.0
+            raise NoDesktopError("this desktop does not answer; if that goes on, stop it and start it again") from error
+        if answer.connection is None:
+            raise NoDesktopError("this desktop does not answer")
+        return answer.connection
+
+    async def _worker_of(self, desktop: Desktop) -> Worker:
+        """The desktop's worker; a new one where that is lost."""
+        if desktop.worker is None or desktop.worker.lost:
+            if desktop.worker is not None:
+                desktop.worker.close(group=False)
+            slot = desktop.slot
+            known = {"host": slot.host, "port": slot.port, "unix": slot.unix_path, "password": slot.password}
+            desktop.worker = self._workers.make(slot.type, slot.number, known)
+        return desktop.worker
+
+    async def _start(self, desktop: Desktop) -> None:
+        slot = desktop.slot
+        try:
+            if not await self.ask_store(lambda store: store.begin_start(slot.id, self._node)):
+                raise NoDesktopError("the place was given back: it was not used in time, or somebody else starts it")
+        except BrokerError as error:
+            broker_log.warning("remote: %s is not started: %s", name_of(slot), error)
+            desktop.fault = str(error)
+            desktop.settled.set()
+            self._known.pop(slot.id, None)
+            return
+        broker_log.info("remote: %s is being started", name_of(slot))
+        began = time.monotonic()
+        try:
+            await self._start_script(desktop)
+            desktop.running = True
+            desktop.starting = None
+            desktop.settled.set()
+            broker_log.info("remote: %s runs after %.2f s", name_of(slot), time.monotonic() - began)
+        except BrokerError as error:
+            error_log.error("remote: %s could not be started: %s", name_of(slot), error)
+            desktop.fault = f"could not be started: {error}"
+            desktop.settled.set()  # those who wait are told
+            if desktop.stopping is None:  # else somebody waits to stop it
+                desktop.stopping = asyncio.current_task()
+                await self._end(desktop, desktop.fault)
+
+    async def _start_script(self, desktop: Desktop) -> None:
+        """Raises WorkerError, StoreError."""
+        slot, kind = desktop.slot, desktop.kind
+        if kind is None or slot.number >= kind.count:
+            raise WorkerError(f"there is no session type {slot.type!r} with so many places any more")
+        worker = desktop.worker = self._workers.make(slot.type, slot.number)
+        end = time.monotonic() + kind.start_seconds
+        options = {"arguments": [], **slot.options, "username": slot.username}
+        if "size" not in options and kind.sizes:
+            options["size"] = kind.sizes[0]
+        answer = await worker.ask(
+            "start",
+            kind.start_seconds,
+            told=partial(self._say, slot),
+            token=slot.id,
+            timestamp=slot.reserved,
+            options=options,
+            username=slot.username,
+        )
+        values = answer.values
+        place = {"host": values["host"], "port": values["port"], "unix_path": values["unix"]}
+        desktop.slot = replace(slot, **place, password=values["password"], node=self._node)
+        await self.ask_store(lambda store: store.change(slot.id, **place, password=values["password"]))
+        await self._wait_for_server(worker, end, kind.start_seconds)
+        desktop.started = desktop.last_input = desktop.last_seen = time.time()
+        await self.ask_store(lambda store: store.change(slot.id, RUNNING, started=desktop.started, progress=""))
+
+    @staticmethod
+    async def _wait_for_server(worker: Worker, end: float, seconds: float) -> None:
+        while not (await worker.ask("poll", max(LOOK_SECONDS, end - time.monotonic()))).values["alive"]:
+            if time.monotonic() > end:
+                raise WorkerError(f"its VNC server did not come up within {seconds:g} seconds")
+            await asyncio.sleep(LOOK_SECONDS)
+
+    async def _say(self, slot: Slot, text: str) -> None:
+        try:
+            await self.ask_store(lambda store: store.say(slot, text))
+        except StoreError as error:
+            self._tell_store_fails(error)
+
+    def stop(self, desktop: Desktop, why: str, note: str = "") -> asyncio.Task[None]:
+        """Stop a desktop, in the background. `note` is left for the user."""
+        if desktop.stopping is None:
+            broker_log.info("remote: %s is being stopped: %s", name_of(desktop.slot), why)
+            desktop.stopping = self._task(self._end(desktop, note, why))
+        return desktop.stopping
+
+    async def _end(self, desktop: Desktop, note: str = "", why: str = "") -> None:
+        """Have it stopped, whatever that takes; then its slot is free, or broken."""
+        desktop.running = False
+        for connection in list(desktop.connections) if why else ():
+            connection.cut(f"this desktop was stopped: {why}")
+        if desktop.starting is not None and desktop.starting is not asyncio.current_task():
+            await asyncio.wait([desktop.starting], timeout=desktop.kind.start_seconds if desktop.kind else ASK_SECONDS)
+        await self._write(desktop, STOPPING)
+        fault = ""
+        for _attempt in range(2):
+            fault = await self._try_stop(desktop)
+            if not fault:
+                break
+        if fault:
+            error_log.error("remote: %s cannot be stopped: %s", name_of(desktop.slot), fault)
+            desktop.broken_since = time.monotonic()
+            await self._write(desktop, BROKEN, note=f"cannot be stopped: {fault}"[:LONGEST_TEXT])
+            return
+        if desktop.worker is not None:
+            desktop.worker.close(group=True)
+        await self._release(desktop, note)
+
+    async def _try_stop(self, desktop: Desktop) -> str:
+        """Why the session may still run; empty when it does not."""
+        fault = ""
+        if desktop.worker is not None and desktop.worker.lost:
+            desktop.worker.close(group=True)  # it hangs, or has ended, with what it has started
+        try:
+            worker = await self._worker_of(desktop)
+            await worker.ask("stop", desktop.stop_seconds)
+        except WorkerError as error:
+            fault = str(error)
+            if desktop.worker is not None and desktop.worker.lost:
+                desktop.worker.close(group=True)
+        try:
+            worker = await self._worker_of(desktop)
+            end = time.monotonic() + desktop.stop_seconds
+            while (await worker.ask("poll", ASK_SECONDS)).values["alive"]:
+                if fault or time.monotonic() > end:
+                    return fault or "it goes on running"
+                await asyncio.sleep(LOOK_SECONDS)
+        except WorkerError as error:
+            return fault or str(error)
+        if fault:
+            error_log.error("remote: stopping %s: %s; but it no longer runs", name_of(desktop.slot), fault)
+        return ""
+
+    async def _release(self, desktop: Desktop, note: str) -> None:
+        slot = desktop.slot
+        try:
+            await self.ask_store(lambda store: store.release(slot.id, note))
+        except StoreError as error:
+            self._tell_store_fails(error)
+            desktop.broken_since = time.monotonic()  # it is gone, and its row is not: tried again
+            return
+        self._known.pop(slot.id, None)
+        broker_log.info("remote: %s has ended", name_of(slot))
+
+    async def _write(self, desktop: Desktop, state: str | None = None, **values: Any) -> None:
+        slot = desktop.slot
+        try:
+            await self.ask_store(lambda store: store.change(slot.id, state, **values))
+        except StoreError as error:
+            self._tell_store_fails(error)
+
+    def _tell_store_fails(self, error: StoreError) -> None:
+        if not self._store_fails:
+            error_log.error("remote: %s; desktops go on, and nobody gets a new one", error)
+        self._store_fails = True
+
+    async def recover(self) -> None:
+        """Find the desktops again that an earlier process of this service has left, or clean up. Raises StoreError."""
+        slots = await self.ask_store(lambda store: store.everything(self._node))
+        await asyncio.gather(*(self._recover(slot) for slot in slots if slot.state not in (RESERVED, FAILED)))
+
+    async def _recover(self, slot: Slot) -> None:
+        desktop = self._known[slot.id] = Desktop(slot, self._find_type(slot.type), last_input=slot.last_input)
+        desktop.started = slot.started or slot.since
+        desktop.settled.set()
+        alive = False
+        if slot.state == RUNNING:
+            try:
+                worker = await self._worker_of(desktop)
+                alive = bool((await worker.ask("poll", ASK_SECONDS, username=slot.username)).values["alive"])
+            except WorkerError as error:
+                error_log.error("remote: %s cannot be found again: %s", name_of(slot), error)
+        if alive:
+            desktop.running = True
+            broker_log.info("remote: %s was found again", name_of(slot))
+            await self._write(desktop, connections=0)
+        else:
+            self.stop(desktop, "it was left by a service that has ended", self._note_of_left(slot))
+
+    @staticmethod
+    def _note_of_left(slot: Slot) -> str:
+        return "the service was interrupted while it started" if slot.state not in (STOPPING, BROKEN, RUNNING) else ""
+
+    async def tick(self) -> None:
+        """What has to be done once a second or so: limits, wishes from the portal, desktops that have died."""
+        now = time.time()
+        try:
+            await self._hear_wishes()
+            if self._store_fails:
+                self._store_fails = False
+                broker_log.warning("remote: the state store works again")
+        except StoreError as error:
+            self._tell_store_fails(error)
+        for desktop in list(self._known.values()):
+            if desktop.broken_since is not None:
+                if time.monotonic() - desktop.broken_since > RETRY_SECONDS:
+                    desktop.broken_since, desktop.stopping = None, None
+                    self.stop(desktop, "once more")
+                continue
+            end = desktop.end() if desktop.running else None
+            if end is not None and end[0] <= now:
+                self.stop(desktop, end[1])
+            elif desktop.running:
+                await self._write_times(desktop, end, now)
+        if time.monotonic() >= self._next_poll:
+            self._next_poll = time.monotonic() + POLL_SECONDS
+            for desktop in list(self._known.values()):
+                if desktop.running and desktop.stopping is None and not desktop.looked_after:
+                    desktop.looked_after = True
+                    self._task(self._look_after(desktop))
+
+    async def _hear_wishes(self) -> None:
+        slots = {slot.id: slot for slot in await self.ask_store(lambda store: store.everything(self._node))}
+        for desktop in list(self._known.values()):
+            slot = slots.get(desktop.slot.id)
+            if slot is not None and slot.wanted:
+                self.stop(desktop, field(slot.wanted))
+            elif slot is None and desktop.running:
+                self.stop(desktop, "its row in the state store is gone")
+        looking = [desktop for desktop in self._known.values() if any(c.share for c in desktop.connections)]
+        if looking:
+            valid = await self.ask_store(lambda store: store.shares(desktop.slot.id for desktop in looking))
+            for desktop in looking:
+                for connection in list(desktop.connections):
+                    if connection.share is not None and connection.share not in valid:
+                        connection.cut("the link was taken back")
+        if time.monotonic() >= self._next_sweep:
+            self._next_sweep = time.monotonic() + WRITE_SECONDS
+            await self.ask_store(lambda store: store.sweep())
+
+    async def _write_times(self, desktop: Desktop, end: tuple[float, str] | None, now: float) -> None:
+        """Tell the portal how many are connected, and when it will end."""
+        ends, why = end or (None, "")
+        count = len(desktop.connections)
+        important = (count, why, None if ends is None else round(ends / 5))
+        if important == desktop.written and now - desktop.written_at < WRITE_SECONDS:
+            return
+        desktop.written, desktop.written_at = important, now
+        if desktop.watched:
+            desktop.last_seen = now
+        times: dict[str, Any] = {"last_seen": desktop.last_seen, "last_input": desktop.last_input}
+        await self._write(desktop, connections=count, ends=ends, ends_why=why, **times)
+
+    async def _look_after(self, desktop: Desktop) -> None:
+        """Ask the script whether its session runs."""
+        try:
+            worker = await self._worker_of(desktop)
+            found = (await worker.ask("poll", ASK_SECONDS, username=desktop.slot.username)).values
+            desktop.unsure = False
+        except WorkerError as error:
+            if not desktop.unsure:
+                error_log.error("remote: %s: whether it runs is not known: %s", name_of(desktop.slot), error)
+            desktop.unsure = True
+            return
+        finally:
+            desktop.looked_after = False
+        if desktop.stopping is not None:
+            return
+        if not found["alive"]:
+            early = time.time() - desktop.started < EARLY_SECONDS
+            self.stop(desktop, "its VNC server has ended", "its VNC server ended at once" if early else "")
+        elif found["locked"]:
+            self.stop(desktop, "the user is locked")
+
+    async def close(self, stop: bool) -> None:
+        """The service ends: end all connections, and with `stop` all desktops; else they go on, to be found again."""
+        for desktop in list(self._known.values()):
+            for connection in list(desktop.connections):
+                connection.cut("the service is being stopped")
+        if stop:
+            tasks = [self.stop(desktop, "the service is being stopped") for desktop in list(self._known.values())]
+            if tasks:
+                await asyncio.wait(tasks, timeout=3 * max(d.stop_seconds for d in self._known.values()) + ASK_SECONDS)
+        for desktop in list(self._known.values()):
+            if desktop.running:
+                await self._write(desktop, connections=0, last_seen=time.time())
+        for task in self._tasks:
+            task.cancel()
+        self._threads.shutdown(wait=False)
+
+    def _task(self, work: Any) -> asyncio.Task[None]:
+        task: asyncio.Task[None] = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._done)
+        return task
+
+    def _done(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            error_log.error("remote: a task failed: %s", error, exc_info=error)
+
+
+def name_of(slot: Slot) -> str:
+    """A slot in a line of the log."""
+    return f"{field(slot.type)}/{slot.number} of {field(slot.username)}"

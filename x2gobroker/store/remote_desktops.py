@@ -1,0 +1,349 @@
+"""Desktops in the browser: who has which slot of a session type, and the tokens that open a connection to it.
+
+The portal reserves slots and gives tokens; the service `x2gobroker-remote` takes tokens, and writes what becomes of the
+slots. A slot is one row: the primary key sees to it that nobody else gets it, whichever process or host asks.
+"""
+
+from __future__ import annotations
+
+import json
+import secrets
+import time
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from sqlalchemy import Connection, and_, delete, func, insert, or_, select, update
+
+from x2gobroker.errors import StoreError
+from x2gobroker.store.authids import digest_of
+from x2gobroker.store.database import Store
+from x2gobroker.store.remote_tables import REMOTE_SHARES, REMOTE_SLOTS, REMOTE_TOKENS
+from x2gobroker.store.server_tables import lock
+
+LOCK = "remote_slots"
+TOKEN_BYTES = 20
+TOKEN_SECONDS = 30.0
+LONGEST_TOKEN = 100
+RESERVED_SECONDS = 120.0  # for which a slot is kept for somebody who has not connected
+FAILED_SECONDS = 120.0  # for which the reason of a failure is kept
+LONGEST_OPTIONS = 8192
+LONGEST_TEXT = 200
+RESERVED, STARTING, RUNNING = "reserved", "starting", "running"
+STOPPING, BROKEN, FAILED = "stopping", "broken", "failed"
+MINE = (RESERVED, STARTING, RUNNING)  # what a user comes back to
+STOP = "stop"
+S, K, H = REMOTE_SLOTS.c, REMOTE_TOKENS.c, REMOTE_SHARES.c
+
+
+@dataclass(frozen=True)
+class Slot:
+    """One instance of a session type, `number` from 0 on, and the user who has it. Times are seconds of the epoch.
+
+    `id` names this use of the slot, not the slot: it is another one for the next user. `ends` is when the service will
+    stop it, as things stand, and `ends_why` the limit (`grace`, `idle`, `absolute`). `note` says what went wrong,
+    `progress` what is being done. `node` is the host whose service started it. States: `reserved`, `starting`,
+    `running`, `stopping`, `broken` (it could not be stopped, so nobody gets it), `failed` (free; only for the note).
+    """
+
+    type: str
+    number: int
+    id: str
+    username: str
+    address: str
+    state: str
+    since: float
+    reserved: float
+    started: float | None
+    node: str
+    host: str
+    port: int
+    unix_path: str
+    password: str | None = field(repr=False)
+    connections: int
+    last_seen: float
+    last_input: float
+    ends: float | None
+    ends_why: str
+    options: Mapping[str, Any]
+    progress: str
+    note: str
+    wanted: str
+
+
+@dataclass(frozen=True)
+class Pass:
+    """What a token stands for: the slot as it is, who shows the token, and how. `share`: by which link, if any."""
+
+    slot: Slot
+    username: str
+    view_only: bool
+    share: bytes | None = field(default=None, repr=False)
+
+
+class RemoteDesktops:
+    """The desktops of one store. All methods raise StoreError; `now` is for tests, seconds of the epoch."""
+
+    def __init__(self, store: Store) -> None:
+        self.store = store
+
+    def free(self, session_type: str, count: int, now: float | None = None) -> int:
+        """How many of `count` slots of a type nobody has."""
+        held = select(func.count()).where(S.type == session_type, S.number < count, _held(_now(now)))
+        with self.store.begin() as connection:
+            return max(0, count - connection.execute(held).scalar_one())
+
+    def reserve(
+        self,
+        session_type: str,
+        count: int,
+        user: str,
+        options: Mapping[str, Any],
+        address: str,
+        now: float | None = None,
+    ) -> Slot | None:
+        """The slot of this user: the one that the user has of this type, else the first free one of `count`, else None.
+
+        `options` go to the script, as values of JSON: `size` as chosen, and `arguments` (SessionType.arguments_for).
+        The slot is kept for RESERVED_SECONDS until the user connects. Raises ValueError for options that are too long.
+        """
+        text = json.dumps(dict(options), sort_keys=True)
+        if len(text) > LONGEST_OPTIONS:
+            raise ValueError(f"the options of a session may have {LONGEST_OPTIONS} characters")
+        moment = _now(now)
+        with self.store.begin() as connection:
+            lock(connection, LOCK)
+            _drop_free(connection, session_type, moment)
+            rows = connection.execute(select(*S).where(S.type == session_type)).all()
+            mine = next((row for row in rows if row.username == user and row.state in MINE), None)
+            if mine is not None:
+                if mine.state == RESERVED:
+                    again = {"reserved": moment, "options": text, "address": address}
+                    connection.execute(update(REMOTE_SLOTS).where(S.id == mine.id).values(again))
+                return self._find(connection, mine.id)
+            taken = {row.number for row in rows}
+            number = next((number for number in range(count) if number not in taken), None)
+            if number is None:
+                return None
+            fresh = _row(session_type, number, user, text, address, moment)
+            connection.execute(insert(REMOTE_SLOTS), fresh)
+            return self._find(connection, str(fresh["id"]))
+
+    def find(self, slot_id: str) -> Slot | None:
+        """The slot as it is now; None when this use of it is over."""
+        with self.store.begin() as connection:
+            return self._find(connection, slot_id)
+
+    def of_user(self, user: str) -> list[Slot]:
+        """What a user has, and what failed of late, oldest first."""
+        return self._all(S.username == user)
+
+    def everything(self, node: str | None = None) -> list[Slot]:
+        """All slots that somebody has, oldest first; of one host when `node` is given."""
+        return self._all(S.id != "") if node is None else self._all(S.node == node)
+
+    def token(
+        self,
+        slot: Slot,
+        user: str,
+        address: str,
+        view_only: bool = False,
+        share: str | None = None,
+        now: float | None = None,
+    ) -> str:
+        """A token that opens one connection to the slot, within TOKEN_SECONDS, from this address (`""`: any).
+
+        Only its hash is kept. For somebody who has followed a link, `share` is the link's token; that one is let in
+        to look on only, whatever `view_only` says. Raises ValueError when `user` is neither of both.
+        """
+        if user != slot.username and share is None:
+            raise ValueError("a token for somebody else needs the link that shares the desktop")
+        token = secrets.token_hex(TOKEN_BYTES)
+        row = {
+            "digest": digest_of(token),
+            "slot": slot.id,
+            "username": user,
+            "address": address,
+            "view_only": view_only or share is not None,
+            "share": None if share is None else digest_of(share),
+            "expires": _now(now) + TOKEN_SECONDS,
+        }
+        with self.store.begin() as connection:
+            connection.execute(insert(REMOTE_TOKENS), row)
+        return token
+
+    def redeem(self, token: str, address: str, now: float | None = None) -> Pass | None:
+        """What a token stands for; None when it is unknown, spent, expired, or shown from another address.
+
+        It is spent by this, whatever the answer.
+        """
+        if not token or len(token) > LONGEST_TOKEN:
+            return None
+        moment = _now(now)
+        taken = delete(REMOTE_TOKENS).where(K.digest == digest_of(token)).returning(*K)
+        with self.store.begin() as connection:
+            row = connection.execute(taken).one_or_none()
+            if row is None or row.expires < moment or (row.address and row.address != address):
+                return None
+            slot = self._find(connection, row.slot)
+            if slot is None or slot.state not in MINE:
+                return None
+            if row.share is not None:
+                if connection.execute(select(H.slot).where(H.digest == row.share)).scalar_one_or_none() != slot.id:
+                    return None
+            elif row.username != slot.username:
+                return None
+            return Pass(slot, row.username, row.view_only, row.share)
+
+    def share(self, slot: Slot) -> str:
+        """The token of a new link to look on, until it is taken back or the desktop ends. Only its hash is kept."""
+        token = secrets.token_hex(TOKEN_BYTES)
+        with self.store.begin() as connection:
+            connection.execute(
+                insert(REMOTE_SHARES), {"digest": digest_of(token), "slot": slot.id, "made": time.time()}
+            )
+        return token
+
+    def shared(self, token: str) -> Slot | None:
+        """The desktop that a link leads to; None for a link that never was, or no longer counts."""
+        if not token or len(token) > LONGEST_TOKEN:
+            return None
+        with self.store.begin() as connection:
+            slot_id = connection.execute(select(H.slot).where(H.digest == digest_of(token))).scalar_one_or_none()
+            slot = None if slot_id is None else self._find(connection, slot_id)
+        return slot if slot is not None and slot.state in MINE else None
+
+    def revoke(self, slot: Slot) -> int:
+        """Take all links of a desktop back; who looks on is cut off within a second. Returns how many there were."""
+        with self.store.begin() as connection:
+            connection.execute(delete(REMOTE_TOKENS).where(K.slot == slot.id, K.share.is_not(None)))
+            return connection.execute(delete(REMOTE_SHARES).where(H.slot == slot.id)).rowcount
+
+    def shares(self, slot_ids: Iterable[str]) -> set[bytes]:
+        """The hashes of the links of these desktops."""
+        with self.store.begin() as connection:
+            found = select(H.digest).where(H.slot.in_(list(slot_ids)))
+            return set(connection.execute(found).scalars())
+
+    def ask_stop(self, slot: Slot, why: str = STOP) -> bool:
+        """Have the service stop a desktop; `why` is a word for its log. False when it is over.
+
+        A place that nobody has connected to is given back at once.
+        """
+        with self.store.begin() as connection:
+            unused = delete(REMOTE_SLOTS).where(S.id == slot.id, S.state.in_((RESERVED, FAILED)))
+            if connection.execute(unused).rowcount:
+                return True
+            return bool(connection.execute(update(REMOTE_SLOTS).where(S.id == slot.id).values(wanted=why)).rowcount)
+
+    def ask_stop_all(self, user: str, why: str) -> int:
+        """The same for everything that a user has, at logout or when the user is locked; how many there were."""
+        return sum(self.ask_stop(slot, why) for slot in self.of_user(user) if slot.state != FAILED)
+
+    def say(self, slot: Slot, progress: str) -> None:
+        """Tell the user who waits what is being done, in at most LONGEST_TEXT characters."""
+        self.change(slot.id, progress=progress[:LONGEST_TEXT])
+
+    def begin_start(self, slot_id: str, node: str, now: float | None = None) -> bool:
+        """The service of host `node` is to start this slot: True for one caller only."""
+        moment = _now(now)
+        values = {
+            "state": STARTING, "since": moment, "node": node, "last_seen": moment, "last_input": moment, "progress": ""
+        }  # fmt: skip
+        with self.store.begin() as connection:
+            mine = update(REMOTE_SLOTS).where(S.id == slot_id, S.state == RESERVED).values(values)
+            return connection.execute(mine).rowcount == 1
+
+    def change(self, slot_id: str, state: str | None = None, now: float | None = None, **values: object) -> bool:
+        """Write what has become of a slot; `since` follows the state. False when this use of it is over."""
+        unknown = set(values) - {column.name for column in REMOTE_SLOTS.c}
+        if unknown:
+            raise StoreError(f"remote_slots has no column {', '.join(sorted(unknown))}")
+        if state is not None:
+            values |= {"state": state, "since": _now(now)}
+        with self.store.begin() as connection:
+            return connection.execute(update(REMOTE_SLOTS).where(S.id == slot_id).values(values)).rowcount == 1
+
+    def release(self, slot_id: str, note: str = "") -> None:
+        """The slot is free again. With a `note`, the user can see for FAILED_SECONDS what went wrong."""
+        with self.store.begin() as connection:
+            connection.execute(delete(REMOTE_TOKENS).where(K.slot == slot_id))
+            connection.execute(delete(REMOTE_SHARES).where(H.slot == slot_id))
+            if not note:
+                connection.execute(delete(REMOTE_SLOTS).where(S.id == slot_id))
+                return
+            values = {"state": FAILED, "since": time.time(), "note": note[:LONGEST_TEXT], "node": "", "connections": 0}
+            gone = {"password": None, "wanted": "", "ends": None, "ends_why": ""}
+            connection.execute(update(REMOTE_SLOTS).where(S.id == slot_id).values(values | gone))
+
+    def sweep(self, now: float | None = None) -> None:
+        """Drop expired tokens, places that nobody came for, and old notes."""
+        moment = _now(now)
+        with self.store.begin() as connection:
+            connection.execute(delete(REMOTE_TOKENS).where(K.expires < moment))
+            connection.execute(delete(REMOTE_SLOTS).where(_over(moment)))
+            connection.execute(delete(REMOTE_SHARES).where(H.slot.not_in(select(S.id))))
+
+    def _all(self, condition: Any) -> list[Slot]:
+        query = select(*S).where(condition).order_by(S.reserved, S.type, S.number)
+        with self.store.begin() as connection:
+            return [_slot(row) for row in connection.execute(query)]
+
+    @staticmethod
+    def _find(connection: Connection, slot_id: str) -> Slot | None:
+        row = connection.execute(select(*S).where(S.id == slot_id)).one_or_none()
+        return None if row is None else _slot(row)
+
+
+def _now(now: float | None) -> float:
+    return time.time() if now is None else now
+
+
+def _over(now: float) -> Any:
+    """Rows that stand in nobody's way: reserved and never used, or only there for their note."""
+    return or_(
+        and_(S.state == RESERVED, S.reserved < now - RESERVED_SECONDS),
+        and_(S.state == FAILED, S.since < now - FAILED_SECONDS),
+    )
+
+
+def _held(now: float) -> Any:
+    return and_(S.state != FAILED, or_(S.state != RESERVED, S.reserved >= now - RESERVED_SECONDS))
+
+
+def _drop_free(connection: Connection, session_type: str, now: float) -> None:
+    free = or_(S.state == FAILED, _over(now))
+    connection.execute(delete(REMOTE_SLOTS).where(S.type == session_type, free))
+
+
+def _slot(row: Any) -> Slot:
+    values = dict(row._mapping)
+    return Slot(**{**values, "options": json.loads(values["options"])})
+
+
+def _row(session_type: str, number: int, user: str, options: str, address: str, now: float) -> dict[str, object]:
+    return {
+        "type": session_type,
+        "number": number,
+        "id": secrets.token_hex(8),
+        "username": user,
+        "address": address,
+        "state": RESERVED,
+        "since": now,
+        "reserved": now,
+        "started": None,
+        "node": "",
+        "host": "",
+        "port": 0,
+        "unix_path": "",
+        "password": None,
+        "connections": 0,
+        "last_seen": now,
+        "last_input": now,
+        "ends": None,
+        "ends_why": "",
+        "options": options,
+        "progress": "",
+        "note": "",
+        "wanted": "",
+    }

@@ -1,0 +1,55 @@
+"""Tables about desktops in the browser: their slots, the tokens that lead to them, and links that share them."""
+
+from __future__ import annotations
+
+from sqlalchemy import Boolean, Column, Float, Integer, LargeBinary, String, Table
+
+from x2gobroker.store.database import METADATA
+
+REMOTE_SLOTS = Table(
+    "remote_slots",
+    METADATA,
+    Column("type", String, primary_key=True),
+    Column("number", Integer, primary_key=True),
+    Column("id", String, nullable=False, unique=True),
+    Column("username", String, nullable=False, index=True),
+    Column("address", String, nullable=False),
+    Column("state", String, nullable=False),
+    Column("since", Float, nullable=False),
+    Column("reserved", Float, nullable=False),
+    Column("started", Float),
+    Column("node", String, nullable=False),
+    Column("host", String, nullable=False),
+    Column("port", Integer, nullable=False),
+    Column("unix_path", String, nullable=False),
+    Column("password", String),
+    Column("connections", Integer, nullable=False),
+    Column("last_seen", Float, nullable=False),
+    Column("last_input", Float, nullable=False),
+    Column("ends", Float),
+    Column("ends_why", String, nullable=False),
+    Column("options", String, nullable=False),
+    Column("progress", String, nullable=False),
+    Column("note", String, nullable=False),
+    Column("wanted", String, nullable=False),
+)
+
+REMOTE_TOKENS = Table(
+    "remote_tokens",
+    METADATA,
+    Column("digest", LargeBinary, primary_key=True),
+    Column("slot", String, nullable=False, index=True),
+    Column("username", String, nullable=False),
+    Column("address", String, nullable=False),
+    Column("view_only", Boolean, nullable=False),
+    Column("share", LargeBinary),
+    Column("expires", Float, nullable=False, index=True),
+)
+
+REMOTE_SHARES = Table(
+    "remote_shares",
+    METADATA,
+    Column("digest", LargeBinary, primary_key=True),
+    Column("slot", String, nullable=False, index=True),
+    Column("made", Float, nullable=False),
+)
