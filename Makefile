@@ -34,9 +34,11 @@ docs-generate: setup-test
 	$(VENV)/bin/python docs/generate.py
 
 setup: $(VENV)/ready
+	$(VENV)/bin/python scripts/novnc
 
 setup-test: $(VENV)/ready-test
 	scripts/debian-packages test
+	$(VENV)/bin/python scripts/novnc
 
 $(VENV)/ready: setup.py pyproject.toml constraints.txt
 	scripts/debian-packages run
@@ -49,4 +51,4 @@ $(VENV)/ready-test: $(VENV)/ready
 	touch $@
 
 clean:
-	rm -rf $(VENV) run build docs/_build *.egg-info
+	rm -rf $(VENV) run build docs/_build *.egg-info x2gobroker/static/novnc

@@ -25,6 +25,7 @@ ENTRY_POINTS = {
         "json = x2gobroker.frontends.json:JsonFrontend",
         "uccs = x2gobroker.frontends.uccs:UccsFrontend",
         "pubkeys = x2gobroker.frontends.pubkeys:PubkeysFrontend",
+        "portal = x2gobroker.frontends.portal:PortalFrontend",
         "pages = x2gobroker.frontends.pages:PagesFrontend",
     ],
     "x2gobroker.backends": [
@@ -63,7 +64,19 @@ setup(
     # the name under which scripts of session types import their base class
     py_modules=["nexus_remote_service"],
     # x2gobroker/templates is a link to templates/, so that a checkout and an installation find the same files
-    package_data={"x2gobroker": ["py.typed", "templates/*.html", "templates/*.css", "remote/schema.json"]},
+    # scripts/novnc puts noVNC there
+    package_data={
+        "x2gobroker": [
+            "py.typed",
+            "templates/*.html",
+            "templates/*.css",
+            "templates/portal/*.html",
+            "portal/languages/*.po",
+            "remote/schema.json",
+            "static/portal/*",
+            "static/novnc/**",
+        ]
+    },
     install_requires=[
         "flask>=3.0,<4",
         "jinja2>=3.1,<4",
@@ -77,6 +90,8 @@ setup(
         "paramiko>=3.5,<6",
         "cryptography>=42",
         "websockets>=17,<18",
+        "babel>=2.14,<3",
+        "configupdater>=4.1,<5",
     ],
     extras_require={
         "postgresql": ["psycopg[binary]>=3.1,<4"],
@@ -92,6 +107,8 @@ setup(
             "ruff>=0.6",
             "requests>=2.31",
             "wheel>=0.40",
+            "playwright>=1.60,<2",
+            "axe-playwright-python>=0.1.8,<0.2",
         ],
         "docs": ["sphinx>=7", "myst-parser>=3", "furo>=2024.1"],
     },

@@ -24,6 +24,9 @@ from bench import (
     footprint,
     logins,
     neighbours,
+    portal,
+    remote,
+    remote_report,
     report,
     selects,
     throughput,
@@ -46,9 +49,11 @@ PARTS: dict[str, Callable[[Plan], str]] = {
     "selects": lambda plan: agents_report.selects(selects.measure(plan)),
     "balance": lambda plan: balance.report(balance.measure(plan)),
     "x2go": lambda plan: x2go_report.report(x2go.measure(plan)),
+    "portal": lambda plan: portal.report(portal.measure(plan)),
+    "remote": lambda plan: remote_report.report(remote.measure(plan)),
 }
-AS_ROOT = ("authservice", "farm", "farm-logins", "agents", "selects", "x2go")  # they make users
-OWN = ("authservice", "farm", "farm-logins", "agents", "selects", "balance", "x2go")
+AS_ROOT = ("authservice", "farm", "farm-logins", "agents", "selects", "x2go", "remote")  # they make users
+OWN = ("authservice", "farm", "farm-logins", "agents", "selects", "balance", "x2go", "portal", "remote")
 SECTIONS = {part: part for part in OWN}  # of the page, of parts that have one of their own
 NEEDED = (PROGRAMS / "x2gobroker-daemon", Path("/usr/bin/wrk"), Path("/usr/bin/unshare"))
 

@@ -103,7 +103,7 @@ class Broker:
         self.services = services
         self._realm_of: tuple[Settings | None, str] = (None, "")
         self._placement = Placement(backend.name, services)
-        self._second_factor = SecondFactor(backend.name, services.enrolments, self.requester)
+        self.second_factor = SecondFactor(backend.name, services.enrolments, self.requester)
 
     def login(self, settings: Settings, request: Request) -> Login:
         """Check who asks: by authid if one is shown, else by the auth mechanism; one log line for every attempt.
@@ -182,9 +182,9 @@ class Broker:
     def _check(self, settings: Settings, mechanism: AuthMechanism, credentials: Credentials) -> tuple[Verdict, int]:
         """Ask the mechanism, unless there were too many wrong passwords; then, the seconds to wait."""
         rules = penalty_rules(settings)
-        guessable = mechanism.checks_password or self._second_factor.is_on(settings)
+        guessable = mechanism.checks_password or self.second_factor.is_on(settings)
         if not guessable or not rules.apply_to(credentials.address):
-            return self._second_factor.authenticate(settings, mechanism, credentials), 0
+            return self.second_factor.authenticate(settings, mechanism, credentials), 0
         # by realm: a login where less is checked does not clear the failures where more is
         attempt = Attempt.of(self._realm(settings, credentials.address), credentials.user, credentials.address)
         penalties = self.services.penalties(settings)
@@ -192,7 +192,7 @@ class Broker:
         if admission.retry_after:
             reason = "penalty ban" if admission.banned else "penalty wait"
             return Verdict(False, credentials.user, reason), admission.retry_after
-        verdict = self._second_factor.authenticate(settings, mechanism, credentials)
+        verdict = self.second_factor.authenticate(settings, mechanism, credentials)
         if verdict.granted:
             if admission.known:
                 penalties.succeeded(attempt)
@@ -254,7 +254,7 @@ class Broker:
             options = [f"{option}={settings.value(section, option)}" for option in sorted(options_of(section))]
             realm = hashlib.sha256("\n".join([name, *options]).encode()).hexdigest()[:32]
             self._realm_of = settings, realm
-        factor = self._second_factor.rules(settings).realm(address)
+        factor = self.second_factor.rules(settings).realm(address)
         return hashlib.sha256(f"{realm}\n{factor}".encode()).hexdigest()[:32] if factor else realm
 
     def requester(self, settings: Settings, user: str, address: str) -> Requester:
@@ -323,7 +323,7 @@ class Broker:
             error_log.error("auth mechanism: %s", error)
             return PasswordChange(False, "not possible at present")
         credentials = Credentials(login.user, request.password, request.address, request.server_variables)
-        credentials = self._second_factor.without_code(settings, credentials)
+        credentials = self.second_factor.without_code(settings, credentials)
         change = self._change(settings, mechanism, credentials, new)
         broker_log.warning(
             "setpass user=%s address=%s mechanism=%s outcome=%s reason=%s",

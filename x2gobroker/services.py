@@ -17,6 +17,7 @@ from x2gobroker.errors import ConfigurationError
 from x2gobroker.nameservices.base import NameService
 from x2gobroker.nameservices.hosts import HostNames
 from x2gobroker.plugins import AUTH_MECHANISMS, BACKENDS, NAME_SERVICES, load
+from x2gobroker.remote.types import SessionTypeSource
 from x2gobroker.scheduling.choice import Scheduler, Stores
 from x2gobroker.scripts.chain import ScriptChain
 from x2gobroker.settings import GLOBAL, Settings, WatchedFile
@@ -28,6 +29,8 @@ from x2gobroker.store import (
     Enrolments,
     Loads,
     Penalties,
+    PortalSessions,
+    RemoteDesktops,
     Reservations,
     Store,
 )
@@ -45,6 +48,7 @@ class Services:
     def __init__(self, key_stock: KeyStock | None = None) -> None:
         self.host_names = HostNames()
         self.farm = AgentFarm()
+        self.session_types = SessionTypeSource()
         self.scheduler = Scheduler(self.farm)
         self._key_stock = key_stock or KeyStock()
         self._sweep: Sweep | None = None
@@ -142,6 +146,14 @@ class Services:
     def enrolments(self, settings: Settings) -> Enrolments:
         """The second factors of the store. Raises StoreError."""
         return Enrolments(self.store(settings))
+
+    def desktops(self, settings: Settings) -> RemoteDesktops:
+        """The desktops in the browser of the store. Raises StoreError."""
+        return RemoteDesktops(self.store(settings))
+
+    def portal_sessions(self, settings: Settings) -> PortalSessions:
+        """Who is signed in at the portal, from the store. Raises StoreError."""
+        return PortalSessions(self.store(settings))
 
     def preset_authid(self, settings: Settings) -> str:
         """The pre-shared authid of `my-cookie-file`, else of `my-cookie`; empty when there is none."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -41,6 +42,7 @@ Plug-ins are classes that installed Python packages register under an entry-poin
 What ships with it is registered in the same way. `x2gobroker plugins` lists what is installed on your machine, and from
 which package. [Adding a backend](../how-to/adding-a-backend.md) shows how a package of your own joins.
 """
+CONVERTER = re.compile(r"<\w+:")
 ROUTES = """\
 # HTTP routes
 
@@ -51,6 +53,9 @@ installed or not enabled, and a frontend that is switched off, are a 404. The an
 
 `/plain/` and `/json/` want POST. They answer GET and HEAD in debug mode only, else 405. `/uccs/` and `/pubkeys/`
 refuse POST with 405.
+
+`/portal/` is for web browsers. It takes POST from its own pages only. A user who is not signed in is sent to the
+sign-in page; scripts, which send `Accept: application/json`, get a 401.
 """
 
 
@@ -73,16 +78,17 @@ def application() -> Flask:
         return create_app({"X2GOBROKER_CONFIG": missing, "X2GOBROKER_DEFAULTS": missing})
 
 
-def routes(app: Flask) -> Iterator[tuple[str, str, str]]:
-    """Path, methods and docstring of every URL rule, a path with and without its last slash being one."""
+def routes(app: Flask) -> Iterator[tuple[str, str, str, str]]:
+    """Frontend, path, methods and docstring of every URL rule, a path with and without its last slash being one."""
     seen = set()
     for rule in sorted(app.url_map.iter_rules(), key=lambda rule: (rule.endpoint, len(rule.rule), rule.rule)):
-        path = "/" + rule.rule.strip("/").replace("string:", "").replace("int:", "")
+        path = "/" + CONVERTER.sub("<", rule.rule).strip("/")
         if path in seen:
             continue
         seen.add(path)
         methods = ", ".join(sorted((rule.methods or set()) - {"OPTIONS"}))
-        yield path, methods, sentences(app.view_functions[rule.endpoint]).splitlines()[0]
+        text = sentences(app.view_functions[rule.endpoint]).splitlines()[0]
+        yield rule.endpoint.partition(".")[0], path, methods, text
 
 
 def routes_page() -> str:
@@ -90,9 +96,8 @@ def routes_page() -> str:
     app = application()
     lines = [notice("the URL map of x2gobroker.app.create_app"), ROUTES]
     by_frontend: dict[str, list[str]] = {}
-    for path, methods, text in routes(app):
-        view = app.url_map.bind("").match(path.replace("<backend>", "inifile").replace("<version>", "5"), "GET")[0]
-        by_frontend.setdefault(view.partition(".")[0], []).append(f"| `{path}` | {methods} | {text} |")
+    for frontend, path, methods, text in routes(app):
+        by_frontend.setdefault(frontend, []).append(f"| `{path}` | {methods} | {text} |")
     for frontend, rows in by_frontend.items():
         about = sentences(load(FRONTENDS, frontend, Frontend))  # type: ignore[type-abstract]
         lines += [f"## {frontend}", "", about, "", "| Path | Methods | Answer |", "| --- | --- | --- |", *rows, ""]

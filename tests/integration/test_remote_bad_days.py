@@ -17,6 +17,9 @@ import pytest
 from tests.support.accounts import account_with_home
 from tests.support.processes import wait_until
 from tests.support.remote import SCRIPT, Remote, remote, servers_below
+from tests.support.rfb_client import RfbClient
+from x2gobroker.logs import field
+from x2gobroker.remote.told import NO_TYPE, NOT_STOPPED, SCRIPT_FAILED, SIGNED_OUT, TOO_SLOW
 from x2gobroker.store import Slot
 
 DISPLAYS = 30000 + os.getpid() % 2000 * 10
@@ -60,12 +63,27 @@ class Bad(Plain):
         return super().stop()
 
 
+class Starts(RemoteServiceScript):
+    def start(self, token, timestamp=time.time(), options={}):
+        return super().start(token, timestamp, options)
+
+
 def realize_service(name="", count=1, index=0, common_options=dict()):
-    if common_options["how"] == "no script":
+    how = common_options["how"]
+    if how == "no script":
         return "rubbish"
+    if how == "no object":
+        raise RuntimeError("no such node")
+    if how == "no stop":
+        return Starts(name, count=count, index=index, common_options=common_options)
+    if how == "sleeps before":
+        time.sleep(1000)
+    if how == "ends its process before":
+        os._exit(3)
     return Bad(name, count=count, index=index, common_options=common_options)
 """
 )
+# what the log says
 FAILURES = {
     "raises": "RuntimeError: no node is free (line",
     "rubbish": "must return True or False, and returned a str",
@@ -76,7 +94,12 @@ FAILURES = {
     "never comes up": "VNC server did not come up within 2 seconds",
     "polls rubbish": "the script's poll must return True or False",
     "no script": "must return a RemoteServiceScript, and returned a str",
+    "no object": "realize_service failed for index 0: RuntimeError: no such node",
+    "no stop": "Starts has no method stop of its own",
+    "sleeps before": "did not load within 2 seconds",
+    "ends its process before": "the script's process has ended",
 }
+SLOW = ("sleeps", "never comes up", "sleeps before")
 
 
 def kind(how: str, number: int = 0, count: int = 1) -> dict[str, Any]:
@@ -108,19 +131,58 @@ def test_a_script_that_fails_costs_its_own_slot_only(service: Remote, how: str) 
     good = service.reserve("good", count=2)
     client = service.connect(good)
     slot = service.reserve(how)
-    with pytest.raises(AssertionError, match="could not be started"):
+    with pytest.raises(AssertionError) as told:
         service.connect(slot)
+    reason = TOO_SLOW if how in SLOW else SCRIPT_FAILED
+    assert str(told.value) == f"this desktop could not be started: {reason}"
     # where not even poll can be believed, nobody knows whether it runs: nobody else gets the slot
-    unsure = how in ("polls rubbish", "no script")
+    unsure = how == "polls rubbish"
     service.wait_for_state(slot, "broken" if unsure else "failed")
     found = service.desktops.find(slot.id)
     assert found is not None
-    assert FAILURES[how] in found.note
-    assert len(servers_below(service.folder)) == 1
+    assert found.note == (NOT_STOPPED if unsure else reason)
+    mark = f"remote: {field(how)}/0 of anna could not be started"
+    (line,) = [line for line in service.said().splitlines() if mark in line]
+    assert FAILURES[how] in line
+    wait_until(lambda: len(servers_below(service.folder)) == 1, "the end of what it has started")
     client.picture()
     client.close()
     if not unsure:
         assert service.reserve(how, "bert").number == slot.number
+
+
+def test_a_session_type_that_is_taken_away_before_its_start_frees_its_place() -> None:
+    types = {"good": kind("good", 34), "away": kind("good", 35)}
+    with bad_remote(types) as service:
+        slot = service.reserve("away")
+        service.write_types({"good": types["good"]})
+        with pytest.raises(AssertionError, match=NO_TYPE):
+            service.connect(slot)
+        service.wait_for_state(slot, "failed")
+        assert service.reserve("away", "bert").number == slot.number
+
+
+def test_a_script_that_no_longer_loads_keeps_a_place_only_while_something_answers_there() -> None:
+    """Both run when the service ends and the script is spoilt; one of the VNC servers has ended meanwhile."""
+    with bad_remote({"good": kind("good", 36, 2)}) as service:
+        ended, alive = service.reserve("good", count=2), service.reserve("good", "bert", count=2)
+        for slot in (ended, alive):
+            service.connect(slot).close()
+        service.stop(signal.SIGKILL)
+        note = service.scripts_state / "plain-good-0.pid"
+        os.kill(int(note.read_text(encoding="ascii")), signal.SIGKILL)
+        service.write_script("bad.py", "nothing of use")
+        service.start()
+        service.wait_for_state(ended, "failed")
+        service.wait_for_state(alive, "broken")
+        notes = [found.note for slot in (ended, alive) if (found := service.desktops.find(slot.id)) is not None]
+        assert notes == [SCRIPT_FAILED, NOT_STOPPED]
+        assert service.said().count("does not load: SyntaxError") >= 2
+        assert len(servers_below(service.folder)) == 1
+        service.write_script("bad.py", BAD_SCRIPT)
+        service.stop(signal.SIGKILL)
+        service.start()
+        service.wait_for_state(alive, "gone")
 
 
 def test_a_vnc_server_that_dies_ends_its_desktop(service: Remote) -> None:
@@ -235,6 +297,28 @@ def test_a_locked_user_loses_the_desktop() -> None:
         made.lock()
         assert client.wait_closed() == "this desktop was stopped: the user is locked"
         service.wait_for_state(slot, "gone")
+
+
+def test_a_user_who_is_signed_out_loses_the_connections_and_not_the_desktop() -> None:
+    with bad_remote({"good": kind("good", 38, 2)}) as service:
+        slot, other = service.reserve("good", count=2), service.reserve("good", "bert", count=2)
+        clients, theirs = [service.connect(slot), service.connect(slot)], service.connect(other)
+        share = service.desktops.share(slot)
+        guest = RfbClient(service.port, service.desktops.token(slot, "guest", "127.0.0.1", share=share))
+        unused = service.desktops.token(slot, "anna", "127.0.0.1")
+        assert service.desktops.ask_cut("anna") == 1
+        assert [client.wait_closed() for client in clients] == [SIGNED_OUT] * 2
+        assert service.desktops.redeem(unused, "127.0.0.1") is None
+        theirs.picture()
+        guest.picture()
+        wait_until(lambda: (found := service.desktops.find(slot.id)) is not None and not found.wanted, "no more wishes")
+        again = service.connect(slot)  # as somebody who is still signed in, or has signed in again
+        again.picture()
+        service.desktops.ask_cut("anna", links=True)
+        assert again.wait_closed() == SIGNED_OUT
+        assert guest.wait_closed() == "the link was taken back"
+        assert service.state(slot) == "running"
+        assert len(servers_below(service.folder)) == 2
 
 
 def test_a_row_that_is_gone_takes_its_desktop_with_it() -> None:

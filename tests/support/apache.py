@@ -21,7 +21,7 @@ SERVER_ACCOUNT = "www-data"
 COMMAND_DEADLINE = 20.0
 _MODULES = (
     *("mpm_event", "authn_core", "authn_file", "auth_basic", "authz_core", "authz_user", "alias", "env", "headers"),
-    *("macro", "setenvif", "socache_shmcb", "ssl", "wsgi"),
+    *("macro", "proxy", "proxy_http", "setenvif", "socache_shmcb", "ssl", "wsgi"),
 )
 # mod_wsgi's own line; the title of the process is cut to the length of the path that Apache was started by.
 _STARTED = re.compile(r"mod_wsgi \(pid=(\d+)\): Starting process '([^']+)'")

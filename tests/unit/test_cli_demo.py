@@ -9,8 +9,10 @@ import pytest
 
 from x2gobroker.auth.htpasswd import read_users
 from x2gobroker.auth.passwords import verify_password
+from x2gobroker.cli import demo_desktop
 from x2gobroker.cli.demo import USER, prepare
 from x2gobroker.cli.main import main
+from x2gobroker.remote.types import read_types
 from x2gobroker.settings import SettingsSource
 
 
@@ -63,3 +65,46 @@ def test_a_folder_that_cannot_be_written_is_status_1_with_the_reason(
     (tmp_path / "file").write_text("x")
     assert main(["demo", "--folder", str(tmp_path / "file" / "demo")]) == 1
     assert "choose another --folder" in capsys.readouterr().err
+
+
+def test_its_desktop_is_a_session_type_without_faults(tmp_path: Path) -> None:
+    folder = tmp_path / "demo"
+    desktop = demo_desktop.plan(folder, 8080)
+    prepare(folder, desktop)
+    assert read_types(folder / "session-types.json").problems == ()
+    assert list(read_types(folder / "session-types.json").types) == [demo_desktop.TYPE]
+    variables = {"X2GOBROKER_CONFIG": str(folder / "x2gobroker.conf"), "X2GOBROKER_DEFAULTS": str(tmp_path / "none")}
+    settings = SettingsSource(variables, desktop.variables).current()
+    assert settings.problems == ()
+    assert settings.boolean("global", "enable-portal")
+    assert (
+        settings.text("global", "remote-websocket-url") == f"ws://{settings.text('global', 'remote-listen')}/websockify"
+    )
+    assert settings.value("global", "remote-origins") == ("http://127.0.0.1:8080", "http://localhost:8080")
+
+
+def test_without_xvnc_the_portal_is_there_and_says_what_is_missing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert demo_desktop.missing() == ["tigervnc-standalone-server", "xterm"]
+    prepare(tmp_path)
+    config = (tmp_path / "x2gobroker.conf").read_text()
+    assert "enable-portal = true" in config
+    assert "remote-session-config" not in config
+
+
+@pytest.mark.parametrize(
+    ("uid", "sudo", "who"),
+    [
+        (0, "", "nobody"),
+        (0, "root", "nobody"),
+        (0, "no such user", "nobody"),
+        (0, "daemon", "daemon"),
+        (1, "root", "daemon"),
+    ],
+)
+def test_root_has_no_desktop_in_the_demo(monkeypatch: pytest.MonkeyPatch, uid: int, sudo: str, who: str) -> None:
+    monkeypatch.setattr("os.geteuid", lambda: uid)
+    monkeypatch.setenv("SUDO_USER", sudo)
+    assert demo_desktop.account() == who

@@ -18,7 +18,6 @@ from x2gobroker.scripts.chain import script_problems
 from x2gobroker.services import Services
 from x2gobroker.settings import BACKEND_PREFIX, ENVIRONMENT, GLOBAL, Problem, Settings, SettingsSource
 from x2gobroker.store.database import database_url
-from x2gobroker.store.penalties import penalty_rules
 
 
 def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -41,8 +40,7 @@ def find_problems(source: SettingsSource) -> list[Problem]:
     if not Path(config).exists():
         message = "does not exist: every option has its default; name another with -C"
         problems.append(Problem(config, 0, message, error=False))
-    for entry in read_networks(penalty_rules(settings).trusted)[1]:
-        problems.append(Problem(config, 0, f"penalty-trusted-networks: {entry!r} is no network; it is left out"))
+    problems.extend(_network_problems(settings, config))
     problems.extend(_plugin_problems(settings, config))
     problems.extend(remote_problems(settings))
     services = Services()
@@ -52,6 +50,16 @@ def find_problems(source: SettingsSource) -> list[Problem]:
                 problems.extend(services.backend(name).problems(settings))
             except PluginError as error:
                 problems.append(Problem(config, 0, str(error)))
+    return problems
+
+
+def _network_problems(settings: Settings, config: str) -> list[Problem]:
+    """Entries of lists of networks that are none."""
+    problems = []
+    for name in ("penalty-trusted-networks", "trusted-proxies", "remote-proxies"):
+        entries = settings.value(GLOBAL, name)
+        for entry in read_networks(entries)[1] if isinstance(entries, tuple) else ():
+            problems.append(Problem(config, 0, f"{name}: {entry!r} is no network; it is left out"))
     return problems
 
 

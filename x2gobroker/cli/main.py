@@ -22,13 +22,14 @@ from x2gobroker.cli import (
     passwd,
     penalties,
     plugins,
+    remote_admin,
     ssh_broker,
     totp,
     x2go,
 )
 from x2gobroker.cli.common import run_told
 
-COMMANDS = (check_config, explain, passwd, totp, penalties, load, drain, plugins, demo, x2go)
+COMMANDS = (check_config, explain, passwd, totp, penalties, load, drain, remote_admin, plugins, demo, x2go)
 
 
 def build_parser() -> argparse.ArgumentParser:

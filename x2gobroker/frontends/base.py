@@ -14,6 +14,8 @@ from x2gobroker.broker import Broker, Request
 from x2gobroker.errors import PluginError
 from x2gobroker.logs import broker_log
 from x2gobroker.logs import field as log_field
+from x2gobroker.model.acl import parse_client
+from x2gobroker.model.penalty import is_within
 from x2gobroker.plugins import BACKENDS, registered
 from x2gobroker.services import Services
 from x2gobroker.settings import ENVIRONMENT, GLOBAL, Settings, SettingsSource
@@ -53,8 +55,17 @@ def context() -> Context:
 
 
 def client_address() -> str:
-    """The address the connection comes from; headers that a client could write do not count."""
+    """The address the connection comes from; headers that a client could write do not count.
+
+    A web server of `trusted-proxies` says for whom it asks, in the last entry of X-Forwarded-For.
+    """
     address = http_request.remote_addr or ""
+    forwarded = http_request.headers.getlist("X-Forwarded-For")
+    if forwarded:
+        proxies = context().source.current().value(GLOBAL, "trusted-proxies")
+        if isinstance(proxies, tuple) and is_within(address, proxies):
+            known = parse_client(forwarded[-1].rpartition(",")[2].strip())
+            address = str(known) if known is not None else address
     return address.removeprefix("::ffff:") if "." in address else address
 
 

@@ -35,6 +35,7 @@ class PagesFrontend(Frontend):
             services=self._services(settings, root),
             default_backend=settings.environment("X2GOBROKER_DEFAULT_BACKEND"),
             plain_url=self._plain_url(settings, root),
+            portal_url=f"{root}/portal/" if settings.boolean(GLOBAL, "enable-portal") else "",
             debug=settings.debug(),
             style=url_for(".style"),
         )
@@ -69,6 +70,8 @@ class PagesFrontend(Frontend):
         ):
             if settings.boolean(GLOBAL, option):
                 rows.extend((f"{root}/{path}/{backend}/", text) for backend in self._backends(settings))
+        if settings.boolean(GLOBAL, "enable-portal"):
+            rows.append((f"{root}/portal/", "web browsers: the portal"))
         rows.append((f"{root}/pubkeys/", "X2Go Servers: the broker's public SSH keys"))
         rows.append((f"{root}/health", "monitoring"))
         return rows

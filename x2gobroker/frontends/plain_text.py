@@ -6,9 +6,9 @@ import threading
 from weakref import WeakKeyDictionary
 
 from x2gobroker.broker import Offer
-from x2gobroker.frontends.ini_text import ini_text, value_text
 from x2gobroker.frontends.outcome import Outcome, spoken_server
 from x2gobroker.frontends.told import told_values
+from x2gobroker.model.ini_text import ini_text, value_text
 from x2gobroker.model.profile import BROKER_USER, SessionProfile
 from x2gobroker.scheduling.choice import Selection
 from x2gobroker.settings import GLOBAL, Settings

@@ -42,7 +42,8 @@ class Desktop:
     written: tuple[object, ...] = ()
     written_at: float = 0.0
     broken_since: float | None = None
-    fault: str = ""
+    began: bool = False  # whether its script may have begun to start it; if not, nothing runs
+    fault: str = ""  # for the user
     looked_after: bool = False
     unsure: bool = False
 

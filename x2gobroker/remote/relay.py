@@ -6,11 +6,15 @@ Nothing is read from one side before the other has taken what came before it, bu
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import os
 import socket
+import struct
 from collections.abc import Callable
 
 from websockets.asyncio.server import ServerConnection
 from websockets.exceptions import ConnectionClosed
+from websockets.protocol import State
 
 from x2gobroker.remote.rfb import (
     NONE,
@@ -30,6 +34,8 @@ from x2gobroker.remote.viewer import Viewer
 BUFFER_BYTES = 1 << 17
 SERVER_SECONDS = 15.0  # for the handshake of the VNC server
 USER_SECONDS = 180.0  # for a user who types a password
+FINAL_BINARY = 0x82  # the first byte of a message that is whole (RFC 6455, 5.2)
+LONGEST_HEAD = 10
 
 
 class Browser:
@@ -61,6 +67,39 @@ class Browser:
         """Send one message; waits while the browser does not take what was sent before."""
         await self._websocket.send(data)
 
+    def put(self, message: memoryview) -> bool:
+        """Send a message with its head now; False when `drained` has to be waited for before the next one.
+
+        Nothing of `message` is kept. What a desktop shows goes this way: the library's own `send` makes three copies.
+        """
+        transport = self._websocket.transport
+        if self._websocket.state is not State.OPEN or transport.is_closing():
+            return False
+        sent = 0
+        if not transport.get_write_buffer_size() and transport.get_extra_info("ssl_object") is None:
+            with contextlib.suppress(OSError):  # it takes nothing now; or it is broken, which `write` finds, too
+                sent = os.write(transport.get_extra_info("socket").fileno(), message)
+        if sent < len(message):
+            transport.write(bytes(message[sent:]))
+        return not self._websocket.paused
+
+    async def drained(self) -> bool:
+        """Wait while the browser does not take what was sent before; False when it has gone."""
+        try:
+            await self._websocket.drain()
+        except OSError:
+            return False
+        return self._websocket.state is State.OPEN and not self._websocket.transport.is_closing()
+
+
+def head_of_message(size: int) -> bytes:
+    """What stands before so many bytes in a binary message of a websocket's server (RFC 6455, 5.2)."""
+    if size < 126:
+        return struct.pack(">BB", FINAL_BINARY, size)
+    if size < 1 << 16:
+        return struct.pack(">BBH", FINAL_BINARY, 126, size)
+    return struct.pack(">BBQ", FINAL_BINARY, 127, size)
+
 
 class Server:
     """The connection to a VNC server, TCP or Unix. The socket itself: streams would copy everything once more."""
@@ -86,6 +125,33 @@ class Server:
             return await self._loop.sock_recv(self._socket, size)
         except OSError:
             return b""
+
+    async def feed(self, space: memoryview, taken: Callable[[int], bool]) -> bool:
+        """Put what comes into `space`, and call `taken` with its size, until that says False; False at the end.
+
+        A piece in each turn of the loop, so that one busy desktop does not keep the others waiting.
+        """
+        held: asyncio.Future[bool] = self._loop.create_future()
+
+        def take() -> None:
+            goes_on, size = False, 0
+            try:
+                size = self._socket.recv_into(space)
+                goes_on = bool(size) and taken(size)
+            except (BlockingIOError, InterruptedError):
+                goes_on = True
+            except OSError:
+                pass  # the same as an end
+            finally:
+                if not goes_on and not held.done():
+                    self._loop.remove_reader(self._socket)
+                    held.set_result(bool(size))
+
+        self._loop.add_reader(self._socket, take)
+        try:
+            return await held
+        finally:
+            self._loop.remove_reader(self._socket)
 
     async def write(self, data: bytes) -> None:
         """Send; waits while the server does not take what was sent before."""
@@ -143,11 +209,37 @@ async def refuse(browser: Browser, reason: str) -> None:
         await side.refuse(reason)
 
 
-async def relay(browser: Browser, server: Server, view_only: bool, touched: Callable[[], None]) -> str:
+class Carrier:
+    """Carries what VNC servers send to browsers, with one buffer for all connections of an event loop.
+
+    What is in it goes on, or is copied, before anything else happens in the loop; so idle connections need none.
+    """
+
+    def __init__(self) -> None:
+        self._message = memoryview(bytearray(LONGEST_HEAD + BUFFER_BYTES))
+
+    async def carry(self, server: Server, browser: Browser) -> str:
+        """Until one side ends; why it ended."""
+        space = self._message[LONGEST_HEAD:]
+        while await server.feed(space, lambda size: browser.put(self._with_head(size))):
+            if not await browser.drained():
+                return "the browser has gone"
+        return "the VNC server has closed the connection"
+
+    def _with_head(self, size: int) -> memoryview:
+        head = head_of_message(size)
+        begin = LONGEST_HEAD - len(head)
+        self._message[begin:LONGEST_HEAD] = head
+        return self._message[begin : LONGEST_HEAD + size]
+
+
+async def relay(
+    browser: Browser, server: Server, carrier: Carrier, view_only: bool, touched: Callable[[], None]
+) -> str:
     """Carry bytes until one side ends; why it ended. `touched` is called when the user does something."""
     viewer = Viewer(server, browser) if view_only else None
     pumps = [
-        asyncio.ensure_future(viewer.run() if viewer else _to_browser(browser, server)),
+        asyncio.ensure_future(viewer.run() if viewer else carrier.carry(server, browser)),
         asyncio.ensure_future(
             _from_viewer(browser, server, viewer) if viewer else _to_server(browser, server, touched)
         ),
@@ -164,12 +256,6 @@ async def relay(browser: Browser, server: Server, view_only: bool, touched: Call
         for pump in pumps:
             pump.cancel()
         await asyncio.gather(*pumps, return_exceptions=True)
-
-
-async def _to_browser(browser: Browser, server: Server) -> str:
-    while data := await server.receive():
-        await browser.write(data)
-    return "the VNC server has closed the connection"
 
 
 async def _from_viewer(browser: Browser, server: Server, viewer: Viewer) -> str:

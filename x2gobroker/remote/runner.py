@@ -18,12 +18,13 @@ import pwd
 import signal
 import socket
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import date
 from pathlib import Path
 from typing import Any
 
 from x2gobroker.errors import BrokerError
+from x2gobroker.remote.kept import KeptDesktop
 from x2gobroker.remote.loader import ScriptError, describe, realize
 from x2gobroker.remote.script import RemoteServiceScript
 from x2gobroker.remote.target import connect_to
@@ -35,6 +36,7 @@ SHADOW = Path("/etc/shadow")
 DAY_SECONDS = 86400
 
 FindType = Callable[[str], SessionType]
+Action = Callable[[dict[str, Any], list[int]], dict[str, Any]]
 
 
 def fork_spawner(find_type: FindType, folder: Path) -> tuple[int, socket.socket]:
@@ -139,12 +141,14 @@ class Worker:
         """Until the service closes its end. Returns the exit status."""
         for stream in (sys.stdout, sys.stderr):
             stream.reconfigure(line_buffering=True)  # type: ignore[union-attr]
-        actions = {"start": self._start, "poll": self._poll, "stop": self._stop, "connect": self._connect}
+        actions: dict[str, Action] = {"load": self._load, "start": self._start, "poll": self._poll, "stop": self._stop}
+        actions |= {"connect": self._connect, "look": self._look}
         while data := self._channel.recv(LARGEST_MESSAGE):
             message = json.loads(data)
             descriptors: list[int] = []
             try:
-                self._restore(message)
+                if message["do"] != "look":
+                    self._restore(message)
                 answer = actions[message["do"]](message, descriptors)
             except BrokerError as error:
                 answer = {"ok": False, "reason": str(error)}
@@ -164,12 +168,8 @@ class Worker:
         if self._made is None:
             self._made = self._make()
             self._made._listener = lambda text: self._send({"progress": text}, [])
-            known = message.get("known") or {}
-            if known.get("unix"):
-                self._made.set_unix_socket(known["unix"])
-            elif known.get("port"):
-                self._made.set_host_port(known["host"], known["port"])
-            self._made.set_password(known.get("password"))
+            _tell_place(self._made, message["known"])
+            self._made.set_password(message["known"].get("password"))
         self._user = str(message.get("username", self._user))
 
     @property
@@ -177,6 +177,15 @@ class Worker:
         if self._made is None:
             raise ScriptError("the script is not loaded")
         return self._made
+
+    def _load(self, _message: dict[str, Any], _descriptors: list[int]) -> dict[str, Any]:
+        return {"ok": True}
+
+    def _look(self, message: dict[str, Any], _descriptors: list[int]) -> dict[str, Any]:
+        """Whether anything answers where the desktop was, without the script, which may not load any more."""
+        bare = RemoteServiceScript()
+        _tell_place(bare, message["known"])
+        return {"ok": True, "alive": bare.poll()}
 
     def _start(self, message: dict[str, Any], _descriptors: list[int]) -> dict[str, Any]:
         script = self._script
@@ -210,9 +219,19 @@ class Worker:
 
     def _connect(self, _message: dict[str, Any], descriptors: list[int]) -> dict[str, Any]:
         script = self._script
-        with connect_to(script._hostname, script._port, script._unix_socket, self._user) as target:
+        # a script that ships may run the desktop as somebody else: the option `account`
+        owner = (script.user if isinstance(script, KeptDesktop) else "") or self._user
+        with connect_to(script._hostname, script._port, script._unix_socket, owner) as target:
             descriptors.append(os.dup(target.fileno()))
         return {"ok": True}
+
+
+def _tell_place(script: RemoteServiceScript, known: Mapping[str, Any]) -> None:
+    """Tell a script where its desktop is, if that was noted."""
+    if known.get("unix"):
+        script.set_unix_socket(known["unix"])
+    elif known.get("port"):
+        script.set_host_port(known["host"], known["port"])
 
 
 def _kind(value: object) -> str:

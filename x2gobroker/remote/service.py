@@ -24,9 +24,11 @@ from websockets.typing import Subprotocol
 from x2gobroker.errors import StoreError
 from x2gobroker.logs import broker_log, error_log, field
 from x2gobroker.model.acl import Network, parse_client
-from x2gobroker.remote.relay import Browser, Server, refuse, relay, shake_hands
+from x2gobroker.remote.relay import Browser, Carrier, Server, refuse, relay, shake_hands
 from x2gobroker.remote.rfb import RfbError
-from x2gobroker.remote.slots import Desktops, NoDesktopError, name_of
+from x2gobroker.remote.slots import Desktops
+from x2gobroker.remote.stopping import name_of
+from x2gobroker.remote.told import NoDesktopError
 from x2gobroker.store import Pass
 
 PATHS = ("/websockify", "/")  # the second is what the former product's nginx sends
@@ -84,6 +86,7 @@ class RemoteService:
     def __init__(self, desktops: Desktops, rules: Callable[[], Rules]) -> None:
         self._desktops = desktops
         self._rules = rules
+        self._carrier = Carrier()
         # admitted, by connection; weak, as a handshake can fail after that
         self._admitted: WeakKeyDictionary[ServerConnection, tuple[Pass, str]] = WeakKeyDictionary()
         self._open = 0
@@ -194,7 +197,7 @@ class RemoteService:
             try:
                 password = desktop.slot.password if desktop.slot.password is not None else self._rules().password
                 await shake_hands(browser, server, password)
-                why = await relay(browser, server, link.holder.view_only, desktop.touch)
+                why = await relay(browser, server, self._carrier, link.holder.view_only, desktop.touch)
             finally:
                 server.close()
         except RfbError as error:

@@ -19,14 +19,29 @@ from typing import Any, TypeVar
 from x2gobroker.errors import BrokerError, StoreError
 from x2gobroker.logs import broker_log, error_log, field
 from x2gobroker.remote.desktop import Connection, Desktop
+from x2gobroker.remote.stopping import ASK_SECONDS, LOOK_SECONDS, name_of, try_stop, worker_of
+from x2gobroker.remote.told import (
+    BEING_STOPPED,
+    ELSEWHERE,
+    ENDED_AT_ONCE,
+    GIVEN_BACK,
+    INTERRUPTED,
+    NO_ANSWER,
+    NO_START,
+    NO_TYPE,
+    NOT_STARTED,
+    NOT_STOPPED,
+    SIGNED_OUT,
+    STORE_FAILS,
+    TOO_SLOW,
+    NoDesktopError,
+)
 from x2gobroker.remote.types import SessionType
 from x2gobroker.remote.workers import Worker, WorkerError, Workers
 from x2gobroker.store import RemoteDesktops, Slot
-from x2gobroker.store.remote_desktops import BROKEN, FAILED, LONGEST_TEXT, RESERVED, RUNNING, STOPPING
+from x2gobroker.store.remote_desktops import BROKEN, CUT, FAILED, RESERVED, RUNNING, STOPPING
 
 POLL_SECONDS = 5.0  # how often a script is asked whether its session runs
-ASK_SECONDS = 10.0  # for poll and connect
-LOOK_SECONDS = 0.1
 RETRY_SECONDS = 60.0
 WRITE_SECONDS = 10.0  # how often times are written that nothing depends on
 STORE_THREADS = 4
@@ -34,10 +49,6 @@ EARLY_SECONDS = 10.0  # a session that ends sooner has failed
 
 T = TypeVar("T")
 FindType = Callable[[str], SessionType | None]
-
-
-class NoDesktopError(BrokerError):
-    """There is no desktop to connect to. The text is for the user."""
 
 
 class Desktops:
@@ -68,56 +79,50 @@ class Desktops:
         desktop = self._known.get(slot.id)
         if desktop is None:
             if connection.share is not None and slot.state == RESERVED:
-                raise NoDesktopError("this desktop has not been started yet")
+                raise NoDesktopError(NOT_STARTED)
             if slot.state != RESERVED:
-                raise NoDesktopError(f"this desktop is not on {self._node}: its service is that of {slot.node or '?'}")
+                node = field(slot.node)
+                error_log.error("remote: %s is not on this host: its service is that of %s", name_of(slot), node)
+                raise NoDesktopError(ELSEWHERE)
             desktop = self._known[slot.id] = Desktop(slot, self._find_type(slot.type))
             desktop.starting = self._task(self._start(desktop))
         if desktop.stopping is not None:
-            raise NoDesktopError("this desktop is being stopped; start it again in a moment")
+            raise NoDesktopError(BEING_STOPPED)
         desktop.enter(connection)
         try:
             await desktop.settled.wait()
             if not desktop.running or desktop.worker is None:
-                raise NoDesktopError(f"this desktop {desktop.fault or 'could not be started'}")
+                raise NoDesktopError(NO_START + desktop.fault if desktop.fault else BEING_STOPPED)
             return desktop, await self._connect(desktop)
         except BaseException:
             desktop.leave(connection)
             raise
 
     async def _connect(self, desktop: Desktop) -> socket.socket:
-        worker = await self._worker_of(desktop)
+        worker = worker_of(self._workers, desktop)
         try:
             answer = await worker.ask("connect", ASK_SECONDS, username=desktop.slot.username)
         except WorkerError as error:
             error_log.error("remote: no connection to %s: %s", name_of(desktop.slot), error)
             self._next_poll = 0.0
-            raise NoDesktopError("this desktop does not answer; if that goes on, stop it and start it again") from error
+            raise NoDesktopError(NO_ANSWER) from error
         if answer.connection is None:
-            raise NoDesktopError("this desktop does not answer")
+            raise NoDesktopError(NO_ANSWER)
         return answer.connection
-
-    async def _worker_of(self, desktop: Desktop) -> Worker:
-        """The desktop's worker; a new one where that is lost."""
-        if desktop.worker is None or desktop.worker.lost:
-            if desktop.worker is not None:
-                desktop.worker.close(group=False)
-            slot = desktop.slot
-            known = {"host": slot.host, "port": slot.port, "unix": slot.unix_path, "password": slot.password}
-            desktop.worker = self._workers.make(slot.type, slot.number, known)
-        return desktop.worker
 
     async def _start(self, desktop: Desktop) -> None:
         slot = desktop.slot
         try:
-            if not await self.ask_store(lambda store: store.begin_start(slot.id, self._node)):
-                raise NoDesktopError("the place was given back: it was not used in time, or somebody else starts it")
-        except BrokerError as error:
-            broker_log.warning("remote: %s is not started: %s", name_of(slot), error)
-            desktop.fault = str(error)
+            taken = await self.ask_store(lambda store: store.begin_start(slot.id, self._node))
+            fault, desktop.fault = "the place was given back, or another service starts it", GIVEN_BACK
+        except StoreError as error:
+            taken, fault, desktop.fault = False, str(error), STORE_FAILS
+        if not taken:
+            broker_log.warning("remote: %s is not started: %s", name_of(slot), fault)
             desktop.settled.set()
             self._known.pop(slot.id, None)
             return
+        desktop.fault = ""
         broker_log.info("remote: %s is being started", name_of(slot))
         began = time.monotonic()
         try:
@@ -128,7 +133,7 @@ class Desktops:
             broker_log.info("remote: %s runs after %.2f s", name_of(slot), time.monotonic() - began)
         except BrokerError as error:
             error_log.error("remote: %s could not be started: %s", name_of(slot), error)
-            desktop.fault = f"could not be started: {error}"
+            desktop.fault = error.told if isinstance(error, WorkerError) else STORE_FAILS
             desktop.settled.set()  # those who wait are told
             if desktop.stopping is None:  # else somebody waits to stop it
                 desktop.stopping = asyncio.current_task()
@@ -138,15 +143,17 @@ class Desktops:
         """Raises WorkerError, StoreError."""
         slot, kind = desktop.slot, desktop.kind
         if kind is None or slot.number >= kind.count:
-            raise WorkerError(f"there is no session type {slot.type!r} with so many places any more")
+            raise WorkerError(f"there is no session type {slot.type!r} with so many places any more", NO_TYPE)
         worker = desktop.worker = self._workers.make(slot.type, slot.number)
         end = time.monotonic() + kind.start_seconds
         options = {"arguments": [], **slot.options, "username": slot.username}
         if "size" not in options and kind.sizes:
             options["size"] = kind.sizes[0]
+        await worker.ask("load", kind.start_seconds)
+        desktop.began = True
         answer = await worker.ask(
             "start",
-            kind.start_seconds,
+            max(LOOK_SECONDS, end - time.monotonic()),
             told=partial(self._say, slot),
             token=slot.id,
             timestamp=slot.reserved,
@@ -165,7 +172,7 @@ class Desktops:
     async def _wait_for_server(worker: Worker, end: float, seconds: float) -> None:
         while not (await worker.ask("poll", max(LOOK_SECONDS, end - time.monotonic()))).values["alive"]:
             if time.monotonic() > end:
-                raise WorkerError(f"its VNC server did not come up within {seconds:g} seconds")
+                raise WorkerError(f"its VNC server did not come up within {seconds:g} seconds", TOO_SLOW)
             await asyncio.sleep(LOOK_SECONDS)
 
     async def _say(self, slot: Slot, text: str) -> None:
@@ -187,46 +194,23 @@ class Desktops:
         for connection in list(desktop.connections) if why else ():
             connection.cut(f"this desktop was stopped: {why}")
         if desktop.starting is not None and desktop.starting is not asyncio.current_task():
-            await asyncio.wait([desktop.starting], timeout=desktop.kind.start_seconds if desktop.kind else ASK_SECONDS)
+            seconds = desktop.kind.start_seconds if desktop.kind else ASK_SECONDS
+            _done, late = await asyncio.wait([desktop.starting], timeout=seconds)
+            desktop.began = desktop.began or bool(late)
         await self._write(desktop, STOPPING)
         fault = ""
         for _attempt in range(2):
-            fault = await self._try_stop(desktop)
+            fault = await try_stop(self._workers, desktop)
             if not fault:
                 break
         if fault:
             error_log.error("remote: %s cannot be stopped: %s", name_of(desktop.slot), fault)
             desktop.broken_since = time.monotonic()
-            await self._write(desktop, BROKEN, note=f"cannot be stopped: {fault}"[:LONGEST_TEXT])
+            await self._write(desktop, BROKEN, note=NOT_STOPPED)
             return
         if desktop.worker is not None:
             desktop.worker.close(group=True)
-        await self._release(desktop, note)
-
-    async def _try_stop(self, desktop: Desktop) -> str:
-        """Why the session may still run; empty when it does not."""
-        fault = ""
-        if desktop.worker is not None and desktop.worker.lost:
-            desktop.worker.close(group=True)  # it hangs, or has ended, with what it has started
-        try:
-            worker = await self._worker_of(desktop)
-            await worker.ask("stop", desktop.stop_seconds)
-        except WorkerError as error:
-            fault = str(error)
-            if desktop.worker is not None and desktop.worker.lost:
-                desktop.worker.close(group=True)
-        try:
-            worker = await self._worker_of(desktop)
-            end = time.monotonic() + desktop.stop_seconds
-            while (await worker.ask("poll", ASK_SECONDS)).values["alive"]:
-                if fault or time.monotonic() > end:
-                    return fault or "it goes on running"
-                await asyncio.sleep(LOOK_SECONDS)
-        except WorkerError as error:
-            return fault or str(error)
-        if fault:
-            error_log.error("remote: stopping %s: %s; but it no longer runs", name_of(desktop.slot), fault)
-        return ""
+        await self._release(desktop, note or desktop.fault)
 
     async def _release(self, desktop: Desktop, note: str) -> None:
         slot = desktop.slot
@@ -258,12 +242,13 @@ class Desktops:
 
     async def _recover(self, slot: Slot) -> None:
         desktop = self._known[slot.id] = Desktop(slot, self._find_type(slot.type), last_input=slot.last_input)
+        desktop.began = True  # as far as anybody knows
         desktop.started = slot.started or slot.since
         desktop.settled.set()
         alive = False
         if slot.state == RUNNING:
             try:
-                worker = await self._worker_of(desktop)
+                worker = worker_of(self._workers, desktop)
                 alive = bool((await worker.ask("poll", ASK_SECONDS, username=slot.username)).values["alive"])
             except WorkerError as error:
                 error_log.error("remote: %s cannot be found again: %s", name_of(slot), error)
@@ -276,7 +261,7 @@ class Desktops:
 
     @staticmethod
     def _note_of_left(slot: Slot) -> str:
-        return "the service was interrupted while it started" if slot.state not in (STOPPING, BROKEN, RUNNING) else ""
+        return INTERRUPTED if slot.state not in (STOPPING, BROKEN, RUNNING) else ""
 
     async def tick(self) -> None:
         """What has to be done once a second or so: limits, wishes from the portal, desktops that have died."""
@@ -310,7 +295,9 @@ class Desktops:
         slots = {slot.id: slot for slot in await self.ask_store(lambda store: store.everything(self._node))}
         for desktop in list(self._known.values()):
             slot = slots.get(desktop.slot.id)
-            if slot is not None and slot.wanted:
+            if slot is not None and slot.wanted == CUT:
+                await self._cut(desktop)
+            elif slot is not None and slot.wanted:
                 self.stop(desktop, field(slot.wanted))
             elif slot is None and desktop.running:
                 self.stop(desktop, "its row in the state store is gone")
@@ -324,6 +311,14 @@ class Desktops:
         if time.monotonic() >= self._next_sweep:
             self._next_sweep = time.monotonic() + WRITE_SECONDS
             await self.ask_store(lambda store: store.sweep())
+
+    async def _cut(self, desktop: Desktop) -> None:
+        """End its user's connections, as the portal wishes: whoever is still signed in comes back by itself."""
+        await self.ask_store(lambda store: store.forget_cut(desktop.slot.id))
+        own = [connection for connection in desktop.connections if connection.share is None]
+        broker_log.info("remote: %s: %d connections are cut: its user was signed out", name_of(desktop.slot), len(own))
+        for connection in own:
+            connection.cut(SIGNED_OUT)
 
     async def _write_times(self, desktop: Desktop, end: tuple[float, str] | None, now: float) -> None:
         """Tell the portal how many are connected, and when it will end."""
@@ -341,7 +336,7 @@ class Desktops:
     async def _look_after(self, desktop: Desktop) -> None:
         """Ask the script whether its session runs."""
         try:
-            worker = await self._worker_of(desktop)
+            worker = worker_of(self._workers, desktop)
             found = (await worker.ask("poll", ASK_SECONDS, username=desktop.slot.username)).values
             desktop.unsure = False
         except WorkerError as error:
@@ -355,7 +350,7 @@ class Desktops:
             return
         if not found["alive"]:
             early = time.time() - desktop.started < EARLY_SECONDS
-            self.stop(desktop, "its VNC server has ended", "its VNC server ended at once" if early else "")
+            self.stop(desktop, "its VNC server has ended", ENDED_AT_ONCE if early else "")
         elif found["locked"]:
             self.stop(desktop, "the user is locked")
 
@@ -385,8 +380,3 @@ class Desktops:
         self._tasks.discard(task)
         if not task.cancelled() and (error := task.exception()) is not None:
             error_log.error("remote: a task failed: %s", error, exc_info=error)
-
-
-def name_of(slot: Slot) -> str:
-    """A slot in a line of the log."""
-    return f"{field(slot.type)}/{slot.number} of {field(slot.username)}"

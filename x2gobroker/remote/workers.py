@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import itertools
 import json
+import math
 import os
 import socket
 from collections.abc import Awaitable, Callable, Mapping
@@ -14,12 +15,20 @@ from typing import Any
 
 from x2gobroker.errors import BrokerError
 from x2gobroker.remote.runner import LARGEST_MESSAGE
+from x2gobroker.remote.told import SCRIPT_FAILED, TOO_SLOW
 
 Told = Callable[[str], Awaitable[None]]
 
 
 class WorkerError(BrokerError):
-    """A script did not do what it was asked: it failed, took too long, or its process is gone."""
+    """A script did not do what it was asked: it failed, took too long, or its process is gone.
+
+    The text is for the log, and may hold whatever the script says; `told` is for the user.
+    """
+
+    def __init__(self, text: str, told: str = SCRIPT_FAILED) -> None:
+        super().__init__(text)
+        self.told = told
 
 
 @dataclass(frozen=True)
@@ -39,10 +48,12 @@ class Worker:
         self._known = known
         self._turn = asyncio.Lock()
         self.lost = False
+        self.loaded = False  # whether its script has been loaded
 
     async def ask(self, what: str, seconds: float, told: Told | None = None, **values: Any) -> Answer:
-        """Ask for one thing: `start`, `poll`, `stop` or `connect`. `told` hears of progress.
+        """Ask for one thing: `load`, `start`, `poll`, `stop` or `connect`. `told` hears of progress.
 
+        Only `look` (does anything answer where the desktop was?) does not load the script.
         Raises WorkerError; after one for want of time or of the process, `lost` is true, and this worker is of no
         more use.
         """
@@ -53,14 +64,17 @@ class Worker:
                 message = json.dumps({"do": what, "known": self._known, **values}).encode()
                 try:
                     await asyncio.get_running_loop().sock_sendall(self._channel, message)
-                    return await self._answer(told)
+                    answer = await self._answer(told)
+                    self.loaded = self.loaded or what != "look"
+                    return answer
                 except OSError as error:
                     raise self._lose("the script's process has ended") from error
                 except asyncio.CancelledError:
                     self.lost = True  # an answer may still come, and would be taken for that of the next question
                     raise
         except TimeoutError:
-            raise WorkerError(f"the script did not {what} within {seconds:g} seconds") from None
+            fault = f"the script did not {what} within {math.ceil(seconds)} seconds"
+            raise WorkerError(fault, TOO_SLOW) from None
 
     async def _answer(self, told: Told | None) -> Answer:
         while True:

@@ -7,6 +7,7 @@ from it. Options of session profiles have a table of their own, `model/profile_o
 from __future__ import annotations
 
 from x2gobroker.model.options import Kind, Option
+from x2gobroker.settings.table_portal import PORTAL, PORTAL_ENVIRONMENT
 from x2gobroker.settings.table_remote import REMOTE, REMOTE_ENVIRONMENT
 from x2gobroker.settings.table_servers import SERVERS, SERVERS_OF_BACKEND
 from x2gobroker.settings.table_services import AUTH_MECHANISMS, ENVIRONMENT
@@ -98,6 +99,14 @@ GLOBAL = (
         "`my-cookie`. Keep it readable for the broker's group only.",
     ),
     _global("verify-ip", B, True, "Accept an authid only from the address that logged in."),
+    _global(
+        "trusted-proxies",
+        L,
+        (),
+        "Addresses and networks of web servers in front of `x2gobroker-daemon`. Of those, the last address in the "
+        "header X-Forwarded-For is believed to be the client's. Apache with mod_wsgi needs none.",
+        since=OURS,
+    ),
     _global("enable-plain-output", B, True, "Serve `/plain/`, the text frontend of X2Go Client.", on_error=False),
     _global("enable-json-output", B, True, "Serve `/json/`, the frontend of PyHoca and Python X2Go.", on_error=False),
     _global("enable-uccs-output", B, False, "Serve `/uccs/`, the frontend of login greeters."),
@@ -310,6 +319,7 @@ BACKENDS = (
 TABLE: tuple[Option, ...] = (
     GLOBAL
     + SERVERS
+    + PORTAL
     + REMOTE
     + ANY_BACKEND
     + SERVERS_OF_BACKEND
@@ -317,4 +327,5 @@ TABLE: tuple[Option, ...] = (
     + AUTH_MECHANISMS
     + ENVIRONMENT
     + REMOTE_ENVIRONMENT
+    + PORTAL_ENVIRONMENT
 )

@@ -1,8 +1,8 @@
 """State that worker processes and broker hosts must agree on.
 
 That is: authids, penalties for wrong passwords, second factors, client events, reservations of places on X2Go Servers,
-their load reports, which of them are drained, and the autologin keys that are, or may be, on them; and who has which
-desktop in the browser.
+their load reports, which of them are drained, and the autologin keys that are, or may be, on them; who has which
+desktop in the browser; and who is signed in at the portal.
 """
 
 from x2gobroker.store.authids import Authids, Standing
@@ -12,6 +12,7 @@ from x2gobroker.store.drains import Drain, Drains
 from x2gobroker.store.events import ClientEvent, ClientEvents
 from x2gobroker.store.loads import Loads, ServerLoad
 from x2gobroker.store.penalties import Attempt, Penalties
+from x2gobroker.store.portal_sessions import PortalSession, PortalSessions
 from x2gobroker.store.remote_desktops import Pass, RemoteDesktops, Slot
 from x2gobroker.store.reservations import Reservation, Reservations, Seen
 from x2gobroker.store.totp import Enrolment, Enrolments
@@ -29,6 +30,8 @@ __all__ = [
     "Loads",
     "Pass",
     "Penalties",
+    "PortalSession",
+    "PortalSessions",
     "RemoteDesktops",
     "Reservation",
     "Reservations",

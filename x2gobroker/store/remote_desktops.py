@@ -33,6 +33,7 @@ RESERVED, STARTING, RUNNING = "reserved", "starting", "running"
 STOPPING, BROKEN, FAILED = "stopping", "broken", "failed"
 MINE = (RESERVED, STARTING, RUNNING)  # what a user comes back to
 STOP = "stop"
+CUT = "cut"
 S, K, H = REMOTE_SLOTS.c, REMOTE_TOKENS.c, REMOTE_SHARES.c
 
 
@@ -70,6 +71,11 @@ class Slot:
     note: str
     wanted: str
 
+    @property
+    def is_unwanted(self) -> bool:
+        """Whether the service was asked to stop it."""
+        return self.wanted not in ("", CUT)
+
 
 @dataclass(frozen=True)
 class Pass:
@@ -92,6 +98,14 @@ class RemoteDesktops:
         held = select(func.count()).where(S.type == session_type, S.number < count, _held(_now(now)))
         with self.store.begin() as connection:
             return max(0, count - connection.execute(held).scalar_one())
+
+    def taken(self, now: float | None = None) -> dict[str, list[int]]:
+        """The numbers of the slots that somebody has, by session type."""
+        found: dict[str, list[int]] = {}
+        with self.store.begin() as connection:
+            for row in connection.execute(select(S.type, S.number).where(_held(_now(now)))):
+                found.setdefault(row.type, []).append(row.number)
+        return found
 
     def reserve(
         self,
@@ -137,6 +151,10 @@ class RemoteDesktops:
     def of_user(self, user: str) -> list[Slot]:
         """What a user has, and what failed of late, oldest first."""
         return self._all(S.username == user)
+
+    def of_type(self, session_type: str, now: float | None = None) -> list[Slot]:
+        """The slots of a type that somebody has, oldest first."""
+        return self._all(and_(S.type == session_type, _held(_now(now))))
 
     def everything(self, node: str | None = None) -> list[Slot]:
         """All slots that somebody has, oldest first; of one host when `node` is given."""
@@ -239,6 +257,26 @@ class RemoteDesktops:
     def ask_stop_all(self, user: str, why: str) -> int:
         """The same for everything that a user has, at logout or when the user is locked; how many there were."""
         return sum(self.ask_stop(slot, why) for slot in self.of_user(user) if slot.state != FAILED)
+
+    def ask_cut(self, user: str, links: bool = False) -> int:
+        """Have the service end the connections of a user, and not the desktops; how many desktops there are.
+
+        Whoever may still have tokens gets new ones, and comes back. With `links`, links to look on are taken back, too.
+        """
+        mine = select(S.id).where(S.username == user, S.state.in_(MINE))
+        with self.store.begin() as connection:
+            tokens = delete(REMOTE_TOKENS).where(K.slot.in_(mine))
+            connection.execute(tokens if links else tokens.where(K.share.is_(None)))
+            if links:
+                connection.execute(delete(REMOTE_SHARES).where(H.slot.in_(mine)))
+            started = and_(S.username == user, S.state.in_((STARTING, RUNNING)), S.wanted.in_(("", CUT)))
+            return connection.execute(update(REMOTE_SLOTS).where(started).values(wanted=CUT)).rowcount
+
+    def forget_cut(self, slot_id: str) -> None:
+        """The service is about to do what `ask_cut` wants."""
+        with self.store.begin() as connection:
+            done = update(REMOTE_SLOTS).where(S.id == slot_id, S.wanted == CUT).values(wanted="")
+            connection.execute(done)
 
     def say(self, slot: Slot, progress: str) -> None:
         """Tell the user who waits what is being done, in at most LONGEST_TEXT characters."""

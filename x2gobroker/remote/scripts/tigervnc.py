@@ -2,6 +2,7 @@
 
 Options of the session type:
   command  the desktop: a text, or a list of texts; by default what Debian starts for a login at the screen
+  account  who has the desktop, where that is not the user who signed in
   depth    bits of a pixel, 24
   xvnc     further arguments of Xvnc, as a list
   seconds  how long Xvnc may take to come up, 20
@@ -43,6 +44,11 @@ class TigerVNC(KeptDesktop):
         self.command = words_of(self._common_options.get("command", []), "command")
         self.further = words_of(self._common_options.get("xvnc", []), "xvnc")
         self.depth = int(self._common_options.get("depth", 24))
+
+    @property
+    def user(self) -> str:
+        """As whom the programs run: the option `account`, or the user who signed in."""
+        return str(self._common_options.get("account") or super().user)
 
     def plan(self, size: str, arguments: Sequence[str]) -> dict[str, Any]:
         """Xvnc, and the desktop in it."""

@@ -1,0 +1,77 @@
+"""axe-core in a real Chromium on all pages of the portal, light and dark: nothing serious, nothing critical."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from importlib.resources import files
+
+import pytest
+from playwright.sync_api import Browser
+
+from tests.support.browser import DESKTOP, PHONE, Tab, chromium
+from tests.support.portal_pages import Pages, Scheme, portal_pages, walk
+
+AXE = (files("axe_playwright_python") / "axe.min.js").read_text(encoding="utf-8")
+GRAVE = ("serious", "critical")
+RUN = """axe.run(document, {resultTypes: ["violations"]}).then((found) => found.violations.flatMap((violation) =>
+  violation.nodes.map((node) => {
+    return [violation.impact, `${violation.id}: ${node.html.slice(0, 200)} ${node.failureSummary}`];
+  })))"""
+PAGES = 24
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with chromium() as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def pages() -> Iterator[Pages]:
+    with portal_pages() as made:
+        yield made
+
+
+def violations(person: Tab) -> list[tuple[str, str]]:
+    """What axe finds on the page as it is now: impact and place.
+
+    It runs as in a debugger: the pages' policy lets no other script in.
+    """
+    debugger = person.context.new_cdp_session(person.page)
+    try:
+        debugger.send("Runtime.evaluate", {"expression": AXE})
+        wanted = {"expression": RUN, "awaitPromise": True, "returnByValue": True}
+        answer = debugger.send("Runtime.evaluate", wanted)
+    finally:
+        debugger.detach()
+    assert "exceptionDetails" not in answer, answer
+    return [(impact, where) for impact, where in answer["result"]["value"]]
+
+
+@pytest.mark.parametrize(("scheme", "size"), [("light", PHONE), ("dark", DESKTOP)])
+def test_no_page_has_a_serious_violation(pages: Pages, browser: Browser, scheme: Scheme, size: tuple[int, int]) -> None:
+    found: list[str] = []
+    seen: list[str] = []
+
+    def look(name: str, person: Tab) -> None:
+        seen.append(name)
+        found.extend(f"{name}: {impact}: {where}" for impact, where in violations(person) if impact in GRAVE)
+        width = person.page.evaluate("[document.documentElement.scrollWidth, innerWidth]")
+        if width[0] > width[1]:
+            found.append(f"{name} is {width[0]} wide in a window of {width[1]}")
+
+    walk(pages, browser, size, scheme, look)
+    assert not found, "\n".join(found)
+    assert len(seen) == PAGES
+
+
+def test_axe_sees_what_is_wrong(browser: Browser) -> None:
+    """Else the test above would be worth nothing."""
+    page = browser.new_page()
+    try:
+        page.set_content("<html><body><main><img src='x'><input><p style='color: #ccc'>Pale</p></main></body></html>")
+        assert {"image-alt", "label", "color-contrast", "html-has-lang"} <= {
+            where.partition(":")[0] for impact, where in violations(Tab(page, page.context)) if impact in GRAVE
+        }
+    finally:
+        page.close()

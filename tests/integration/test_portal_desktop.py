@@ -1,0 +1,399 @@
+"""The desktop page in a real Chromium, with real Xvnc and xterm: the portal and x2gobroker-remote reached directly."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import signal
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, expect
+
+from tests.support.browser import DESKTOP, PHONE, Tab, chromium, tab
+from tests.support.portal_desktops import (
+    NEVER_STARTS,
+    PASSWORD,
+    VNC_PASSWORD,
+    PortalDesktops,
+    begin,
+    portal_desktops,
+    stop_all,
+    terminals,
+    wait_typed,
+    work,
+)
+from tests.support.processes import wait_until
+from x2gobroker.store import PortalSessions
+
+COUNT_PHASES = """() => {
+    window.phases = 0;
+    const options = {attributes: true, attributeFilter: ["data-phase"]};
+    new MutationObserver(() => window.phases++).observe(document.getElementById("state"), options);
+}"""
+FIRST_PICTURE_SECONDS = 10.0  # bench/ has the figure; this one only tells that nothing hangs
+REFUSED = re.compile("Security negotiation failed|WebSocket connection to|Failed to fetch|ERR_")
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with chromium() as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def typed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where all that is typed into the terminal goes, line by line."""
+    return tmp_path_factory.mktemp("typed") / "typed"
+
+
+@pytest.fixture(scope="module")
+def site(typed: Path) -> Iterator[PortalDesktops]:
+    with portal_desktops(terminals(typed), "remote-connections-per-user = 50") as made:
+        made.service.write_script("late.py", NEVER_STARTS)
+        yield made
+
+
+@pytest.fixture
+def anna(site: PortalDesktops, browser: Browser) -> Iterator[Tab]:
+    """Anna, signed in; her desktops are stopped afterwards."""
+    with tab(browser) as made:
+        made.sign_in(site.url, "anna", PASSWORD)
+        yield made
+    stop_all(site)
+
+
+def test_click_start_and_type(site: PortalDesktops, anna: Tab, typed: Path) -> None:
+    """From the home page to letters in a terminal; Chromium has nothing to complain about, the policy included."""
+    began = time.monotonic()
+    anna.page.locator("li.card", has=anna.page.get_by_role("heading", name="Terminal")).get_by_role("button").click()
+    anna.wait_for_phase("connected")
+    anna.wait_for_colours(2)
+    assert time.monotonic() - began < FIRST_PICTURE_SECONDS
+    anna.click_screen(60, 60)
+    anna.type("Hello: #1 <~>\n")
+    wait_typed(anna, typed, "Hello: #1 <~>\n")
+    anna.assert_well()
+    assert "x2gobroker." not in site.broker.output().replace("x2gobroker.conf", "").replace("x2gobroker.sqlite", "")
+
+
+def test_words_about_the_start_and_then_the_desktop(site: PortalDesktops, anna: Tab) -> None:
+    begin(site, anna, "Slow")
+    expect(anna.page.locator("#cover-text")).to_have_text("Starting the desktop …")
+    expect(anna.page.locator("#cover-more")).to_have_text("waking up")
+    assert anna.page.locator("#spoken").text_content() == "Starting the desktop … waking up"
+    expect(anna.page.locator("#clipboard")).to_be_disabled()
+    anna.wait_for_phase("connected")
+    expect(anna.page.locator("#cover")).to_be_hidden()
+    expect(anna.page.locator("#clipboard")).to_be_enabled()
+
+
+def test_a_desktop_that_does_not_start_says_why_and_can_be_tried_again(site: PortalDesktops, anna: Tab) -> None:
+    begin(site, anna, "Late")
+    anna.wait_for_phase("ended")
+    assert anna.says().startswith("The desktop could not be started. Its script failed. Tell your administrator.")
+    before = anna.page.url
+    anna.page.get_by_role("button", name="Start it again").click()
+    anna.page.wait_for_url(re.compile("/portal/desktop/"))
+    anna.wait_for("another place", lambda: anna.page.url != before)
+    anna.wait_for_phase("ended")
+    expect(anna.page.get_by_role("link", name="Home", exact=True)).to_be_visible()
+
+
+def test_after_the_network_was_away_it_comes_back_by_itself(site: PortalDesktops, anna: Tab, typed: Path) -> None:
+    slot = work(site, anna)
+    anna.type("before")
+    site.pull()
+    try:
+        anna.wait_for_phase("waiting")
+        assert anna.says().startswith("The connection was lost. Next try in ")
+        expect(anna.page.locator("canvas.last")).to_be_visible()
+        expect(anna.page.get_by_role("button", name="Connect now")).to_be_visible()
+    finally:
+        site.plug()
+    anna.wait_for_phase("connected")
+    expect(anna.page.locator("canvas.last")).to_have_count(0)
+    anna.click_screen(60, 60)
+    anna.type(" and after\n")
+    wait_typed(anna, typed, "before and after\n")
+    assert site.service.desktops.of_user("anna")[0].id == slot.id
+    assert all(REFUSED.search(problem) for problem in anna.problems), anna.problems
+
+
+def test_the_button_tries_at_once(site: PortalDesktops, anna: Tab) -> None:
+    work(site, anna)
+    site.pull()
+    try:
+        anna.wait_for("some tries", lambda: "Next try in 4 s" in anna.says())
+    finally:
+        site.plug()
+    began = time.monotonic()
+    anna.page.get_by_role("button", name="Connect now").click()
+    anna.wait_for_phase("connected")
+    assert time.monotonic() - began < 3
+
+
+def test_a_quiet_connection_stays_and_a_dead_one_is_noticed(site: PortalDesktops, anna: Tab) -> None:
+    """Nothing moves, so the page has to ask; the service does not take that for work. Then nothing answers any more."""
+    anna.page.clock.install()
+    slot = begin(site, anna, "Brief")
+    anna.wait_for_phase("connected")
+    anna.page.wait_for_timeout(500)
+    anna.page.evaluate(COUNT_PHASES)
+    began = time.time()
+    for _ in range(3):
+        anna.page.clock.run_for(11_000)
+        anna.page.wait_for_timeout(500)  # for the answer
+    assert anna.page.evaluate("window.phases") == 0
+    assert site.service.desktops.of_user("anna")[0].last_input <= began
+    assert site.service.program is not None
+    os.killpg(site.service.program.pid, signal.SIGSTOP)  # as after a night of sleep: nothing says that it is over
+    try:
+        anna.page.clock.run_for(11_000)
+        anna.page.clock.run_for(9_000)
+        anna.wait_for("the end of the connection", lambda: anna.phase() != "connected")
+    finally:
+        os.killpg(site.service.program.pid, signal.SIGCONT)
+    anna.wait_for_phase("connected")
+    assert site.service.desktops.of_user("anna")[0].id == slot.id
+
+
+def test_the_end_is_announced_and_why_it_ended_is_said(site: PortalDesktops, anna: Tab) -> None:
+    slot = begin(site, anna, "Brief")
+    anna.wait_for_phase("connected")
+    # the service writes down the end within a second
+    wait_until(lambda: (found := site.service.desktops.find(slot.id)) is not None and found.ends is not None, "an end")
+    anna.page.reload()
+    anna.wait_for_phase("connected")
+    expect(anna.page.locator("#ending")).to_be_visible()
+    expect(anna.page.locator("#ending-time")).to_have_text(re.compile(r"It ends in 3:\d\d\."))
+    expect(anna.page.locator("#spoken")).to_have_text(re.compile("This desktop ends in about 4 minutes"))
+    site.service.desktops.ask_stop(slot, "absolute")
+    anna.wait_for_phase("ended")
+    assert anna.says().startswith("This desktop has ended. It was stopped because its time was up.")
+    expect(anna.page.locator("#ending")).to_be_hidden()
+
+
+def test_the_password_of_the_vnc_server_is_asked_for(site: PortalDesktops, anna: Tab) -> None:
+    begin(site, anna, "Asks")
+    dialog = anna.page.get_by_role("dialog", name="This desktop asks for a password")
+    box = dialog.get_by_label("Password of the VNC server")
+    expect(box).to_be_focused()
+    box.fill("wrong")
+    box.press("Enter")
+    expect(dialog.get_by_role("alert")).to_have_text("That password is wrong. Try again.")
+    dialog.get_by_role("button", name="Cancel").click()
+    anna.wait_for_phase("ended")
+    anna.page.get_by_role("button", name="Connect now").click()
+    box.fill(VNC_PASSWORD)
+    dialog.get_by_role("button", name="Connect").click()
+    anna.wait_for_phase("connected")
+    assert anna.page.input_value("#password") == ""
+
+
+def test_texts_go_both_ways_by_the_box(site: PortalDesktops, anna: Tab, typed: Path) -> None:
+    work(site, anna, "Copies")
+    anna.page.get_by_role("button", name="Clipboard").click()
+    box = anna.page.get_by_label("Text of the desktop’s clipboard")
+    expect(box).to_have_value("from the desktop")
+    box.fill("into the desktop: ä\n")
+    expect(anna.page.locator("#clipboard-said")).to_have_text("The desktop has got it.")
+    anna.page.get_by_role("button", name="Close").click()
+    anna.click_screen(60, 60)
+    anna.page.keyboard.press("Shift+Insert")
+    wait_typed(anna, typed, "into the desktop: ä\n")
+
+
+def test_texts_go_both_ways_by_themselves_where_the_browser_lets_them(
+    site: PortalDesktops, browser: Browser, typed: Path
+) -> None:
+    with tab(browser, permissions=("clipboard-read", "clipboard-write")) as person:
+        person.sign_in(site.url, "anna", PASSWORD)
+        work(site, person, "Copies")
+        person.wait_for(
+            "the device having it",
+            lambda: person.page.evaluate("navigator.clipboard.readText()") == "from the desktop",
+        )
+        person.page.evaluate("navigator.clipboard.writeText('copied on the device\\n')")
+        person.page.hover("#keys")
+        person.click_screen(60, 60)
+        person.page.wait_for_timeout(300)
+        person.page.keyboard.press("Shift+Insert")
+        wait_typed(person, typed, "copied on the device\n")
+        person.assert_well()
+    stop_all(site)
+
+
+def test_others_look_on_by_a_link_until_it_is_taken_back(
+    site: PortalDesktops, anna: Tab, browser: Browser, typed: Path
+) -> None:
+    work(site, anna, "Copies")
+    anna.page.get_by_role("button", name="Share").click()
+    anna.page.get_by_role("button", name="Make a link").click()
+    link = anna.page.get_by_label("Link", exact=True)
+    expect(link).to_be_visible()
+    secret = link.input_value().partition("#")[2]
+    assert len(secret) == 40
+    with tab(browser, permissions=("clipboard-read", "clipboard-write")) as guest:
+        guest.page.goto(link.input_value())
+        guest.wait_for_phase("connected")
+        guest.wait_for_colours(2)
+        expect(guest.page.get_by_role("heading", name="Copies")).to_be_visible()
+        before = typed.read_text() if typed.exists() else ""
+        guest.click_screen(60, 60)
+        guest.type("not mine\n")
+        guest.page.wait_for_timeout(500)
+        anna.page.keyboard.press("Escape")
+        anna.click_screen(60, 60)
+        anna.type("mine\n")
+        wait_typed(anna, typed, f"{before}mine\n")
+        assert "not mine" not in typed.read_text()
+        assert guest.page.evaluate("navigator.clipboard.readText()") != "from the desktop"
+        anna.page.get_by_role("button", name="Share").click()
+        anna.page.get_by_role("button", name="Take all links back").click()
+        guest.wait_for_phase("ended")
+        assert "The link was taken back" in guest.says()
+        expect(anna.page.locator("#share-count")).to_have_text("Nobody else can look on.")
+        guest.page.reload()
+        guest.wait_for_phase("ended")
+        assert guest.page.locator("#spoken").text_content() == "This link no longer counts. Ask for a new one."
+        guest.page.goto(f"{site.url}view")
+        guest.wait_for_phase("ended")
+        assert "Copy the whole link" in guest.says()
+    for log in (site.broker.output(), site.service.said()):
+        assert "127.0.0" in log
+        assert secret not in log
+
+
+def test_stop_asks_first_and_then_goes_home(site: PortalDesktops, anna: Tab) -> None:
+    slot = work(site, anna)
+    anna.page.get_by_role("button", name="Stop").click()
+    dialog = anna.page.get_by_role("dialog", name="Stop this desktop?")
+    expect(dialog.get_by_role("button", name="Keep it")).to_be_focused()
+    anna.page.keyboard.press("Enter")
+    expect(dialog).to_be_hidden()
+    assert site.service.state(slot) == "running"
+    assert anna.phase() == "connected"
+    anna.page.get_by_role("button", name="Stop").click()
+    dialog.get_by_role("button", name="Stop it").click()
+    anna.page.wait_for_url(site.url)
+    site.service.wait_for_state(slot, "gone")
+
+
+def test_who_is_signed_out_meanwhile_is_told_so(site: PortalDesktops, anna: Tab) -> None:
+    slot = work(site, anna)
+    PortalSessions(site.service.store).close_all("anna")
+    site.websockets.pull()
+    site.websockets.plug()
+    anna.wait_for_phase("signed-out")
+    anna.page.get_by_role("link", name="Sign in").click()
+    anna.page.fill("input[name=user]", "anna")
+    anna.page.fill("input[name=password]", PASSWORD)
+    anna.page.press("input[name=password]", "Enter")
+    anna.page.wait_for_url(re.compile(slot.id))
+    anna.wait_for_phase("connected")
+
+
+def test_the_keyboard_gets_everywhere_and_out_of_the_desktop(site: PortalDesktops, anna: Tab, typed: Path) -> None:
+    work(site, anna)
+    focused = (
+        "document.activeElement.id || document.activeElement.getAttribute('role') || document.activeElement.tagName"
+    )
+    anna.page.keyboard.press("Tab")
+    assert anna.page.evaluate(focused) == "application"  # Tab is the desktop's
+    for key in ("Control", "Alt", "Shift"):
+        anna.page.keyboard.down(key)
+    for key in ("Control", "Alt", "Shift"):
+        anna.page.keyboard.up(key)
+    assert anna.page.evaluate(focused) == "keys"
+    order = []
+    for _ in range(4):
+        anna.page.keyboard.press("Tab")
+        order.append(anna.page.evaluate(focused))
+    assert order == ["clipboard", "share", "full", "stop"]
+    for _ in range(3):
+        anna.page.keyboard.press("Tab")
+        if anna.page.evaluate(focused) == "application":
+            break
+    anna.type("no key hangs\n")
+    wait_typed(anna, typed, "no key hangs\n")
+
+
+def test_keys_that_a_device_lacks(site: PortalDesktops, anna: Tab, typed: Path) -> None:
+    work(site, anna)
+    keys = anna.page.get_by_role("button", name="Keys", exact=True)
+    keys.click()
+    expect(keys).to_have_attribute("aria-expanded", "true")
+    anna.page.get_by_role("button", name="Ctrl", exact=True).click()
+    expect(anna.page.get_by_role("button", name="Ctrl", exact=True)).to_have_attribute("aria-pressed", "true")
+    anna.page.keyboard.press("Escape")
+    anna.page.get_by_role("button", name="Ctrl", exact=True).click()
+    anna.page.get_by_role("button", name="Ctrl+Alt+Del").click()
+    anna.page.get_by_role("button", name="Tab", exact=True).click()
+    anna.click_screen(60, 60)
+    anna.type("x\n")
+    wait_typed(anna, typed, "\tx\n")
+
+
+def test_a_phone_has_a_keyboard_too(site: PortalDesktops, browser: Browser, typed: Path) -> None:
+    with tab(browser, PHONE, touch=True) as phone:
+        phone.sign_in(site.url, "anna", PASSWORD)
+        begin(site, phone)
+        phone.wait_for_phase("connected")
+        phone.wait_for_colours(2)
+        assert phone.page.evaluate("document.documentElement.scrollWidth") <= PHONE[0]
+        phone.page.tap("#screen canvas", position={"x": 40, "y": 20})
+        phone.page.tap("#keys")
+        phone.page.tap("#type")
+        phone.page.keyboard.insert_text("by thumb: ö")
+        phone.page.keyboard.press("Backspace")
+        phone.page.keyboard.press("Enter")
+        wait_typed(phone, typed, "by thumb: \n")
+        phone.assert_well()
+    stop_all(site)
+
+
+def test_the_picture_fits_or_has_its_own_size_or_the_desktop_changes(site: PortalDesktops, anna: Tab) -> None:
+    work(site, anna)
+    size = "(() => { const c = document.querySelector('#screen canvas'), r = c.getBoundingClientRect();"
+    size += " return [c.width, c.height, Math.round(r.width), Math.round(r.height)] })()"
+    width, height, shown_width, shown_height = anna.page.evaluate(size)
+    assert (width, height) == (800, 600)
+    room = anna.page.locator("#screen").bounding_box()
+    assert room is not None
+    assert shown_height == pytest.approx(room["height"], abs=2)
+    assert shown_width == pytest.approx(room["height"] * 4 / 3, abs=3)
+    anna.page.get_by_label("Size of the picture").select_option("original")
+    anna.wait_for("the original size", lambda: anna.page.evaluate(size) == [800, 600, 800, 600])
+    anna.page.get_by_label("Size of the picture").select_option("resize")
+    anna.wait_for("the desktop's change", lambda: anna.page.evaluate(size)[:2] == [DESKTOP[0], int(room["height"])])
+    anna.page.reload()
+    anna.wait_for_phase("connected")
+    expect(anna.page.get_by_label("Size of the picture")).to_have_value("resize")
+
+
+def test_full_screen_hides_the_tools_and_keeps_a_handle(site: PortalDesktops, anna: Tab) -> None:
+    work(site, anna)
+    anna.page.get_by_role("button", name="Full screen").click()
+    handle = anna.page.get_by_role("button", name="Show the tools")
+    expect(handle).to_be_visible()
+    expect(anna.page.locator("#bar")).to_be_hidden()
+    handle.click()
+    expect(anna.page.locator("#bar")).to_be_visible()
+    anna.page.get_by_role("button", name="Full screen").click()
+    expect(handle).to_be_hidden()
+
+
+def test_two_tabs_go_on_beside_each_other(site: PortalDesktops, anna: Tab, typed: Path) -> None:
+    slot = work(site, anna)
+    other = anna.context.new_page()
+    with contextlib.closing(other):
+        other.goto(f"{site.url}desktop/{slot.id}")
+        other.wait_for_selector("#state[data-phase=connected]")
+        assert anna.phase() == "connected"
+    anna.click_screen(60, 60)
+    anna.type("still here\n")
+    wait_typed(anna, typed, "still here\n")

@@ -1,0 +1,65 @@
+"""Apache and nginx with what `x2gobroker remote print-config` prints, where the service listens on no plain port."""
+
+from __future__ import annotations
+
+import os
+import ssl
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
+from pathlib import Path
+
+import pytest
+from websockets.exceptions import InvalidStatus
+from websockets.sync.client import connect
+from websockets.typing import Origin, Subprotocol
+
+from tests.support.cable import ADDRESS
+from tests.support.portal_site import Site, site_with_apache, site_with_nginx
+from tests.support.processes import free_port
+from tests.support.tls import Certificates
+
+DISPLAYS = 9000 + os.getpid() % 2000 * 10  # displays that no other test has
+TYPES = {"Desktop": {"script": "plain.py", "count": 1, "options": {"display_base": DISPLAYS}}}
+ENDS = ["a port with TLS", "a Unix socket"]
+Opened = Callable[..., AbstractContextManager[Site]]
+
+
+@pytest.fixture(params=ENDS)
+def listening(request: pytest.FixtureRequest, certificates: Certificates) -> Iterator[tuple[str, ...]]:
+    """Where the service listens, as answers of `x2gobroker remote setup`."""
+    with tempfile.TemporaryDirectory(prefix="x2gt-") as folder:
+        Path(folder).chmod(0o755)
+        if request.param == "a Unix socket":
+            yield (f"remote-listen={folder}/remote.sock",)
+        else:
+            tls = (f"remote-tls-certificate={certificates.certificate}", f"remote-tls-key={certificates.key}")
+            yield (f"remote-listen=127.0.0.1:{free_port()}", *tls)
+
+
+@pytest.mark.parametrize("opened", [site_with_apache, site_with_nginx])
+def test_a_desktop_comes_through(opened: Opened, listening: tuple[str, ...], certificates: Certificates) -> None:
+    with opened(certificates, TYPES, setup=listening) as site:
+        store = site.service.desktops
+        slot = store.reserve("Desktop", 1, "anna", {"size": "320x200"}, ADDRESS)
+        assert slot is not None
+        context = ssl.create_default_context(cafile=str(site.authority))
+        host = f"localhost:{site.cable.port}"
+
+        def greeting(token: str, origin: str = f"https://{host}") -> bytes:
+            protocols = [Subprotocol("binary"), Subprotocol(f"x2gobroker.{token}")]
+            url = f"wss://{host}/websockify"
+            with connect(url, ssl=context, origin=Origin(origin), subprotocols=protocols, proxy=None) as websocket:
+                assert websocket.subprotocol == "binary"
+                said = websocket.recv(20)
+                assert isinstance(said, bytes)
+                return said
+
+        assert greeting(store.token(slot, "anna", ADDRESS)).startswith(b"RFB 003.008")
+        # the address that counts is the browser's, the host that counts is the one it asked for
+        for token, origin in (
+            (store.token(slot, "anna", "127.0.0.1"), f"https://{host}"),
+            (store.token(slot, "anna", ADDRESS), "https://elsewhere.example"),
+        ):
+            with pytest.raises(InvalidStatus, match="403"):
+                greeting(token, origin)

@@ -1,0 +1,147 @@
+"""Debian's Chromium, driven by Playwright: tabs of different people, and what the portal's pages show in them."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, sync_playwright
+
+CHROMIUM = "/usr/bin/chromium"
+FLAGS = (
+    "--no-sandbox",  # the tests run as root
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--disable-dev-shm-usage",
+)
+DEADLINE = 30.0
+DESKTOP, PHONE, WALL = (1440, 900), (390, 844), (3840, 2160)
+# what the browser itself says where a page rightly answers with an error
+EXPECTED = ("Failed to load resource: the server responded with a status of 40",)
+
+
+@contextlib.contextmanager
+def chromium() -> Iterator[Browser]:
+    """One Chromium for the length of a `with` block; each tab of it is a person of its own."""
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=list(FLAGS))
+        try:
+            yield browser
+        finally:
+            browser.close()
+
+
+@dataclass
+class Tab:
+    """One person's only page. `problems`: what the browser complained about, violations of the policy among them."""
+
+    page: Page
+    context: BrowserContext
+    problems: list[str] = field(default_factory=list)
+
+    def sign_in(self, url: str, user: str, password: str) -> None:
+        """Sign in at the portal, whose home page is at `url`."""
+        self.page.goto(url)
+        self.page.fill("input[name=user]", user)
+        self.page.fill("input[name=password]", password)
+        self.page.press("input[name=password]", "Enter")
+        self.page.wait_for_selector("details.menu")
+
+    def phase(self) -> str:
+        """How the connection of a desktop's page is: `connecting`, `connected`, `waiting`, `ended` ..."""
+        return self.page.get_attribute("#state", "data-phase") or ""
+
+    def wait_for_phase(self, phase: str, deadline: float = DEADLINE) -> None:
+        """Wait for one; fails with what the page says instead."""
+        try:
+            self.page.wait_for_selector(f"#state[data-phase={phase}]", state="attached", timeout=deadline * 1000)
+        except Exception as error:
+            raise AssertionError(f"not {phase} but {self.phase()}: {self.says()} {self.problems}") from error
+
+    def says(self) -> str:
+        """What a desktop's page says over the screen."""
+        return " ".join(self.page.inner_text("#cover").split())
+
+    def colours(self) -> int:
+        """How many colours the desktop shows: 0 without a picture."""
+        return int(
+            self.page.evaluate(
+                """() => {
+                const canvas = document.querySelector("#screen canvas:not(.last)");
+                if (!canvas || !canvas.width) return 0;
+                const image = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height);
+                return new Set(new Uint32Array(image.data.buffer)).size;
+                }"""
+            )
+        )
+
+    def wait_for_colours(self, least: int = 2, deadline: float = DEADLINE) -> None:
+        """Wait for a picture with so many colours."""
+        self.wait_for("a picture", lambda: self.colours() >= least, deadline)
+
+    def wait_for(self, what: str, condition: object, deadline: float = DEADLINE) -> None:
+        """Wait for a condition of Python's, while the page goes on."""
+        assert callable(condition)
+        for _ in range(int(deadline * 20)):
+            if condition():
+                return
+            self.page.wait_for_timeout(50)
+        raise AssertionError(f"{what} did not happen within {deadline:g} s: {self.says()} {self.problems}")
+
+    def click_screen(self, x: int = 100, y: int = 100) -> None:
+        """Click into the desktop, so that the keyboard is there."""
+        self.page.click("#screen canvas:not(.last)", position={"x": x, "y": y})
+
+    def type(self, text: str) -> None:
+        """Type into the desktop; a newline is Return."""
+        self.page.keyboard.type(text, delay=5)
+
+    def picture(self, path: Path) -> None:
+        """Take a screenshot of what can be seen."""
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self.page.screenshot(path=str(path))
+
+    def assert_well(self) -> None:
+        """The browser had nothing to complain about."""
+        assert not self.problems, self.problems
+
+
+@contextlib.contextmanager
+def tab(
+    browser: Browser,
+    size: tuple[int, int] = DESKTOP,
+    scheme: Literal["light", "dark"] = "light",
+    language: str = "en-GB",
+    touch: bool = False,
+    permissions: tuple[str, ...] = (),
+) -> Iterator[Tab]:
+    """A fresh person with an empty profile. Certificates of the tests' own authority are taken."""
+    context = browser.new_context(
+        viewport={"width": size[0], "height": size[1]},
+        color_scheme=scheme,
+        locale=language,
+        has_touch=touch,
+        is_mobile=touch,
+        ignore_https_errors=True,
+        permissions=list(permissions),
+    )
+    try:
+        context.set_default_timeout(DEADLINE * 1000)
+        made = Tab(context.new_page(), context)
+        made.page.on("console", lambda message: _note(made, message))
+        made.page.on("pageerror", lambda error: made.problems.append(str(error)))
+        yield made
+    finally:
+        context.close()
+
+
+def _note(made: Tab, message: ConsoleMessage) -> None:
+    if message.type == "error" and not message.text.startswith(EXPECTED):
+        made.problems.append(message.text)

@@ -1,0 +1,54 @@
+"""`x2gobroker remote`: sets desktops in the browser up, and tells web servers about them."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+
+from x2gobroker.cli import remote_setup
+from x2gobroker.cli.common import add_config_options, check_usable, source_of
+from x2gobroker.cli.remote_web import Site, apache_config, nginx_config, remarks
+
+
+def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add this sub-command."""
+    parser = commands.add_parser(
+        "remote",
+        help="set up desktops in the browser, and the web server in front of them",
+        description="Desktops in the browser: the portal, and the service x2gobroker-remote.",
+    )
+    actions = parser.add_subparsers(metavar="ACTION", required=True)
+    remote_setup.add_to(actions)
+    printing = actions.add_parser(
+        "print-config",
+        help="print what Apache or nginx has to be told",
+        description="Prints, as the settings are now, what the web server has to be told. For Apache it is a file to "
+        "include in the VirtualHost of the broker; for nginx it is a whole server. What else is to be set is said on "
+        "standard error.",
+    )
+    add_config_options(printing)
+    printing.add_argument("server", choices=("apache", "nginx"), help="the web server")
+    usual = Site()
+    nginx = printing.add_argument_group("nginx")
+    nginx.add_argument("--host", default=usual.host, help="the name that browsers ask for (default: %(default)s)")
+    nginx.add_argument(
+        "--listen", action="append", metavar="[ADDRESS:]PORT", help="where nginx listens (default: port 443 everywhere)"
+    )
+    nginx.add_argument("--certificate", default=usual.certificate, metavar="FILE", help="certificate, in PEM form")
+    nginx.add_argument("--key", default=usual.key, metavar="FILE", help="its secret key, in PEM form")
+    nginx.add_argument("--log", default=usual.log, metavar="FILE", help="access log (default: %(default)s)")
+    printing.set_defaults(run=run_print_config)
+
+
+def run_print_config(options: argparse.Namespace) -> int:
+    """Print the configuration of a web server. Raises ConfigurationError."""
+    settings = check_usable(source_of(options))
+    if options.server == "apache":
+        text = apache_config(settings)
+    else:
+        listen = options.listen or Site.listen
+        text = nginx_config(settings, Site(options.host, options.certificate, options.key, listen, options.log))
+    print(text, end="")
+    for remark in remarks(settings, options.server):
+        print(f"note: {remark}", file=sys.stderr)
+    return 0

@@ -1,0 +1,198 @@
+"""What a user may have: session types for the browser, with their places, and session profiles for X2Go clients."""
+
+from __future__ import annotations
+
+import ast
+import threading
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from flask import Response, abort
+from flask import request as http_request
+
+from x2gobroker.logs import error_log, field
+from x2gobroker.model.acl import Requester
+from x2gobroker.portal.decorator import signed_in
+from x2gobroker.portal.desktop_texts import fault_text
+from x2gobroker.portal.session import SignIn
+from x2gobroker.remote.loader import ScriptError, script_path
+from x2gobroker.remote.types import SessionType
+from x2gobroker.services import Services
+from x2gobroker.settings import Settings
+from x2gobroker.settings.watch import Identity, identity
+from x2gobroker.store import RemoteDesktops, Slot
+from x2gobroker.store.remote_desktops import BROKEN, FAILED, MINE, RESERVED, RESERVED_SECONDS, STOPPING
+
+LARGEST_SCRIPT = 1 << 20
+LARGEST_PICTURE = 4 << 20
+PICTURES = {
+    ".png": "image/png",
+    ".jpg": "image/jpeg",
+    ".jpeg": "image/jpeg",
+    ".webp": "image/webp",
+    ".svg": "image/svg+xml",
+}
+# a picture cannot do anything, not even one that is opened by itself
+PICTURE_POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:; frame-ancestors 'none'; sandbox"
+MOST_HOLDERS = 5
+# what a card says of a session type
+FREE, HERE, FULL, ENDING = "free", "here", "full", "ending"
+
+
+@dataclass(frozen=True)
+class Desk:
+    """One session type as its user sees it. `slot`: the place that the user has; `note`: why the last one failed."""
+
+    kind: SessionType
+    free: int
+    slot: Slot | None = None
+    note: str = ""
+
+    @property
+    def state(self) -> str:
+        """HERE (the user has one), ENDING (the user's is being stopped), FULL (all places are taken) or FREE."""
+        if self.slot is not None:
+            return HERE if self.slot.state in MINE and not self.slot.is_unwanted else ENDING
+        return FREE if self.free else FULL
+
+
+@dataclass(frozen=True)
+class Crowd:
+    """Who has the places of a session type: some users by name, and how many `more` there are.
+
+    `broken` places can be freed by an administrator only. `ends`: when the first one will be stopped, as things stand,
+    in seconds of the epoch.
+    """
+
+    users: tuple[str, ...]
+    more: int
+    broken: int
+    ends: float | None
+
+
+class _Scripts:
+    """Whether the scripts of session types can be Python at all. They are never run here: the service does that."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._known: dict[Path, tuple[Identity, str]] = {}
+
+    def fault(self, kind: SessionType) -> str:
+        """Why a session type is out of service; nothing when it is not, as far as can be seen. Costs a `stat` call."""
+        try:
+            path = script_path(kind.folder, kind.script)
+        except ScriptError as error:
+            path, fault, seen = kind.folder / kind.script, str(error), None
+        else:
+            fault, seen = "", identity(path)
+        with self._lock:
+            known = self._known.get(path)
+            if known is not None and known[0] == seen:
+                return known[1]
+            fault = fault or _syntax_fault(path)
+            self._known[path] = seen, fault
+        if fault:
+            error_log.error("portal: session type %s is out of service: %s", field(kind.name), fault)
+        return fault
+
+
+def _syntax_fault(path: Path) -> str:
+    try:
+        with path.open("rb") as stream:
+            ast.parse(stream.read(LARGEST_SCRIPT))
+    except SyntaxError as error:
+        return f"script {path} is no Python: {error.msg} (line {error.lineno})"
+    except (ValueError, RecursionError):
+        return f"script {path} is no Python"
+    except OSError:
+        return ""  # the service may read it all the same: it has other rights
+    return ""
+
+
+_SCRIPTS = _Scripts()
+
+
+def types_for(settings: Settings, services: Services, who: Requester) -> list[SessionType]:
+    """The session types that this user may start, in the order of their file; none that is out of service."""
+    found = services.session_types.current(settings).types.values()
+    return [kind for kind in found if kind.count and kind.access.decide(who) and not _SCRIPTS.fault(kind)]
+
+
+def find_type(settings: Settings, services: Services, who: Requester, name: str) -> SessionType | None:
+    """One of them by name: None alike for one that is not there, out of service, or not for this user."""
+    kind = services.session_types.current(settings).types.get(name)
+    good = kind is not None and kind.count and kind.access.decide(who) and not _SCRIPTS.fault(kind)
+    return kind if good else None
+
+
+def desks(settings: Settings, services: Services, who: Requester) -> list[Desk]:
+    """The session types of this user with their places. Raises StoreError."""
+    kinds = types_for(settings, services, who)
+    if not kinds:
+        return []
+    store = services.desktops(settings)
+    taken, mine = store.taken(), _by_type(store.of_user(who.user))
+    made = []
+    for kind in kinds:
+        free = kind.count - sum(1 for number in taken.get(kind.name, ()) if number < kind.count)
+        slot = mine.get(kind.name)
+        if slot is not None and slot.state == FAILED:
+            made.append(Desk(kind, max(0, free), None, fault_text(slot.note)))
+        else:
+            made.append(Desk(kind, max(0, free), slot))
+    return made
+
+
+def _by_type(slots: Iterable[Slot], now: float | None = None) -> dict[str, Slot]:
+    """One slot of each type: what the user comes back to before what ends, and that before what failed."""
+    moment = time.time() if now is None else now
+
+    def rank(slot: Slot) -> int:
+        return 2 if slot.state in MINE else 1 if slot.state == STOPPING else 0
+
+    found: dict[str, Slot] = {}
+    for slot in slots:
+        if slot.state == BROKEN or (slot.state == RESERVED and slot.reserved < moment - RESERVED_SECONDS):
+            continue
+        known = found.get(slot.type)
+        if known is None or rank(slot) >= rank(known):
+            found[slot.type] = slot
+    return found
+
+
+def crowd(store: RemoteDesktops, kind: SessionType) -> Crowd:
+    """Who has the places of a session type. Raises StoreError."""
+    slots = [slot for slot in store.of_type(kind.name) if slot.number < kind.count and slot.state != FAILED]
+    broken = sum(1 for slot in slots if slot.state == BROKEN)
+    users = list(dict.fromkeys(slot.username for slot in slots if slot.state != BROKEN))
+    ends = min((slot.ends for slot in slots if slot.ends is not None and slot.state != BROKEN), default=None)
+    return Crowd(tuple(users[:MOST_HOLDERS]), max(0, len(users) - MOST_HOLDERS), broken, ends)
+
+
+def picture_version(kind: SessionType) -> str:
+    """What the address of a type's picture ends in, so that browsers may keep it; empty where there is none."""
+    path = kind.picture_path
+    seen = identity(path) if path is not None else None
+    return "" if seen is None else f"{seen[0]:x}"
+
+
+@signed_in
+def picture(sign_in: SignIn) -> Response:
+    """The picture of a session type that the user may see."""
+    kind = find_type(sign_in.settings, sign_in.services, sign_in.requester, http_request.args.get("type", ""))
+    path = kind.picture_path if kind is not None else None
+    if path is None or path.suffix not in PICTURES:
+        abort(404)
+    try:
+        with path.open("rb") as stream:
+            data = stream.read(LARGEST_PICTURE + 1)
+    except OSError:
+        abort(404)
+    if len(data) > LARGEST_PICTURE:
+        abort(404)
+    response = Response(data, content_type=PICTURES[path.suffix])
+    response.headers["Cache-Control"] = "private, max-age=86400"
+    response.headers["Content-Security-Policy"] = PICTURE_POLICY
+    return response

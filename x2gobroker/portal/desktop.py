@@ -1,0 +1,133 @@
+"""The desktop page, and what its script asks: how the desktop is, a token for each connection, the end of it."""
+
+from __future__ import annotations
+
+import re
+import time
+from urllib.parse import urlsplit
+
+from flask import Response, url_for
+from flask import request as http_request
+
+from x2gobroker.logs import broker_log, error_log, field
+from x2gobroker.portal import guard, static
+from x2gobroker.portal.decorator import signed_in, signed_in_quietly
+from x2gobroker.portal.desktop_texts import fault_text, page_texts, progress_text
+from x2gobroker.portal.languages import _
+from x2gobroker.portal.page import go_to, json_answer, message, page
+from x2gobroker.portal.session import SignIn
+from x2gobroker.settings import GLOBAL, Settings
+from x2gobroker.store import Slot
+from x2gobroker.store.remote_desktops import MINE
+
+GONE = "gone"
+WEBSOCKET_PATH = "/websockify"
+TOKEN_PREFIX = "x2gobroker."  # noqa: S105 - what stands before a token among the subprotocols
+HOST = re.compile(r"[A-Za-z0-9._-]+(:\d{1,5})?|\[[0-9a-fA-F:]+\](:\d{1,5})?")
+SCHEMES = {"ws": "ws", "wss": "wss", "http": "ws", "https": "wss"}
+SCRIPT = "portal/desktop.js"
+
+
+def find_mine(sign_in: SignIn, desktop: str) -> Slot | None:
+    """The user's desktop of this ID. None when it is over, and for that of somebody else. Raises StoreError."""
+    slot = sign_in.services.desktops(sign_in.settings).find(desktop)
+    return slot if slot is not None and slot.username == sign_in.user and sign_in.vouched else None
+
+
+@signed_in
+def desktop(sign_in: SignIn, desktop: str) -> Response:
+    """The page with the desktop. Its script connects; the service starts the desktop then, if it does not run."""
+    slot = find_mine(sign_in, desktop)
+    if slot is None:
+        return message(_("This desktop has ended"), _("Go back to the home page to start another one."), 404, sign_in)
+    if not static.has_novnc():
+        return without_novnc(sign_in)
+    kind = sign_in.services.session_types.current(sign_in.settings).types.get(slot.type)
+    return page(
+        "desktop.html",
+        sign_in,
+        policy=policy(sign_in.settings),
+        slot=slot,
+        size=slot.options.get("size", ""),
+        kind=kind,
+        texts=page_texts(),
+        script=SCRIPT,
+        modules=static.modules_of(SCRIPT),
+    )
+
+
+def without_novnc(sign_in: SignIn | None) -> Response:
+    """The page where nobody has fetched noVNC."""
+    what = "portal: noVNC is not in %s: run scripts/novnc, install the broker again, and restart it"
+    error_log.error(what, static.FOLDER / "novnc")
+    text = _("This server lacks what shows desktops in the browser. Tell your administrator: the log says more.")
+    return message(_("No desktops at present"), text, 503, sign_in)
+
+
+def policy(settings: Settings) -> str:
+    """The Content-Security-Policy of a page that connects to the service; `'self'` is no websocket in some browsers."""
+    parts = urlsplit(settings.text(GLOBAL, "remote-websocket-url"))
+    host = parts.netloc or http_request.host
+    if not HOST.fullmatch(host):
+        return guard.policy()
+    if parts.netloc:
+        return guard.policy(connect_src=f"{SCHEMES.get(parts.scheme, 'wss')}://{host}")
+    plain = f" ws://{host}" if guard.is_loopback(host) else ""
+    return guard.policy(connect_src=f"wss://{host}{plain}")
+
+
+def ticket(settings: Settings, token: str) -> dict[str, str]:
+    """What a script needs for one connection: the websocket's address, relative to the page's, and the subprotocol."""
+    url = settings.text(GLOBAL, "remote-websocket-url") or WEBSOCKET_PATH
+    return {"token": token, "protocol": TOKEN_PREFIX + token, "url": url}
+
+
+@signed_in_quietly
+def state(sign_in: SignIn, desktop: str) -> Response:
+    """How the desktop is, as JSON. Work at it keeps its user signed in; that the page asks does not."""
+    slot = find_mine(sign_in, desktop)
+    if slot is None:
+        return json_answer({"state": GONE})
+    if slot.connections:
+        sign_in.seen(min(slot.last_input, sign_in.portal.now))
+    return json_answer(
+        {
+            "state": slot.state,
+            "progress": progress_text(slot.progress),
+            "ends": slot.ends,
+            "ends_why": slot.ends_why,
+            # by the server's clock: that of the browser may be wrong
+            "left": None if slot.ends is None else max(0.0, round(slot.ends - time.time(), 1)),
+            "note": fault_text(slot.note),
+            "connections": slot.connections,
+            "shared": len(sign_in.services.desktops(sign_in.settings).shares([slot.id])),
+        }
+    )
+
+
+@signed_in_quietly
+def token(sign_in: SignIn, desktop: str) -> Response:
+    """A token for one connection, and where to connect."""
+    slot = find_mine(sign_in, desktop)
+    if slot is None or slot.state not in MINE:
+        return json_answer({"error": _("This desktop has ended."), "state": GONE if slot is None else slot.state}, 409)
+    kind = sign_in.services.session_types.current(sign_in.settings).types.get(slot.type)
+    if kind is not None and not kind.access.decide(sign_in.requester):
+        broker_log.warning(
+            "portal: %s may not connect to %s any more: its access rules say so", field(sign_in.user), field(slot.type)
+        )
+        return json_answer({"error": _("You may no longer use this desktop. Ask your administrator.")}, 403)
+    made = sign_in.services.desktops(sign_in.settings).token(slot, sign_in.user, sign_in.address)
+    return json_answer(ticket(sign_in.settings, made))
+
+
+@signed_in
+def stop(sign_in: SignIn, desktop: str) -> Response:
+    """Have the desktop stopped; then home, or JSON where a script asks."""
+    slot = find_mine(sign_in, desktop)
+    if slot is not None:
+        broker_log.info("portal: %s stops %s/%d", field(sign_in.user), field(slot.type), slot.number)
+        sign_in.services.desktops(sign_in.settings).ask_stop(slot)
+    if guard.wants_json():
+        return json_answer({"state": "stopping", "home": url_for("portal.home")})
+    return go_to("portal.home")

@@ -1,0 +1,140 @@
+"""The page of a user's sessions: desktops in the browser, and sessions on X2Go Servers."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from flask import Response
+
+from x2gobroker.broker import Offer
+from x2gobroker.errors import SessionError
+from x2gobroker.portal.decorator import signed_in
+from x2gobroker.portal.languages import _, _n
+from x2gobroker.portal.page import field, go_to, message, page
+from x2gobroker.portal.session import SignIn
+from x2gobroker.portal.texts import duration, profile_name
+from x2gobroker.portal.x2go_sessions import Found, FoundSession, find_sessions, own_profiles
+from x2gobroker.store import Slot
+from x2gobroker.store.remote_desktops import FAILED, RESERVED, RESERVED_SECONDS
+from x2gobroker.user_sessions import UserLogin, UserSessions
+from x2gobroker.user_sessions.values import GONE, HOST_KEY, LOGIN, TIMEOUT, UNREACHABLE
+
+SHOWN_NAMES = 5
+LONGEST_SESSION = 250
+
+
+@dataclass(frozen=True)
+class Failure:
+    """Servers that could not be asked: what is wrong, and what to do."""
+
+    servers: str
+    text: str
+
+
+@signed_in
+def sessions(sign_in: SignIn) -> Response:
+    """All that the user has open."""
+    now = time.time()
+    slots = [slot for slot in sign_in.services.desktops(sign_in.settings).of_user(sign_in.user) if _counts(slot, now)]
+    offers = sign_in.broker.list_profiles(sign_in.settings, sign_in.login)
+    found = _found(sign_in, offers)
+    told = () if found is not None else tuple(offer for offer in offers if offer.status)
+    return page(
+        "sessions.html",
+        sign_in,
+        slots=slots,
+        found=found,
+        told=told,
+        failures=[] if found is None else [_failure(reason, names) for reason, names in found.failed.items()],
+        has_profiles=bool(offers),
+        profile_name=profile_name,
+        ages={slot.id: duration(now - (slot.started or slot.reserved)) for slot in slots},
+        ends={slot.id: duration(slot.ends - now) for slot in slots if slot.ends is not None},
+        duration=duration,
+        kind_name=_kind_name,
+    )
+
+
+def _counts(slot: Slot, now: float) -> bool:
+    """Whether a slot is a session to show; one that was reserved and not used in time is none."""
+    return slot.state != FAILED and (slot.state != RESERVED or slot.reserved >= now - RESERVED_SECONDS)
+
+
+def _found(sign_in: SignIn, offers: list[Offer]) -> Found | None:
+    """The user's sessions on X2Go Servers; None where the portal has nothing to log in with there."""
+    login = _login(sign_in)
+    if login is None:
+        return None
+    profiles = [offer.profile for offer in offers]
+    return find_sessions(sign_in.settings, sign_in.broker.backend.name, profiles, login)
+
+
+def _login(sign_in: SignIn) -> UserLogin | None:
+    """How the user logs in on X2Go Servers. Nobody tries passwords there who could not sign in here with one."""
+    if not sign_in.vouched or not sign_in.password:
+        return None
+    return UserLogin(sign_in.user, sign_in.password)
+
+
+def _kind_name(found: FoundSession) -> str:
+    names = {
+        "D": _("Desktop"),
+        "R": _("Application"),
+        "P": _("Applications"),
+        "S": _("View of another session"),
+    }
+    return names.get(found.session.kind, _("Session"))
+
+
+def _failure(reason: str, names: tuple[str, ...]) -> Failure:
+    servers = ", ".join(names[:SHOWN_NAMES])
+    if len(names) > SHOWN_NAMES:
+        more = len(names) - SHOWN_NAMES
+        servers = _n("%(servers)s and %(number)s more", "%(servers)s and %(number)s more", more, servers=servers)
+    return Failure(servers, reason_text(reason))
+
+
+def reason_text(reason: str) -> str:
+    """What is wrong with the way to a server, and what to do, for the user. `reason` is that of a SessionError."""
+    texts = {
+        UNREACHABLE: _("The server cannot be reached. Try again later; if it goes on, tell your administrator."),
+        TIMEOUT: _("The server did not answer in time. Try again."),
+        HOST_KEY: _(
+            "The portal does not know the server's key, so it does not send your password. Tell your administrator."
+        ),
+        LOGIN: _(
+            "The server does not accept the password that you signed in with. If you have changed it, sign in again."
+        ),
+        GONE: _("There is no such session any more. It may have ended meanwhile."),
+    }
+    return texts.get(reason, _("The server did not do it. Try again; if it goes on, tell your administrator."))
+
+
+@signed_in
+def suspend(sign_in: SignIn) -> Response:
+    """Suspend a session on an X2Go Server: its programs run on, and wait."""
+    return _act(sign_in, UserSessions(sign_in.broker.backend.name).suspend, _("The session was not suspended"))
+
+
+@signed_in
+def terminate(sign_in: SignIn) -> Response:
+    """End a session on an X2Go Server, and all its programs."""
+    return _act(sign_in, UserSessions(sign_in.broker.backend.name).terminate, _("The session was not ended"))
+
+
+def _act(sign_in: SignIn, action: Callable[..., None], title: str) -> Response:
+    """Do something to the session that was posted; only the user's own profiles, servers and sessions count."""
+    settings = sign_in.settings
+    profile = sign_in.broker.backend.select(settings, field("profile"), sign_in.requester)
+    if profile is None or not own_profiles([profile], sign_in.user):
+        return message(title, reason_text(GONE), 404, sign_in)
+    login = _login(sign_in)
+    if login is None:
+        return message(title, _("The portal does not have your password. Use X2Go Client."), 409, sign_in)
+    try:
+        action(settings, profile, login, field("server"), field("name", LONGEST_SESSION))
+    except SessionError as error:
+        return message(title, reason_text(error.reason), 404 if error.reason == GONE else 502, sign_in)
+    return go_to("portal.sessions")

@@ -1,0 +1,61 @@
+"""What the portal must know of a login beyond whether it is granted: which fields the form has, what of it is kept."""
+
+from __future__ import annotations
+
+from x2gobroker.auth.base import NOT_CHECKED, AuthMechanism, Credentials
+from x2gobroker.errors import PluginError
+from x2gobroker.logs import error_log
+from x2gobroker.portal.session import Portal
+from x2gobroker.settings import AUTH_PREFIX
+
+PAM = "pam"
+
+
+def needs_password(portal: Portal) -> bool:
+    """Whether users log in with a password, and are not known by other means (`remote_user`)."""
+    mechanism = _mechanism(portal)
+    return mechanism is None or mechanism.needs_password
+
+
+def asks_for_code(portal: Portal) -> bool:
+    """Whether users at this address may need a one-time code behind the password."""
+    factor = portal.broker.second_factor
+    is_on = factor.is_on(portal.settings) and not factor.rules(portal.settings).exempts(portal.address)
+    return is_on or _pam_digits(portal) > 0
+
+
+def without_code(portal: Portal, user: str, password: str) -> str:
+    """The password of a login that was granted, without the one-time code that may stand behind it."""
+    credentials = Credentials(user, password, portal.address)
+    alone = portal.broker.second_factor.without_code(portal.settings, credentials).password
+    digits = _pam_digits(portal)
+    return alone[: len(alone) - digits] if digits else alone
+
+
+def check_again(portal: Portal, user: str, password: str) -> str:
+    """Why the auth mechanism no longer takes the password of somebody who is signed in; nothing when it does.
+
+    Nothing either when it cannot tell, or wants a one-time code. No penalty counts this: nobody guesses here.
+    """
+    mechanism = _mechanism(portal)
+    if mechanism is None or not mechanism.checks_password or _pam_digits(portal):
+        return ""
+    verdict = mechanism.authenticate(portal.settings, Credentials(user, password, portal.address))
+    return "" if verdict.granted or verdict.reason in NOT_CHECKED else verdict.reason
+
+
+def _name(portal: Portal) -> str:
+    return portal.settings.for_backend(portal.broker.backend.name, "auth-mech").lower()
+
+
+def _mechanism(portal: Portal) -> AuthMechanism | None:
+    try:
+        return portal.services.mechanism(_name(portal))
+    except PluginError as error:
+        error_log.error("auth mechanism: %s", error)
+        return None
+
+
+def _pam_digits(portal: Portal) -> int:
+    """How many characters behind the password are a code for PAM; 0 with other mechanisms."""
+    return portal.settings.integer(AUTH_PREFIX + PAM, "code-digits") if _name(portal) == PAM else 0

@@ -1,0 +1,38 @@
+"""Whether those who are signed in would still get in: accounts are locked, and passwords changed, meanwhile."""
+
+from __future__ import annotations
+
+from x2gobroker.logs import broker_log
+from x2gobroker.logs import field as log_field
+from x2gobroker.portal.passwords import check_again
+from x2gobroker.portal.session import Portal
+from x2gobroker.store import PortalSession
+
+CHECK_SECONDS = 600.0
+
+
+def still_welcome(portal: Portal, session: PortalSession, token: str) -> bool:
+    """Ask the auth mechanism again, every CHECK_SECONDS, where the password is at hand.
+
+    False when it says no: then the user is signed out everywhere, connections to the user's desktops are cut, and links
+    to look on are taken back. The desktops end after their grace time, unless the user signs in with the new password.
+    Raises StoreError.
+    """
+    if portal.now < session.checked + CHECK_SECONDS:
+        return True
+    sessions = portal.services.portal_sessions(portal.settings)
+    password = session.password(token)
+    if password is None or not sessions.checked(session, portal.now):
+        return True
+    refusal = check_again(portal, session.username, password)
+    if not refusal:
+        return True
+    many = sessions.close_all(session.username)
+    portal.services.desktops(portal.settings).ask_cut(session.username, links=True)
+    broker_log.warning(
+        "portal: %s is signed out of %d browsers: the password no longer counts (%s)",
+        log_field(session.username),
+        many,
+        refusal,
+    )
+    return False

@@ -1,0 +1,72 @@
+"""Links by which others look on at a desktop. The secret stands behind the `#`, which browsers send to nobody."""
+
+from __future__ import annotations
+
+from flask import Response, url_for
+from flask import request as http_request
+
+from x2gobroker.logs import broker_log, field
+from x2gobroker.portal import desktop as desktops
+from x2gobroker.portal import static
+from x2gobroker.portal.decorator import find_sign_in, signed_in
+from x2gobroker.portal.desktop_texts import page_texts
+from x2gobroker.portal.languages import _
+from x2gobroker.portal.page import json_answer, page
+from x2gobroker.portal.session import SignIn, here
+from x2gobroker.store.remote_desktops import MINE
+
+GUEST = "guest"
+MOST_LINKS = 20
+SCRIPT = "portal/view.js"
+
+
+@signed_in
+def share(sign_in: SignIn, desktop: str) -> Response:
+    """A new link to look on, as JSON."""
+    slot = desktops.find_mine(sign_in, desktop)
+    if slot is None or slot.state not in MINE:
+        return json_answer({"error": _("This desktop has ended.")}, 409)
+    store = sign_in.services.desktops(sign_in.settings)
+    if len(store.shares([slot.id])) >= MOST_LINKS:
+        return json_answer({"error": _("There are too many links. Take them back, and make a new one.")}, 409)
+    link = f"{url_for('portal.view')}#{store.share(slot)}"
+    broker_log.info("portal: %s shares %s/%d to look on", field(sign_in.user), field(slot.type), slot.number)
+    return json_answer({"link": link})
+
+
+@signed_in
+def unshare(sign_in: SignIn, desktop: str) -> Response:
+    """Take all links of a desktop back."""
+    slot = desktops.find_mine(sign_in, desktop)
+    count = 0
+    if slot is not None:
+        count = sign_in.services.desktops(sign_in.settings).revoke(slot)
+        broker_log.info("portal: %s takes the links to %s/%d back", field(sign_in.user), field(slot.type), slot.number)
+    return json_answer({"taken_back": count})
+
+
+def view() -> Response:
+    """The page of those who look on; they need not be signed in. Its script finds the secret in the address."""
+    if not static.has_novnc():
+        return desktops.without_novnc(None)
+    return page(
+        "view.html",
+        policy=desktops.policy(here().settings),
+        texts=page_texts(),
+        script=SCRIPT,
+        modules=static.modules_of(SCRIPT),
+    )
+
+
+def view_token() -> Response:
+    """A token for one who looks on, for the secret of a link."""
+    portal = here()
+    asked = http_request.get_json(silent=True)
+    secret = asked.get("share") if isinstance(asked, dict) else None
+    store = portal.services.desktops(portal.settings)
+    slot = store.shared(secret) if isinstance(secret, str) else None
+    if slot is None:
+        return json_answer({"error": _("This link no longer counts. Ask for a new one.")}, 404)
+    sign_in = find_sign_in(portal, touch=False)
+    made = store.token(slot, sign_in.user if sign_in else GUEST, portal.address, share=secret)
+    return json_answer({**desktops.ticket(portal.settings, made), "name": slot.type})

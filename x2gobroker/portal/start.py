@@ -1,0 +1,87 @@
+"""Start a desktop in the browser, or go back to it; and what to do when all places are taken."""
+
+from __future__ import annotations
+
+import time
+
+from flask import Response
+from flask import request as http_request
+
+from x2gobroker.logs import error_log
+from x2gobroker.logs import field as log_field
+from x2gobroker.portal.catalogue import crowd, find_type
+from x2gobroker.portal.decorator import signed_in, signed_in_quietly
+from x2gobroker.portal.languages import _
+from x2gobroker.portal.page import field, go_to, message, page
+from x2gobroker.portal.session import SignIn
+from x2gobroker.portal.texts import duration
+from x2gobroker.remote.types import SessionType
+
+WAIT_SECONDS = 10  # between two looks for a free place
+
+
+@signed_in
+def start(sign_in: SignIn) -> Response:
+    """A place of the session type that was posted, in a size of its list; the user's own where there is one."""
+    kind = _kind(sign_in, field("type"))
+    if isinstance(kind, Response):
+        return kind
+    size = field("size") or kind.sizes[0]
+    if size not in kind.sizes:
+        return message(_("No such size"), _("Go back to the home page, and choose a size of the list."), 400, sign_in)
+    options: dict[str, object] = {"size": size}
+    arguments = kind.arguments_for(sign_in.user, sign_in.requester.groups)
+    if arguments:
+        options["arguments"] = list(arguments)
+    store = sign_in.services.desktops(sign_in.settings)
+    try:
+        slot = store.reserve(kind.name, kind.count, sign_in.user, options, sign_in.address)
+    except ValueError as error:
+        error_log.error("portal: session type %s for %s: %s", log_field(kind.name), log_field(sign_in.user), error)
+        text = _("Tell your administrator: its arguments are too long. The log says more.")
+        return message(_("%(name)s cannot be started", name=kind.name), text, 500, sign_in)
+    if slot is None:
+        return go_to("portal.wait", type=kind.name, size=size)
+    return go_to("portal.desktop", desktop=slot.id)
+
+
+@signed_in_quietly
+def wait(sign_in: SignIn) -> Response:
+    """Who has the places of a session type, and a page that looks again by itself for somebody who waits."""
+    kind = _kind(sign_in, http_request.args.get("type", ""))
+    if isinstance(kind, Response):
+        return kind
+    size = http_request.args.get("size", "")
+    store = sign_in.services.desktops(sign_in.settings)
+    waits = "wait" in http_request.args
+    mine = any(slot.type == kind.name for slot in store.of_user(sign_in.user))
+    is_free = mine or store.free(kind.name, kind.count) > 0
+    who = crowd(store, kind)
+    response = page(
+        "full.html",
+        sign_in,
+        kind=kind,
+        size=size if size in kind.sizes else kind.sizes[0],
+        crowd=who,
+        soonest="" if who.ends is None else duration(who.ends - time.time()),
+        is_free=is_free,
+        waits=waits,
+        wait_seconds=WAIT_SECONDS,
+    )
+    if waits and not is_free:
+        response.headers["Refresh"] = str(WAIT_SECONDS)
+    return response
+
+
+def _kind(sign_in: SignIn, name: str) -> SessionType | Response:
+    """The session type of this name, or what to answer where the user cannot have it."""
+    if not sign_in.vouched:
+        text = _(
+            "This portal does not check who its users are. Desktops in the browser are only for users who are known."
+        )
+        return message(_("Not possible here"), text, 403, sign_in)
+    kind = find_type(sign_in.settings, sign_in.services, sign_in.requester, name)
+    if kind is None:
+        text = _("It may be out of service at present, or is not for you. The home page has what you can open.")
+        return message(_("There is no such desktop"), text, 404, sign_in)
+    return kind

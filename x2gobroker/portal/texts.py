@@ -1,0 +1,38 @@
+"""Words for users, in the language of the present request. No clock times: a browser may be anywhere."""
+
+from __future__ import annotations
+
+from x2gobroker.model.profile import SessionProfile
+from x2gobroker.model.profile_options import DESKTOPS
+from x2gobroker.portal.languages import _, _n
+
+MINUTE, HOUR, DAY = 60, 3600, 86400
+LONGEST_COMMAND = 40
+
+
+def duration(seconds: float) -> str:
+    """A length of time in a unit that fits, rounded down: `25 minutes`, `3 hours`, `2 days`."""
+    if seconds < MINUTE:
+        return _("less than a minute")
+    if seconds < 2 * HOUR:
+        return _n("%(number)s minute", "%(number)s minutes", int(seconds // MINUTE))
+    if seconds < 2 * DAY:
+        return _n("%(number)s hour", "%(number)s hours", int(seconds // HOUR))
+    return _n("%(number)s day", "%(number)s days", int(seconds // DAY))
+
+
+def profile_name(profile: SessionProfile) -> str:
+    """What users call a session profile: its name, or its ID where it has none."""
+    return str(profile.options.get("name", "")) or profile.id
+
+
+def command_name(profile: SessionProfile) -> str:
+    """What a session profile starts, in a few words; desktops by their names."""
+    if profile.options.get("directrdp"):
+        return "RDP"
+    if profile.is_shadow:
+        return _("Shared desktop")
+    command = str(profile.options.get("command", ""))
+    if command.upper() in DESKTOPS:
+        return command.upper()
+    return command[:LONGEST_COMMAND]

@@ -1,0 +1,120 @@
+"""Changes single options of an INI file; comments, order and everything else stay as they are."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+
+from configupdater import Comment, ConfigUpdater, Option, Section
+
+from x2gobroker.errors import ConfigurationError
+from x2gobroker.settings.ini import IniError, IniFile, parse_ini
+
+NEW_FILE_MODE = 0o640
+
+
+def change_file(path: Path, section: str, changes: Mapping[str, str]) -> None:
+    """Set options of one section of a file, which is made when it is missing; an empty text takes an option out.
+
+    The file is replaced in one step and keeps owner and mode. Raises ConfigurationError, and then nothing was changed.
+    """
+    target = path.resolve()
+    try:
+        text = target.read_bytes().decode("utf-8-sig") if target.exists() else ""
+    except UnicodeDecodeError:
+        raise ConfigurationError(f"{path} is not UTF-8 text; save the file in UTF-8") from None
+    except OSError as error:
+        raise ConfigurationError(f"{path} cannot be read: {error.strerror}") from None
+    fresh = change_text(text, str(path), section, changes)
+    if fresh == text:
+        return
+    try:
+        _replace(target, fresh)
+    except OSError as error:
+        raise ConfigurationError(f"{path} cannot be written: {error.strerror}; nothing was changed") from None
+
+
+def change_text(text: str, path: str, section: str, changes: Mapping[str, str]) -> str:
+    """The text of a file with these options set. A new option goes below its commented-out default, if there is one.
+
+    Raises ConfigurationError for a text that is no INI file, and for a value that it cannot hold.
+    """
+    before = parse_ini(text, path)
+    updater = ConfigUpdater()
+    updater.optionxform = str  # type: ignore[method-assign,assignment]
+    updater.read_string(text if text.endswith("\n") or not text else text + "\n")
+    if not updater.has_section(section):
+        updater.add_section(section)
+    for name, value in changes.items():
+        if value and (value.splitlines() != [value] or value != value.strip()):
+            raise ConfigurationError(f"{name}: a file cannot hold this value; nothing was changed")
+        if not value:
+            updater.remove_option(section, name)
+        elif updater.has_option(section, name):
+            updater[section][name].value = value
+        else:
+            _insert(updater[section], name, value)
+    fresh = str(updater)
+    try:
+        after = parse_ini(fresh, path)
+    except IniError:
+        after = IniFile(path)
+    _check(before, after, section, changes)
+    return fresh
+
+
+def _insert(section: Section, name: str, value: str) -> None:
+    """Put a new option where one would look for it: at its comment, behind the last option, or first."""
+    commented = re.compile(rf"^[#;]\s*{re.escape(name)}\s*[=:]", re.MULTILINE)
+    comments = (block for block in section.iter_blocks() if isinstance(block, Comment))
+    places: list[Comment | Option] = [block for block in comments if commented.search(str(block))]
+    places = places or [block for block in section.iter_blocks() if isinstance(block, Option)]
+    if places:
+        places[-1].add_after.option(name, value)
+    elif section.first_block is not None:
+        section.first_block.add_before.option(name, value)
+    else:
+        section.add_option(Option(name, value))
+
+
+def _check(before: IniFile, after: IniFile, section: str, changes: Mapping[str, str]) -> None:
+    """Nothing else may read otherwise than before, and every value as it was given."""
+    wanted = {name: dict(options) for name, options in before.sections.items()}
+    options = wanted.setdefault(section, {})
+    for name, value in changes.items():
+        options.pop(name, None)
+        if value:
+            options[name] = value
+    if after.sections != wanted:
+        raise ConfigurationError(f"{before.path} cannot be changed by program; edit it by hand")
+
+
+def _replace(target: Path, text: str) -> None:
+    number, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
+    try:
+        with os.fdopen(number, "w", encoding="utf-8", newline="") as stream:
+            if target.exists():
+                status = target.stat()
+                os.fchown(number, status.st_uid, status.st_gid)
+                os.fchmod(number, status.st_mode & 0o7777)
+            else:
+                os.fchmod(number, NEW_FILE_MODE)
+            stream.write(text)
+            stream.flush()
+            os.fsync(number)
+        os.replace(name, target)
+    except BaseException:
+        os.unlink(name)
+        raise
+
+
+def give_to_group(path: Path, group: str) -> None:
+    """Let a group read a new file, where there is this group, and we may. The mode says what it may do."""
+    try:
+        shutil.chown(path, group=group)
+    except (LookupError, PermissionError):
+        return

@@ -1,0 +1,45 @@
+// The dialog for links by which others look on.
+import { ask } from "./connection.js";
+import { by, copy, page, text } from "./cover.js";
+
+export function setUpShare() {
+  const say = (words) => { by("share-said").textContent = words; };
+  const show = (link) => {
+    by("share-link").value = link;
+    by("share-link-field").hidden = by("share-copy").hidden = !link;
+  };
+  let count = 0;
+  const tell = (number) => {
+    count = number;
+    by("share-count").textContent = number ? text("shared_some", { number }) : text("shared_none");
+    by("share-end").hidden = !number;
+    by("share").classList.toggle("on", number > 0);
+    if (!number) show("");
+  };
+  const doing = async (work) => {
+    try {
+      await work();
+    } catch (error) {
+      say(error.message && error.status ? error.message : text("failed_request"));
+    }
+  };
+  by("share").addEventListener("click", () => {
+    say("");
+    by("share-dialog").showModal();
+  });
+  by("share-make").addEventListener("click", () => doing(async () => {
+    const { link } = await ask(page.dataset.share, "POST");
+    tell(count + 1);
+    show(new URL(link, location.href).href);
+    say(await copy(by("share-link")));
+  }));
+  by("share-copy").addEventListener("click", async () => say(await copy(by("share-link"))));
+  by("share-end").addEventListener("click", () => doing(async () => {
+    await ask(page.dataset.unshare, "POST");
+    tell(0);
+    say(text("taken_back"));
+    by("share-make").focus();
+  }));
+  tell(0);
+  return { tell };
+}

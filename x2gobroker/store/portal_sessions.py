@@ -1,0 +1,184 @@
+"""Who is signed in at the portal. Only a hash of each cookie's token is stored.
+
+The user's password is kept with it, for X2Go Servers, where it is wanted: encrypted with AES-GCM. Its key comes from
+the token by HKDF (RFC 5869), and the store does not have the token: who reads the store reads no password.
+"""
+
+from __future__ import annotations
+
+import re
+import secrets
+import time
+from dataclasses import dataclass, field
+from typing import Any
+
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+from sqlalchemy import delete, insert, or_, select, update
+
+from x2gobroker.model.penalty import address_block
+from x2gobroker.store.authids import digest_of
+from x2gobroker.store.database import Store
+from x2gobroker.store.portal_tables import PORTAL_SESSIONS
+
+TOKEN_BYTES = 32
+TOKEN = re.compile(r"[0-9a-f]{64}")
+KEY_BYTES = 32
+NONCE_BYTES = 12
+PADDED_TO = 64
+PURPOSE = b"x2gobroker portal password"
+SEEN_SECONDS = 60.0  # a later sign of life than this is written down; one for each request would cost too much
+S = PORTAL_SESSIONS.c
+
+
+@dataclass(frozen=True)
+class PortalSession:
+    """One sign-in: from where, since when, and until when at the latest. Times are seconds since the epoch.
+
+    `vouched`: somebody has checked who this is. `checked` is when that was done last. `sealed` is the encrypted
+    password, None where none is kept.
+    """
+
+    digest: bytes = field(repr=False)
+    username: str
+    backend: str
+    address: str
+    vouched: bool
+    created: float
+    last_seen: float
+    ends: float
+    checked: float
+    sealed: bytes | None = field(repr=False)
+
+    def password(self, token: str) -> str | None:
+        """The user's password, opened with the cookie's token; None where none is kept, or the token is not its own."""
+        if self.sealed is None:
+            return None
+        nonce, hidden = self.sealed[:NONCE_BYTES], self.sealed[NONCE_BYTES:]
+        try:
+            text = AESGCM(_key(token)).decrypt(nonce, hidden, self.digest)
+        except InvalidTag:
+            return None
+        return text.rstrip(b"\0").decode("utf-8", "surrogatepass")
+
+
+class PortalSessions:
+    """The sign-ins of one store. All methods raise StoreError; `now` is for tests, seconds since the epoch."""
+
+    def __init__(self, store: Store) -> None:
+        self.store = store
+
+    def open(
+        self,
+        user: str,
+        backend: str,
+        address: str,
+        lifetime: float,
+        password: str | None = None,
+        vouched: bool = True,
+        now: float | None = None,
+    ) -> str:
+        """Sign a user in for `lifetime` seconds at most; the token for the cookie."""
+        moment = _now(now)
+        token = secrets.token_hex(TOKEN_BYTES)
+        digest = digest_of(token)
+        row = {
+            "digest": digest,
+            "username": user,
+            "backend": backend,
+            "address": address,
+            "vouched": vouched,
+            "created": moment,
+            "last_seen": moment,
+            "ends": moment + lifetime,
+            "checked": moment,
+            "sealed": None if password is None else _sealed(token, digest, password),
+        }
+        with self.store.begin() as connection:
+            connection.execute(insert(PORTAL_SESSIONS), row)
+        return token
+
+    def find(self, token: str, idle: float, now: float | None = None) -> PortalSession | None:
+        """Whose token this is; None for an unknown one, one at its end, and one not seen for `idle` seconds.
+
+        One that has ended is forgotten by this.
+        """
+        if not TOKEN.fullmatch(token):
+            return None
+        moment = _now(now)
+        with self.store.begin() as connection:
+            row = connection.execute(select(*S).where(S.digest == digest_of(token))).one_or_none()
+            if row is None:
+                return None
+            if row.ends < moment or row.last_seen + idle < moment:
+                connection.execute(delete(PORTAL_SESSIONS).where(S.digest == row.digest))
+                return None
+        return _session(row)
+
+    def seen(self, session: PortalSession, moment: float) -> None:
+        """Note that the user did something then. Nothing is written for less than SEEN_SECONDS."""
+        if moment < session.last_seen + SEEN_SECONDS:
+            return
+        with self.store.begin() as connection:
+            later = update(PORTAL_SESSIONS).where(S.digest == session.digest, S.last_seen < moment)
+            connection.execute(later.values(last_seen=moment))
+
+    def checked(self, session: PortalSession, moment: float) -> bool:
+        """Note that the user is being checked again; True for one caller only."""
+        with self.store.begin() as connection:
+            mine = update(PORTAL_SESSIONS).where(S.digest == session.digest, S.checked == session.checked)
+            return connection.execute(mine.values(checked=moment)).rowcount == 1
+
+    def close(self, token: str) -> None:
+        """Sign one browser out."""
+        with self.store.begin() as connection:
+            connection.execute(delete(PORTAL_SESSIONS).where(S.digest == digest_of(token)))
+
+    def all_of(self, user: str, idle: float, now: float | None = None) -> list[PortalSession]:
+        """Where a user is signed in, the last seen first."""
+        moment = _now(now)
+        query = select(*S).where(S.username == user, S.ends >= moment, S.last_seen >= moment - idle)
+        with self.store.begin() as connection:
+            return [_session(row) for row in connection.execute(query.order_by(S.last_seen.desc(), S.created))]
+
+    def close_all(self, user: str) -> int:
+        """Sign a user out everywhere; how many sign-ins there were."""
+        with self.store.begin() as connection:
+            return connection.execute(delete(PORTAL_SESSIONS).where(S.username == user)).rowcount
+
+    def close_block(self, user: str, address: str) -> int:
+        """Sign a user out in the address block of `address`, from which passwords are guessed; how many there were."""
+        block = address_block(address)
+        with self.store.begin() as connection:
+            rows = connection.execute(select(S.digest, S.address).where(S.username == user)).all()
+            near = [row.digest for row in rows if address_block(row.address) == block]
+            return connection.execute(delete(PORTAL_SESSIONS).where(S.digest.in_(near))).rowcount if near else 0
+
+    def sweep(self, idle: float, now: float | None = None) -> int:
+        """Forget sign-ins that have ended; how many."""
+        moment = _now(now)
+        over = or_(S.ends < moment, S.last_seen < moment - idle)
+        with self.store.begin() as connection:
+            return connection.execute(delete(PORTAL_SESSIONS).where(over)).rowcount
+
+
+def _now(now: float | None) -> float:
+    return time.time() if now is None else now
+
+
+def _session(row: Any) -> PortalSession:
+    return PortalSession(**row._mapping)
+
+
+def _key(token: str) -> bytes:
+    return HKDF(SHA256(), KEY_BYTES, salt=None, info=PURPOSE).derive(bytes.fromhex(token))
+
+
+def _sealed(token: str, digest: bytes, password: str) -> bytes:
+    """The nonce and the ciphertext. Padded: the length of a password is nobody's business."""
+    text = password.encode("utf-8", "surrogatepass")
+    padded = text + b"\0" * (-len(text) % PADDED_TO or PADDED_TO * (not text))
+    nonce = secrets.token_bytes(NONCE_BYTES)
+    return nonce + AESGCM(_key(token)).encrypt(nonce, padded, digest)
