@@ -7,7 +7,8 @@ room=$1
 shift
 mount --make-rprivate /
 ip link set lo up
-for folder in /etc /run /home /var/lib/x2go /var/lib/x2gobroker /var/log/x2gobroker /var/spool /var/cache/cups; do
+for folder in /etc /run /home /usr/lib/x2go /usr/share/x2go /var/lib/x2go /var/lib/x2gobroker /var/log/x2gobroker \
+  /var/spool /var/cache/cups; do
   [ -d "$folder" ] || continue
   mkdir -p "$room$folder"
   cp -a "$folder/." "$room$folder" || echo "room: not all of $folder could be copied" >&2
