@@ -17,5 +17,5 @@ done
 mkdir -m 1777 "$room/tmp"
 mount --bind "$room/tmp" /tmp
 mount -t tmpfs -o mode=1777 tmpfs /dev/shm
-"$@" &
-wait $!
+"$@"
+exit $? # so that this shell stays, and takes in whoever loses its parent
