@@ -32,7 +32,14 @@ BATCH_DEADLINE = 900.0
 # These install packages, as a site would: they have the machine's network.
 WITH_NETWORK = frozenset({"test_third_party_backend.py", "test_ssh_paramiko_versions.py"})
 # The longest come first, so that none of them is left over at the end.
-LONGEST_FIRST = ("unit", "test_x2go_tutorial.py")
+LONGEST_FIRST = (
+    "unit",
+    "test_x2go_command.py",
+    "test_x2go_tutorial.py",
+    "test_x2go_sessions_bad_days.py",
+    "test_x2go_session_life.py",
+    "test_sessions_x2goclient.py",
+)
 _COUNTS = re.compile(r"(\d+) (passed|failed|errors?|skipped|xfailed|xpassed)\b")
 _UNSHARE = ("unshare", "--mount", "--uts", "--ipc", "--pid", "--fork", "--kill-child", "--mount-proc")
 
