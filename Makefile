@@ -4,17 +4,13 @@ VENV := .venv
 FOLDER := run/demo
 BIND := 127.0.0.1:8080
 
-.PHONY: run test test-x2go setup setup-test lint unit bench docs docs-generate clean
+.PHONY: run test setup setup-test lint unit bench docs docs-generate clean
 
 run: setup
 	exec $(VENV)/bin/x2gobroker demo --folder $(FOLDER) --bind $(BIND)
 
 test: setup-test lint
-	$(VENV)/bin/python -m pytest tests
-
-# the X2Go library on real X2Go Servers: some 25 minutes
-test-x2go: setup-test
-	$(VENV)/bin/python -m pytest --x2go tests
+	$(VENV)/bin/python -m tests.rooms
 
 lint: setup-test
 	$(VENV)/bin/ruff check .

@@ -17,6 +17,7 @@ from tests.support.control import control, known
 from tests.support.failing_servers import frozen
 from tests.support.leftovers import nothing_left
 from tests.support.processes import free_port, wait_until
+from tests.support.silent import silent_port
 from tests.support.ssh_port import ssh_port
 from tests.support.sshd import Sshd, sshd
 from x2gobroker.x2go import control_commands, control_connection
@@ -108,21 +109,11 @@ def test_a_server_that_hangs_up_or_never_says_anything(
 
 def test_the_time_limit_of_tcp(session: X2GoControlSession, user: Account) -> None:
     """A listener whose queue is full answers nobody."""
-    with socket.socket() as full:
-        full.bind(("127.0.0.1", 0))
-        full.listen(0)
-        waiting = []
-        for _ in range(3):
-            visitor = socket.socket()
-            visitor.setblocking(False)
-            visitor.connect_ex(full.getsockname())
-            waiting.append(visitor)
+    with silent_port() as port:
         begun = time.monotonic()
         with pytest.raises(TimeoutError, match=r"within 0\.5 s"):
-            session.connect("127.0.0.1", full.getsockname()[1], user.name, PASSWORD, timeout=0.5)
+            session.connect("127.0.0.1", port, user.name, PASSWORD, timeout=0.5)
         assert time.monotonic() - begun < 3
-        for visitor in waiting:
-            visitor.close()
 
 
 def test_low_latency_doubles_the_limits(session: X2GoControlSession, user: Account) -> None:

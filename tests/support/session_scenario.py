@@ -16,7 +16,7 @@ from tests.support.our_broker import OurBroker
 from tests.support.sshd import Sshd, make_key, sshd
 from tests.support.x2go_server import X2GoServer
 
-KEY_SECONDS = 15
+KEY_SECONDS = 30
 PROXY_KEYS = ".x2go/keys-of-the-proxy"
 SETTINGS = f"""\
 default-agent-query-mode = SSH

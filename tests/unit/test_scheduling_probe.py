@@ -9,6 +9,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from tests.support.silent import silent_port
 from x2gobroker.scheduling import probe as module
 from x2gobroker.scheduling.probe import PortProbe, try_all
 
@@ -119,12 +120,17 @@ def test_memory_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_hopeless_targets_are_tried_but_not_waited_for() -> None:
-    silent = ("192.0.2.1", 22)  # nobody has this address
-    with listening() as up, listening() as back:
-        hopeless = {silent, (LOOPBACK, back)}
+    with listening() as up, listening() as back, silent_port() as silent:
+        hopeless = {(LOOPBACK, silent), (LOOPBACK, back)}
         begun = time.monotonic()
         assert try_all([(LOOPBACK, up), *hopeless], 2, hopeless) == {(LOOPBACK, up), (LOOPBACK, back)}
         assert time.monotonic() - begun < 1.8
+
+
+def test_what_cannot_be_reached_at_all_is_not_up() -> None:
+    """No TCP connection leads to the broadcast address: the attempt fails at once, and not later."""
+    with listening() as up:
+        assert try_all([(LOOPBACK, up), ("255.255.255.255", 22)], 2) == {(LOOPBACK, up)}
 
 
 def test_where_all_are_hopeless_they_are_waited_for() -> None:

@@ -101,6 +101,20 @@ def test_the_same_server_is_asked_once(settings: Settings, monkeypatch: pytest.M
     assert (sorted(asked), found) == (["ts01", "ts03"], FoundSessions((), {}))
 
 
+def test_two_servers_of_one_name_are_both_heard(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As in a test farm behind one address: they differ by their ports only."""
+    late = threading.Event()
+
+    def ask(host: Host, *_: object) -> list[UserSession]:
+        if host.port == 2223:
+            late.wait(0.2)  # so that the other one has answered before
+        return [session(host, age=host.port or 0)]
+
+    monkeypatch.setattr(sessions, "_asked", ask)
+    found = UserSessions("inifile").find(settings, profile("ts01:2222, ts01:2223"), LOGIN)
+    assert sorted(each.host.port or 0 for each in found.sessions) == [2222, 2223]
+
+
 def test_all_servers_at_once_and_late_ones_are_left(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     together, free = threading.Barrier(sessions.MOST_AT_ONCE), threading.Event()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import selectors
 import socket
 import threading
@@ -113,6 +114,9 @@ def _connecting(target: Target) -> list[socket.socket]:
         except OSError:
             continue
         connection.setblocking(False)
-        connection.connect_ex(address)
-        sockets.append(connection)
+        # what fails at once (no route, for example) is told here only: to the selector it would look connected
+        if connection.connect_ex(address) in (0, errno.EINPROGRESS):
+            sockets.append(connection)
+        else:
+            connection.close()
     return sockets

@@ -181,7 +181,7 @@ def _ask_all(
 ) -> Iterator[tuple[Host, list[UserSession] | SessionError]]:
     """What each server says, or why not; never takes longer than the deadline. Threads end by themselves then."""
     todo: queue.SimpleQueue[tuple[Host, Route]] = queue.SimpleQueue()
-    answers: queue.SimpleQueue[tuple[Host, list[UserSession] | SessionError]] = queue.SimpleQueue()
+    answers: queue.SimpleQueue[tuple[Route, list[UserSession] | SessionError]] = queue.SimpleQueue()
     for each in ways:
         todo.put(each)
 
@@ -189,16 +189,15 @@ def _ask_all(
         with contextlib.suppress(queue.Empty):
             while time.monotonic() < deadline.end:
                 host, way = todo.get_nowait()
-                answers.put((host, _asked(host, way, login, key, deadline)))
+                answers.put((way, _asked(host, way, login, key, deadline)))
 
     for number in range(min(len(ways), MOST_AT_ONCE)):
         threading.Thread(target=work, name=f"user-sessions-{number}", daemon=True).start()
-    open_hosts = {host.name: host for host, _ in ways}
+    open_hosts = {way.endpoint.key: host for host, way in ways}
     with contextlib.suppress(queue.Empty):
         while open_hosts:
-            host, answer = answers.get(timeout=max(0.0, deadline.end - time.monotonic()))
-            open_hosts.pop(host.name, None)
-            yield host, answer
+            way, answer = answers.get(timeout=max(0.0, deadline.end - time.monotonic()))
+            yield open_hosts.pop(way.endpoint.key), answer
     for host in open_hosts.values():
         yield host, SessionError(f"{host.name} did not list sessions within {deadline.seconds:g} s", TIMEOUT)
 

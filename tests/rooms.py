@@ -1,0 +1,184 @@
+"""Run the whole suite in rooms: each file of integration tests in namespaces of its own, several at a time.
+
+A machine has one session database of X2Go, one list of accounts, one /tmp, one loopback interface. A room has its own:
+mounts, processes, network, host name. What one file of tests does to accounts, displays or ports, no other one sees.
+
+Usage: python -m tests.rooms [-j ROOMS] [PATH ...]   (as root; paths as for pytest, by default all tests)
+
+A batch that fails is run once more when nothing else runs any more, its failed tests alone: these start hundreds of
+real programs on machines of any speed. What passes then is named in the summary as unsteady.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections import Counter
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+
+TESTS = Path(__file__).parent
+SCRIPT = TESTS / "room.sh"
+BATCH_DEADLINE = 900.0
+# These install packages, as a site would: they have the machine's network.
+WITH_NETWORK = frozenset({"test_third_party_backend.py", "test_ssh_paramiko_versions.py"})
+# The longest come first, so that none of them is left over at the end.
+LONGEST_FIRST = (
+    "unit",
+    "test_x2go_command.py",
+    "test_x2go_tutorial.py",
+    "test_x2go_sessions_bad_days.py",
+    "test_x2go_session_life.py",
+    "test_sessions_x2goclient.py",
+)
+_COUNTS = re.compile(r"(\d+) (passed|failed|errors?|skipped|xfailed|xpassed)\b")
+_UNSHARE = ("unshare", "--mount", "--uts", "--ipc", "--pid", "--fork", "--kill-child", "--mount-proc")
+
+
+@dataclass
+class Batch:
+    """Some tests that run in one process, in a room. Times are in seconds."""
+
+    name: str
+    paths: list[str]
+    network: bool = False
+    seconds: float = 0.0
+    status: int = -1
+    outputs: list[str] = field(default_factory=list)
+    counts: Counter[str] = field(default_factory=Counter)
+
+    @property
+    def failed(self) -> bool:
+        """Whether its last run failed."""
+        return self.status != 0
+
+
+def batches(paths: Sequence[str]) -> list[Batch]:
+    """The batches for these paths: a file of integration tests is one, every other folder is one."""
+    found: list[Batch] = []
+    for text in paths or [str(TESTS)]:
+        path = Path(text.partition("::")[0]).resolve()
+        if "::" in text or path.is_file():
+            found.append(Batch(path.name, [text]))
+        elif path == TESTS:
+            found += batches([str(folder) for folder in sorted(TESTS.iterdir()) if any(folder.glob("test_*.py"))])
+        elif path.name == "integration":
+            found += batches([str(file) for file in sorted(path.glob("test_*.py"))])
+        else:
+            found.append(Batch(path.name, [str(path)]))
+    for batch in found:
+        batch.network = batch.name in WITH_NETWORK
+    order = {name: number for number, name in enumerate(LONGEST_FIRST)}
+    return sorted(found, key=lambda batch: order.get(batch.name, len(order)))
+
+
+def run(batch: Batch, folder: Path, again: bool = False) -> None:
+    """Run a batch in a new room below `folder`; `again`: only what failed in its last run."""
+    room = Path(tempfile.mkdtemp(prefix=f"{batch.name.removesuffix('.py')}-", dir=folder))
+    argv = [*_UNSHARE, *(() if batch.network else ("--net",)), "bash", str(SCRIPT), str(room)]
+    argv += [sys.executable, "-m", "pytest", "-q", "-o", f"cache_dir={folder / 'cache' / batch.name}"]
+    argv += ["--last-failed", "--last-failed-no-failures=all"] if again else []
+    began = time.monotonic()
+    process = subprocess.Popen(
+        [*argv, *batch.paths],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        errors="replace",
+        cwd=TESTS.parent,
+    )
+    try:
+        output, _ = process.communicate(timeout=BATCH_DEADLINE)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        output = f"{process.communicate()[0]}\nnot ready after {BATCH_DEADLINE:g} s: ended\n"
+    batch.seconds += time.monotonic() - began
+    batch.status = process.returncode
+    batch.outputs.append(output)
+    last = output.rstrip().rpartition("\n")[2]
+    counts = Counter({word.removesuffix("s"): int(number) for number, word in _COUNTS.findall(last)})
+    batch.counts = batch.counts - Counter(failed=batch.counts["failed"], error=batch.counts["error"]) + counts
+    shutil.rmtree(room, ignore_errors=True)
+
+
+class Progress:
+    """Lines for whoever waits."""
+
+    def __init__(self, total: int) -> None:
+        self._total = total
+        self._done = 0
+        self._began = time.monotonic()
+        self._lock = threading.Lock()
+
+    def tell(self, batch: Batch) -> None:
+        """A batch has ended."""
+        with self._lock:
+            self._done += 1
+            result = "FAILED" if batch.failed else "ok"
+            counts = ", ".join(f"{number} {word}" for word, number in sorted(batch.counts.items()))
+            since = time.monotonic() - self._began
+            print(
+                f"[{since:4.0f} s] {self._done:3}/{self._total} {result:6} {batch.name}: {counts}"
+                f" in {batch.seconds:.0f} s",
+                flush=True,
+            )
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run it; 0 when no test failed."""
+    parser = argparse.ArgumentParser(prog="python -m tests.rooms", description="Run the tests, each file in a room.")
+    parser.add_argument("-j", "--rooms", type=int, default=(os.cpu_count() or 1) + 1, help="how many at a time")
+    parser.add_argument("paths", nargs="*", help="files and folders of tests; by default all")
+    options = parser.parse_args(argv)
+    if os.geteuid() != 0:
+        print("The tests make accounts and start real servers: run them as root.", file=sys.stderr)
+        return 2
+    todo = batches(options.paths)
+    progress = Progress(len(todo))
+    folder = Path(tempfile.mkdtemp(prefix="x2gobroker-rooms-", dir="/var/tmp"))
+    folder.chmod(0o755)
+
+    def work(batch: Batch) -> None:
+        run(batch, folder)
+        progress.tell(batch)
+
+    began = time.monotonic()
+    try:
+        with ThreadPoolExecutor(options.rooms) as pool:
+            list(pool.map(work, todo))
+        second = [batch for batch in todo if batch.failed]
+        for batch in second:
+            print(f"{batch.outputs[0]}\nonce more, alone: {batch.name}", flush=True)
+            run(batch, folder, again=True)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+    return _summary(todo, second, time.monotonic() - began)
+
+
+def _summary(todo: list[Batch], second: list[Batch], seconds: float) -> int:
+    failed = [batch for batch in second if batch.failed]
+    for batch in failed:
+        print(batch.outputs[-1])
+    for batch in second:
+        if not batch.failed:
+            print(f"unsteady, passed only when run alone: {batch.name}")
+    for batch in failed:
+        print(f"FAILED twice: {batch.name}")
+    counts: Counter[str] = sum((batch.counts for batch in todo), Counter())
+    told = ", ".join(f"{number} {word}" for word, number in sorted(counts.items(), reverse=True))
+    print(f"{told} in {len(todo)} rooms, {seconds:.0f} s")
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
