@@ -24,8 +24,9 @@ from tests.support.processes import free_port, running, wait_until
 from tests.support.remote import Remote, remote
 
 SIZE = (1920, 1080)
-ROUNDS = 6
-TRIPS = 200  # in each round
+ROUNDS = 24
+TURNS_A_SECOND = 4  # short ones: what else the machine does then hits neighbours alike
+TRIPS = 50  # in each round
 IDLE = 500
 IDLE_OF_PEER = 100  # each is a process there
 IDLE_SECONDS = 22.0  # the service sends a ping every 20 s
@@ -77,7 +78,7 @@ class RemoteFigures:
     """Everything of this part, by what the client is connected to."""
 
     rates: dict[str, list[float]] = field(default_factory=dict)  # megabytes of pixels a second, by round
-    costs: dict[str, list[float]] = field(default_factory=dict)  # processor milliseconds of the program a megabyte
+    costs: dict[str, list[float]] = field(default_factory=dict)  # the program's processor ms for a megabyte, by round
     trips: dict[str, list[float]] = field(default_factory=dict)  # seconds
     idle: list[Idle] = field(default_factory=list)
     desktop: float = 0.0  # megabytes of the service for a further desktop
@@ -194,13 +195,13 @@ def _relays(plan: Plan, ways: dict[str, tuple[Connect, int | None]], result: Rem
             stack.callback(viewers[name].close)
         if len({viewer.whole() for viewer in viewers.values()}) != 1:
             raise WrongAnswerError("not everybody sees the same picture")
-        for turn in range(2 if plan.quick else ROUNDS):
-            progress(f"remote: relays, round {turn + 1}")
+        progress("remote: relays")
+        for _ in range(ROUNDS // 3 if plan.quick else ROUNDS):
             for name, viewer in viewers.items():
                 process = ways[name][1]
                 before = _processor(process)
                 begin = time.perf_counter()
-                rate = viewer.frames(plan.duration)
+                rate = viewer.frames(plan.duration / TURNS_A_SECOND)
                 megabytes = rate * (time.perf_counter() - begin)
                 result.rates.setdefault(name, []).append(rate)
                 if process is not None:

@@ -24,20 +24,23 @@ STEPS = {
 
 def report(result: RemoteFigures) -> str:
     """Relays, idle connections, and the browser."""
+    width, height = IDLE_PICTURE
     text = [
         "### The websocket service beside a direct connection",
         f"One Xvnc, {SIZE[0]} × {SIZE[1]}, raw pixels; the service and its peer reach it by its Unix socket. "
-        "Throughput: the whole screen is asked for again and again; MB of pixels a second, all ways in turn, medians "
-        "(smallest–largest), and the share of what a direct TCP connection in the same round has. Processor: ms of the "
-        "program for one MB. Round trip: from asking for one pixel until it is there, ms.",
+        "Throughput: the whole screen is asked for again and again; MB of pixels a second, all ways in turns of a quarter "
+        "of a second, medians, and the share of what a direct TCP connection in the same round has (first and third "
+        "quartile). Processor: ms of the program for one MB. Round trip: from asking for one pixel until it is there, "
+        "ms.",
         table(
             ("", "MB/s", "% of direct TCP", "wanted", "processor", "round trip, p50 / p95", "added, p50", "wanted"),
             _relays(result),
         ),
         "### Idle connections",
-        f"Connections that have had a picture of {IDLE_PICTURE[0]} × {IDLE_PICTURE[1]} each and now only answer pings. "
-        "Memory: proportional share of all processes of the program, in MB. Processor: % of one core. Connecting: from "
-        "the TCP connection to the first pixel, one after another, ms.",
+        f"Connections that have had a picture of {width} × {height} each and now only answer pings. "
+        "Memory: proportional share of all processes of the program, in MB. Processor: % of one core. "
+        "Connecting: until the first pixel, one after another, ms; ours with the making of the token, which is the "
+        "portal's work.",
         table(
             ("", "connections", "MB without", "MB with", "wanted", "MB for each", "processor", "connecting, p50 / p95"),
             map(_idle, result.idle),
@@ -53,14 +56,15 @@ def _relays(result: RemoteFigures) -> Iterator[tuple[str, ...]]:
     direct = statistics.median(result.trips[TCP])
     for name, rates in result.rates.items():
         shares = [100 * rate / other for rate, other in zip(rates, result.rates[TCP], strict=True)]
+        low, middle, high = statistics.quantiles(shares, n=4)
         cost = result.costs.get(name)
         trips = result.trips[name]
         yield (
             name,
             number(statistics.median(rates)),
-            f"{statistics.median(shares):.0f} ({min(shares):.0f}–{max(shares):.0f})",
+            f"{middle:.0f} ({low:.0f}–{high:.0f})",
             f"≥ {WANTED_SHARE}" if name == OURS else "",
-            number(statistics.median(cost)) if cost else MISSING,
+            number(statistics.mean(cost)) if cost else MISSING,
             _two(trips),
             number(1000 * (statistics.median(trips) - direct)) if cost else MISSING,
             f"< {WANTED_ADDED_MS}" if name == OURS else "",

@@ -297,6 +297,20 @@ def test_who_is_signed_out_meanwhile_is_told_so(site: PortalDesktops, anna: Tab)
     anna.wait_for_phase("connected")
 
 
+def test_signing_out_in_another_window_ends_the_connection(site: PortalDesktops, anna: Tab, browser: Browser) -> None:
+    """The page of who has signed out everywhere says so; one that is still signed in comes back by itself."""
+    slot = work(site, anna)
+    with tab(browser) as other:
+        other.sign_in(site.url, "anna", PASSWORD)
+        site.service.desktops.ask_cut("anna")
+        anna.wait_for("a new connection", lambda: site.service.said().count(f"works at Terminal/{slot.number}") >= 2)
+        anna.wait_for_phase("connected")
+        other.page.evaluate("""() => fetch("/portal/sign-out-everywhere", {method: "POST"})""")
+        anna.wait_for_phase("signed-out")
+    assert anna.says().startswith("You are signed out.")
+    assert site.service.state(slot) == "running"
+
+
 def test_the_keyboard_gets_everywhere_and_out_of_the_desktop(site: PortalDesktops, anna: Tab, typed: Path) -> None:
     work(site, anna)
     focused = (

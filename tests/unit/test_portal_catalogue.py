@@ -10,6 +10,7 @@ import pytest
 from tests.unit.configured import Files
 from x2gobroker.model.acl import Requester
 from x2gobroker.portal.catalogue import ENDING, FREE, FULL, HERE, Crowd, Desk, crowd, desks, find_type, types_for
+from x2gobroker.remote.told import SCRIPT_FAILED
 from x2gobroker.services import Services
 from x2gobroker.settings import Settings
 from x2gobroker.store import RemoteDesktops
@@ -69,6 +70,9 @@ def test_states_of_a_desk(world: World) -> None:
     world.store.release(third)
     mine = world.reserve("anna")
     assert (world.desk().state, world.desk().free) == (HERE, 0)
+    world.store.change(mine, RUNNING)
+    world.store.ask_cut("anna")
+    assert world.desk().state == HERE
     world.store.change(mine, STOPPING)
     assert world.desk().state == ENDING
     world.store.release(mine, SCRIPT_FAILED)

@@ -166,6 +166,32 @@ def test_a_wish_to_stop_is_for_the_service_unless_nothing_runs(desktops: RemoteD
     assert found.wanted == "logout"
 
 
+def test_a_wish_to_cut_connections_takes_tokens_back_and_stops_nothing(desktops: RemoteDesktops) -> None:
+    unused, running = taken(desktops), taken(desktops, "bert")
+    other = desktops.reserve("XFCE", 1, "bert", {}, HOME)
+    assert other is not None
+    for slot in (running, other):
+        desktops.begin_start(slot.id, "here")
+    link = desktops.share(running)
+    own = [desktops.token(slot, slot.username, HOME) for slot in (unused, running)]
+    guest = desktops.token(running, "guest", HOME, share=link)
+    assert desktops.ask_stop(other)
+    assert desktops.ask_cut("bert") == 1
+    found = [desktops.find(slot.id) for slot in (unused, running, other)]
+    assert [slot and slot.wanted for slot in found] == ["", "cut", "stop"]
+    assert [slot and slot.is_unwanted for slot in found] == [False, False, True]
+    assert desktops.redeem(own[1], HOME) is None
+    assert desktops.redeem(guest, HOME) is not None
+    assert desktops.redeem(own[0], HOME) is not None
+    assert desktops.ask_cut("bert", links=True) == 1
+    assert desktops.shared(link) is None
+    for slot in (running, other):
+        desktops.forget_cut(slot.id)
+    found = [desktops.find(slot.id) for slot in (running, other)]
+    assert [slot and slot.wanted for slot in found] == ["", "stop"]
+    assert desktops.ask_cut("nobody") == 0
+
+
 def test_what_is_written_is_checked(desktops: RemoteDesktops) -> None:
     slot = taken(desktops)
     with pytest.raises(StoreError, match="no column colour"):

@@ -15,6 +15,7 @@ import pytest
 from webtest import TestApp
 
 from tests.web.portal import Browser, PortalBench
+from x2gobroker.remote.told import TOO_SLOW
 from x2gobroker.store import Slot
 from x2gobroker.store.remote_desktops import BROKEN, LONGEST_OPTIONS, RUNNING, STOPPING
 

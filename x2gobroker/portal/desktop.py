@@ -58,8 +58,10 @@ def desktop(sign_in: SignIn, desktop: str) -> Response:
 
 def without_novnc(sign_in: SignIn | None) -> Response:
     """The page where nobody has fetched noVNC."""
-    what = "portal: noVNC is not in %s: run scripts/novnc, install the broker again, and restart it"
-    error_log.error(what, static.FOLDER / "novnc")
+    error_log.error(
+        "portal: noVNC is not in %s: run scripts/novnc, install the broker again, and restart it",
+        static.FOLDER / "novnc",
+    )
     text = _("This server lacks what shows desktops in the browser. Tell your administrator: the log says more.")
     return message(_("No desktops at present"), text, 503, sign_in)
 

@@ -44,7 +44,9 @@ def _faults() -> dict[str, str]:
         told.STORE_FAILS: _("The server cannot keep note of it. Try again later."),
         told.ENDED_AT_ONCE: _("It ended at once. Try again; if that goes on, tell your administrator."),
         told.INTERRUPTED: _("The service was interrupted. Start it again."),
-        told.NOT_STOPPED: _("This desktop could not be stopped. It is tried again; if that does not help, tell your administrator."),
+        told.NOT_STOPPED: _(
+            "This desktop could not be stopped. It is tried again; if that does not help, tell your administrator."
+        ),
     }
 
 

@@ -31,7 +31,7 @@ from x2gobroker.remote.rfb import (
 )
 from x2gobroker.remote.viewer import Viewer
 
-BUFFER_BYTES = 1 << 17
+BUFFER_BYTES = 1 << 18  # what waits in a Unix socket at most, on Linux by default, in one piece
 SERVER_SECONDS = 15.0  # for the handshake of the VNC server
 USER_SECONDS = 180.0  # for a user who types a password
 FINAL_BINARY = 0x82  # the first byte of a message that is whole (RFC 6455, 5.2)

@@ -99,8 +99,8 @@ class Desktops:
             raise
 
     async def _connect(self, desktop: Desktop) -> socket.socket:
-        worker = worker_of(self._workers, desktop)
         try:
+            worker = worker_of(self._workers, desktop)
             answer = await worker.ask("connect", ASK_SECONDS, username=desktop.slot.username)
         except WorkerError as error:
             error_log.error("remote: no connection to %s: %s", name_of(desktop.slot), error)
