@@ -28,10 +28,10 @@ def report(result: RemoteFigures) -> str:
     text = [
         "### The websocket service beside a direct connection",
         f"One Xvnc, {SIZE[0]} × {SIZE[1]}, raw pixels; the service and its peer reach it by its Unix socket. "
-        "Throughput: the whole screen is asked for again and again; MB of pixels a second, all ways in turns of a quarter "
-        "of a second, medians, and the share of what a direct TCP connection in the same round has (first and third "
-        "quartile). Processor: ms of the program for one MB. Round trip: from asking for one pixel until it is there, "
-        "ms.",
+        "Throughput: the whole screen is asked for again and again; MB of pixels a second, all ways in turns of a "
+        "quarter of a second, medians, and the share of what a direct TCP connection in the same round has (first and "
+        "third quartile). Processor: ms of the program for one MB. Round trip: from asking for one pixel until it is "
+        "there, ms.",
         table(
             ("", "MB/s", "% of direct TCP", "wanted", "processor", "round trip, p50 / p95", "added, p50", "wanted"),
             _relays(result),

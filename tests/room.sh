@@ -7,7 +7,10 @@ room=$1
 shift
 mount --make-rprivate /
 ip link set lo up
-for folder in /etc /run /home /usr/lib/x2go /usr/share/x2go /var/lib/x2go /var/lib/x2gobroker /var/log/x2gobroker \
+checkout=$PWD
+mkdir "$room/checkout"
+mount --bind "$checkout" "$room/checkout"
+for folder in /etc /run /usr/lib/x2go /usr/share/x2go /var/lib/x2go /var/lib/x2gobroker /var/log/x2gobroker \
   /var/spool /var/cache/cups; do
   [ -d "$folder" ] || continue
   mkdir -p "$room$folder"
@@ -15,7 +18,14 @@ for folder in /etc /run /home /usr/lib/x2go /usr/share/x2go /var/lib/x2go /var/l
   mount --bind "$room$folder" "$folder"
 done
 mkdir -m 1777 "$room/tmp"
+mkdir "$room/home"
 mount --bind "$room/tmp" /tmp
+mount --bind "$room/home" /home
+if [ ! -e "$checkout" ]; then # it is below one of these
+  mkdir -p "$checkout"
+  mount --bind "$room/checkout" "$checkout"
+fi
+cd "$checkout"
 mount -t tmpfs -o mode=1777 tmpfs /dev/shm
 "$@"
 exit $? # so that this shell stays, and takes in whoever loses its parent
