@@ -111,7 +111,7 @@ def bare_display(folder: Path) -> Iterator[Desktop]:
     cookie = secrets.token_hex(16)
     for_server, for_clients = folder / "xvfb-authority", folder / "client-authority"
     subprocess.run(["xauth", "-q", "-f", for_server, "add", ":0", ".", cookie], check=True, capture_output=True)
-    argv = ["Xvfb", "-displayfd", "1", "-screen", "0", SCREEN, "-nolisten", "tcp", "-auth", str(for_server)]
+    argv = ["Xvfb", "-noreset", "-displayfd", "1", "-screen", "0", SCREEN, "-nolisten", "tcp", "-auth", str(for_server)]
     with running(argv, folder / "xvfb.log") as server:
         display = _display_of(server)
         subprocess.run(["xauth", "-q", "-f", for_clients, "add", display, ".", cookie], check=True, capture_output=True)
