@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, expect, sync_playwright
 
 CHROMIUM = "/usr/bin/chromium"
 FLAGS = (
@@ -22,6 +22,7 @@ FLAGS = (
     "--disable-dev-shm-usage",
 )
 DEADLINE = 30.0
+expect.set_options(timeout=DEADLINE * 1000)  # of its own accord it waits for five seconds only
 DESKTOP, PHONE, WALL = (1440, 900), (390, 844), (3840, 2160)
 # what the browser itself says where a page rightly answers with an error
 EXPECTED = ("Failed to load resource: the server responded with a status of 40",)
