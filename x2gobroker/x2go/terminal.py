@@ -119,7 +119,10 @@ class X2GoTerminalSession(TerminalCommands, TerminalServices, TerminalWindows):
         if self.params.session_type == DESKTOP and self.params.geometry not in ("", FULLSCREEN):
             reply = self.control_session.command(resize_command(self.session_info.display, self.params.geometry))
             if reply.status != 0:
-                self.logger("the server cannot change the size of the desktop: has it xrandr (x11-xserver-utils)?", LOGLEVEL_WARN)
+                self.logger(
+                    "the server cannot change the size of the desktop: has it xrandr (x11-xserver-utils)?",
+                    LOGLEVEL_WARN,
+                )
 
     def _prepare(self) -> None:
         """What has to be right here before the server is asked to do anything."""
