@@ -26,11 +26,14 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from tests.support.installation import READY, checkout_fault, install_into
+
 TESTS = Path(__file__).parent
 SCRIPT = TESTS / "room.sh"
 BATCH_DEADLINE = 900.0
 # These install packages, as a site would: they have the machine's network.
 WITH_NETWORK = frozenset({"test_third_party_backend.py", "test_ssh_paramiko_versions.py"})
+OTHER_ACCOUNT = "www-data"  # programs run as other accounts as well: where these cannot read the checkout, a copy
 # The longest come first, so that none of them is left over at the end.
 LONGEST_FIRST = (
     "unit",
@@ -134,6 +137,15 @@ class Progress:
             )
 
 
+def _prepare(folder: Path) -> None:
+    """Make the folder fit for rooms, with an installation for other accounts where they need one."""
+    folder.chmod(0o755)
+    if checkout_fault(OTHER_ACCOUNT):
+        (folder / "installed").mkdir()
+        install_into(folder / "installed")
+        os.environ[READY] = str(folder / "installed")
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Run it; 0 when no test failed."""
     parser = argparse.ArgumentParser(prog="python -m tests.rooms", description="Run the tests, each file in a room.")
@@ -146,7 +158,6 @@ def main(argv: Sequence[str] | None = None) -> int:
     todo = batches(options.paths)
     progress = Progress(len(todo))
     folder = Path(tempfile.mkdtemp(prefix="x2gobroker-rooms-", dir="/var/tmp"))
-    folder.chmod(0o755)
 
     def work(batch: Batch) -> None:
         run(batch, folder)
@@ -154,6 +165,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     began = time.monotonic()
     try:
+        _prepare(folder)
         with ThreadPoolExecutor(options.rooms) as pool:
             list(pool.map(work, todo))
         second = [batch for batch in todo if batch.failed]

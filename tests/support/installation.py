@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import atexit
-import contextlib
 import functools
 import os
 import shutil
@@ -15,6 +14,7 @@ from pathlib import Path
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 SYSTEM_PYTHON = "/usr/bin/python3"
+READY = "X2GOBROKER_TEST_INSTALLATION"  # a folder that `install_into` has filled, made before: rooms have no network
 ENVIRONMENT = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LANG": "C"}
 
 
@@ -46,17 +46,30 @@ class Installation:
 @functools.cache
 def installation(account: str | None) -> Installation:
     """What `account` can run: the checkout in its virtual environment, else a copy below /tmp, gone at the end."""
-    checkout = Installation(Path(sys.prefix), CHECKOUT / "wsgi")
-    with contextlib.suppress(PermissionError):  # not even the interpreter can be reached
-        if not checkout.fault_for(account):
-            return checkout
-    return install_for(account)
+    if not checkout_fault(account):
+        return _checkout()
+    ready = os.environ.get(READY)
+    if ready:
+        made = _within(Path(ready))
+    else:
+        folder = Path(tempfile.mkdtemp(prefix="x2gobroker-installed-"))
+        atexit.register(shutil.rmtree, folder)
+        made = install_into(folder)
+    fault = made.fault_for(account)
+    assert not fault, f"the account {account} cannot run the broker from {made.venv}:\n{fault}"
+    return made
 
 
-def install_for(account: str | None) -> Installation:
+def checkout_fault(account: str | None) -> str:
+    """Why an account cannot run the broker from the checkout; empty when it can."""
+    try:
+        return _checkout().fault_for(account)
+    except PermissionError:  # not even the interpreter can be reached
+        return "permission denied"
+
+
+def install_into(folder: Path) -> Installation:
     """Install the checkout as an administrator would, into a new virtual environment that everybody can read."""
-    folder = Path(tempfile.mkdtemp(prefix="x2gobroker-installed-"))
-    atexit.register(shutil.rmtree, folder)
     folder.chmod(0o755)
     source = folder / "source"
     shutil.copytree(CHECKOUT, source, ignore=shutil.ignore_patterns(".venv", ".git", ".*_cache", "run"), symlinks=True)
@@ -64,7 +77,12 @@ def install_for(account: str | None) -> Installation:
     run = functools.partial(subprocess.run, check=True, timeout=300, umask=0o022, env={**os.environ})
     run([SYSTEM_PYTHON, "-m", "venv", str(folder / "venv")])
     run([str(folder / "venv/bin/python"), "-m", "pip", "install", "--quiet", *constraints, str(source)])
-    made = Installation(folder / "venv", folder / "source" / "wsgi")
-    fault = made.fault_for(account)
-    assert not fault, f"the account {account} cannot run the broker from {folder}:\n{fault}"
-    return made
+    return _within(folder)
+
+
+def _checkout() -> Installation:
+    return Installation(Path(sys.prefix), CHECKOUT / "wsgi")
+
+
+def _within(folder: Path) -> Installation:
+    return Installation(folder / "venv", folder / "source" / "wsgi")
