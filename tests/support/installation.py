@@ -14,7 +14,7 @@ from pathlib import Path
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 SYSTEM_PYTHON = "/usr/bin/python3"
-READY = "X2GOBROKER_TEST_INSTALLATION"  # a folder that `install_into` has filled, made before: rooms have no network
+READY = "ROOMS_INSTALLATION"  # a folder that `install_into` has filled, made before: rooms have no network
 ENVIRONMENT = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LANG": "C"}
 
 
