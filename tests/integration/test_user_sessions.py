@@ -175,27 +175,27 @@ def test_servers_that_do_not_answer_hold_up_nobody(portal: Portal) -> None:
             *(f"{name} (127.0.0.1:{dead.port})" for name, dead in (("gone", refusing), ("mute", silent))), seconds=4.0
         )
         assert time.monotonic() - begun < 7.0
-    reasons = {name: error.reason for name, error in found.failed.items()}
+    reasons = {host.name: error.reason for host, error in found.failed.items()}
     assert reasons == {"gone": "unreachable", "mute": "timeout"}
 
 
 def test_wrong_login_and_unknown_host_key(portal: Portal, tmp_path: Path) -> None:
     user = portal.login.account
     portal.login = UserLogin(user, "Falsches-w0rt")
-    error = portal.find().failed[portal.server.name]
+    (error,) = portal.find().failed.values()
     assert (error.reason, str(error).rpartition(": ")[2]) == ("login", "the server refuses the password")
     assert portal.reason("terminate", UNTOUCHED) == "login"
     portal.login = UserLogin(user, private_key="no key")
     assert portal.reason("suspend", UNTOUCHED) == "login"
     portal.login = UserLogin(user, portal.server.users[0].password)
     (portal.folder / "known_hosts").write_text("")
-    error = portal.find().failed[portal.server.name]
+    (error,) = portal.find().failed.values()
     assert error.reason == "host-key"
     assert "SHA256:" in str(error)
     assert "x2gobroker-testagent" in str(error)
     other = make_key(tmp_path / "other").split()
     (portal.folder / "known_hosts").write_text(f"[127.0.0.1]:{portal.server.port} {other[0]} {other[1]}\n")
-    assert portal.find(policy="AutoAddPolicy").failed[portal.server.name].reason == "host-key"
+    assert [error.reason for error in portal.find(policy="AutoAddPolicy").failed.values()] == ["host-key"]
     (portal.folder / "known_hosts").write_text("")
     assert portal.find(policy="AutoAddPolicy").failed == {}
     assert f"[127.0.0.1]:{portal.server.port}" in (portal.folder / "known_hosts").read_text()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import shutil
 import signal
 import socket
@@ -15,6 +14,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from tests.support.debian_broker import PYTHON, replace_file
+from tests.support.environment import own_environment
 from tests.support.processes import Program, wait_until
 from x2gobroker.model.hosts import Endpoint
 
@@ -58,12 +58,7 @@ class LoadChecker:
         self.arguments = list(arguments)
         self.program: Program | None = None
         self.env = {
-            "PATH": os.environ.get("PATH", os.defpath),
-            "LANG": "C.UTF-8",
-            "HOME": str(self.folder),
-            "X2GOBROKER_CONFIG": str(self.config),
-            "X2GOBROKER_DEFAULTS": str(self.folder / "no-defaults.conf"),
-            "X2GOBROKER_LOGCONFIG": str(self.folder / "no-loggers.conf"),
+            **own_environment(self.folder, self.config),
             "X2GOBROKER_LOADCHECKER_LOGCONFIG": str(self.folder / "no-loggers.conf"),
             "X2GOBROKER_LOADCHECKER_SOCKET": str(self.socket),
             **variables,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import sys
 import tempfile
@@ -11,6 +10,7 @@ from pathlib import Path
 from types import TracebackType
 
 from tests.support.debian_broker import replace_file
+from tests.support.environment import own_environment
 from tests.support.processes import Program, free_port
 
 PROGRAM = Path(sys.executable).parent / "x2gobroker-daemon"
@@ -41,15 +41,10 @@ class OurBroker:
         self.state.mkdir(mode=0o700)
         self.arguments = list(arguments)
         self.env = {
-            "PATH": os.environ.get("PATH", "/usr/bin:/bin"),
-            "LANG": "C.UTF-8",
-            "HOME": str(self.folder),
-            "X2GOBROKER_CONFIG": str(self.config),
+            **own_environment(self.folder, self.config),
             "X2GOBROKER_SESSIONPROFILES": str(self.profiles),
             "X2GOBROKER_DEFAULT_BACKEND": default_backend,
             "X2GOBROKER_DEBUG": "1" if debug else "0",
-            "X2GOBROKER_DEFAULTS": str(self.folder / "no-defaults.conf"),
-            "X2GOBROKER_LOGCONFIG": str(self.folder / "no-loggers.conf"),
             "X2GOBROKER_WORKERS": "1",
             **(env or {}),
         }

@@ -15,6 +15,7 @@ from typing import Any
 
 from sqlalchemy.engine import URL
 
+from tests.support.environment import own_environment
 from tests.support.processes import Program, free_port, wait_until
 from tests.support.rfb_client import RfbClient
 from x2gobroker.store import RemoteDesktops, Slot, Store
@@ -93,12 +94,7 @@ class Remote:
         self.write_script("plain.py", SCRIPT)
         self.write_types(types)
         self.env = {
-            "PATH": os.environ.get("PATH", os.defpath),
-            "LANG": "C.UTF-8",
-            "HOME": str(self.folder),
-            "X2GOBROKER_CONFIG": str(self.config),
-            "X2GOBROKER_DEFAULTS": str(self.folder / "no-defaults.conf"),
-            "X2GOBROKER_LOGCONFIG": str(self.folder / "no-loggers.conf"),
+            **own_environment(self.folder, self.config),
             "X2GOBROKER_REMOTE_FOLDER": str(self.scripts_state),
             "X2GOBROKER_DAEMON_USER": "root",
             **(variables or {}),

@@ -59,9 +59,9 @@ class Servers:
             self.meet.wait(10)
         if self.raises is not None:
             raise self.raises
-        mine = {host.name: self.answers[host.name] for host in profile.hosts if host.name in self.answers}
+        mine = {host: self.answers[host.name] for host in profile.hosts if host.name in self.answers}
         found = tuple(answer for answer in mine.values() if isinstance(answer, UserSession))
-        return FoundSessions(found, {name: answer for name, answer in mine.items() if isinstance(answer, SessionError)})
+        return FoundSessions(found, {host: answer for host, answer in mine.items() if isinstance(answer, SessionError)})
 
     def ask(self, *profiles: SessionProfile, login: UserLogin = ANNA, seconds: float = 6.0) -> Found:
         """Find the sessions of these profiles."""

@@ -131,4 +131,4 @@ def test_all_servers_at_once_and_late_ones_are_left(settings: Settings, monkeypa
     free.set()
     assert time.monotonic() - begun < 5.0
     assert len(found.sessions) == sessions.MOST_AT_ONCE - 1
-    assert {name: error.reason for name, error in found.failed.items()} == {"ts00": "timeout"}
+    assert {host.name: error.reason for host, error in found.failed.items()} == {"ts00": "timeout"}

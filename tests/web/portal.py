@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from sqlalchemy import update
 from webtest import TestApp, TestResponse
 
 from tests.web.conftest import ADDRESS, PASSWORD, Bench
@@ -12,6 +13,7 @@ from x2gobroker.app import create_app
 from x2gobroker.frontends.base import EXTENSION, Context
 from x2gobroker.portal.guard import COOKIE
 from x2gobroker.store import PortalSessions, RemoteDesktops
+from x2gobroker.store.database import PENALTIES
 
 HOST = "portal.example"
 OWN = {"Sec-Fetch-Site": "same-origin"}
@@ -110,6 +112,15 @@ class PortalBench(Bench):
     def browser(self, address: str = ADDRESS) -> Browser:
         """A browser without cookies."""
         return Browser(self.app, address)
+
+    def ban(self, user: str = "anna") -> None:
+        """Guess a user's password from the usual address until the ban; `penalty-ban-failures` has to be 2."""
+        guesser = self.browser()
+        for number in range(3):
+            guesser.sign_in(user, f"wrong {number}")
+            with self.sessions.store.begin() as connection:
+                connection.execute(update(PENALTIES).values(not_before=0))
+        assert guesser.sign_in(user).status_int == 429
 
     def signed_in(self, user: str = "anna", address: str = ADDRESS) -> Browser:
         """A browser of somebody who has signed in."""

@@ -76,7 +76,8 @@ class Servers:
         self.logins.append(login)
         found = tuple(one for one in self.sessions if one.host.name in names)
         return FoundSessions(
-            found, {name: SessionError("x", reason) for name, reason in self.failed.items() if name in names}
+            found,
+            {host: SessionError("x", self.failed[host.name]) for host in profile.hosts if host.name in self.failed},
         )
 
     def _act(self, what: str) -> Callable[..., None]:

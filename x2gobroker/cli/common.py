@@ -54,6 +54,14 @@ def settings_of(config_file: str | None) -> Settings:
     return check_usable(SettingsSource.of_process({"X2GOBROKER_CONFIG": config_file} if config_file else {}))
 
 
+def add_debug_options(parser: argparse.ArgumentParser, meaning: str = "log everything but secrets") -> None:
+    """The options -d and -i of a service."""
+    parser.add_argument("-d", "--debug", action="store_true", help=meaning)
+    parser.add_argument(
+        "-i", "--debug-interactively", action="store_true", help="the same, and log to the terminal, not to files"
+    )
+
+
 def debug_variables(options: argparse.Namespace) -> dict[str, str]:
     """What the options -d and -i of a service override, as environment variables."""
     variables = {}

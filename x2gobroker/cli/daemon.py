@@ -20,7 +20,7 @@ from gunicorn.util import daemonize
 from x2gobroker import __version__
 from x2gobroker.app import create_app, start_housekeeping
 from x2gobroker.cli.background import LOG_FOLDER, add_background_options, redirect_output
-from x2gobroker.cli.common import check_usable, debug_variables
+from x2gobroker.cli.common import add_debug_options, check_usable, debug_variables
 from x2gobroker.cli.serving import PatientArbiter, hear_signals
 from x2gobroker.errors import ConfigurationError
 from x2gobroker.logs import broker_log, error_log, set_up_logging
@@ -78,10 +78,7 @@ def build_parser(program: str = "x2gobroker-daemon") -> argparse.ArgumentParser:
     parser.add_argument("-M", "--mode", default="HTTP", metavar="HTTP", help="how to run; HTTP is the only way here")
     parser.add_argument("-C", "--config-file", "--config", metavar="FILE", help="the main configuration file")
     parser.add_argument("-b", "--bind", metavar="[ADDRESS:]PORT", help="where to listen (default: 127.0.0.1:8080)")
-    parser.add_argument("-d", "--debug", action="store_true", help="log everything, and answer GET requests as well")
-    parser.add_argument(
-        "-i", "--debug-interactively", action="store_true", help="the same, and log to the terminal, not to files"
-    )
+    add_debug_options(parser, "log everything, and answer GET requests as well")
     add_background_options(parser, PID_FILE)
     parser.add_argument(
         "--drop-privileges",

@@ -18,7 +18,7 @@ from pathlib import Path
 from sqlalchemy.exc import SQLAlchemyError
 
 from x2gobroker import __version__
-from x2gobroker.cli.common import debug_variables
+from x2gobroker.cli.common import add_debug_options, debug_variables
 from x2gobroker.cli.sockets import BACKLOG, make_socket, notify_init_system
 from x2gobroker.errors import BrokerError, ConfigurationError, StoreError
 from x2gobroker.logs import broker_log, error_log, set_up_logging
@@ -49,10 +49,7 @@ def build_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("-V", "--version", action="version", version=f"x2gobroker {__version__}")
     parser.add_argument("-C", "--config-file", metavar="FILE", help="the main configuration file (X2GOBROKER_CONFIG)")
-    parser.add_argument("-d", "--debug", action="store_true", help="log everything but secrets")
-    parser.add_argument(
-        "-i", "--debug-interactively", action="store_true", help="the same, and log to the terminal, not to files"
-    )
+    add_debug_options(parser)
     return parser
 
 

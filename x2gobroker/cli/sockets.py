@@ -11,6 +11,7 @@ import socket
 import stat
 from pathlib import Path
 
+from x2gobroker.cli.common import add_debug_options
 from x2gobroker.errors import ConfigurationError
 
 FIRST_PASSED_DESCRIPTOR = 3
@@ -23,10 +24,7 @@ def add_socket_options(parser: argparse.ArgumentParser, variable: str) -> None:
     parser.add_argument("-o", "--owner", default="root", metavar="USER", help="owner of the socket; may ask")
     parser.add_argument("-g", "--group", default="root", metavar="GROUP", help="group of the socket; may ask")
     parser.add_argument("-p", "--permissions", default="0660", metavar="MODE", help="mode of the socket, in octal")
-    parser.add_argument("-d", "--debug", action="store_true", help="log everything but secrets")
-    parser.add_argument(
-        "-i", "--debug-interactively", action="store_true", help="the same, and log to the terminal, not to files"
-    )
+    add_debug_options(parser)
 
 
 def account_ids(owner: str, group: str) -> tuple[int, int]:

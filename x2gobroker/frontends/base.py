@@ -14,8 +14,8 @@ from x2gobroker.broker import Broker, Request
 from x2gobroker.errors import PluginError
 from x2gobroker.logs import broker_log
 from x2gobroker.logs import field as log_field
-from x2gobroker.model.acl import parse_client
-from x2gobroker.model.penalty import is_within
+from x2gobroker.model.forwarded import forwarded_address
+from x2gobroker.model.penalty import read_networks
 from x2gobroker.plugins import BACKENDS, registered
 from x2gobroker.services import Services
 from x2gobroker.settings import ENVIRONMENT, GLOBAL, Settings, SettingsSource
@@ -59,14 +59,13 @@ def client_address() -> str:
 
     A web server of `trusted-proxies` says for whom it asks, in the last entry of X-Forwarded-For.
     """
-    address = http_request.remote_addr or ""
+    peer = http_request.remote_addr or ""
+    if not peer:
+        return ""
     forwarded = http_request.headers.getlist("X-Forwarded-For")
-    if forwarded:
-        proxies = context().source.current().value(GLOBAL, "trusted-proxies")
-        if isinstance(proxies, tuple) and is_within(address, proxies):
-            known = parse_client(forwarded[-1].rpartition(",")[2].strip())
-            address = str(known) if known is not None else address
-    return address.removeprefix("::ffff:") if "." in address else address
+    trusted = context().source.current().value(GLOBAL, "trusted-proxies") if forwarded else ()
+    proxies = read_networks(trusted)[0] if isinstance(trusted, tuple) else ()
+    return forwarded_address(peer, forwarded, proxies)[0]
 
 
 class Frontend(ABC):

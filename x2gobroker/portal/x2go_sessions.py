@@ -11,7 +11,6 @@ import hmac
 import os
 import threading
 import time
-from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
@@ -31,7 +30,7 @@ MOST_WAYS = 16  # groups of servers that are reached in different ways, at the s
 REFUSED_SECONDS = 600.0
 MOST_REFUSED = 10000
 
-Way = tuple[str, str, int]
+Way = tuple[str, str]
 
 
 @dataclass(frozen=True)
@@ -162,7 +161,7 @@ def _find(
     failed: dict[str, list[str]] = {LOGIN: left_alone} if left_alone else {}
     for hosts, answer in zip(ways, answers, strict=True):
         for host in hosts:
-            error = answer.failed.get(host.name)
+            error = answer.failed.get(host)
             if error is not None and host.name not in failed.setdefault(error.reason, []):
                 failed[error.reason].append(host.name)
                 if error.reason == LOGIN:
@@ -182,7 +181,6 @@ def _servers(
     ways: dict[Way, list[Host]] = {}
     owners: dict[str, SessionProfile] = {}
     left_alone: list[str] = []
-    names: Counter[str] = Counter()
     for profile in own_profiles(profiles, login.account):
         rules = agent_rules(settings, backend, profile)
         for host in profile.hosts:
@@ -194,9 +192,7 @@ def _servers(
             if refused.has(key, login, now):
                 left_alone.append(host.name)
             else:
-                # answers come by the name, so that two servers of one name cannot be asked in one go
-                names[host.name] += 1
-                ways.setdefault((rules.host_key_policy, rules.proxy, names[host.name]), []).append(whole)
+                ways.setdefault((rules.host_key_policy, rules.proxy), []).append(whole)
     return list(ways.values()), owners, left_alone
 
 
@@ -205,4 +201,4 @@ def _key(host: Host) -> str:
 
 
 def _all_failed(hosts: Iterable[Host], error: SessionError) -> FoundSessions:
-    return FoundSessions((), {host.name: error for host in hosts})
+    return FoundSessions((), dict.fromkeys(hosts, error))

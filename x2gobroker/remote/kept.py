@@ -18,6 +18,7 @@ import signal
 import subprocess
 import sys
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any, cast
@@ -77,7 +78,7 @@ def environment_of(name: str, more: Mapping[str, str]) -> dict[str, str]:
     return {"PATH": SYSTEM_PATH, **language, **who, **more}
 
 
-class KeptDesktop(RemoteServiceScript):
+class KeptDesktop(RemoteServiceScript, ABC):
     """A script whose desktop is kept by `keeper.py`. A child class writes `plan`."""
 
     @property
@@ -91,9 +92,9 @@ class KeptDesktop(RemoteServiceScript):
         """As whom the programs run: the user who signed in."""
         return str(self._options.get("username") or "")
 
+    @abstractmethod
     def plan(self, size: str, arguments: Sequence[str]) -> dict[str, Any]:
         """The plan for `keeper.py`: `user`, and `server` with `session`, or `each`. Raises DesktopError, ValueError."""
-        raise NotImplementedError
 
     def start(self, token: str, timestamp: float | None = None, options: Mapping[str, Any] | None = None) -> bool:
         """Start the desktop; the log, and progress() as far as it is for users, tell why when there is none."""

@@ -23,7 +23,8 @@ from websockets.typing import Subprotocol
 
 from x2gobroker.errors import StoreError
 from x2gobroker.logs import broker_log, error_log, field
-from x2gobroker.model.acl import Network, parse_client
+from x2gobroker.model.acl import Network
+from x2gobroker.model.forwarded import forwarded_address
 from x2gobroker.remote.relay import Browser, Carrier, Server, refuse, relay, shake_hands
 from x2gobroker.remote.rfb import RfbError
 from x2gobroker.remote.slots import Desktops
@@ -231,15 +232,7 @@ def token_of(headers: Headers) -> str | None:
 def client_address(peer: object, headers: Headers, proxies: tuple[Network, ...]) -> tuple[str, bool]:
     """The address of the browser, and whether it comes by a proxy that is trusted to say so."""
     direct = str(peer[0]) if isinstance(peer, tuple) and peer else ""
-    known = parse_client(direct)
-    trusted = not direct or (
-        known is not None and any(known.version == net.version and known in net for net in proxies)
-    )
-    forwarded = [entry.strip() for value in headers.get_all("X-Forwarded-For") for entry in value.split(",")]
-    if trusted and forwarded:
-        last = parse_client(forwarded[-1])
-        return (str(last), True) if last is not None else (direct, True)
-    return str(known) if known is not None else direct, trusted
+    return forwarded_address(direct, headers.get_all("X-Forwarded-For"), proxies)
 
 
 def origin_allowed(headers: Headers, origins: tuple[str, ...], by_proxy: bool) -> bool:

@@ -78,10 +78,10 @@ class UserSessions:
             ways.setdefault(way.endpoint.key, (host, way))
         deadline = Deadline(self._list_seconds, "listing sessions")
         found: list[UserSession] = []
-        failed: dict[str, SessionError] = {}
+        failed: dict[Host, SessionError] = {}
         for host, answer in _ask_all(list(ways.values()), login, key, deadline):
             if isinstance(answer, SessionError):
-                failed[host.name] = answer
+                failed[host] = answer
                 broker_log.warning(
                     "sessions of %s on %s cannot be listed: %s", log_field(login.account), host.name, answer
                 )

@@ -58,10 +58,10 @@ class UserSession:
 
 @dataclass(frozen=True)
 class FoundSessions:
-    """A user's sessions, suspended ones first, and the youngest of these; and why servers did not answer, by name."""
+    """A user's sessions, suspended ones first, and the youngest of these; and why servers did not answer, by host."""
 
     sessions: tuple[UserSession, ...]
-    failed: Mapping[str, SessionError]
+    failed: Mapping[Host, SessionError]
 
 
 @dataclass(frozen=True)
