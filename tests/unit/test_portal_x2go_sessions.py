@@ -76,7 +76,7 @@ def servers(monkeypatch: pytest.MonkeyPatch, files: Files) -> Servers:
 
 def test_a_server_of_several_profiles_is_asked_once_by_its_own_port(servers: Servers) -> None:
     servers.ask(profile("a", "ts1 (192.0.2.1), ts2", sshport="2022"), profile("b", "other (192.0.2.1:2022), ts2"))
-    assert servers.asked == [(("ts1", "192.0.2.1", 2022), ("ts2", "ts2", 2022)), (("ts2", "ts2", 22),)]
+    assert servers.asked == [(("ts1", "192.0.2.1", 2022), ("ts2", "ts2", 2022), ("ts2", "ts2", 22))]
 
 
 def test_servers_that_are_reached_in_different_ways_are_asked_at_the_same_time(servers: Servers) -> None:
