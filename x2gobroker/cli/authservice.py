@@ -31,6 +31,7 @@ from x2gobroker.cli.sockets import (
     mode_of,
     notify_init_system,
     passed_socket,
+    remove_socket,
 )
 from x2gobroker.errors import ConfigurationError
 from x2gobroker.logs import authservice_log, error_log, set_up_logging
@@ -135,7 +136,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     finally:
         spawner.close()
         if made_here:
-            path.unlink(missing_ok=True)
+            remove_socket(path)
 
 
 if __name__ == "__main__":

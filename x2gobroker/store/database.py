@@ -36,6 +36,7 @@ from sqlalchemy.exc import (
 from sqlalchemy.schema import CreateIndex, CreateTable, ExecutableDDLElement
 
 from x2gobroker.errors import StoreError
+from x2gobroker.privilege import TrustError, check_place
 from x2gobroker.settings import GLOBAL, Settings
 
 if TYPE_CHECKING:
@@ -184,6 +185,12 @@ class Store:
         return {"connect_timeout": BUSY_SECONDS} if self.url.get_backend_name() == "postgresql" else {}
 
     def _make_folder(self, path: Path) -> None:
+        try:
+            check_place(path.parent)  # SQLite opens by name
+        except TrustError as error:
+            raise StoreError(
+                f"root does not open the state store {path}: {error}; or start this as its owner"
+            ) from None
         try:
             path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             descriptor = os.open(
