@@ -24,6 +24,15 @@ def add_background_options(parser: argparse.ArgumentParser, pid_file: str) -> No
     )
 
 
+def own_log_folder(program: str) -> Path:
+    """Where the output of a program that stays root goes without -L: not into a folder of the broker's account."""
+    try:
+        check_place(Path(LOG_FOLDER))
+    except TrustError:
+        return Path("/var/log") / program
+    return Path(LOG_FOLDER)
+
+
 def redirect_output(folder: Path, name: str) -> None:
     """Send what is printed to files of the log folder. Raises ConfigurationError when that cannot be.
 
@@ -67,8 +76,8 @@ def write_pid_file(path: Path | None) -> Iterator[None]:
         yield
         return
     try:
-        with service_folder(path.parent) as folder, open(folder.create(path.name, 0o644), "wb") as stream:
-            stream.write(b"%d\n" % os.getpid())
+        with service_folder(path.parent) as folder:
+            folder.write(path.name, b"%d\n" % os.getpid(), 0o644)
     except (OSError, TrustError) as error:
         reason = getattr(error, "strerror", None) or error
         raise ConfigurationError(f"{path} cannot be written: {reason}; choose another with -P") from None

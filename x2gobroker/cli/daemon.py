@@ -231,7 +231,8 @@ def prepared(settings: Settings, options: argparse.Namespace, ending: contextlib
         ending.enter_context(write_pid_file(Path(chosen.pop("pidfile"))))
     if account is not None:
         go_on_as(account)
-        chosen |= tls_options(chosen, context)
+        # gunicorn takes for granted that it runs as whom it was loaded by
+        chosen |= {"user": account.uid, "group": account.gid, **tls_options(chosen, context)}
     if redirects:
         redirect_output(Path(options.logdir or LOG_FOLDER), PROGRAM)
     log_for(settings)

@@ -80,11 +80,12 @@ class ServiceFolder:
     number: int
     shared: bool
 
-    def create(self, name: str, mode: int) -> int:
-        """A descriptor to write a new file, in the place of what is there. Raises OSError."""
+    def write(self, name: str, data: bytes, mode: int) -> None:
+        """Write a new file, in the place of what is there. Raises OSError."""
         self.remove(name)
         flags = os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_NOFOLLOW | os.O_CLOEXEC
-        return os.open(name, flags, mode, dir_fd=self.number)
+        with open(os.open(name, flags, mode, dir_fd=self.number), "wb") as stream:
+            stream.write(data)
 
     def remove(self, name: str) -> None:
         """Remove a file; fine where there is none. Raises OSError."""
