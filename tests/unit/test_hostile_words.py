@@ -23,6 +23,7 @@ from x2gobroker.cli.ssh_broker import parse
 from x2gobroker.cli.ssh_caller import MAX_CALL, MOST_WORDS, Call, CallError, pack, unpack, who_asks
 from x2gobroker.frontends.ssh_command import client_address
 from x2gobroker.privilege import MessageError, Number, Text, read_message
+from x2gobroker.privilege.messages import Form
 
 QUICK = 2.0  # seconds, on a busy machine; what is not in proportion takes much longer
 HALF = st.characters()  # half characters as well, as JSON and file names can hold them
@@ -106,7 +107,7 @@ def test_a_text_of_a_request_is_one_or_the_request_is_refused(changes: dict[str,
 
 @pytest.mark.parametrize("data", DEEP)
 def test_nested_and_endless_messages_are_refused_at_once(data: bytes) -> None:
-    forms = {"x": {"a": Number(0, 1), "b": Text(5, re.compile("a*"))}}
+    forms: dict[str, Form] = {"x": {"a": Number(0, 1), "b": Text(5, re.compile("a*"))}}
     assert isinstance(within(QUICK, lambda: decode_body(data), ProtocolError), ProtocolError)
     assert isinstance(within(QUICK, lambda: parse_line(data), ProtocolError), ProtocolError)
     assert isinstance(within(QUICK, lambda: read_message(data, forms), MessageError), MessageError)
