@@ -1,4 +1,4 @@
-"""Text files that administrators write, with whatever editor: byte order marks and line ends are no part of the text."""
+"""Text files that administrators write: marks and line ends of their editors are no part of the text."""
 
 from __future__ import annotations
 
