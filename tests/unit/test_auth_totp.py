@@ -317,6 +317,24 @@ def test_from_exempt_networks_no_code_is_needed(
     assert world.login(RIGHT, address=address).reason == (MISSING if needed else "right password")
 
 
+@pytest.mark.parametrize("entries", ["admins; staff", "admins # not yet", "'admins", "All", "@admins", "admins\n  x"])
+def test_a_slip_in_the_list_of_groups_demands_the_code_of_everybody_and_is_told(
+    world: World, entries: str, said: pytest.LogCaptureFixture
+) -> None:
+    world.groups["anna"] = frozenset({"admins"})
+    world.configure(f"default-second-factor = enrolled\ndefault-second-factor-groups = {entries}")
+    assert world.login(RIGHT).reason == MISSING
+    assert [message for message in said.messages if message.endswith("is no group")]
+    (problem,) = second_factor_problems(world.settings, "inifile")
+    assert problem.error
+
+
+def test_groups_without_commas_between_them_all_need_the_code(world: World) -> None:
+    world.groups["anna"] = frozenset({"admins"})
+    world.configure("default-second-factor = enrolled\ndefault-second-factor-groups = staff admins")
+    assert world.login(RIGHT).reason == MISSING
+
+
 def test_an_entry_that_is_no_network_exempts_nobody_and_is_told(world: World, said: pytest.LogCaptureFixture) -> None:
     world.configure("default-second-factor = enrolled\ndefault-second-factor-exempt-networks = 192.0.2, 10.0.0.0/8")
     assert world.login(RIGHT).reason == MISSING
