@@ -102,14 +102,14 @@ class AuthMechanism(ABC):
     One object serves one VirtualHost of one process, for all requests and threads. A plug-in derives from this class
     and writes `_check`; it may write `_change_password`, declare the options of its `[authmech_<name>]` section in
     `options`, and set `needs_password` to False when it knows users by other means, or `checks_password` when there is
-    no password to be guessed, so that no penalties are called for. Where it sets `vouches` to False, users may be
-    anybody, and get no autologin.
+    no password to be guessed, so that no penalties are called for. `vouches` says in a few words how it knows who a
+    user is; where it does not say so, users may be anybody, and get neither autologin nor desktops in the browser.
     """
 
     options: ClassVar[tuple[Option, ...]] = ()
     needs_password: ClassVar[bool] = True
     checks_password: ClassVar[bool] = True
-    vouches: ClassVar[bool] = True
+    vouches: ClassVar[str] = ""
 
     def __init__(self, name: str) -> None:
         self.name = name
@@ -131,6 +131,10 @@ class AuthMechanism(ABC):
     def _change_password(self, settings: Settings, credentials: Credentials, new: str) -> PasswordChange:
         """Change the password of a user who has just been checked. Raises AuthMechanismError."""
         return PasswordChange(False, "not possible with this login", Outcome.REFUSED, looked=False)
+
+    def takes_codes(self, settings: Settings) -> bool:
+        """Whether what users type is good only once, as it holds a code; False unless overridden."""
+        return False
 
     @final
     def authenticate(self, settings: Settings, credentials: Credentials) -> Verdict:

@@ -127,6 +127,8 @@ def _replace(path: Path, text: str) -> None:
 class HtpasswdMechanism(AuthMechanism):
     """Checks passwords against the file of the option `file`; a changed file counts with the next login."""
 
+    vouches = "password"
+
     def __init__(self, name: str) -> None:
         super().__init__(name)
         self._lock = threading.Lock()

@@ -49,6 +49,8 @@ def _deadline(connection: http.client.HTTPSConnection) -> Iterator[http.client.H
 class HttpsGetMechanism(AuthMechanism):
     """Checks passwords by fetching `https://host:port/path` with them. Certificates are always verified."""
 
+    vouches = "password"
+
     def _check(self, settings: Settings, credentials: Credentials) -> Verdict:
         if ":" in credentials.user:
             reason = "HTTP Basic authentication knows no user name with a colon"

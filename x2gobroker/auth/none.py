@@ -10,7 +10,7 @@ class NoneMechanism(AuthMechanism):
     """Believes every user name."""
 
     checks_password = False
-    vouches = False
+    vouches = ""
 
     def _check(self, settings: Settings, credentials: Credentials) -> Verdict:
         return granted(credentials.user, "nothing is checked")

@@ -23,6 +23,8 @@ from x2gobroker.settings import Settings
 class PamMechanism(AuthMechanism):
     """Checks passwords with the PAM service of the option `service`, authentication and account phase."""
 
+    vouches = "password"
+
     def __init__(self, name: str) -> None:
         super().__init__(name)
         self._lock = threading.Lock()
@@ -68,6 +70,10 @@ class PamMechanism(AuthMechanism):
         else:
             answer = client.authenticate(service, credentials.user, password, code, credentials.address)
         return Verdict(answer.granted, credentials.user, answer.reason)
+
+    def takes_codes(self, settings: Settings) -> bool:
+        """Whether a code stands behind the password."""
+        return settings.integer(self.section, "code-digits") > 0
 
     def _split(self, settings: Settings, password: str) -> tuple[str, str | None]:
         """Password and one-time code of the one string that a client sends; no code where none is asked for."""

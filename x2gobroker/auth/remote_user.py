@@ -15,6 +15,7 @@ class RemoteUserMechanism(AuthMechanism):
 
     needs_password = False
     checks_password = False
+    vouches = "web server"
 
     def _check(self, settings: Settings, credentials: Credentials) -> Verdict:
         named = credentials.server_variables.get("REMOTE_USER")

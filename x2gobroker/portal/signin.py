@@ -130,7 +130,7 @@ def _let_in(portal: Portal, target: str, user: str, password: str, code: str) ->
     sessions.sweep(portal.idle_seconds, portal.now)
     sessions.close(http_request.cookies.get(guard.COOKIE, ""))
     token = sessions.open(
-        login.user, broker.backend.name, portal.address, portal.lifetime, kept, login.vouched, portal.now
+        login.user, broker.backend.name, portal.address, portal.lifetime, login.vouched, kept, portal.now
     )
     response = go_to_path(target)
     guard.set_cookie(response, guard.COOKIE, token)

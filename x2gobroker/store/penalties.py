@@ -18,7 +18,8 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Row, and_, delete, select, tuple_, update
 
-from x2gobroker.model.names import account_name
+from x2gobroker.model.accounts import account_name
+from x2gobroker.model.forwarded import UNKNOWN_ADDRESS
 from x2gobroker.model.penalty import WAITS, Penalty, PenaltyRules, address_block
 from x2gobroker.settings import GLOBAL, Settings
 from x2gobroker.store.attempts import Guess, forget, give_back, give_back_held, hold, is_over, take_place, under_way
@@ -55,6 +56,11 @@ class Attempt:
         return Attempt("", "", self.block)
 
     @property
+    def has_place(self) -> bool:
+        """Whether it is known where it comes from. All who are not known are no block: one would ban the others."""
+        return self.block != UNKNOWN_ADDRESS
+
+    @property
     def row(self) -> ColumnElement[bool]:
         """The condition that finds it."""
         return and_(T.realm == self.realm, T.account == self.account, T.block == self.block)
@@ -81,6 +87,10 @@ class Score:
     banned_until: float
     salt: bytes
     mark: bytes | None
+
+
+# what counts against all who come from an unknown place together
+NO_BLOCK = Score(0, 0.0, 0.0, b"", None)
 
 
 @dataclass(frozen=True)
@@ -129,7 +139,7 @@ class Penalties:
         self._sweep_now_and_then(rules, now)
         with self.store.begin() as connection:
             mine = self._current(connection, attempt, rules, now)
-            block = self._current(connection, attempt.on_all_accounts, rules, now)
+            block = self._current(connection, attempt.on_all_accounts, rules, now) if attempt.has_place else NO_BLOCK
             guess = Guess(attempt.realm, attempt.account, attempt.block, mark_of(mine.salt, password))
             beside = under_way(connection, guess, rules, now)
             banned_until = max(mine.banned_until, block.banned_until)
@@ -182,6 +192,8 @@ class Penalties:
             everywhere = self._count(connection, attempt.anywhere, rules, now)
             mine = rules.for_account(failures, everywhere)
             self._write(connection, attempt, failures, mine, now, mark)
+            if not attempt.has_place:
+                return
             together = self._count(connection, attempt.on_all_accounts, rules, now)
             self._write(connection, attempt.on_all_accounts, together, rules.for_block(together), now)
         self._sweep_now_and_then(rules, now)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from sqlalchemy import bindparam, delete, insert, select, update
 
-from x2gobroker.model.names import account_name
+from x2gobroker.model.accounts import account_name
 from x2gobroker.store.database import TOTP, Store
 
 
