@@ -27,7 +27,8 @@ UNIX = "auth required pam_unix.so\naccount required pam_unix.so\n"
 # PR_SET_MDWE, as MemoryDenyWriteExecute= sets it; Linux has it from 6.3 on
 CONFINED = (
     "import ctypes, os, sys\n"
-    "sys.exit('no PR_SET_MDWE') if ctypes.CDLL(None).prctl(65, 1, 0, 0, 0) != 0 else os.execv(sys.argv[1], sys.argv[1:])"
+    "failed = ctypes.CDLL(None).prctl(65, 1, 0, 0, 0)\n"
+    "sys.exit('no PR_SET_MDWE') if failed else os.execv(sys.argv[1], sys.argv[1:])"
 )
 
 
@@ -58,7 +59,7 @@ def test_every_login_gets_its_own_answer_where_memory_is_never_writable_and_exec
     client = confined.client(deadline=60)
 
     def log_in(number: int) -> str:
-        chance = random.Random(number)  # noqa: S311 - the same logins each time
+        chance = random.Random(number)
         user, right = chance.choice(users), chance.random() < 0.7
         password = user.password if right else "x" * chance.randrange(1, 200)
         try:
@@ -77,11 +78,10 @@ def test_no_two_processes_share_what_is_called_back(confined: AuthService, unix:
     """What lies in shared, executable memory lies in one process only."""
     assert not confined.client().authenticate(unix, "x2gt-nobody", "x").granted
     owners: Counter[str] = Counter()
-    wait_until(confined.workers, "workers in stock")
+    wait_until(lambda: bool(confined.workers()), "workers in stock")
     for pid in (confined.pid, *confined.descendants()):
         with contextlib.suppress(FileNotFoundError, ProcessLookupError):  # one that has just done its login
             maps = Path(f"/proc/{pid}/maps").read_text(encoding="utf-8")
             owners.update(set(re.findall(r"^\S+ r-xs \S+ (\S+ \d+) .*memfd:libffi", maps, re.MULTILINE)))
     assert owners  # else nothing was looked at
     assert all(count == 1 for count in owners.values()), owners
-

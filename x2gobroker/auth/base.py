@@ -12,8 +12,8 @@ from typing import ClassVar, final
 from x2gobroker.auth.pace import Pace
 from x2gobroker.errors import AuthMechanismError
 from x2gobroker.logs import error_log
-from x2gobroker.model.passwords import can_be_typed, new_password_fault
 from x2gobroker.model.options import Option
+from x2gobroker.model.passwords import can_be_typed, new_password_fault
 from x2gobroker.settings import AUTH_PREFIX, Settings
 
 LONGEST_USER = 256
@@ -46,14 +46,16 @@ class Outcome(StrEnum):
 class Verdict:
     """What a mechanism says of `user`, and why (for the log; never a secret).
 
-    `looked` is False where it is certain that nobody has compared the password: such a refusal is no guess. Raises
-    TypeError for an outcome that is none: what is neither yes nor no must not pass for one of them.
+    `looked` is False where it is certain that nobody has compared the password: such a refusal is no guess.
+    `guessed_code`: the password was right, and the code behind it wrong. Raises TypeError for an outcome that is none:
+    what is neither yes nor no must not pass for one of them.
     """
 
     outcome: Outcome
     user: str
     reason: str
     looked: bool = True
+    guessed_code: bool = False
 
     def __post_init__(self) -> None:
         if not isinstance(self.outcome, Outcome):
@@ -91,6 +93,7 @@ class PasswordChange:
     reason: str = ""
     outcome: Outcome = Outcome.GRANTED
     looked: bool = True
+    guessed_code: ClassVar[bool] = False
 
 
 WRONG_PRESENT = PasswordChange(False, "the present password is wrong", Outcome.REFUSED)

@@ -15,10 +15,12 @@ from pathlib import Path
 
 from x2gobroker.auth.base import WRONG_PRESENT, AuthMechanism, Credentials, PasswordChange, Verdict, granted, refused
 from x2gobroker.auth.passwords import hash_password, kind_of, verify_password
-from x2gobroker.errors import AuthMechanismError
+from x2gobroker.errors import AuthMechanismError, ConfigurationError
 from x2gobroker.logs import error_log
 from x2gobroker.settings import Settings, WatchedFile
 from x2gobroker.settings.text_files import read_text
+
+MAX_FILE_SIZE = 16 * 1024 * 1024
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,7 +42,7 @@ class Users:
                 kinds[kind] += 1
                 one_of[kind] = hashed
         stand_ins = tuple((one_of[kind], count) for kind, count in sorted(kinds.items()))
-        return cls(hashes, stand_ins, min(hashes.values(), default="").encode())
+        return cls(hashes, stand_ins, min(one_of.values(), default="").encode())
 
     def stand_in(self, name: str) -> str | None:
         """The hash to compare a password with whose user there is not; always the same for one name.
@@ -62,16 +64,20 @@ class Users:
 def parse_users(text: str) -> dict[str, str]:
     """User names and hashes of a file's text; comments, empty lines and lines without a colon are no users."""
     users: dict[str, str] = {}
-    for line in text.splitlines():
+    for line in text.split("\n"):
         name, colon, hashed = line.strip().partition(":")
         if colon and name and not name.startswith("#"):
             users[name] = hashed
     return users
 
 
-def read_users(path: Path) -> Users:
-    """The users of a file. Raises ConfigurationError when it cannot be read."""
-    return Users.of(parse_users(read_text(path)))
+def read_users(path: Path) -> dict[str, str]:
+    """User names and hashes of a file. Raises ConfigurationError when it cannot be read."""
+    return parse_users(read_text(path, MAX_FILE_SIZE))
+
+
+def _with_stand_ins(path: Path) -> Users:
+    return Users.of(read_users(path))
 
 
 @contextlib.contextmanager
@@ -90,12 +96,13 @@ def write_user(path: Path, user: str, hashed: str | None) -> bool:
     """Set a user's hash, or remove the user when `hashed` is None; other lines stay as they are.
 
     The file is replaced whole, with its owner and mode; a new one is readable by its owner and group. Returns
-    whether the user was there before. Raises ValueError for a name that the format cannot hold, OSError.
+    whether the user was there before. Raises ValueError for a name that the format cannot hold, OSError, and
+    ConfigurationError when the file cannot be read.
     """
     if not user or ":" in user or user.startswith("#") or not user.isprintable() or user != user.strip():
         raise ValueError(f"{user!r} is no user name: no colon, no leading #, no blanks around it")
     with _locked(path):
-        lines = path.read_text(encoding="utf-8-sig").splitlines() if path.exists() else []
+        lines = read_text(path, MAX_FILE_SIZE).splitlines() if path.exists() else []
         kept = [line for line in lines if line.strip().partition(":")[0] != user or ":" not in line]
         known = len(kept) != len(lines)
         if hashed is not None:
@@ -141,7 +148,7 @@ class HtpasswdMechanism(AuthMechanism):
         watched = self._watched
         if watched is None or watched.path != path:
             with self._lock:
-                watched = self._watched = WatchedFile(path, read_users, Users({}))
+                watched = self._watched = WatchedFile(path, _with_stand_ins, Users({}))
         loaded = watched.current()
         if not path.exists():
             advice = f"{path} does not exist; make it with `x2gobroker passwd --file {path} USER`"
@@ -152,28 +159,20 @@ class HtpasswdMechanism(AuthMechanism):
 
     def _check(self, settings: Settings, credentials: Credentials) -> Verdict:
         users = self._users(settings)
-        user, hashed = credentials.user, users.hashes.get(credentials.user)
-        right = False
-        with_whom = hashed if hashed is not None and self._is_known(hashed) else None
-        try:
-            right = verify_password(credentials.password, with_whom or users.stand_in(user) or self._nobody)
-        except ValueError:
-            error_log.error("auth mechanism %s: the password hash of a user is damaged; set the password anew", self.name)
-            with_whom = None
-        if hashed is None:
-            return refused(user, "unknown user")
-        if with_whom is None:
-            return refused(user, "no usable password hash")
-        return granted(user, "right password") if right else refused(user, "wrong password")
+        user, password = credentials.user, credentials.password
+        hashed = users.hashes.get(user)
+        if hashed is not None:
+            with contextlib.suppress(ValueError):
+                right = verify_password(password, hashed)
+                return granted(user, "right password") if right else refused(user, "wrong password")
+            error_log.error("auth mechanism %s: a user's password hash is damaged or of no known scheme", self.name)
+        self._compare_with_another(users, user, password)
+        return refused(user, "unknown user" if hashed is None else "no usable password hash")
 
-    def _is_known(self, hashed: str) -> bool:
-        """Whether a hash is of a scheme that is known here. Where it is not, the user cannot log in, as when locked."""
-        try:
-            kind_of(hashed)
-        except ValueError:
-            error_log.error("auth mechanism %s: a user's password hash is of no known scheme", self.name)
-            return False
-        return True
+    def _compare_with_another(self, users: Users, user: str, password: str) -> None:
+        """Do the work of a comparison, whose result does not matter."""
+        with contextlib.suppress(ValueError):  # a stand-in that is damaged
+            verify_password(password, users.stand_in(user) or self._nobody)
 
     def _spend(self, settings: Settings, credentials: Credentials) -> None:
         self._check(settings, credentials)
@@ -184,5 +183,7 @@ class HtpasswdMechanism(AuthMechanism):
         try:
             write_user(settings.path(self.section, "file"), credentials.user, hash_password(new))
         except OSError as error:
-            raise AuthMechanismError(f"the file of users cannot be written: {error.strerror}") from None
+            raise AuthMechanismError(f"the file of users cannot be written: {error.strerror}", looked=False) from None
+        except ConfigurationError as error:
+            raise AuthMechanismError(f"the file of users cannot be written: {error}", looked=False) from None
         return PasswordChange(True)

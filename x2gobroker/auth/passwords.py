@@ -1,7 +1,7 @@
 """Password hashes: which schemes are read and written, how many at a time, in one place.
 
-A hash takes some 20 MB and a processor for a while. More at a time than there are processors make none of them faster, and
-the memory of each thread that computes them would stay with the process. So few threads do it for all of them.
+A hash takes some 20 MB and a processor for a while. More at a time than there are processors make none of them faster,
+and the memory of each thread that computes them would stay with the process. So few threads do it for all of them.
 """
 
 from __future__ import annotations

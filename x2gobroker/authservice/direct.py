@@ -12,6 +12,7 @@ import time
 from typing import Any
 
 from x2gobroker.authservice.client import Answer, Connection, understood
+from x2gobroker.authservice.pamfiles import service_exists
 from x2gobroker.authservice.protocol import AUTHENTICATE, FAILED, FRAME_JOB, ProtocolError, encode_frame
 from x2gobroker.authservice.start import start_worker
 from x2gobroker.errors import AuthMechanismError
@@ -31,6 +32,8 @@ def authenticate(
     request = {"op": AUTHENTICATE, "service": service, "user": user, "password": password, "address": address}
     if code is not None:
         request["code"] = code
+    if not service_exists(service):
+        raise AuthMechanismError(f"there is no PAM service {service}: no such file in /etc/pam.d", looked=False)
     end = time.monotonic() + deadline
     if not _places.acquire(timeout=deadline):
         raise AuthMechanismError("PAM: too many logins at the same time", looked=False)

@@ -10,7 +10,7 @@ PR_SET_DUMPABLE = 4
 
 
 def forbid_core_dumps() -> None:
-    """No core file and no debugger of the same user for this process. A program that it executes has to call it anew."""
+    """No core file and no debugger of the same user for this process. A program that it executes calls it anew."""
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     prctl(PR_SET_DUMPABLE, 0)
 

@@ -8,12 +8,12 @@ loaded this never forks to go on by itself, and each worker is started by exec.
 from __future__ import annotations
 
 import ctypes
-import os
-import re
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from x2gobroker.authservice.pamcodes import PAM_CONV_ERR, PAM_NEW_AUTHTOK_REQD, PAM_SUCCESS, outcome_of
+from x2gobroker.authservice.pamcodes import PAM_CONV_ERR, PAM_NEW_AUTHTOK_REQD, PAM_SUCCESS, PAM_SYSTEM_ERR, outcome_of
+from x2gobroker.authservice.pamfiles import names_module
+from x2gobroker.authservice.protocol import REFUSED
 
 # <security/_pam_types.h> of Linux-PAM
 PAM_RHOST = 4
@@ -21,8 +21,8 @@ PAM_FAIL_DELAY = 10
 PAM_PROMPT_ECHO_OFF, PAM_PROMPT_ECHO_ON = 1, 2
 PAM_DISALLOW_NULL_AUTHTOK = 0x0001
 PAM_SILENT = 0x8000
-SERVICE_NAME = re.compile(r"[A-Za-z0-9_.-]{1,64}")
-SERVICE_FOLDERS = ("/etc/pam.d", "/usr/lib/pam.d")
+# says PAM_SYSTEM_ERR also when the program that it runs says no
+PROGRAMS = "pam_exec.so"
 LONGEST_DELAY_MS = 10_000
 
 # What to answer to a question: its text and whether the answer may be seen; None ends the conversation.
@@ -98,13 +98,6 @@ _calloc = _function(_C, "calloc", ctypes.c_void_p, ctypes.c_size_t, ctypes.c_siz
 _strdup = _function(_C, "strdup", ctypes.c_void_p, ctypes.c_char_p)
 
 
-def service_exists(service: str) -> bool:
-    """Whether there is a PAM service of this name; libpam would silently take the service `other` for it."""
-    return bool(SERVICE_NAME.fullmatch(service)) and any(
-        os.path.isfile(os.path.join(folder, service)) for folder in SERVICE_FOLDERS
-    )
-
-
 def load_modules(service: str) -> object:
     """Have libpam load the modules of a service before somebody waits for it; they stay as long as the result does."""
     try:
@@ -122,6 +115,8 @@ def authenticate(service: str, user: str, answer: Answerer, address: str = "") -
     code = call.run(_pam_authenticate, PAM_SILENT | PAM_DISALLOW_NULL_AUTHTOK)
     if code == PAM_SUCCESS:
         code = call.run(_pam_acct_mgmt, PAM_SILENT | PAM_DISALLOW_NULL_AUTHTOK)
+    if code == PAM_SYSTEM_ERR and names_module(service, PROGRAMS):
+        return call.finish(code)._replace(outcome=REFUSED)
     return call.finish(code)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from x2gobroker.authservice.protocol import OK, REFUSED, UNAVAILABLE
 
 PAM_SUCCESS = 0
+PAM_SYSTEM_ERR = 4
 PAM_NEW_AUTHTOK_REQD = 12
 PAM_CONV_ERR = 19
 
@@ -15,7 +16,7 @@ OUTCOMES = {
     1: UNAVAILABLE,  # OPEN_ERR: a module does not load
     2: UNAVAILABLE,  # SYMBOL_ERR
     3: UNAVAILABLE,  # SERVICE_ERR
-    4: UNAVAILABLE,  # SYSTEM_ERR
+    PAM_SYSTEM_ERR: UNAVAILABLE,
     5: UNAVAILABLE,  # BUF_ERR
     6: REFUSED,  # PERM_DENIED
     7: REFUSED,  # AUTH_ERR

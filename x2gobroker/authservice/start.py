@@ -12,7 +12,9 @@ from pathlib import Path
 from x2gobroker.authservice.protocol import WORKER_CHANNEL
 
 # without site-packages' hooks and the user's variables (-I, -S): a worker needs the standard library and this package
-PROGRAM = "import sys; sys.path.append(sys.argv.pop(1)); from x2gobroker.authservice.worker import main; sys.exit(main())"
+PROGRAM = (
+    "import sys; sys.path.append(sys.argv.pop(1)); from x2gobroker.authservice.worker import main; sys.exit(main())"
+)
 PACKAGE_FOLDER = str(Path(__file__).resolve().parents[2])
 
 

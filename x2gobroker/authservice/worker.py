@@ -14,6 +14,7 @@ from typing import Any
 
 from x2gobroker.authservice import pamcall
 from x2gobroker.authservice.hardening import forbid_core_dumps
+from x2gobroker.authservice.pamfiles import service_exists
 from x2gobroker.authservice.protocol import (
     ANSWER,
     AUTHENTICATE,
@@ -45,7 +46,7 @@ class Worker:
     def run(self) -> None:
         """Do the one job. Ends without an answer when the service is gone."""
         self._send({"pid": os.getpid()})
-        loaded = [pamcall.load_modules(service) for service in self._allowed if pamcall.service_exists(service)]
+        loaded = [pamcall.load_modules(service) for service in self._allowed if service_exists(service)]
         kind = self._receive_exactly(1)
         body = self._receive_body()
         try:
@@ -63,7 +64,7 @@ class Worker:
         user, service = text_of(request, "user", 256), text_of(request, "service", 64)
         if service not in self._allowed:
             return {"result": FAILED, "reason": "this PAM service is not allowed", "user": user}
-        if not pamcall.service_exists(service):
+        if not service_exists(service):
             return {"result": FAILED, "reason": f"there is no file {service} in /etc/pam.d", "user": user}
         if not user or not user.isprintable():
             return {"result": REFUSED, "reason": "no possible user name", "user": user}

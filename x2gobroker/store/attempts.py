@@ -1,8 +1,8 @@
 """Passwords that are being checked at this moment, for all workers and broker hosts.
 
-Each holds a place from before it is checked until it is known whether it was right. So however many are sent at once, no
-more are checked than may be wrong. One that could not be checked keeps its place for a while. The same password, sent
-once more, needs no place of its own: it is the same guess.
+Each holds a place from before it is checked until it is known whether it was right. So however many are sent at once,
+no more are checked than may be wrong. One that could not be checked keeps its place for a while. The same password,
+sent once more, needs no place of its own: it is the same guess.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from sqlalchemy import ColumnElement, Connection, and_, delete, insert, or_, select, update
 
-from x2gobroker.model.penalty import ATTEMPT_SECONDS, AT_ONCE, PenaltyRules
+from x2gobroker.model.penalty import AT_ONCE, ATTEMPT_SECONDS, PenaltyRules
 from x2gobroker.store.database import ATTEMPTS
 
 A = ATTEMPTS.c
@@ -52,8 +52,8 @@ class UnderWay:
         return 0.0
 
 
-def under_way(connection: Connection, guess: Guess, rules: PenaltyRules, now: float) -> UnderWay:
-    """What is under way at this block; the caller has locked it."""
+def under_way(connection: Connection, guess: Guess, rules: PenaltyRules, now: float, has_place: bool) -> UnderWay:
+    """What is under way at this block; the caller has locked it. Without `has_place` nobody knows who is at it."""
     running = and_(A.expires > now, A.expires <= now + rules.longest_attempt)
     rows = connection.execute(select(ATTEMPTS).where(A.block == guess.block, running)).all()
     mine = [row for row in rows if (row.realm, row.account) == (guess.realm, guess.account)]
@@ -62,7 +62,7 @@ def under_way(connection: Connection, guess: Guess, rules: PenaltyRules, now: fl
         same=len(others) < len(mine),
         active=len({row.mark for row in others if not row.held}),
         held=len({row.mark for row in others if row.held}),
-        at_block=len({(row.realm, row.account, row.mark) for row in rows if not row.held}),
+        at_block=len({(row.realm, row.account, row.mark) for row in rows if has_place and not row.held}),
         free_at=min((row.expires for row in others if row.held), default=now),
     )
 

@@ -141,7 +141,7 @@ class Penalties:
             mine = self._current(connection, attempt, rules, now)
             block = self._current(connection, attempt.on_all_accounts, rules, now) if attempt.has_place else NO_BLOCK
             guess = Guess(attempt.realm, attempt.account, attempt.block, mark_of(mine.salt, password))
-            beside = under_way(connection, guess, rules, now)
+            beside = under_way(connection, guess, rules, now, attempt.has_place)
             banned_until = max(mine.banned_until, block.banned_until)
             if banned_until > now:
                 return Admission(math.ceil(banned_until - now), banned=True)
@@ -205,8 +205,8 @@ class Penalties:
         then get in is not taken for somebody who tries one account after the other.
         """
         with self.store.begin() as connection:
-            give_back_held(connection, attempt.realm, attempt.account, attempt.block, place)
             row = connection.execute(select(T.failures).where(attempt.row).with_for_update()).one_or_none()
+            give_back_held(connection, attempt.realm, attempt.account, attempt.block, place)
             if row is None or not row.failures:
                 return
             connection.execute(delete(PENALTIES).where(attempt.row))
