@@ -39,10 +39,11 @@ def owner(service: Remote) -> Iterator[tuple[Slot, RfbClient]]:
     client = service.connect(slot)
     display = f":{DISPLAYS + SHIFT + slot.number}"
     argv = ["xterm", "-display", display, "-geometry", "80x24+0+0", "-e", "sh", "-c", f"echo {MARK}; sleep 600"]
+    empty = client.picture()
     with subprocess.Popen(argv, stdin=subprocess.DEVNULL) as terminal:
         try:
-            wait_until(lambda: len(set(client.picture())) > 4, "something being on the screen", 20)
-            time.sleep(0.5)
+            wait_until(lambda: client.picture() != empty, "something being on the screen", 20)
+            time.sleep(1)
             yield slot, client
         finally:
             terminal.kill()
