@@ -79,6 +79,10 @@ class AuthMechanism(ABC):
     def _check(self, settings: Settings, credentials: Credentials) -> Verdict:
         """Whether the credentials are right. Raises AuthMechanismError when that cannot be told."""
 
+    def is_ready(self, settings: Settings, seconds: float) -> bool:
+        """Whether what this mechanism asks would answer within so many seconds; nobody is logged in by it."""
+        return True
+
     def _change_password(self, settings: Settings, credentials: Credentials, new: str) -> PasswordChange:
         """Change the password of a user who has just been checked. Raises AuthMechanismError."""
         return PasswordChange(False, "not possible with this login")

@@ -14,7 +14,7 @@ import pamela
 
 from x2gobroker.auth.base import WRONG_PRESENT, AuthMechanism, Credentials, PasswordChange, Verdict
 from x2gobroker.authservice import pamcall
-from x2gobroker.authservice.client import Answer, AuthServiceClient
+from x2gobroker.authservice.client import Answer, AuthServiceClient, answers
 from x2gobroker.errors import AuthMechanismError
 from x2gobroker.logs import error_log
 from x2gobroker.settings import Settings
@@ -68,6 +68,14 @@ class PamMechanism(AuthMechanism):
         else:
             answer = client.authenticate(service, credentials.user, password, code, credentials.address)
         return Verdict(answer.granted, credentials.user, answer.reason)
+
+    def is_ready(self, settings: Settings, seconds: float) -> bool:
+        """Whether the authentication service answers; without one, only root can check passwords of /etc/shadow."""
+        path = Path(settings.environment("X2GOBROKER_AUTHSERVICE_SOCKET"))
+        try:
+            return answers(path, seconds) if path.exists() else os.geteuid() == 0
+        except OSError:
+            return False
 
     def _split(self, settings: Settings, password: str) -> tuple[str, str | None]:
         """Password and one-time code of the one string that a client sends; no code where none is asked for."""

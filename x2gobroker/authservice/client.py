@@ -140,6 +140,22 @@ class AuthServiceClient:
             yield connection
 
 
+def answers(path: Path, seconds: float) -> bool:
+    """Whether a service behind this socket says anything within so many seconds; it is asked nothing.
+
+    The service of the older form ends the connection: that is a sign of life as well.
+    """
+    try:
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as raw:
+            connection = _Connection(raw, time.monotonic() + seconds)
+            connection.connect(path)
+            connection.send(HELLO)
+            connection.receive_line()
+        return True
+    except OSError:
+        return False
+
+
 class _Connection:
     """A socket with one deadline for everything that happens on it."""
 

@@ -14,6 +14,7 @@ CONNECT_SECONDS = 3
 ANSWER_SECONDS = 4.0
 FIRST_ANSWER_SECONDS = 2.0  # on a connection that was idle: it may be dead
 IDLE_SECONDS = 1.0
+SILENCE_SECONDS = 1.0
 READ, WRITE = 1, 2
 
 # of libpq: notice a host that is gone without a word
@@ -45,15 +46,32 @@ def be_patient(engine: Engine) -> None:
     if engine.dialect.driver != "psycopg":
         return
 
+    silence = Silence()
+
     @event.listens_for(engine, "do_connect")
     def connect(_dialect: object, _record: object, arguments: list[Any], options: dict[str, Any]) -> Any:
-        return connection_class().connect(*arguments, **options)
+        silence.check(connection_class())
+        made = connection_class().connect(*arguments, **options)
+        made.silence = silence
+        return made
 
     @event.listens_for(engine, "connect")
     def prepare(connection: Any, _record: object) -> None:
         for statement in SESSION:
             connection.execute(statement)
         connection.commit()
+
+
+class Silence:
+    """When a server last did not answer: who has just waited for that does not wait again, for a new connection."""
+
+    def __init__(self) -> None:
+        self.last = -SILENCE_SECONDS
+
+    def check(self, kind: Any) -> None:
+        """Raises the OperationalError of this kind of connection, where it was just now."""
+        if time.monotonic() - self.last < SILENCE_SECONDS:
+            raise kind.Silent("no answer just now")
 
 
 @functools.cache
@@ -64,6 +82,8 @@ def connection_class() -> Any:
     class PatientConnection(psycopg.Connection[Any]):
         """Server-side timeouts end a statement that takes long; this ends one whose server does nothing any more."""
 
+        Silent = psycopg.OperationalError
+        silence: Silence | None = None
         _answered = 0.0
 
         def wait(self, gen: Any, *_more: Any, **_options: Any) -> Any:
@@ -75,6 +95,8 @@ def connection_class() -> Any:
                 found = _drive(gen, self.pgconn.socket, now + seconds)
             except TimeoutError:
                 self.close()
+                if self.silence is not None:
+                    self.silence.last = time.monotonic()
                 raise psycopg.OperationalError(f"no answer within {seconds:g} s") from None
             self._answered = time.monotonic()
             return found
