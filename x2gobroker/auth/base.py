@@ -131,6 +131,10 @@ class AuthMechanism(ABC):
         """Take as long as `_check` takes to find a password wrong. By default, as long as some of the last took."""
         self._pace.wait()
 
+    def is_ready(self, settings: Settings, seconds: float) -> bool:
+        """Whether what this mechanism asks would answer within so many seconds; nobody is logged in by it."""
+        return True
+
     def _change_password(self, settings: Settings, credentials: Credentials, new: str) -> PasswordChange:
         """Change the password of a user who has just been checked. Raises AuthMechanismError."""
         return PasswordChange(False, "not possible with this login", Outcome.REFUSED, looked=False)

@@ -21,7 +21,7 @@ from x2gobroker.auth.base import (
     refused,
 )
 from x2gobroker.authservice import direct
-from x2gobroker.authservice.client import AuthServiceClient
+from x2gobroker.authservice.client import AuthServiceClient, answers
 from x2gobroker.errors import AuthMechanismError
 from x2gobroker.settings import Settings
 
@@ -69,6 +69,14 @@ class PamMechanism(AuthMechanism):
     def takes_codes(self, settings: Settings) -> bool:
         """Whether a code stands behind the password."""
         return settings.integer(self.section, "code-digits") > 0
+
+    def is_ready(self, settings: Settings, seconds: float) -> bool:
+        """Whether the authentication service answers; without one, only root can check passwords of /etc/shadow."""
+        path = Path(settings.environment("X2GOBROKER_AUTHSERVICE_SOCKET"))
+        try:
+            return answers(path, seconds) if path.exists() else os.geteuid() == 0
+        except OSError:
+            return False
 
     def _split(self, settings: Settings, password: str) -> tuple[str, str | None]:
         """Password and one-time code of the one string that a client sends; no code where none is asked for."""

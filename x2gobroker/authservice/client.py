@@ -153,6 +153,22 @@ def understood(reply: dict[str, Any]) -> Answer:
     raise ProtocolError("the service's answer means nothing")
 
 
+def answers(path: Path, seconds: float) -> bool:
+    """Whether a service behind this socket says anything within so many seconds; it is asked nothing.
+
+    The service of the older form ends the connection: that is a sign of life as well.
+    """
+    try:
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as raw:
+            connection = Connection(raw, time.monotonic() + seconds)
+            connection.connect(path)
+            connection.send(HELLO)
+            connection.receive_line()
+        return True
+    except OSError:
+        return False
+
+
 class Connection:
     """A socket with one deadline for everything that happens on it."""
 

@@ -14,6 +14,7 @@ from x2gobroker.broker import Broker, Request
 from x2gobroker.errors import PluginError
 from x2gobroker.frontends.asked import asked_of
 from x2gobroker.frontends.outcome import CANNOT_CHECK
+from x2gobroker.frontends.readiness import ReadinessCheck
 from x2gobroker.logs import broker_log
 from x2gobroker.logs import field as log_field
 from x2gobroker.model.origins import Callers, may_come
@@ -33,6 +34,10 @@ class Context:
     source: SettingsSource
     services: Services = field(default_factory=Services)
     brokers: dict[str, Broker] = field(default_factory=dict)
+    readiness: ReadinessCheck = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "readiness", ReadinessCheck(self.source, self.services))
 
     def broker(self, settings: Settings, backend: str) -> Broker | None:
         """The broker of a backend that is installed and enabled, else None."""
