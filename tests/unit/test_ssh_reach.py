@@ -96,9 +96,9 @@ def test_where_neither_leads_there_the_error_says_why() -> None:
 def test_where_nobody_answers_the_time_is_not_spent_twice() -> None:
     with silent_port() as port:
         began = time.monotonic()
-        with pytest.raises(NobodyAnswers, match="nobody answers within 0.6 s"):
+        with pytest.raises(NobodyAnswers, match=r"nobody answers within 0\.6 s"):
             reached(HERE, HERE, port, 5.0, 0.6)
-        with pytest.raises(SshTimeout, match="nobody answers within 0.6 s"):
+        with pytest.raises(SshTimeout, match=r"nobody answers within 0\.6 s"):
             reached("no-such-host.invalid", HERE, port, 0.6, 60.0)
         assert time.monotonic() - began < 3
 

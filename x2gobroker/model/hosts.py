@@ -1,9 +1,9 @@
 """X2Go Servers as session profiles name them: `name`, `name:port`, `name (address)`, `name (address:port)`.
 
 The name is what the server calls itself (its `hostname`); the address is how a client reaches it. The broker itself
-takes whichever of the two it reaches (`Endpoint.ways`). IPv6 addresses may stand with or without brackets; a port behind
-an IPv6 address needs the brackets. Names outside ASCII stay as they are written; who resolves them writes them as DNS
-has them (`ascii_name`).
+takes whichever of the two it reaches (`Endpoint.ways`). IPv6 addresses may stand with or without brackets; a port
+behind an IPv6 address needs the brackets. Names outside ASCII stay as they are written; who resolves them writes them
+as DNS has them (`ascii_name`).
 """
 
 from __future__ import annotations

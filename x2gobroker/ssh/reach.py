@@ -107,7 +107,7 @@ def _unreachable(route: Route, failures: dict[str, OSError]) -> Unreachable:
     if not refused:
         error = next(iter(failures.values()))
         return Unreachable(f"{route.shown}: the name cannot be resolved: {error.strerror}")
-    way, error = next(reversed(refused.items()))
-    also = "" if len(refused) == 1 else f", nor by the way of {next(iter(refused))}"
-    text = f"{route.shown}: {error.strerror or error}{also}; is an SSH server running there?"
-    return Unreachable(text, error.errno or 0)
+    error = next(reversed(refused.values()))
+    reasons = [f"{way}: {each.strerror or each}" for way, each in refused.items()]
+    why = "; ".join(reasons) if len(reasons) > 1 else f"{error.strerror or error}"
+    return Unreachable(f"{route.shown}: {why}; is an SSH server running there?", error.errno or 0)
