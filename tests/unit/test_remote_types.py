@@ -329,7 +329,7 @@ def test_the_variables_of_nexus_are_read(files: Files, monkeypatch: pytest.Monke
     ["anna, bert", "anna;bert", "anna\nbert", "all", "All", " anna", "@anna", "'anna", "anna # no", "*", "a\u200b"],
 )
 def test_a_slip_in_a_list_of_names_takes_the_type_out_of_service(key: str, entry: str) -> None:
-    found = parse(**{"users": ["ALL"], **{key: ["carl", entry]}})
+    found = parse(**{"users": ["ALL"], key: ["carl", entry]})
     assert not found.types
     assert any(problem.error and key in problem.message and problem.line for problem in found.problems)
 
