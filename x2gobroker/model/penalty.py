@@ -66,11 +66,6 @@ def address_block(address: str) -> str:
     return str(client) if client.version == 4 else str(parse_network(f"{client}/{IPV6_BITS}"))
 
 
-def account_name(user: str) -> str:
-    """A user's name as failures are counted: many services take `Anna` and `anna` for the same."""
-    return user.strip().casefold()
-
-
 @functools.lru_cache(maxsize=32)
 def read_networks(entries: tuple[str, ...]) -> tuple[tuple[Network, ...], tuple[str, ...]]:
     """The networks among the entries, and the entries that are none."""

@@ -17,7 +17,9 @@ from dataclasses import dataclass
 
 from sqlalchemy import ColumnElement, Connection, Row, and_, delete, or_, select, tuple_, update
 
-from x2gobroker.model.penalty import Penalty, PenaltyRules, account_name, address_block
+from x2gobroker.model.accounts import account_name
+from x2gobroker.model.forwarded import UNKNOWN_ADDRESS
+from x2gobroker.model.penalty import Penalty, PenaltyRules, address_block
 from x2gobroker.settings import GLOBAL, Settings
 from x2gobroker.store.database import PENALTIES, Store, upsert
 
@@ -49,6 +51,11 @@ class Attempt:
     def on_all_accounts(self) -> Attempt:
         """The same block, on all accounts."""
         return Attempt("", "", self.block)
+
+    @property
+    def has_place(self) -> bool:
+        """Whether it is known where it comes from. All who are not known are no block: one would ban the others."""
+        return self.block != UNKNOWN_ADDRESS
 
     @property
     def row(self) -> ColumnElement[bool]:
@@ -123,7 +130,8 @@ class Penalties:
 
     @staticmethod
     def _look(connection: Connection, attempt: Attempt, rules: PenaltyRules, now: float) -> tuple[Admission, int]:
-        rows = connection.execute(select(PENALTIES).where(or_(attempt.row, attempt.on_all_accounts.row))).all()
+        counted = or_(attempt.row, attempt.on_all_accounts.row) if attempt.has_place else attempt.row
+        rows = connection.execute(select(PENALTIES).where(counted)).all()
         until = max((max(row.not_before, row.banned_until) for row in rows), default=0.0)
         mine = [row for row in rows if row.account or row.realm]
         failures = sum(row.failures for row in mine if row.last + rules.forget_seconds >= now)
@@ -148,6 +156,8 @@ class Penalties:
             everywhere = self._count(connection, attempt.anywhere, rules, now)
             mine = rules.for_account(failures, everywhere)
             self._write(connection, attempt, failures, mine, now, mark)
+            if not attempt.has_place:
+                return
             together = self._count(connection, attempt.on_all_accounts, rules, now)
             self._write(connection, attempt.on_all_accounts, together, rules.for_block(together), now)
         if now > self._next_sweep:
