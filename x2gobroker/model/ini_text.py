@@ -55,7 +55,7 @@ def ini_name(name: str, is_section: bool = False) -> str:
     """The name of a section or an option such that QSettings reads it as it is meant."""
     written: list[str] = []
     for character in name:
-        if PLAIN_IN_A_NAME.fullmatch(character) or (character == "/" and is_section):
+        if PLAIN_IN_A_NAME.fullmatch(character) or (is_section and character in "/="):
             written.append(character)
         else:
             written.extend(f"%{unit:02X}" if unit < 0x100 else f"%U{unit:04X}" for unit in _utf16(character))
