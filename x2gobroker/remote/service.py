@@ -196,7 +196,7 @@ class RemoteService:
         try:
             server = Server(connected)
             try:
-                password = desktop.slot.password if desktop.slot.password is not None else self._rules().password
+                password = desktop.password if desktop.password is not None else self._rules().password
                 await shake_hands(browser, server, password)
                 why = await relay(browser, server, self._carrier, link.holder.view_only, desktop.touch)
             finally:

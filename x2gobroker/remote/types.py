@@ -7,7 +7,7 @@ The form of the file is that of CEI Nexus: an object with the name of each sessi
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from pathlib import Path
@@ -26,6 +26,7 @@ from x2gobroker.remote.keys import (
     SIZES,
     fault_of,
 )
+from x2gobroker.privilege import TrustError, read_trusted
 from x2gobroker.remote.positions import Path as Place
 from x2gobroker.remote.positions import Positions, positions
 from x2gobroker.settings import GLOBAL, IniError, Problem, Settings, WatchedFile
@@ -225,6 +226,22 @@ def read_types(path: Path) -> SessionTypes:
         raise _unreadable(path, 0, f"cannot be read: {error.strerror}") from error
     if len(data) > LARGEST_FILE:
         raise _unreadable(path, 0, f"is larger than {LARGEST_FILE} bytes")
+    return _parse_bytes(data, path)
+
+
+def read_types_trusted(path: Path, owners: Collection[int]) -> SessionTypes:
+    """The same, of a file that only `owners` (user numbers) can have written: as whoever runs its scripts has to ask.
+
+    Raises IniError for any other file, too.
+    """
+    try:
+        data = read_trusted(path, owners, LARGEST_FILE)
+    except TrustError as error:
+        raise _unreadable(path, 0, f"is not to be trusted: {error}") from error
+    return _parse_bytes(data, path)
+
+
+def _parse_bytes(data: bytes, path: Path) -> SessionTypes:
     try:
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
