@@ -128,7 +128,7 @@ class _State:
         return self._types.current(self._source.current()).types.get(name)
 
     def find_in_file(self, name: str) -> SessionType:
-        """The same for the process of a script, which reads the file itself, and checks who wrote it. Raises BrokerError."""
+        """The same for the process of a script: it reads the file itself, and sees whose it is. Raises BrokerError."""
         path = types_path(self._source.current())
         found = None if path is None else read_types_trusted(path, owners()).types.get(name)
         if found is None:

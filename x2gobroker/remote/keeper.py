@@ -1,9 +1,9 @@
 """The process that owns one desktop: it starts the VNC server and the user's programs, and ends them all, wholly.
 
-It is started by `kept.py`, on its own and with the standard library and `hold.py` only, so that it is small and outlives
-a restart of the service. It reads its plan (JSON, see `Keeper`) from the standard input. On the standard output it says
-`ready` with the display's name, or `failed` with the reason. It ends at SIGTERM, when the VNC server ends, or when the
-user's desktop command does. All that the user's programs leave behind ends with it, see `hold.py`.
+It is started by `kept.py`, on its own and with the standard library and `hold.py` only, so that it is small and
+outlives a restart of the service. It reads its plan (JSON, see `Keeper`) from the standard input. On the standard
+output it says `ready` with the display's name, or `failed` with the reason. It ends at SIGTERM, when the VNC server
+ends, or when the user's desktop command does. All that the user's programs leave behind ends with it, see `hold.py`.
 
 The socket of the desktop is made here, in a folder of the service's, and only listened on in the user's name: the VNC
 server gets it ready made. So the user needs no folder to make it in, and everybody can see whose it is.
@@ -28,7 +28,7 @@ from typing import Any, BinaryIO, NoReturn
 
 sys.path.append(str(Path(__file__).resolve().parents[2]))  # it is run as a file, without any site-packages
 
-from x2gobroker.remote.hold import CGROUP, NAMESPACE, Cgroup, fork_into_namespace, kill_children, own_stat  # noqa: E402
+from x2gobroker.remote.hold import CGROUP, NAMESPACE, Cgroup, fork_into_namespace, kill_children, own_stat
 
 PR_SET_PDEATHSIG = 1
 PR_SET_CHILD_SUBREAPER = 36
@@ -80,8 +80,8 @@ def xauthority(display: str, cookie: bytes) -> bytes:
 
 def readable_by(uid: int) -> bytes:
     """The access control list of a file of ours that this user can read, and nobody else: acl(5)."""
-    entries = ((ACL_OWNER, 6, NOBODY), (ACL_USER, 4, uid), (ACL_GROUP, 0, NOBODY))
-    entries += ((ACL_MASK, 4, NOBODY), (ACL_OTHER, 0, NOBODY))
+    entries = [(ACL_OWNER, 6, NOBODY), (ACL_USER, 4, uid), (ACL_GROUP, 0, NOBODY), (ACL_MASK, 4, NOBODY)]
+    entries.append((ACL_OTHER, 0, NOBODY))
     return struct.pack("<I", ACL_VERSION) + b"".join(struct.pack("<HHI", *entry) for entry in entries)
 
 

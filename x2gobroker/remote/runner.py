@@ -16,14 +16,13 @@ import os
 import pwd
 import signal
 import socket
-import sys
 from pathlib import Path
 from typing import Any
 
 from x2gobroker.privilege import MessageError, read_message
 from x2gobroker.remote.crossing import TO_SPAWNER
 from x2gobroker.remote.loader import ScriptError
-from x2gobroker.remote.worker import LARGEST_MESSAGE, Means, Worker
+from x2gobroker.remote.worker import LARGEST_MESSAGE, Means, Worker, complain
 
 STATE_MODE = 0o711  # accounts reach their own sockets below it, and cannot list those of others
 MOST_WORKERS = 5000
@@ -70,7 +69,7 @@ class _Spawner:
             try:
                 self._do(read_message(data, TO_SPAWNER), channel)
             except MessageError as error:
-                print(f"x2gobroker-remote: the spawner was sent what it does not take: {error}", file=sys.stderr)
+                complain(f"the spawner was sent what it does not take: {error}")
             finally:
                 if channel is not None:
                     os.close(channel)
@@ -90,7 +89,7 @@ class _Spawner:
         try:
             pid = os.fork()
         except OSError as error:
-            print(f"x2gobroker-remote: no process for a script: {error.strerror}", file=sys.stderr)
+            complain(f"no process for a script: {error.strerror}")
             return
         if pid == 0:
             status = 1

@@ -137,6 +137,7 @@ def _as(account: Account, work: Callable[[], socket.socket]) -> socket.socket:
             os.kill(pid, signal.SIGKILL)  # it may have been stopped: it was the user's
             os.waitpid(pid, 0)
     if data == WORKED and descriptors:
+        os.set_inheritable(descriptors[0], False)
         return socket.socket(fileno=descriptors[0])
     for descriptor in descriptors:
         os.close(descriptor)

@@ -16,6 +16,7 @@ from typing import Any
 from x2gobroker.logs import broker_log, error_log
 from x2gobroker.model.acl import AccessRules, ClientList, parse_clients
 from x2gobroker.model.options import did_you_mean
+from x2gobroker.privilege import TrustError, read_trusted
 from x2gobroker.remote.keys import (
     BY_NAME,
     EVERYBODY,
@@ -26,7 +27,6 @@ from x2gobroker.remote.keys import (
     SIZES,
     fault_of,
 )
-from x2gobroker.privilege import TrustError, read_trusted
 from x2gobroker.remote.positions import Path as Place
 from x2gobroker.remote.positions import Positions, positions
 from x2gobroker.settings import GLOBAL, IniError, Problem, Settings, WatchedFile

@@ -105,7 +105,7 @@ class Worker:
                 case _:
                     return self._look()
         except MessageError as error:
-            print(f"x2gobroker-remote: a worker was sent what it does not take: {error}", file=sys.stderr)
+            complain(f"a worker was sent what it does not take: {error}")
             return _refused(str(error))
         except BrokerError as error:
             return _refused(str(error))
@@ -211,6 +211,12 @@ class Worker:
             descriptors.append(os.dup(connected.fileno()))
         password = now.password
         return "connected", {"asks": password is not None, "password": (password or "")[:LONGEST_PASSWORD]}
+
+
+def complain(text: str) -> None:
+    """Say it where the service's log goes; a log that is full or gone ends no process that others depend on."""
+    with contextlib.suppress(OSError):
+        os.write(2, f"x2gobroker-remote: {text}\n".encode("utf-8", "replace"))
 
 
 def _refused(reason: str) -> Answer:

@@ -108,6 +108,8 @@ class Worker:
                 loop.remove_reader(self._channel)
             with contextlib.suppress(BlockingIOError):
                 data, descriptors, _, _ = socket.recv_fds(self._channel, LARGEST_MESSAGE, 1)
+                for descriptor in descriptors:
+                    os.set_inheritable(descriptor, False)
                 return data, descriptors
 
     def _lose(self, why: str) -> WorkerError:
