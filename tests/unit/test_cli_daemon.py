@@ -94,10 +94,10 @@ def test_options_become_the_variables_they_override(arguments: list[str], variab
     assert variables_of(parsed(*arguments)) == variables
 
 
-def test_without_options_it_is_gthread_on_loopback_without_tls() -> None:
+def test_without_options_it_listens_on_loopback_without_tls() -> None:
     options = server_options(Settings(), parsed())
     assert options["bind"] == "127.0.0.1:8080"
-    assert options["worker_class"] == "gthread"
+    assert options["worker_class"] == "x2gobroker.cli.serving.DoorWorker"
     assert (options["workers"], options["threads"]) == (2, 32)
     assert options["control_socket_disable"] is True
     assert not {"certfile", "keyfile", "pidfile", "daemon", "user", "group"} & set(options)

@@ -21,18 +21,23 @@ from x2gobroker.app import create_app, start_housekeeping
 from x2gobroker.cli.background import LOG_FOLDER, add_background_options, redirect_output, write_pid_file
 from x2gobroker.cli.broker_account import broker_account, go_on_as
 from x2gobroker.cli.common import add_debug_options, check_usable, debug_variables
-from x2gobroker.cli.daemon_account import context_of_root, tls_options
+from x2gobroker.cli.daemon_account import TLS, context_of_root, tls_options
 from x2gobroker.cli.serving import PatientArbiter, hear_signals
 from x2gobroker.errors import BrokerError, ConfigurationError
+from x2gobroker.frontends.forms import MAX_BODY
+from x2gobroker.gate import FixedTls
+from x2gobroker.gate.limits import Limits, most_connections
 from x2gobroker.logs import broker_log, error_log, set_up_logging
 from x2gobroker.model.hosts import parse_port, split_address
+from x2gobroker.model.penalty import is_within
 from x2gobroker.privilege import TrustError, check_place
-from x2gobroker.settings import ENVIRONMENT, Settings, SettingsSource
+from x2gobroker.settings import ENVIRONMENT, GLOBAL, Settings, SettingsSource
 
 PROGRAM = "x2gobroker-daemon"
 DEFAULT_PORT = 8080
 PID_FILE = "/run/x2gobroker/x2gobroker-daemon.pid"
 GRACEFUL_SECONDS = 30
+LOOPBACK = ("127.0.0.0/8", "::1")
 # no query string: in debug mode it may hold a password
 ACCESS_FORMAT = '%(h)s "%(m)s %(U)s %(H)s" %(s)s %(B)s %(M)sms'
 
@@ -127,13 +132,16 @@ def server_options(settings: Settings, options: argparse.Namespace) -> dict[str,
     """All gunicorn options of this daemon. Raises ConfigurationError."""
     chosen: dict[str, Any] = {
         "bind": parse_bind(settings.environment("DAEMON_BIND_ADDRESS")),
-        "worker_class": "gthread",
+        "worker_class": "x2gobroker.cli.serving.DoorWorker",
         "workers": settings.integer(ENVIRONMENT, "X2GOBROKER_WORKERS"),
         "threads": settings.integer(ENVIRONMENT, "X2GOBROKER_THREADS"),
         "graceful_timeout": GRACEFUL_SECONDS,
         "timeout": 60,
-        "keepalive": 15,
         "preload_app": True,
+        # what clients may say of themselves is for model/forwarded.py alone; gunicorn believes the loopback by default
+        "forwarded_allow_ips": "",
+        "forwarder_headers": "",
+        "secure_scheme_headers": {},
         "proc_name": PROGRAM,
         "logger_class": "x2gobroker.cli.serving.GunicornLogger",
         "access_log_format": ACCESS_FORMAT,
@@ -149,10 +157,31 @@ def server_options(settings: Settings, options: argparse.Namespace) -> dict[str,
 class Daemon(BaseApplication):  # type: ignore[misc]
     """gunicorn, serving the broker's application."""
 
-    def __init__(self, app: Flask, chosen: dict[str, Any]) -> None:
+    def __init__(self, app: Flask, chosen: dict[str, Any], source: SettingsSource | None = None) -> None:
         self._app = app
         self._chosen = chosen
+        self.tls: FixedTls | None = chosen.get(TLS)  # what only root could read
+        self._source = source
         super().__init__()
+
+    def limits(self) -> Limits:
+        """How long, how large and how many, for a worker process; to be called there."""
+        if self._source is None:
+            return Limits()
+        settings = self._source.current()
+        wanted = settings.integer(ENVIRONMENT, "X2GOBROKER_CONNECTIONS")
+        return Limits(
+            body_bytes=MAX_BODY,
+            connections=most_connections(wanted),
+            per_address=settings.integer(ENVIRONMENT, "X2GOBROKER_CONNECTIONS_PER_ADDRESS"),
+        )
+
+    def is_exempt(self, address: str) -> bool:
+        """Whether many clients share this address: a web server that passes their requests on."""
+        if not address or is_within(address, LOOPBACK):
+            return True
+        proxies = self._source.current().value(GLOBAL, "trusted-proxies") if self._source else ()
+        return isinstance(proxies, tuple) and is_within(address, proxies)
 
     def load_config(self) -> None:
         """Hand our options to gunicorn; those it does not know in this version are left out."""
@@ -197,7 +226,7 @@ def run(options: argparse.Namespace, *variables: dict[str, str]) -> int:
             print(f"{Path(sys.argv[0]).name}: not started: {error}", file=sys.stderr)
             return 2
         app = create_app(source=source)
-        Daemon(app, {**chosen, "post_worker_init": lambda worker: start_worker(app)}).run()
+        Daemon(app, {**chosen, "post_worker_init": lambda worker: start_worker(app)}, source).run()
     return 0
 
 

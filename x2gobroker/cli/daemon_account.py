@@ -7,14 +7,15 @@ from __future__ import annotations
 
 import os
 import ssl
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from x2gobroker.errors import ConfigurationError
+from x2gobroker.gate import FixedTls, make_context
 from x2gobroker.privilege import TrustError, open_trusted
 
 FILES = ("certfile", "keyfile")
+TLS = "tls"  # beside gunicorn's options: TLS that is made already
 
 
 def context_of_root(chosen: dict[str, Any]) -> ssl.SSLContext | None:
@@ -25,8 +26,8 @@ def context_of_root(chosen: dict[str, Any]) -> ssl.SSLContext | None:
     try:
         for name in FILES:
             numbers.append(open_trusted(Path(chosen[name])))
-        context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-        context.load_cert_chain(*(f"/proc/self/fd/{number}" for number in numbers))
+        certificate, key = (f"/proc/self/fd/{number}" for number in numbers)
+        context = make_context(certificate, key)
     except TrustError:
         return None
     except (OSError, ssl.SSLError) as error:
@@ -41,8 +42,8 @@ def context_of_root(chosen: dict[str, Any]) -> ssl.SSLContext | None:
 def tls_options(chosen: dict[str, Any], context: ssl.SSLContext | None) -> dict[str, Any]:
     """gunicorn's options for TLS, in a process that is the broker's account; `context` was made while it was root.
 
-    Where the account can read the files itself, gunicorn does so for each connection, and notices renewed ones. Raises
-    ConfigurationError where neither can be.
+    Where the account can read the files itself, its workers do, and notice renewed ones. Raises ConfigurationError
+    where neither can be.
     """
     if "certfile" not in chosen or all(os.access(chosen[name], os.R_OK) for name in FILES):
         return {}
@@ -51,5 +52,4 @@ def tls_options(chosen: dict[str, Any], context: ssl.SSLContext | None) -> dict[
             f"{chosen['certfile']} or {chosen['keyfile']} cannot be read by the broker's account, and root reads them "
             "only where nobody else can write: give the files, and the folders above them, to root"
         )
-    made: Callable[..., ssl.SSLContext] = lambda _config, _usual: context  # noqa: E731
-    return {"certfile": os.devnull, "keyfile": None, "ssl_context": made}
+    return {"certfile": os.devnull, "keyfile": None, TLS: FixedTls(context)}

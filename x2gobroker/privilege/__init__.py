@@ -14,7 +14,7 @@ from x2gobroker.privilege.accounts import (
     become,
     ordinary_account,
 )
-from x2gobroker.privilege.files import ForeignError, MissingError, TrustError, open_trusted, read_trusted
+from x2gobroker.privilege.files import ForeignError, MissingError, TrustError, open_trusted, read_trusted, trusted_place
 from x2gobroker.privilege.folders import SafeFolder, own_folder, safe_folder
 from x2gobroker.privilege.messages import Flag, Form, MessageError, Number, OneOf, Text, read_message, write_message
 from x2gobroker.privilege.places import ServiceFolder, check_place, open_log, service_folder, worker_in
@@ -45,6 +45,7 @@ __all__ = [
     "read_trusted",
     "safe_folder",
     "service_folder",
+    "trusted_place",
     "worker_in",
     "write_message",
 ]

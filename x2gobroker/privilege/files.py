@@ -62,6 +62,17 @@ def read_trusted(path: Path, owners: Collection[int] = (0,), largest: int = LARG
     return data
 
 
+@contextlib.contextmanager
+def trusted_place(path: Path, owners: Collection[int] = (0,)) -> Iterator[int]:
+    """A descriptor (O_PATH) of a file, folder or socket that nobody but `owners` could have put there.
+
+    What it names is used by `/proc/self/fd/NUMBER`. Whoever may connect to a socket may write to it, so a socket's own
+    mode says nothing. Raises TrustError, when it is entered.
+    """
+    with walk(path, owners) as (number, _place):
+        yield number
+
+
 @dataclass(frozen=True)
 class _Rules:
     """Whom a walk trusts: owners of files and folders, owners of links, and whether modes count."""
@@ -139,5 +150,6 @@ def _check(number: int, place: Path, rules: _Rules) -> None:
         message = f"{place} belongs to the user with the number {status.st_uid}: give it to root"
         raise ForeignError(message, status.st_uid)
     sticky_folder = stat.S_ISDIR(status.st_mode) and status.st_mode & stat.S_ISVTX
-    if status.st_mode & OTHERS_WRITE and not sticky_folder and not rules.others_may_write:
+    is_socket = stat.S_ISSOCK(status.st_mode)
+    if status.st_mode & OTHERS_WRITE and not sticky_folder and not rules.others_may_write and not is_socket:
         raise ForeignError(f"{place} can be written by others than its owner: chmod go-w {place}", None)

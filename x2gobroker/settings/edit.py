@@ -12,6 +12,7 @@ from configupdater import Comment, ConfigUpdater, Option, Section
 from x2gobroker.errors import ConfigurationError
 from x2gobroker.privilege import SafeFolder, TrustError, own_folder
 from x2gobroker.settings.ini import IniError, IniFile, parse_ini
+from x2gobroker.settings.text_files import TextFileError, decode_text
 
 NEW_FILE_MODE = 0o640
 
@@ -25,23 +26,26 @@ def change_file(path: Path, section: str, changes: Mapping[str, str], group: str
     target = path.resolve()
     try:
         with own_folder(target.parent) as folder, folder.locked():
-            text = _read(folder, target.name, path)
+            data = _read(folder, target.name, path)
+            text = decode_text(data, path)
             fresh = change_text(text, str(path), section, changes)
             if fresh != text:
+                if data.count(b"\r"):
+                    fresh = fresh.replace("\n", "\r\n" if b"\r\n" in data else "\r")
                 folder.replace(target.name, fresh.encode("utf-8"), NEW_FILE_MODE, _number_of(group))
+    except TextFileError as error:
+        raise ConfigurationError(f"{error}; nothing was changed") from None
     except TrustError as error:
         raise ConfigurationError(f"{path} cannot be written by root: {error}; nothing was changed") from None
     except OSError as error:
         raise ConfigurationError(f"{path} cannot be written: {error.strerror}; nothing was changed") from None
 
 
-def _read(folder: SafeFolder, name: str, path: Path) -> str:
+def _read(folder: SafeFolder, name: str, path: Path) -> bytes:
     try:
-        return (folder.read(name) or b"").decode("utf-8-sig")
-    except UnicodeDecodeError:
-        raise ConfigurationError(f"{path} is not UTF-8 text; save the file in UTF-8") from None
+        return folder.read(name) or b""
     except OSError as error:
-        raise ConfigurationError(f"{path} cannot be read: {error.strerror}") from None
+        raise ConfigurationError(f"{path} cannot be read: {error.strerror}; nothing was changed") from None
 
 
 def _number_of(group: str) -> int | None:
