@@ -13,6 +13,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import NoReturn
 
+from x2gobroker.model.json_text import JsonError, read_json
 from x2gobroker.remote.loader import ScriptError, owners, realize_all
 from x2gobroker.remote.types import OPTION, SessionType, SessionTypes, read_types_trusted, types_path
 from x2gobroker.settings import IniError, Problem, Settings
@@ -57,8 +58,8 @@ def try_script(path: Path, name: str, seconds: float = TRIAL_SECONDS) -> str:
     except OSError as error:
         return f"the script cannot be tried: {error.strerror}"
     try:
-        answer = json.loads(done.stdout[:LARGEST_ANSWER])
-    except ValueError:
+        answer = read_json(done.stdout, LARGEST_ANSWER)
+    except JsonError:
         return f"the script ended Python, with status {done.returncode}"
     return str(answer)
 
