@@ -216,3 +216,16 @@ def test_a_folder_of_an_earlier_version_stands_in_nobodys_way(state: Path, user:
     assert script.poll()
     assert script.stop()
     subprocess.run(["rm", "-rf", str(old.parent)], check=True, timeout=60)
+
+
+def test_limits_that_nothing_here_can_keep_start_nothing(
+    state: Path, user: Account, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(kept, "HOLDS", (NAMESPACE,))
+    monkeypatch.setattr(kept, "SYSTEMD", state / "not there")
+    made = realize(one_type(state, "tigervnc.py", name="Desk", command=["sleep", "600"]), 0, state)
+    made._limits = (0, 100)
+    assert not made.start("token", options={"username": user.name, "size": "640x480", "arguments": []})
+    assert "memory-megabytes and tasks need systemd" in capsys.readouterr().out
+    assert processes_of(user.name) == []
+    assert list(state.iterdir()) == []

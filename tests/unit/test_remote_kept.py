@@ -12,8 +12,11 @@ from typing import Any
 
 import pytest
 
+from x2gobroker.remote import kept
+from x2gobroker.remote.hold import Cgroup
 from x2gobroker.remote.keeper import xauthority
-from x2gobroker.remote.kept import KEEPER, DesktopError, account_of, environment_of, words_of
+from x2gobroker.remote.kept import KEEPER, DesktopError, account_of, environment_of, scope_for, words_of
+from x2gobroker.remote.uses import Use
 
 DAEMON = pwd.getpwnam("daemon")
 
@@ -79,9 +82,33 @@ def test_a_keeper_without_its_folder_says_so(tmp_path: Path) -> None:
         "seconds": 5,
         "user": None,
         "holds": [],
+        "limits": [0, 0],
     }
     argv = [sys.executable, "-I", "-S", str(KEEPER)]
     done = subprocess.run(argv, input=json.dumps(plan).encode(), capture_output=True, timeout=30, check=True)
     answer = json.loads(done.stdout)
     assert answer["outcome"] == "failed"
     assert "No such file or directory" in answer["reason"]
+
+
+def test_limits_are_a_scope_of_systemd_where_that_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    use = Use(tmp_path / "abc-0.12")
+    monkeypatch.setattr(kept, "SYSTEMD", tmp_path)
+    assert scope_for(use, 0, 0) == []
+    words = ["systemd-run", "--scope", "--quiet", "--collect", "--unit=x2gobroker-desktop-abc-0.12"]
+    assert scope_for(use, 512, 0) == [*words, "--property=MemoryMax=512M", "--"]
+    assert scope_for(use, 512, 99) == [*words, "--property=MemoryMax=512M", "--property=TasksMax=99", "--"]
+    monkeypatch.setattr(kept, "SYSTEMD", tmp_path / "not there")
+    assert scope_for(use, 512, 99) == []
+
+
+def test_limits_of_a_control_group_are_written_as_the_kernel_reads_them(tmp_path: Path) -> None:
+    for name in ("memory.max", "pids.max"):
+        (tmp_path / name).touch()
+    Cgroup(tmp_path).limit(2, 300)
+    assert (tmp_path / "memory.max").read_text() == str(2 << 20)
+    assert (tmp_path / "pids.max").read_text() == "300"
+    (tmp_path / "pids.max").unlink()
+    Cgroup(tmp_path).limit(2, 0)
+    with pytest.raises(FileNotFoundError):
+        Cgroup(tmp_path).limit(0, 300)

@@ -53,6 +53,14 @@ class Cgroup:
             return None
         return made
 
+    def limit(self, megabytes: int, tasks: int) -> None:
+        """Limit memory, and processes and threads, of all that is in it; 0: no limit. Raises OSError."""
+        for name, value in (("memory.max", megabytes << 20), ("pids.max", tasks)):
+            if value:
+                number = os.open(self.path / name, os.O_WRONLY | os.O_CLOEXEC)
+                with open(number, "w", encoding="ascii") as stream:
+                    stream.write(str(value))
+
     def enter(self) -> None:
         """Put this process into it. Raises OSError."""
         (self.path / "cgroup.procs").write_text("0", encoding="ascii")

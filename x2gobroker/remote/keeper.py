@@ -45,6 +45,10 @@ NOBODY = 0xFFFFFFFF
 USUAL_DISPLAYS = 100  # Xvnc looks for one below that when it is given a socket, whatever -displayfd says
 MOST_DISPLAYS = 50000
 DISPLAY_TRIES = 10
+NO_LIMITS = (
+    "memory-megabytes and tasks need systemd, or a control group of version 2 with the controllers memory and pids: "
+    "leave them out of the session type on this host"
+)
 Plan = dict[str, Any]
 
 _prctl = ctypes.CDLL(None, use_errno=True).prctl
@@ -193,6 +197,17 @@ class Keeper:
                     self.main.discard(number)
                     self.ending = True
         return False
+
+    def set_limits(self, megabytes: int, tasks: int) -> None:
+        """Limit what all programs together may take. Raises NoDesktopError where that cannot be."""
+        if not (megabytes or tasks):
+            return
+        try:
+            if self.cgroup is None:
+                raise NoDesktopError(NO_LIMITS)
+            self.cgroup.limit(megabytes, tasks)
+        except OSError as error:
+            raise NoDesktopError(NO_LIMITS) from error
 
     def start_server(self) -> str:
         """Start the VNC server, and then the user's desktop in it. Gives the display's name. Raises NoDesktopError."""
@@ -373,6 +388,7 @@ class Keeper:
             signal.signal(number, lambda *_: None)
         try:
             write_state(self.plan, self.stat, self.cgroup)
+            self.set_limits(*self.plan["limits"])
             display = self.start_server() if self.plan["server"] else self.start_listener()
             self.say(outcome="ready", display=display)
             self.answer.close()

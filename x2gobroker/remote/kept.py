@@ -28,6 +28,7 @@ from x2gobroker.remote.script import RemoteServiceScript
 from x2gobroker.remote.uses import Use, Uses
 
 KEEPER = Path(__file__).resolve().parent / "keeper.py"
+SYSTEMD = Path("/run/systemd/system")  # sd_booted(3)
 MARK = "X2GOBROKER_REMOTE_DESKTOP"
 SYSTEM_PATH = "/usr/local/bin:/usr/bin:/bin:/usr/local/games:/usr/games"
 LANGUAGE = ("LANG", "LC_ALL", "LC_CTYPE", "TZ")
@@ -121,7 +122,9 @@ class KeptDesktop(RemoteServiceScript, ABC):
             "seconds": float(self._common_options.get("seconds", START_SECONDS)),
             "holds": list(HOLDS),
         }
-        answer = _run_keeper(keep)
+        scope = scope_for(use, *self._limits)
+        keep["limits"] = (0, 0) if scope else self._limits
+        answer = _run_keeper(keep, scope)
         if answer.get("outcome") != "ready":
             _end(use)
             raise StartError(answer.get("reason") or "the desktop did not come up")
@@ -166,10 +169,19 @@ def _end(use: Use) -> bool:
     return True
 
 
-def _run_keeper(plan: dict[str, Any]) -> dict[str, str]:
-    """Start the keeper, and wait for its answer. An empty answer: it died."""
+def scope_for(use: Use, megabytes: int, tasks: int) -> list[str]:
+    """The words with which systemd starts a program in a scope of its own, where limits are wanted and systemd runs."""
+    if not (megabytes or tasks) or os.geteuid() != 0 or not SYSTEMD.is_dir():
+        return []
+    limits = [("MemoryMax", f"{megabytes}M" if megabytes else ""), ("TasksMax", str(tasks) if tasks else "")]
+    words = ["systemd-run", "--scope", "--quiet", "--collect", f"--unit=x2gobroker-desktop-{use.folder.name}"]
+    return [*words, *(f"--property={name}={value}" for name, value in limits if value), "--"]
+
+
+def _run_keeper(plan: dict[str, Any], before: Sequence[str]) -> dict[str, str]:
+    """Start the keeper, behind these words, and wait for its answer. An empty answer: it died."""
     process = subprocess.Popen(
-        [sys.executable, "-I", "-S", str(KEEPER)],
+        [*before, sys.executable, "-I", "-S", str(KEEPER)],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
