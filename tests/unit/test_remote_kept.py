@@ -112,3 +112,16 @@ def test_limits_of_a_control_group_are_written_as_the_kernel_reads_them(tmp_path
     Cgroup(tmp_path).limit(2, 0)
     with pytest.raises(FileNotFoundError):
         Cgroup(tmp_path).limit(0, 300)
+
+
+@pytest.mark.parametrize(
+    ("name", "mask", "killed"), [("ShdPnd", 0x100, True), ("SigPnd", 0x180, True), ("SigPnd", 0xFE, False)]
+)
+def test_a_process_that_was_killed_and_waits_for_a_disk_is_nobodys_business(
+    tmp_path: Path, name: str, mask: int, killed: bool
+) -> None:
+    """A user with a file system of the user's own can keep a dead process for ever."""
+    (tmp_path / "4711").mkdir()
+    (tmp_path / "4711/environ").write_bytes(b"HOME=/\0MARK=1\0")
+    (tmp_path / "4711/status").write_text(f"Name:\tx\n{name}:\t{mask:016x}\n", encoding="ascii")
+    assert kept._marked(b"MARK=1", tmp_path) == ([] if killed else [4711])

@@ -66,17 +66,21 @@ class Cgroup:
         (self.path / "cgroup.procs").write_text("0", encoding="ascii")
 
     def end(self) -> bool:
-        """Kill all that is in it, and remove it; whether it is gone."""
-        limit = time.monotonic() + END_SECONDS
+        """Kill all that is in it, and remove it; whether all was killed.
+
+        What waits for a disk, or for a file system of its user's own, is killed and not gone: nobody waits for that.
+        """
+        limit, killed = time.monotonic() + END_SECONDS, False
         while self.path.is_dir():
             try:
                 (self.path / "cgroup.kill").write_text("1", encoding="ascii")
+                killed = True
                 self.path.rmdir()
             except FileNotFoundError:
                 break
             except OSError:  # the last ones are on their way
                 if time.monotonic() > limit:
-                    return False
+                    return killed
                 time.sleep(0.01)
         return True
 

@@ -28,6 +28,7 @@ from x2gobroker.remote.script import RemoteServiceScript
 from x2gobroker.remote.uses import Use, Uses
 
 KEEPER = Path(__file__).resolve().parent / "keeper.py"
+PROC = Path("/proc")
 SYSTEMD = Path("/run/systemd/system")  # sd_booted(3)
 MARK = "X2GOBROKER_REMOTE_DESKTOP"
 SYSTEM_PATH = "/usr/local/bin:/usr/bin:/bin:/usr/local/games:/usr/games"
@@ -162,7 +163,7 @@ def _end(use: Use) -> bool:
                 break
             time.sleep(0.02)
     if state is not None and state["cgroup"] and not Cgroup(Path(state["cgroup"])).end():
-        return False
+        return False  # nothing in there could be killed at all
     if not _sweep(f"{MARK}={use.folder}"):
         return False
     use.remove()
@@ -216,15 +217,24 @@ def _lives(state: Mapping[str, Any]) -> bool:
     return fields[0] not in ("Z", "X") and int(fields[19]) == state["began"]
 
 
-def _marked(mark: bytes) -> list[int]:
-    """Processes with this entry in their environment; only those that we may look at."""
+def _marked(mark: bytes, proc: Path = PROC) -> list[int]:
+    """Processes with this entry in their environment, which we may look at and which can still do anything."""
     found = []
-    for entry in os.listdir("/proc"):
+    for entry in os.listdir(proc):
         if entry.isdigit() and int(entry) != os.getpid():
-            with contextlib.suppress(OSError), open(f"/proc/{entry}/environ", "rb") as stream:
-                if mark in stream.read(1 << 20).split(b"\0"):
+            with contextlib.suppress(OSError), open(proc / entry / "environ", "rb") as stream:
+                if mark in stream.read(1 << 20).split(b"\0") and not is_killed(proc / entry):
                     found.append(int(entry))
     return found
+
+
+def is_killed(process: Path) -> bool:
+    """Whether SIGKILL is on its way to a process of proc(5): it waits for a disk or for a file system of its user's
+    own, perhaps for ever, and does nothing more. Raises OSError.
+    """
+    lines = (process / "status").read_text(encoding="utf-8", errors="replace").splitlines()
+    pending = [line.split()[1] for line in lines if line.startswith(("SigPnd:", "ShdPnd:"))]
+    return any(int(mask, 16) >> (signal.SIGKILL - 1) & 1 for mask in pending)
 
 
 def _sweep(mark: str) -> bool:
