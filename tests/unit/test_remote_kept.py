@@ -12,9 +12,9 @@ from typing import Any
 
 import pytest
 
-from x2gobroker.remote import kept
+from x2gobroker.remote import display, kept
+from x2gobroker.remote.display import display_words, xauthority
 from x2gobroker.remote.hold import Cgroup
-from x2gobroker.remote.keeper import xauthority
 from x2gobroker.remote.kept import KEEPER, DesktopError, account_of, environment_of, scope_for, words_of
 from x2gobroker.remote.uses import Use
 
@@ -125,3 +125,11 @@ def test_a_process_that_was_killed_and_waits_for_a_disk_is_nobodys_business(
     (tmp_path / "4711/environ").write_bytes(b"HOME=/\0MARK=1\0")
     (tmp_path / "4711/status").write_text(f"Name:\tx\n{name}:\t{mask:016x}\n", encoding="ascii")
     assert kept._marked(b"MARK=1", tmp_path) == ([] if killed else [4711])
+
+
+def test_xvnc_finds_a_display_by_itself_until_the_usual_ones_are_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Given a socket, it looks no further than 99."""
+    monkeypatch.setattr(display, "display_is_taken", lambda number: number < 99)
+    assert display_words(100) == []
+    monkeypatch.setattr(display, "display_is_taken", lambda number: number < 103)
+    assert display_words(100) == [":103"]

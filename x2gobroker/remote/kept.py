@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import IO, Any, cast
 
 from x2gobroker.errors import BrokerError
-from x2gobroker.remote.hold import HOLDS, Cgroup
+from x2gobroker.remote.hold import CGROUP, HOLDS, Cgroup
 from x2gobroker.remote.script import RemoteServiceScript
 from x2gobroker.remote.uses import Use, Uses
 
@@ -121,7 +121,8 @@ class KeptDesktop(RemoteServiceScript, ABC):
             "folder": str(use.folder),
             "socket": self._unix_socket,
             "seconds": float(self._common_options.get("seconds", START_SECONDS)),
-            "holds": list(HOLDS),
+            # x11vnc looks at the processes of the host, and starts none of the user's
+            "holds": [name for name in HOLDS if name == CGROUP or not plan.get("each")],
         }
         scope = scope_for(use, *self._limits)
         keep["limits"] = (0, 0) if scope else self._limits
