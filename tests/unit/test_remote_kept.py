@@ -14,7 +14,7 @@ import pytest
 
 from x2gobroker.remote import display, kept
 from x2gobroker.remote.display import display_words, xauthority
-from x2gobroker.remote.hold import Cgroup
+from x2gobroker.remote.hold import Cgroup, _own_cgroup
 from x2gobroker.remote.kept import KEEPER, DesktopError, account_of, environment_of, scope_for, words_of
 from x2gobroker.remote.uses import Use
 
@@ -133,3 +133,22 @@ def test_xvnc_finds_a_display_by_itself_until_the_usual_ones_are_taken(monkeypat
     assert display_words(100) == []
     monkeypatch.setattr(display, "display_is_taken", lambda number: number < 103)
     assert display_words(100) == [":103"]
+
+
+@pytest.mark.parametrize(
+    ("own", "root", "found"),
+    [
+        ("0::/system.slice/x2gobroker-remote.service", "/", "/sys/fs/cgroup/system.slice/x2gobroker-remote.service"),
+        ("1:name=systemd:/\n0::/", "/", "/sys/fs/cgroup"),
+        ("0::/docker/abc/one", "/docker/abc", "/sys/fs/cgroup/one"),
+        ("0::/docker/abc", "/docker/other", None),
+        ("0::/../other", "/", None),
+        ("4:memory:/", "/", None),
+    ],
+)
+def test_the_control_group_of_the_service_is_found(tmp_path: Path, own: str, root: str, found: str | None) -> None:
+    (tmp_path / "self").mkdir()
+    (tmp_path / "self/cgroup").write_text(f"{own}\n", encoding="ascii")
+    mounts = f"22 1 0:20 / /proc rw - proc proc rw\n30 22 0:26 {root} /sys/fs/cgroup rw shared:9 - cgroup2 cgroup2 rw\n"
+    (tmp_path / "self/mountinfo").write_text(mounts, encoding="ascii")
+    assert _own_cgroup(tmp_path) == (None if found is None else Path(found))

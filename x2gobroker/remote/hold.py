@@ -85,18 +85,20 @@ class Cgroup:
         return True
 
 
-def _own_cgroup() -> Path | None:
-    """The folder of this process's control group of version 2; None where there is none."""
+def _own_cgroup(proc: Path = Path("/proc")) -> Path | None:
+    """The folder of this process's control group of version 2; None where there is none, or it is not mounted."""
     try:
-        own = Path("/proc/self/cgroup").read_text(encoding="utf-8", errors="surrogateescape").splitlines()
-        mounts = Path("/proc/self/mountinfo").read_text(encoding="utf-8", errors="surrogateescape").splitlines()
+        own = (proc / "self/cgroup").read_text(encoding="utf-8", errors="surrogateescape").splitlines()
+        mounts = (proc / "self/mountinfo").read_text(encoding="utf-8", errors="surrogateescape").splitlines()
     except OSError:
         return None
-    within = next((line.removeprefix("0::/") for line in own if line.startswith("0::/")), None)
-    for line in mounts if within is not None and ".." not in within.split("/") else ():
+    within = next((Path(line.removeprefix("0::")) for line in own if line.startswith("0::/")), None)
+    if within is None or ".." in within.parts:
+        return None
+    for line in mounts:
         words = line.split()
-        if words[words.index("-") + 1] == "cgroup2" and words[3] == "/":
-            return Path(words[4]) / str(within)
+        if words[words.index("-") + 1] == "cgroup2" and within.is_relative_to(words[3]):
+            return Path(words[4]) / within.relative_to(words[3])
     return None
 
 

@@ -1,10 +1,10 @@
 """The process that owns one desktop: it starts the VNC server and the user's programs, and ends them all, wholly.
 
-It is started by `kept.py`, on its own and with little more than the standard library (`hold.py`, `display.py`), so that
-it is small and outlives a restart of the service. It reads its plan (JSON, see `Keeper`) from the standard input. On the
-standard output it says `ready` with the display's name, or `failed` with the reason. It ends at SIGTERM, when the VNC
-server ends, or when the user's desktop command does. All that the user's programs leave behind ends with it, see
-`hold.py`.
+It is started by `kept.py`, on its own and with little more than the standard library (`hold.py`, `display.py`), so
+that it is small and outlives a restart of the service. It reads its plan (JSON, see `Keeper`) from the standard input.
+On the standard output it says `ready` with the display's name, or `failed` with the reason. It ends at SIGTERM, when
+the VNC server ends, or when the user's desktop command does. All that the user's programs leave behind ends with it,
+see `hold.py`.
 
 The socket of the desktop is made here, in a folder of the service's, and only listened on in the user's name: the VNC
 server gets it ready made. So the user needs no folder to make it in, and everybody can see whose it is.
