@@ -226,7 +226,7 @@ def test_limits_that_nothing_here_can_keep_start_nothing(
     made = realize(one_type(state, "tigervnc.py", name="Desk", command=["sleep", "600"]), 0, state)
     made._limits = (0, 100)
     assert not made.start("token", options={"username": user.name, "size": "640x480", "arguments": []})
-    assert "memory-megabytes and tasks need systemd" in capsys.readouterr().out
+    assert "memory-megabytes and tasks need control groups" in capsys.readouterr().out
     assert processes_of(user.name) == []
     assert list(state.iterdir()) == []
 

@@ -14,7 +14,7 @@ import pytest
 
 from x2gobroker.remote import display, kept
 from x2gobroker.remote.display import display_words, xauthority
-from x2gobroker.remote.hold import Cgroup, _own_cgroup
+from x2gobroker.remote.hold import Cgroup, own_cgroup
 from x2gobroker.remote.kept import KEEPER, DesktopError, account_of, environment_of, scope_for, words_of
 from x2gobroker.remote.uses import Use
 
@@ -114,6 +114,17 @@ def test_limits_of_a_control_group_are_written_as_the_kernel_reads_them(tmp_path
         Cgroup(tmp_path).limit(0, 300)
 
 
+def test_limits_that_systemd_could_not_set_are_seen(tmp_path: Path) -> None:
+    """Where the kernel's controllers are of version 1, it says nothing."""
+    (tmp_path / "memory.max").write_text("2097152\n", encoding="ascii")
+    (tmp_path / "pids.max").write_text("max\n", encoding="ascii")
+    assert Cgroup(tmp_path).is_limited(2, 0)
+    assert not Cgroup(tmp_path).is_limited(2, 300)
+    (tmp_path / "pids.max").unlink()
+    with pytest.raises(FileNotFoundError):
+        Cgroup(tmp_path).is_limited(2, 300)
+
+
 @pytest.mark.parametrize(
     ("name", "mask", "killed"), [("ShdPnd", 0x100, True), ("SigPnd", 0x180, True), ("SigPnd", 0xFE, False)]
 )
@@ -151,4 +162,4 @@ def test_the_control_group_of_the_service_is_found(tmp_path: Path, own: str, roo
     (tmp_path / "self/cgroup").write_text(f"{own}\n", encoding="ascii")
     mounts = f"22 1 0:20 / /proc rw - proc proc rw\n30 22 0:26 {root} /sys/fs/cgroup rw shared:9 - cgroup2 cgroup2 rw\n"
     (tmp_path / "self/mountinfo").write_text(mounts, encoding="ascii")
-    assert _own_cgroup(tmp_path) == (None if found is None else Path(found))
+    assert own_cgroup(tmp_path) == (None if found is None else Path(found))

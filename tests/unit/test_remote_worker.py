@@ -313,7 +313,7 @@ def test_the_service_sends_nothing_that_would_be_refused(values: dict[str, Any])
     mine, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     mine.setblocking(False)
     theirs.setblocking(False)
-    fields = {name: value for name, value in START.items() if name != "do"} | values
+    fields: dict[str, Any] = {name: value for name, value in START.items() if name != "do"} | values
     with theirs:
         worker = Worker(mine, lambda _group: None)
         with pytest.raises(WorkerError, match="cannot be asked of a script: the field"):

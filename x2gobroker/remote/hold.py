@@ -40,7 +40,7 @@ class Cgroup:
     @classmethod
     def make(cls, name: str) -> Cgroup | None:
         """A new one below that of this process; None where that cannot be had."""
-        above = _own_cgroup()
+        above = own_cgroup()
         if above is None or os.geteuid() != 0:
             return None
         made = cls(above / f"x2gobroker-{name}")
@@ -55,11 +55,16 @@ class Cgroup:
 
     def limit(self, megabytes: int, tasks: int) -> None:
         """Limit memory, and processes and threads, of all that is in it; 0: no limit. Raises OSError."""
-        for name, value in (("memory.max", megabytes << 20), ("pids.max", tasks)):
+        for name, value in _limits(megabytes, tasks):
             if value:
                 number = os.open(self.path / name, os.O_WRONLY | os.O_CLOEXEC)
                 with open(number, "w", encoding="ascii") as stream:
                     stream.write(str(value))
+
+    def is_limited(self, megabytes: int, tasks: int) -> bool:
+        """Whether somebody has limited all of it that is to be limited. Raises OSError."""
+        wanted = [name for name, value in _limits(megabytes, tasks) if value]
+        return all((self.path / name).read_text(encoding="ascii").strip() != "max" for name in wanted)
 
     def enter(self) -> None:
         """Put this process into it. Raises OSError."""
@@ -85,7 +90,11 @@ class Cgroup:
         return True
 
 
-def _own_cgroup(proc: Path = Path("/proc")) -> Path | None:
+def _limits(megabytes: int, tasks: int) -> tuple[tuple[str, int], ...]:
+    return ("memory.max", megabytes << 20), ("pids.max", tasks)
+
+
+def own_cgroup(proc: Path = Path("/proc")) -> Path | None:
     """The folder of this process's control group of version 2; None where there is none, or it is not mounted."""
     try:
         own = (proc / "self/cgroup").read_text(encoding="utf-8", errors="surrogateescape").splitlines()

@@ -29,7 +29,7 @@ from typing import Any, BinaryIO, NoReturn
 sys.path.append(str(Path(__file__).resolve().parents[2]))  # it is run as a file, without any site-packages
 
 from x2gobroker.remote.display import DISPLAY_TRIES, USUAL_DISPLAYS, display_words, readable_by, xauthority
-from x2gobroker.remote.hold import CGROUP, NAMESPACE, Cgroup, fork_into_namespace, kill_children, own_stat
+from x2gobroker.remote.hold import CGROUP, NAMESPACE, Cgroup, fork_into_namespace, kill_children, own_cgroup, own_stat
 
 PR_SET_PDEATHSIG = 1
 PR_SET_CHILD_SUBREAPER = 36
@@ -39,8 +39,8 @@ MOST_CONNECTIONS = 64
 TERM_SECONDS = 3.0
 GREETING = b"RFB "
 NO_LIMITS = (
-    "memory-megabytes and tasks need systemd, or a control group of version 2 with the controllers memory and pids: "
-    "leave them out of the session type on this host"
+    "memory-megabytes and tasks need control groups of version 2 with the controllers memory and pids, as systemd has "
+    "them: leave them out of the session type on this host"
 )
 Plan = dict[str, Any]
 
@@ -166,11 +166,17 @@ class Keeper:
         return False
 
     def set_limits(self, megabytes: int, tasks: int) -> None:
-        """Limit what all programs together may take. Raises NoDesktopError where that cannot be."""
+        """Limit what all programs together may take. Raises NoDesktopError where that cannot be.
+
+        In a scope of systemd that has been done, as far as the kernel has the controllers: systemd says nothing if not.
+        """
         if not (megabytes or tasks):
             return
         try:
-            if self.cgroup is None:
+            scope = own_cgroup() if self.plan["in_scope"] else None
+            if scope is not None and Cgroup(scope).is_limited(megabytes, tasks):
+                return
+            if scope is not None or self.cgroup is None:
                 raise NoDesktopError(NO_LIMITS)
             self.cgroup.limit(megabytes, tasks)
         except OSError as error:

@@ -125,7 +125,7 @@ class KeptDesktop(RemoteServiceScript, ABC):
             "holds": [name for name in HOLDS if name == CGROUP or not plan.get("each")],
         }
         scope = scope_for(use, *self._limits)
-        keep["limits"] = (0, 0) if scope else self._limits
+        keep |= {"limits": self._limits, "in_scope": bool(scope)}
         answer = _run_keeper(keep, scope)
         if answer.get("outcome") != "ready":
             _end(use)
