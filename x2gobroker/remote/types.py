@@ -32,7 +32,7 @@ from x2gobroker.remote.keys import (
 from x2gobroker.remote.positions import Path as Place
 from x2gobroker.remote.positions import Positions, positions
 from x2gobroker.settings import GLOBAL, IniError, Problem, Settings, WatchedFile
-from x2gobroker.settings.text_files import TextFileError, decode_text, read_text
+from x2gobroker.settings.text_files import TextFileError, decode_text, read_bytes
 
 LARGEST_FILE = 1 << 20
 OPTION = "remote-session-config"
@@ -237,10 +237,10 @@ def parse_types(text: str, path: Path) -> SessionTypes:
 def read_types(path: Path) -> SessionTypes:
     """The session types of a file, as `parse_types`. Raises IniError, also for a file that cannot be read."""
     try:
-        text = read_text(path, LARGEST_FILE)
+        data = read_bytes(path, LARGEST_FILE)
     except TextFileError as error:
         raise _unreadable(path, error.line, error.reason) from error
-    return parse_types(text, path)
+    return _parse_bytes(data, path)
 
 
 def read_types_trusted(path: Path, owners: Collection[int]) -> SessionTypes:
@@ -252,6 +252,12 @@ def read_types_trusted(path: Path, owners: Collection[int]) -> SessionTypes:
         text = decode_text(read_trusted(path, owners, LARGEST_FILE), path)
     except TrustError as error:
         raise _unreadable(path, 0, f"is not to be trusted: {error}") from error
+    return _parse_bytes(data, path)
+
+
+def _parse_bytes(data: bytes, path: Path) -> SessionTypes:
+    try:
+        text = decode_text(data, path)
     except TextFileError as error:
         raise _unreadable(path, error.line, error.reason) from error
     return parse_types(text, path)
