@@ -59,6 +59,8 @@ class SessionType:
     grace_seconds: int = BY_NAME["grace-seconds"].default
     idle_minutes: int = BY_NAME["idle-minutes"].default
     absolute_minutes: int = BY_NAME["absolute-minutes"].default
+    memory_megabytes: int = BY_NAME["memory-megabytes"].default
+    tasks: int = BY_NAME["tasks"].default
     stop_at_logout: bool = BY_NAME["stop-at-logout"].default
 
     @property
@@ -169,6 +171,8 @@ class _Reader:
             grace_seconds=value["grace-seconds"],
             idle_minutes=value["idle-minutes"],
             absolute_minutes=value["absolute-minutes"],
+            memory_megabytes=value["memory-megabytes"],
+            tasks=value["tasks"],
             stop_at_logout=value["stop-at-logout"],
         )
 
@@ -245,7 +249,7 @@ def read_types_trusted(path: Path, owners: Collection[int]) -> SessionTypes:
     Raises IniError for any other file, too.
     """
     try:
-        data = read_trusted(path, owners, LARGEST_FILE)
+        text = decode_text(read_trusted(path, owners, LARGEST_FILE), path)
     except TrustError as error:
         raise _unreadable(path, 0, f"is not to be trusted: {error}") from error
     return _parse_bytes(data, path)
