@@ -143,7 +143,6 @@ def test_fragments_of_a_viewer_hold_up_nobody(service: Remote, owner: tuple[Slot
         for _ in range(10):
             guest.write(b"x")
         began = time.monotonic()
-        client.write(FENCE)
         client.write(struct.pack(">BBHHHH", 3, 0, 0, 0, 1, 1))
         client.read(4 + 12 + 4)
         longest = max(longest, time.monotonic() - began)

@@ -112,8 +112,8 @@ class ReadinessCheck:
 
     def _look(self) -> Readiness:
         end = time.monotonic() + DEADLINE_SECONDS
-        started = [(probe, probe.start()) for probe in self._probes]
-        failing = tuple(probe.name for probe, done in started if not probe.is_good(done, end))
+        started = [(one, one.start()) for one in self._probes]
+        failing = tuple(one.name for one, done in started if not one.is_good(done, end))
         days = self._certificate_days() if "certificate" not in failing else None
         return Readiness(failing, days)
 
