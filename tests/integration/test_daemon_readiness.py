@@ -22,9 +22,7 @@ from tests.support.processes import Program, wait_until
 
 OPEN = "[global]\ndefault-auth-mech = none\ncookie-directory = {state}\n"
 PROFILES = "[desk]\nhost = desk.example\n"
-BY_LOAD = (
-    "[many]\nhost = a.invalid, b.invalid\nbroker-use-load-checker = true\nbroker-agent-query-mode = SSH\n"
-)
+BY_LOAD = "[many]\nhost = a.invalid, b.invalid\nbroker-use-load-checker = true\nbroker-agent-query-mode = SSH\n"
 LONGEST = 3.0  # of an answer; 1.5 s and what a busy machine adds
 
 
@@ -84,20 +82,19 @@ def test_the_authentication_service_stops_and_freezes() -> None:
 
 
 def test_postgresql_stops_and_freezes() -> None:
-    with postgresql_server() as server:
-        with OurBroker(f"{OPEN}database-url = {server.url}\n", PROFILES) as broker:
-            becomes(broker)
-            with server.frozen():
-                becomes(broker, "store")
-                for _ in range(5):
-                    assert failing(broker) == ["store"]
-                    time.sleep(0.5)
-            becomes(broker)
-            with server.stopped():
-                becomes(broker, "store")
-            becomes(broker)
-            assert "not ready: store" in broker.log()
-            assert "ready again" in broker.log()
+    with postgresql_server() as server, OurBroker(f"{OPEN}database-url = {server.url}\n", PROFILES) as broker:
+        becomes(broker)
+        with server.frozen():
+            becomes(broker, "store")
+            for _ in range(5):
+                assert failing(broker) == ["store"]
+                time.sleep(0.5)
+        becomes(broker)
+        with server.stopped():
+            becomes(broker, "store")
+        becomes(broker)
+        assert "not ready: store" in broker.log()
+        assert "ready again" in broker.log()
 
 
 def test_the_disk_of_the_store_is_full() -> None:

@@ -178,9 +178,7 @@ def test_reports_of_one_session_that_overlap_are_all_taken_and_the_last_one_stay
 def test_rows_that_two_write_at_once_are_written(two: tuple[Store, Store]) -> None:
     drains = [Drains(store) for store in two]
     factors = [Enrolments(store) for store in two]
-    assert not in_pairs(
-        50, lambda n: drains[0].start(f"h{n}", "a"), lambda n: drains[1].start(f"h{n}", "b")
-    )
+    assert not in_pairs(50, lambda n: drains[0].start(f"h{n}", "a"), lambda n: drains[1].start(f"h{n}", "b"))
     added: list[bool] = []
     assert not in_pairs(
         50,

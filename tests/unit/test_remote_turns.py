@@ -49,7 +49,9 @@ class Turns:
 
 
 @contextlib.asynccontextmanager
-async def desktop(view_only: bool, tls: tuple[ssl.SSLContext, ssl.SSLContext] | None) -> AsyncIterator[ClientConnection]:
+async def desktop(
+    view_only: bool, tls: tuple[ssl.SSLContext, ssl.SSLContext] | None
+) -> AsyncIterator[ClientConnection]:
     """A browser at a desktop whose VNC server takes whatever it is sent, and says nothing."""
     ours, theirs = socket.socketpair()
     theirs.setblocking(False)
@@ -84,10 +86,11 @@ def frames(opcode: Opcode, payload: bytes, fin: bool) -> bytes:
 
 WIRES: dict[str, Callable[[], bytes]] = {
     "a cut text that never ends": lambda: (
-        frames(Opcode.BINARY, struct.pack(">BxxxI", 6, 60_000), True)
-        + frames(Opcode.BINARY, b"x", True) * 300
+        frames(Opcode.BINARY, struct.pack(">BxxxI", 6, 60_000), True) + frames(Opcode.BINARY, b"x", True) * 300
     ),
-    "a message in fragments": lambda: frames(Opcode.BINARY, b"\x04", False) + frames(Opcode.CONT, b"\0", False) * 20_000,
+    "a message in fragments": lambda: (
+        frames(Opcode.BINARY, b"\x04", False) + frames(Opcode.CONT, b"\0", False) * 20_000
+    ),
     "empty fragments": lambda: frames(Opcode.BINARY, b"", False) + frames(Opcode.CONT, b"", False) * 40_000,
     "empty messages": lambda: frames(Opcode.BINARY, b"", True) * 20_000,
     "many messages in one": lambda: frames(Opcode.BINARY, struct.pack(">BBxx", 250, 0) * 200_000, True),

@@ -9,6 +9,7 @@ from flask import request as http_request
 
 from x2gobroker import __version__
 from x2gobroker.frontends.base import Frontend, answer, context
+from x2gobroker.model.origins import Callers
 from x2gobroker.plugins import BACKENDS, registered
 from x2gobroker.settings import ENVIRONMENT, GLOBAL, Settings
 
@@ -17,6 +18,8 @@ POLICY = "default-src 'none'; style-src 'self'; img-src 'self' data:; base-uri '
 
 class PagesFrontend(Frontend):
     """`/` says what this is and how to use it; `/health` whether all is well."""
+
+    callers = Callers.LINKS
 
     def _routes(self, blueprint: Blueprint) -> None:
         blueprint.add_url_rule("/", view_func=self.home, methods=("GET", "HEAD"))

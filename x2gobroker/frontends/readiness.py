@@ -54,7 +54,9 @@ class Probe:
         with self._lock:
             if self._running is None:
                 self._running = threading.Event()
-                threading.Thread(target=self._run, args=(self._running,), name=f"ready {self.name}", daemon=True).start()
+                threading.Thread(
+                    target=self._run, args=(self._running,), name=f"ready {self.name}", daemon=True
+                ).start()
             return self._running
 
     def _run(self, done: threading.Event) -> None:

@@ -75,7 +75,7 @@ def wait(sign_in: SignIn) -> Response:
 
 def _kind(sign_in: SignIn, name: str) -> SessionType | Response:
     """The session type of this name, or what to answer where the user cannot have it."""
-    if not sign_in.vouched:
+    if sign_in.vouched is None:
         text = _(
             "This portal does not check who its users are. Desktops in the browser are only for users who are known."
         )

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import (
     BigInteger,
+    Boolean,
     Column,
     ColumnElement,
     Connection,
@@ -102,6 +103,19 @@ PENALTIES = Table(
     Column("banned_until", Float, nullable=False),
     Column("salt", LargeBinary, nullable=False),
     Column("mark", LargeBinary),
+)
+
+# passwords that are being checked: `held` where it could not be told whether they were right
+ATTEMPTS = Table(
+    "attempts",
+    METADATA,
+    Column("place", String, primary_key=True),
+    Column("realm", String, nullable=False),
+    Column("account", String, nullable=False),
+    Column("block", String, nullable=False, index=True),
+    Column("mark", LargeBinary, nullable=False),
+    Column("held", Boolean, nullable=False),
+    Column("expires", Float, nullable=False, index=True),
 )
 
 
