@@ -127,13 +127,13 @@ class AuthMechanism(ABC):
     def _check(self, settings: Settings, credentials: Credentials) -> Verdict:
         """Whether the credentials are right. Raises AuthMechanismError when that cannot be told."""
 
-    def is_ready(self, settings: Settings, seconds: float) -> bool:
-        """Whether what this mechanism asks would answer within so many seconds; nobody is logged in by it."""
-        return True
-
     def _spend(self, settings: Settings, credentials: Credentials) -> None:
         """Take as long as `_check` takes to find a password wrong. By default, as long as some of the last took."""
         self._pace.wait()
+
+    def is_ready(self, settings: Settings, seconds: float) -> bool:
+        """Whether what this mechanism asks would answer within so many seconds; nobody is logged in by it."""
+        return True
 
     def _change_password(self, settings: Settings, credentials: Credentials, new: str) -> PasswordChange:
         """Change the password of a user who has just been checked. Raises AuthMechanismError."""

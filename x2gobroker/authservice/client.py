@@ -138,6 +138,21 @@ class AuthServiceClient:
             yield connection
 
 
+def understood(reply: dict[str, Any]) -> Answer:
+    """What a reply means. Raises AuthMechanismError where there was no telling, ProtocolError for nonsense."""
+    result, reason = reply.get("result"), str(reply.get("reason", ""))[:200]
+    if result == OK:
+        return Answer(True, "PAM accepts the password")
+    if result == REFUSED:
+        delay = reply.get("delay_ms", 0)
+        wrong_present = reply.get("wrong_present") is True
+        return Answer(False, f"PAM: {reason}", delay if isinstance(delay, int) else 0, wrong_present)
+    if result in (BUSY, TIMEOUT, FAILED, UNAVAILABLE):
+        looked = result in LOOKED or reply.get("looked") is True
+        raise AuthMechanismError(f"the authentication service: {result}: {reason}", looked=looked)
+    raise ProtocolError("the service's answer means nothing")
+
+
 def answers(path: Path, seconds: float) -> bool:
     """Whether a service behind this socket says anything within so many seconds; it is asked nothing.
 
@@ -152,21 +167,6 @@ def answers(path: Path, seconds: float) -> bool:
         return True
     except OSError:
         return False
-
-
-def understood(reply: dict[str, Any]) -> Answer:
-    """What a reply means. Raises AuthMechanismError where there was no telling, ProtocolError for nonsense."""
-    result, reason = reply.get("result"), str(reply.get("reason", ""))[:200]
-    if result == OK:
-        return Answer(True, "PAM accepts the password")
-    if result == REFUSED:
-        delay = reply.get("delay_ms", 0)
-        wrong_present = reply.get("wrong_present") is True
-        return Answer(False, f"PAM: {reason}", delay if isinstance(delay, int) else 0, wrong_present)
-    if result in (BUSY, TIMEOUT, FAILED, UNAVAILABLE):
-        looked = result in LOOKED or reply.get("looked") is True
-        raise AuthMechanismError(f"the authentication service: {result}: {reason}", looked=looked)
-    raise ProtocolError("the service's answer means nothing")
 
 
 class Connection:

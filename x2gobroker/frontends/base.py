@@ -116,9 +116,21 @@ class Frontend(ABC):
 
     @final
     def route_backends(self, blueprint: Blueprint, path: str, view: object, *tails: str) -> None:
-        """Add `path`, `path/<backend>` and both with each of `tails`, all with and without a slash at the end."""
-        for rule in (path, f"{path}/<string:backend>"):
+        """Add `path`, `path/<backend>` and both with each of `tails`, all with and without a slash at the end.
+
+        Behind a backend there may be two slashes: clients that are given an address with one at its end add another.
+        """
+        named = f"{path}/<string:backend>"
+        for rule in (path, named):
             for tail in tails or ("",):
+                if rule == named:
+                    blueprint.add_url_rule(
+                        f"{rule}/{tail}/",
+                        view_func=view,  # type: ignore[arg-type]
+                        methods=ALL_METHODS,
+                        strict_slashes=not tail,
+                        provide_automatic_options=False,
+                    )
                 blueprint.add_url_rule(
                     rule + tail,
                     view_func=view,  # type: ignore[arg-type]

@@ -212,7 +212,7 @@ class RemoteService:
         try:
             server = Server(connected)
             try:
-                password = desktop.slot.password if desktop.slot.password is not None else self._rules().password
+                password = desktop.password if desktop.password is not None else self._rules().password
                 await shake_hands(browser, server, password)
                 view_only = link.holder.view_only
                 why = await relay(browser, server, self._carrier, view_only, desktop.touch, slot.type)
