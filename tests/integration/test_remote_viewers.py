@@ -85,7 +85,7 @@ def test_the_owner_gets_what_is_copied(owner: tuple[Slot, RfbClient]) -> None:
     """Else the tests below would show nothing."""
     _, client = owner
     copy_the_line(client)
-    wait_until(lambda: client.picture() and MARK.encode() in client.clipboard, "the clipboard", 10)
+    wait_until(lambda: bool(client.picture()) and MARK.encode() in client.clipboard, "the clipboard", 10)
 
 
 def test_no_race_of_a_viewer_shows_the_clipboard(service: Remote, owner: tuple[Slot, RfbClient]) -> None:

@@ -108,7 +108,12 @@ def test_a_part_that_hangs_is_named_in_time_and_has_one_thread(tmp_path: Path, m
 
 def test_many_who_ask_at_once_get_one_look(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[int] = []
-    monkeypatch.setattr(readiness, "probe", lambda _store: (time.sleep(0.3), asked.append(1)))
+
+    def look(_store: object) -> None:
+        time.sleep(0.3)
+        asked.append(1)
+
+    monkeypatch.setattr(readiness, "probe", look)
     app = make(tmp_path)
     found: list[int] = []
     threads = [threading.Thread(target=lambda: found.append(ask(app.test_client())[0])) for _ in range(20)]
