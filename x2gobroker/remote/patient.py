@@ -3,10 +3,32 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
 from websockets.asyncio.server import ServerConnection
 
 READ_BYTES = 1 << 12
+MOST_WAITING = 400
+
+
+class Waiting:
+    """The connections that have not been let in yet: of too many, the one that has waited longest makes way."""
+
+    def __init__(self, most: int = MOST_WAITING) -> None:
+        self._most = most
+        self._all: dict[PatientConnection, None] = {}  # the oldest first
+
+    def enter(self, connection: PatientConnection) -> None:
+        """It has just connected."""
+        if len(self._all) >= self._most:
+            oldest = next(iter(self._all))
+            del self._all[oldest]
+            oldest.transport.abort()
+        self._all[connection] = None
+
+    def leave(self, connection: PatientConnection) -> None:
+        """It is let in, or gone."""
+        self._all.pop(connection, None)
 
 
 class PatientConnection(ServerConnection):
@@ -14,10 +36,24 @@ class PatientConnection(ServerConnection):
     megabyte of empty frames takes it a second. So it is given less.
     """
 
+    def __init__(self, *arguments: Any, waiting: Waiting | None = None, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self._waiting = waiting or Waiting()
+
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """The connection begins."""
         read_little(transport)
         super().connection_made(transport)
+        self._waiting.enter(self)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """The connection is gone."""
+        self._waiting.leave(self)
+        super().connection_lost(exc)
+
+    def is_in(self) -> None:
+        """It has been let in: it makes way for nobody any more."""
+        self._waiting.leave(self)
 
 
 def read_little(transport: asyncio.BaseTransport) -> None:
