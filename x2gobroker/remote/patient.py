@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any
+from typing import ClassVar
 
 from websockets.asyncio.server import ServerConnection
 
@@ -36,24 +36,31 @@ class PatientConnection(ServerConnection):
     megabyte of empty frames takes it a second. So it is given less.
     """
 
-    def __init__(self, *arguments: Any, waiting: Waiting | None = None, **options: Any) -> None:
-        super().__init__(*arguments, **options)
-        self._waiting = waiting or Waiting()
+    waiting: ClassVar[Waiting] = Waiting()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """The connection begins."""
         read_little(transport)
         super().connection_made(transport)
-        self._waiting.enter(self)
+        self.waiting.enter(self)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """The connection is gone."""
-        self._waiting.leave(self)
+        self.waiting.leave(self)
         super().connection_lost(exc)
 
     def is_in(self) -> None:
         """It has been let in: it makes way for nobody any more."""
-        self._waiting.leave(self)
+        self.waiting.leave(self)
+
+
+def patient_connections(most_waiting: int = MOST_WAITING) -> type[PatientConnection]:
+    """The connections of one service."""
+
+    class Connection(PatientConnection):
+        waiting = Waiting(most_waiting)
+
+    return Connection
 
 
 def read_little(transport: asyncio.BaseTransport) -> None:

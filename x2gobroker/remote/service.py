@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import functools
 import logging
 import socket
 import ssl
@@ -26,7 +25,7 @@ from x2gobroker.logs import SaidOnce, broker_log, error_log, field
 from x2gobroker.model.acl import Network
 from x2gobroker.model.forwarded import Asked, read_asked
 from x2gobroker.model.origins import split_origin
-from x2gobroker.remote.patient import PatientConnection, Waiting
+from x2gobroker.remote.patient import PatientConnection, patient_connections
 from x2gobroker.remote.relay import Browser, Carrier, Server, refuse, relay, shake_hands
 from x2gobroker.remote.rfb import RfbError
 from x2gobroker.remote.slots import Desktops
@@ -115,8 +114,8 @@ class RemoteService:
             max_size=LARGEST_MESSAGE,
             max_queue=8,
             write_limit=WRITE_BYTES,
-            create_connection=functools.partial(PatientConnection, waiting=Waiting()),
-            **({"ssl_handshake_timeout": HANDSHAKE_SECONDS} if tls else {}),
+            create_connection=patient_connections(),
+            ssl_handshake_timeout=HANDSHAKE_SECONDS if tls else None,
             logger=silent,
         )
 
