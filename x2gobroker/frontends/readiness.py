@@ -81,7 +81,7 @@ class ReadinessCheck:
     def __init__(self, source: SettingsSource, services: Services) -> None:
         self._source = source
         self._services = services
-        self._watch = Watch(source, services.backend)
+        self._watch = Watch(source, services.backend, tells=False)
         self._turn = threading.Lock()
         self._known: tuple[float, Readiness] | None = None
         checks: Mapping[str, Callable[[], bool]] = {
