@@ -22,6 +22,7 @@ from x2gobroker.app import create_app, start_housekeeping
 from x2gobroker.cli.background import LOG_FOLDER, add_background_options, redirect_output
 from x2gobroker.cli.common import add_debug_options, check_usable, debug_variables
 from x2gobroker.cli.serving import PatientArbiter, hear_signals
+from x2gobroker.cli.streams import told
 from x2gobroker.errors import ConfigurationError
 from x2gobroker.logs import broker_log, error_log, set_up_logging
 from x2gobroker.model.hosts import parse_port, split_address
@@ -210,6 +211,7 @@ def run(options: argparse.Namespace, *variables: dict[str, str]) -> int:
     return 0
 
 
+@told("x2gobroker-daemon")
 def main(arguments: Sequence[str] | None = None) -> int:
     """Entry point of `x2gobroker-daemon`."""
     return run(build_parser().parse_args(arguments))

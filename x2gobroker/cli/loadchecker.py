@@ -24,6 +24,7 @@ from x2gobroker.cli.background import (
 )
 from x2gobroker.cli.common import debug_variables
 from x2gobroker.cli.sockets import account_ids, add_socket_options, make_socket, mode_of, notify_init_system
+from x2gobroker.cli.streams import told
 from x2gobroker.errors import ConfigurationError
 from x2gobroker.loadchecker.poller import Poller
 from x2gobroker.loadchecker.server import LoadSocket
@@ -112,6 +113,7 @@ def _wait(signals: queue.SimpleQueue[int], polling: threading.Thread, poller: Po
         poller.ask_all_now()
 
 
+@told("x2gobroker-loadchecker")
 def main(arguments: Sequence[str] | None = None) -> int:
     """Entry point of `x2gobroker-loadchecker`. Exit status 2: it could not start."""
     options = build_parser().parse_args(arguments)
