@@ -9,7 +9,8 @@ from jinja2 import PackageLoader
 from werkzeug.exceptions import HTTPException
 
 from x2gobroker.errors import PluginError, RequestError, StoreError
-from x2gobroker.frontends.base import EXTENSION, Context, Frontend, answer
+from x2gobroker.frontends.asked import AskedReader
+from x2gobroker.frontends.base import EXTENSION, Context, Frontend, answer, client_address
 from x2gobroker.frontends.forms import MAX_BODY
 from x2gobroker.logs import broker_log, error_log, field
 from x2gobroker.plugins import BACKENDS, FRONTENDS, load, registered
@@ -39,6 +40,7 @@ def create_app(*variables: Mapping[str, str], source: SettingsSource | None = No
     app.register_error_handler(HTTPException, _http_error)
     app.register_error_handler(Exception, _unexpected)
     warm_up(app.extensions[EXTENSION])
+    app.wsgi_app = AskedReader(app.wsgi_app, app.extensions[EXTENSION].source.current)  # type: ignore[method-assign]
     return app
 
 
@@ -67,7 +69,7 @@ def warm_up(context: Context) -> None:
 
 
 def _bad_request(error: RequestError) -> Response:
-    broker_log.warning("%s from %s: %s", field(request.path), field(request.remote_addr or ""), error)
+    broker_log.warning("%s from %s: %s", field(request.path), field(client_address()), error)
     return answer(f"{error}\n", TEXT, error.status)
 
 

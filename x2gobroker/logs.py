@@ -25,6 +25,21 @@ def field(text: str, limit: int = LONGEST_FIELD) -> str:
     return shown + "..." if len(text) > limit else shown or "-"
 
 
+class SaidOnce:
+    """What a process has said already, so that it does not say it with every request. Remembers `most` things."""
+
+    def __init__(self, most: int = 100) -> None:
+        self._most = most
+        self._said: set[str] = set()
+
+    def is_new(self, what: str) -> bool:
+        """True the first time; nothing is new any more when there is too much to remember."""
+        if what in self._said or len(self._said) >= self._most:
+            return False
+        self._said.add(what)
+        return True
+
+
 def set_up_logging(
     config: Path | None, debug: bool = False, console: bool = False, fallback: logging.Handler | None = None
 ) -> None:

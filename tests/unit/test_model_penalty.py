@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
+from x2gobroker.model.accounts import account_name
 from x2gobroker.model.penalty import (
     Penalty,
     PenaltyRules,
-    account_name,
     address_block,
     is_within,
     read_networks,

@@ -1,21 +1,19 @@
-"""Who may connect to a desktop, and where from; connections to VNC servers; locked accounts."""
+"""Who may connect to a desktop, and where from; locked accounts."""
 
 from __future__ import annotations
 
-import socket
-from collections.abc import Iterator
 from ipaddress import ip_network
 from pathlib import Path
 
 import pytest
 from websockets.datastructures import Headers
 
-from x2gobroker.remote.runner import is_locked, make_state_folder
-from x2gobroker.remote.service import client_address, origin_allowed, token_of
-from x2gobroker.remote.target import TargetError, connect_to
+from x2gobroker.model.forwarded import UNKNOWN_ADDRESS
+from x2gobroker.remote.permits import is_locked
+from x2gobroker.remote.runner import make_state_folder
+from x2gobroker.remote.service import asked_of, origin_allowed, token_of
 
 PROXIES = (ip_network("127.0.0.0/8"), ip_network("::1"))
-ME = "root"
 
 
 def headers(*pairs: tuple[str, str]) -> Headers:
@@ -46,13 +44,15 @@ def test_the_token_is_a_subprotocol(offered: tuple[str, ...], token: str | None)
         ("::ffff:127.0.0.1", "198.51.100.1", "198.51.100.1"),
         ("::1", "2001:db8::1", "2001:db8::1"),
         ("", "198.51.100.1", "198.51.100.1"),
-        ("127.0.0.1", "nonsense", "127.0.0.1"),
+        ("127.0.0.1", "nonsense", UNKNOWN_ADDRESS),
+        ("127.0.0.1", "198.51.100.1:4711", "198.51.100.1"),
+        ("", None, UNKNOWN_ADDRESS),
         ("127.0.0.1", None, "127.0.0.1"),
     ],
 )
 def test_the_address_of_a_browser(peer: str, forwarded: str | None, address: str) -> None:
     given = headers(*([("X-Forwarded-For", forwarded)] if forwarded else []))
-    assert client_address((peer, 1) if peer else "", given, PROXIES)[0] == address
+    assert asked_of((peer, 1) if peer else "", given, PROXIES).address == address
 
 
 @pytest.mark.parametrize(
@@ -79,46 +79,17 @@ def test_the_address_of_a_browser(peer: str, forwarded: str | None, address: str
 )
 def test_origins(origin: str, host: str, origins: tuple[str, ...], allowed: bool) -> None:
     given = headers(("Host", host), *([("Origin", origin)] if origin else []))
-    assert origin_allowed(given, origins, by_proxy=False) is allowed
+    assert origin_allowed(given, origins, host) is allowed
 
 
 def test_the_host_that_a_proxy_was_asked_for() -> None:
     given = headers(
         ("Host", "127.0.0.1:6080"), ("X-Forwarded-Host", "portal.example"), ("Origin", "https://portal.example")
     )
-    assert origin_allowed(given, (), by_proxy=True)
-    assert not origin_allowed(given, (), by_proxy=False)
+    assert origin_allowed(given, (), asked_of(("127.0.0.1", 1), given, PROXIES).host)
+    assert not origin_allowed(given, (), asked_of(("192.0.2.1", 1), given, PROXIES).host)
     twice = headers(("Host", "a.example"), ("Origin", "https://a.example"), ("Origin", "https://b.example"))
-    assert not origin_allowed(twice, (), by_proxy=False)
-
-
-@pytest.fixture
-def listening(tmp_path: Path) -> Iterator[Path]:
-    """A Unix socket on which this process listens."""
-    path = tmp_path.resolve() / "vnc.sock"
-    with socket.socket(socket.AF_UNIX) as listener:
-        listener.bind(str(path))
-        listener.listen()
-        yield path
-
-
-def test_a_socket_must_be_of_the_user(listening: Path, tmp_path: Path) -> None:
-    connect_to("", 0, str(listening), ME).close()
-    # the service's own sockets are for everybody, but not by a link that a user has put there
-    connect_to("", 0, str(listening), "nobody").close()
-    link = tmp_path / "link.sock"
-    link.symlink_to(listening)
-    with pytest.raises(TargetError, match="belongs to another user"):
-        connect_to("", 0, str(link), "nobody")
-
-
-def test_a_vnc_server_that_is_not_there(tmp_path: Path) -> None:
-    with pytest.raises(TargetError, match="does not answer"):
-        connect_to("", 0, str(tmp_path / "nothing"), ME)
-    with socket.socket() as unused:
-        unused.bind(("127.0.0.1", 0))
-        with pytest.raises(TargetError, match="does not answer"):
-            connect_to("127.0.0.1", unused.getsockname()[1], "", ME)
+    assert not origin_allowed(twice, (), "a.example")
 
 
 @pytest.mark.parametrize(

@@ -17,9 +17,9 @@ from x2gobroker.agents.rules import ssh_folder
 from x2gobroker.cli.common import run_told, source_of
 from x2gobroker.cli.streams import told
 from x2gobroker.errors import ConfigurationError
+from x2gobroker.privilege.folders import SafeFolder, safe_folder
 from x2gobroker.settings import Settings
 from x2gobroker.ssh.keys import KINDS, described, generate_key
-from x2gobroker.ssh.safe_folder import SafeFolder, safe_folder
 
 PROGRAM = "x2gobroker-keygen"
 DSA_REFUSED = (

@@ -10,8 +10,9 @@ from datetime import datetime
 from x2gobroker.cli.common import add_config_options, check_made, source_of
 from x2gobroker.errors import ConfigurationError
 from x2gobroker.logs import field
+from x2gobroker.model.accounts import account_name
 from x2gobroker.model.acl import parse_client
-from x2gobroker.model.penalty import account_name, address_block
+from x2gobroker.model.penalty import address_block
 from x2gobroker.services import Services
 from x2gobroker.settings import Settings
 from x2gobroker.store import Penalties

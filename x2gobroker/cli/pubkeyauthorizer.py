@@ -23,10 +23,10 @@ from x2gobroker.cli.common import run_told, source_of
 from x2gobroker.cli.streams import told
 from x2gobroker.errors import ConfigurationError
 from x2gobroker.logs import field
+from x2gobroker.privilege.folders import SafeFolder, safe_folder
 from x2gobroker.settings import ENVIRONMENT
 from x2gobroker.ssh.authorized_keys import AuthorizedKey, Merged, check_broker_line, merge
 from x2gobroker.ssh.keys import described
-from x2gobroker.ssh.safe_folder import SafeFolder, safe_folder
 
 PROGRAM = "x2gobroker-pubkeyauthorizer"
 FILE = "authorized_keys"

@@ -12,15 +12,18 @@ from flask import request as http_request
 
 from x2gobroker.broker import Broker, Request
 from x2gobroker.errors import PluginError
+from x2gobroker.frontends.asked import asked_of
+from x2gobroker.frontends.outcome import CANNOT_CHECK
+from x2gobroker.frontends.readiness import ReadinessCheck
 from x2gobroker.logs import broker_log
 from x2gobroker.logs import field as log_field
-from x2gobroker.model.forwarded import forwarded_address
-from x2gobroker.model.penalty import read_networks
+from x2gobroker.model.origins import Callers, may_come
 from x2gobroker.plugins import BACKENDS, registered
 from x2gobroker.services import Services
 from x2gobroker.settings import ENVIRONMENT, GLOBAL, Settings, SettingsSource
 
 EXTENSION = "x2gobroker"
+CHECK_AGAIN_SECONDS = 60
 ALL_METHODS = ("GET", "HEAD", "POST")
 
 
@@ -31,6 +34,10 @@ class Context:
     source: SettingsSource
     services: Services = field(default_factory=Services)
     brokers: dict[str, Broker] = field(default_factory=dict)
+    readiness: ReadinessCheck = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "readiness", ReadinessCheck(self.source, self.services))
 
     def broker(self, settings: Settings, backend: str) -> Broker | None:
         """The broker of a backend that is installed and enabled, else None."""
@@ -55,26 +62,22 @@ def context() -> Context:
 
 
 def client_address() -> str:
-    """The address the connection comes from; headers that a client could write do not count.
+    """The client's address as `model/forwarded.py` reads it, UNKNOWN_ADDRESS where a trusted web server names none.
 
-    A web server of `trusted-proxies` says for whom it asks, in the last entry of X-Forwarded-For.
+    Empty where not even the web server in this process says where the connection comes from.
     """
-    peer = http_request.remote_addr or ""
-    if not peer:
-        return ""
-    forwarded = http_request.headers.getlist("X-Forwarded-For")
-    trusted = context().source.current().value(GLOBAL, "trusted-proxies") if forwarded else ()
-    proxies = read_networks(trusted)[0] if isinstance(trusted, tuple) else ()
-    return forwarded_address(peer, forwarded, proxies)[0]
+    return asked_of(http_request).address
 
 
 class Frontend(ABC):
     """One way to talk to the broker. A plug-in derives from this class and writes `_routes`.
 
-    Registered under the entry-point group `x2gobroker.frontends`; the entry point's name becomes `name`.
+    Registered under the entry-point group `x2gobroker.frontends`; the entry point's name becomes `name`. Nothing that a
+    page of another site sends gets to a view; `callers` may open a frontend where a GET changes nothing to links.
     """
 
     enabled_by: ClassVar[str] = ""
+    callers: ClassVar[Callers] = Callers.PROGRAMS
 
     def __init__(self, name: str) -> None:
         self.name = name
@@ -87,14 +90,47 @@ class Frontend(ABC):
     def blueprint(self) -> Blueprint:
         """The blueprint to register with the application."""
         blueprint = Blueprint(self.name, __name__)
+        blueprint.before_request(self._keep_out)
         self._routes(blueprint)
         return blueprint
 
     @final
+    def _keep_out(self) -> Response | None:
+        """Refuse what a page of another site sends: its browser may log its user in by itself."""
+        asked, headers = asked_of(http_request), http_request.headers
+        if may_come(self.callers, http_request.method, dict(headers), asked.scheme, asked.host):
+            return None
+        broker_log.warning(
+            "%s from %s refused: another site sent it (Sec-Fetch-Site %s, Origin %s, Referer %s)",
+            log_field(http_request.path),
+            log_field(asked.address),
+            log_field(headers.get("Sec-Fetch-Site", "")),
+            log_field(headers.get("Origin", "")),
+            log_field(headers.get("Referer", "")),
+        )
+        return self._foreign()
+
+    def _foreign(self) -> Response:
+        """The answer to what another site has sent; may be overridden to look better."""
+        return answer("403 Forbidden: a page of another site has sent this.\n", "text/plain; charset=utf-8", 403)
+
+    @final
     def route_backends(self, blueprint: Blueprint, path: str, view: object, *tails: str) -> None:
-        """Add `path`, `path/<backend>` and both with each of `tails`, all with and without a slash at the end."""
-        for rule in (path, f"{path}/<string:backend>"):
+        """Add `path`, `path/<backend>` and both with each of `tails`, all with and without a slash at the end.
+
+        Behind a backend there may be two slashes: clients that are given an address with one at its end add another.
+        """
+        named = f"{path}/<string:backend>"
+        for rule in (path, named):
             for tail in tails or ("",):
+                if rule == named:
+                    blueprint.add_url_rule(
+                        f"{rule}/{tail}/",
+                        view_func=view,  # type: ignore[arg-type]
+                        methods=ALL_METHODS,
+                        strict_slashes=not tail,
+                        provide_automatic_options=False,
+                    )
                 blueprint.add_url_rule(
                     rule + tail,
                     view_func=view,  # type: ignore[arg-type]
@@ -145,6 +181,17 @@ def read_request(fields: dict[str, str]) -> Request:
         time.time(),
         http_request.environ,
     )
+
+
+def unavailable(body: str, content_type: str) -> Response:
+    """The answer to a login that nobody can check at present: not a refusal, so that nobody types another password.
+
+    X2Go Client shows nothing of such an answer but the words behind the status.
+    """
+    response = answer(body, content_type, 503)
+    response.status = f"503 {CANNOT_CHECK}"
+    response.headers["Retry-After"] = str(CHECK_AGAIN_SECONDS)
+    return response
 
 
 def answer(body: str, content_type: str, status: int = 200, retry_after: int = 0) -> Response:

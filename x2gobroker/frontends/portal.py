@@ -13,8 +13,9 @@ from werkzeug.exceptions import HTTPException
 from x2gobroker.errors import StoreError
 from x2gobroker.frontends.base import Frontend, client_address, context
 from x2gobroker.frontends.outcome import log_in
-from x2gobroker.logs import broker_log, error_log
+from x2gobroker.logs import error_log
 from x2gobroker.logs import field as log_field
+from x2gobroker.model.origins import Callers
 from x2gobroker.portal import (
     catalogue,
     client_file,
@@ -82,6 +83,7 @@ class PortalFrontend(Frontend):
     """`/portal/`: users sign in with a web browser, and open sessions in it."""
 
     enabled_by = "enable-portal"
+    callers = Callers.FORMS
 
     def _routes(self, blueprint: Blueprint) -> None:
         blueprint.url_prefix = "/portal"
@@ -96,20 +98,14 @@ class PortalFrontend(Frontend):
         blueprint.register_error_handler(Exception, _unexpected)
         blueprint.record_once(_prepare_templates)
 
-    def _enter(self) -> Response | None:
-        """Refuse what is switched off and what comes from elsewhere; put the Portal at hand for everything else."""
+    def _enter(self) -> None:
+        """Refuse what is switched off; put the Portal at hand for everything else."""
         settings = context().source.current()
         broker = self.broker_for(settings, settings.text(GLOBAL, "portal-backend") or None)
         g.portal = Portal(settings, broker, client_address(), log_in)
-        if guard.is_own(http_request):
-            return None
-        broker_log.warning(
-            "portal: %s from %s refused: another site sent it (Sec-Fetch-Site %s, Origin %s)",
-            log_field(http_request.path),
-            log_field(client_address()),
-            log_field(http_request.headers.get("Sec-Fetch-Site", "")),
-            log_field(http_request.headers.get("Origin", "")),
-        )
+
+    def _foreign(self) -> Response:
+        self._enter()
         return message(_("Not from here"), _("Another page sent this. Open the portal and do it there."), 403)
 
 

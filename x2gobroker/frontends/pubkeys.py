@@ -10,6 +10,7 @@ from flask import request as http_request
 
 from x2gobroker.agents.rules import ssh_folder
 from x2gobroker.frontends.base import Frontend, answer, context
+from x2gobroker.model.origins import Callers
 from x2gobroker.settings import ENVIRONMENT, Settings
 from x2gobroker.ssh.authorized_keys import broker_line, public_keys
 
@@ -30,6 +31,8 @@ def authorized_keys(settings: Settings) -> str:
 
 class PubkeysFrontend(Frontend):
     """`/pubkeys/`: what `x2gobroker-pubkeyauthorizer` fetches on an X2Go Server."""
+
+    callers = Callers.LINKS
 
     def _routes(self, blueprint: Blueprint) -> None:
         blueprint.add_url_rule("/pubkeys", view_func=self.serve, methods=("GET", "HEAD", "POST"), strict_slashes=False)

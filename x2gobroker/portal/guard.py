@@ -1,7 +1,6 @@
-"""What guards the portal: who may post, which cookies there are, and what a page may load.
+"""What guards the portal: which cookies there are, and what a page may load. Who may post: `model/origins.py`.
 
-Sources: the Fetch Metadata headers (https://www.w3.org/TR/fetch-metadata/), Content Security Policy Level 3, and the
-cookie prefix `__Host-` (RFC 6265bis).
+Sources: Content Security Policy Level 3, and the cookie prefix `__Host-` (RFC 6265bis).
 """
 
 from __future__ import annotations
@@ -16,7 +15,6 @@ COOKIE = "__Host-x2gobroker"
 SAME_ORIGIN = "same-origin"
 SELF = "'self'"
 NONE = "'none'"
-SAFE_METHODS = ("GET", "HEAD", "OPTIONS")
 POLICY: Mapping[str, str] = {
     "default-src": NONE,
     "script-src": SELF,
@@ -54,27 +52,6 @@ def protect(response: Response) -> Response:
     if "Content-Security-Policy" not in response.headers:
         response.headers["Content-Security-Policy"] = policy()
     return response
-
-
-def is_own(asked: Request) -> bool:
-    """Whether a request that may change something comes from a page of this portal, as far as browsers tell."""
-    if asked.method in SAFE_METHODS:
-        return True
-    site = asked.headers.get("Sec-Fetch-Site")
-    if site is not None:
-        return site == SAME_ORIGIN
-    origin = asked.headers.get("Origin", "")
-    return bool(asked.host) and origin_host(origin) == asked.host.lower()
-
-
-def origin_host(origin: str) -> str:
-    """The host of an Origin header, with the port where there is one; empty for `null` and for what is no origin."""
-    try:
-        parts = urlsplit(origin)
-        parts.port  # noqa: B018 - raises ValueError for one that is none
-    except ValueError:
-        return ""
-    return parts.netloc.lower() if parts.scheme in ("http", "https") and parts.hostname else ""
 
 
 def is_loopback(host: str) -> bool:

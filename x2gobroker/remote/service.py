@@ -11,7 +11,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from http import HTTPStatus
 from ipaddress import ip_address
-from urllib.parse import urlsplit
 from weakref import WeakKeyDictionary
 
 from websockets.asyncio.server import Server as Listening
@@ -22,9 +21,11 @@ from websockets.http11 import Request, Response
 from websockets.typing import Subprotocol
 
 from x2gobroker.errors import StoreError
-from x2gobroker.logs import broker_log, error_log, field
+from x2gobroker.logs import SaidOnce, broker_log, error_log, field
 from x2gobroker.model.acl import Network
-from x2gobroker.model.forwarded import forwarded_address
+from x2gobroker.model.forwarded import Asked, read_asked
+from x2gobroker.model.origins import split_origin
+from x2gobroker.remote.patient import PatientConnection
 from x2gobroker.remote.relay import Browser, Carrier, Server, refuse, relay, shake_hands
 from x2gobroker.remote.rfb import RfbError
 from x2gobroker.remote.slots import Desktops
@@ -43,7 +44,6 @@ CLOSE_SECONDS = 5.0
 LARGEST_MESSAGE = 1 << 20
 LONGEST_REASON = 120
 WRITE_BYTES = 1 << 18  # what may wait for one browser
-DEFAULT_PORTS = {"http": 80, "https": 443}
 
 
 @dataclass(frozen=True)
@@ -90,6 +90,7 @@ class RemoteService:
         self._carrier = Carrier()
         # admitted, by connection; weak, as a handshake can fail after that
         self._admitted: WeakKeyDictionary[ServerConnection, tuple[Pass, str]] = WeakKeyDictionary()
+        self._said = SaidOnce()
         self._open = 0
         self._users: Counter[str] = Counter()
         self._addresses: Counter[str] = Counter()
@@ -113,29 +114,44 @@ class RemoteService:
             max_size=LARGEST_MESSAGE,
             max_queue=8,
             write_limit=WRITE_BYTES,
+            create_connection=PatientConnection,
             logger=silent,
         )
 
     async def _admit(self, websocket: ServerConnection, request: Request) -> Response | None:
         """The answer to a request that is not let in; None lets it in. Nothing of its headers is logged whole."""
+        # what a browser sends before it is answered would be kept, and gone through in one go
+        websocket.transport.pause_reading()
+        try:
+            if websocket.protocol.reader.buffer:
+                return websocket.respond(HTTPStatus.BAD_REQUEST, "it sends more than a request\n")
+            return await self._answer(websocket, request)
+        finally:
+            websocket.transport.resume_reading()
+
+    async def _answer(self, websocket: ServerConnection, request: Request) -> Response | None:
         headers, rules = request.headers, self._rules()
-        address, by_proxy = client_address(websocket.remote_address, headers, rules.proxies)
+        asked = asked_of(websocket.remote_address, headers, rules.proxies)
+        address = asked.address
+        if asked.fault and self._said.is_new(asked.fault):
+            error_log.error(
+                "remote: the web server does not say for whom it asks in a way that can be read: %s",
+                field(asked.fault, 200),
+            )
         if request.path == "/health":
             return websocket.respond(HTTPStatus.OK, "ok\n")
-        status, why, holder = await self._check(request, rules, address, by_proxy)
+        status, why, holder = await self._check(request, rules, asked)
         if holder is None:
             broker_log.warning("remote: connection from %s refused: %s", field(address), why)
             return websocket.respond(status, f"{why}\n")
         self._admitted[websocket] = holder, address
         return None
 
-    async def _check(
-        self, request: Request, rules: Rules, address: str, by_proxy: bool
-    ) -> tuple[HTTPStatus, str, Pass | None]:
-        headers = request.headers
+    async def _check(self, request: Request, rules: Rules, asked: Asked) -> tuple[HTTPStatus, str, Pass | None]:
+        headers, address = request.headers, asked.address
         if request.path.partition("?")[0] not in PATHS:
             return HTTPStatus.NOT_FOUND, "there is nothing here", None
-        if not origin_allowed(headers, rules.origins, by_proxy):
+        if not origin_allowed(headers, rules.origins, asked.host):
             return HTTPStatus.FORBIDDEN, f"its page is of another origin: {field(one(headers, 'Origin'))}", None
         token = token_of(headers)
         if token is None:
@@ -196,9 +212,10 @@ class RemoteService:
         try:
             server = Server(connected)
             try:
-                password = desktop.slot.password if desktop.slot.password is not None else self._rules().password
+                password = desktop.password if desktop.password is not None else self._rules().password
                 await shake_hands(browser, server, password)
-                why = await relay(browser, server, self._carrier, link.holder.view_only, desktop.touch)
+                view_only = link.holder.view_only
+                why = await relay(browser, server, self._carrier, view_only, desktop.touch, slot.type)
             finally:
                 server.close()
         except RfbError as error:
@@ -229,38 +246,32 @@ def token_of(headers: Headers) -> str | None:
     return tokens[0] if PROTOCOL in offered and len(tokens) == 1 else None
 
 
-def client_address(peer: object, headers: Headers, proxies: tuple[Network, ...]) -> tuple[str, bool]:
-    """The address of the browser, and whether it comes by a proxy that is trusted to say so."""
+def asked_of(peer: object, headers: Headers, proxies: tuple[Network, ...]) -> Asked:
+    """The address of the browser, and the host that it asked for."""
     direct = str(peer[0]) if isinstance(peer, tuple) and peer else ""
-    return forwarded_address(direct, headers.get_all("X-Forwarded-For"), proxies)
+    return read_asked(direct, headers.get_all, proxies, "http", one(headers, "Host"))
 
 
-def origin_allowed(headers: Headers, origins: tuple[str, ...], by_proxy: bool) -> bool:
-    """Whether the page that connects is ours: one of `origins`, or by default of the host that was asked for."""
+def origin_allowed(headers: Headers, origins: tuple[str, ...], host: str) -> bool:
+    """Whether the page that connects is ours: one of `origins`, or by default of `host`, which was asked for."""
     origin = one(headers, "Origin")
     found = _origin(origin)
     if found is None:
         return False
     if origins:
         return found in {_origin(known) for known in origins}
-    host = headers.get_all("X-Forwarded-Host") if by_proxy else []
-    asked = host[-1].rpartition(",")[2].strip() if host else one(headers, "Host")
-    return _origin(f"{found[0]}://{asked}") == found
+    return _origin(f"{found[0]}://{host}") == found
 
 
 def _origin(text: str) -> tuple[str, str, int] | None:
     """Scheme, host and port of an origin; None for what is none."""
-    try:
-        parts = urlsplit(text)
-        port = parts.port or DEFAULT_PORTS.get(parts.scheme, 0)
-    except ValueError:
-        return None
-    if parts.scheme not in DEFAULT_PORTS or not parts.hostname or parts.path or parts.query or parts.username:
+    found = split_origin(text)
+    if found is None or text.count("/") != 2 or "?" in text or "#" in text:
         return None
     # over plain http only on this machine: else tokens and what is typed could be read on the way
-    if parts.scheme == "http" and not _is_local(parts.hostname):
+    if found[0] == "http" and not _is_local(found[1]):
         return None
-    return parts.scheme, parts.hostname, port
+    return found
 
 
 def _is_local(host: str) -> bool:

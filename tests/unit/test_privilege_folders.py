@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from x2gobroker.ssh import safe_folder as module
-from x2gobroker.ssh.safe_folder import safe_folder
+from x2gobroker.privilege import folders as module
+from x2gobroker.privilege.folders import safe_folder
 
 NOBODY = 65534
 

@@ -1,0 +1,20 @@
+"""That somebody has checked who a user is. There is no such value without a reason, and no default for one."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Vouched:
+    """Somebody has checked who this is; `how`, for people: `password by pam`, `sshd: own account`.
+
+    Whatever is done in a user's name (keys, desktops, sign-ins with the user's password) takes `Vouched | None`, and
+    None has to be written down. Raises ValueError without a reason.
+    """
+
+    how: str
+
+    def __post_init__(self) -> None:
+        if not self.how.strip():
+            raise ValueError("nobody is vouched for without saying how")

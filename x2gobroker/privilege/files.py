@@ -1,0 +1,113 @@
+"""Files that only root and trusted accounts can have written, opened so that nobody can swap them meanwhile.
+
+Each folder on the way is opened, looked at, and then only used by its descriptor. So what was looked at is what is
+read, whatever is renamed in between.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import stat
+from collections.abc import Collection, Iterator
+from pathlib import Path
+
+from x2gobroker.errors import BrokerError
+
+OTHERS_WRITE = stat.S_IWGRP | stat.S_IWOTH
+STEP = os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC
+MOST_LINKS = 40  # as the kernel has it: path_resolution(7)
+LARGEST_FILE = 4 << 20
+
+
+class TrustError(BrokerError):
+    """A file, or a folder on the way to it, could have been written by somebody else. The text says what to do."""
+
+
+def open_trusted(path: Path, owners: Collection[int] = (0,)) -> int:
+    """A descriptor to read a regular file, which only `owners` (user numbers) could change or put in its place.
+
+    Raises TrustError where that is not so, and where it cannot be read. Links of trusted owners are followed.
+    """
+    with _walk(path, frozenset(owners)) as (number, place):
+        status = os.fstat(number)
+        if not stat.S_ISREG(status.st_mode):
+            raise TrustError(f"{place} is no file")
+        try:
+            # the same file again, now to be read: a descriptor of O_PATH only names it
+            return os.open(f"/proc/self/fd/{number}", os.O_RDONLY | os.O_CLOEXEC)
+        except OSError as error:
+            raise TrustError(f"{place} cannot be read: {error.strerror}") from error
+
+
+def read_trusted(path: Path, owners: Collection[int] = (0,), largest: int = LARGEST_FILE) -> bytes:
+    """The content of a file that only `owners` could have written, of at most `largest` bytes. Raises TrustError."""
+    with open(open_trusted(path, owners), "rb") as stream:
+        data = stream.read(largest + 1)
+    if len(data) > largest:
+        raise TrustError(f"{path} is larger than {largest} bytes")
+    return data
+
+
+@contextlib.contextmanager
+def trusted_place(path: Path, owners: Collection[int] = (0,)) -> Iterator[int]:
+    """A descriptor (O_PATH) of a file, folder or socket that nobody but `owners` could have put there.
+
+    What it names is used by `/proc/self/fd/NUMBER`. Whoever may connect to a socket may write to it, so a socket's own
+    mode says nothing. Raises TrustError, when it is entered.
+    """
+    with _walk(path, frozenset(owners)) as (number, _place):
+        yield number
+
+
+@contextlib.contextmanager
+def _walk(path: Path, owners: frozenset[int]) -> Iterator[tuple[int, Path]]:
+    """A descriptor (O_PATH) of what is at `path`, and its place without links. Everything on the way is trusted."""
+    left = list(reversed(Path(os.path.abspath(path)).parts[1:]))
+    place, links = Path("/"), 0
+    number = os.open("/", STEP | os.O_DIRECTORY)
+    try:
+        _check(number, place, owners)
+        while left:
+            name = left.pop()
+            following = _step(number, name, place)
+            target = place.parent if name == ".." else place / name
+            if stat.S_ISLNK(os.fstat(following).st_mode):
+                words, links = _follow(following, target, owners), links + 1
+                os.close(following)
+                if links > MOST_LINKS:
+                    raise TrustError(f"{path} leads through more than {MOST_LINKS} links")
+                if words.startswith("/"):
+                    os.close(number)
+                    number, place = os.open("/", STEP | os.O_DIRECTORY), Path("/")
+                left += [part for part in reversed(words.split("/")) if part not in ("", ".")]
+                continue
+            os.close(number)
+            number, place = following, target
+            _check(number, place, owners)
+        yield number, place
+    finally:
+        os.close(number)
+
+
+def _step(number: int, name: str, place: Path) -> int:
+    try:
+        return os.open(name, STEP, dir_fd=number)
+    except OSError as error:
+        raise TrustError(f"{place / name} cannot be read: {error.strerror}") from error
+
+
+def _follow(number: int, place: Path, owners: frozenset[int]) -> str:
+    """Where a link leads; its mode says nothing, but its owner has to be trusted."""
+    if os.fstat(number).st_uid not in owners:
+        raise TrustError(f"{place} is a link of the user with the number {os.fstat(number).st_uid}: give it to root")
+    return os.readlink("", dir_fd=number)
+
+
+def _check(number: int, place: Path, owners: frozenset[int]) -> None:
+    status = os.fstat(number)
+    if status.st_uid not in owners:
+        raise TrustError(f"{place} belongs to the user with the number {status.st_uid}: give it to root")
+    sticky_folder = stat.S_ISDIR(status.st_mode) and status.st_mode & stat.S_ISVTX
+    if status.st_mode & OTHERS_WRITE and not sticky_folder and not stat.S_ISSOCK(status.st_mode):
+        raise TrustError(f"{place} can be written by others than its owner: chmod go-w {place}")
