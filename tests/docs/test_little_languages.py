@@ -29,7 +29,7 @@ PLACES = {
             "x2go/params.py",  # a regular expression of constants
         },
     ),
-    "texts of Qt's INI files": (r"x\{units", {"model/ini_text.py"}),
+    "texts of Qt's INI files": (r"\\\\x\{unit", {"model/ini_text.py"}),
     "names in DNS": (r'encode\("idna"\)', {"model/hosts.py"}),
     "programs through a shell": (r"shell=True|os\.system\(|os\.popen\(", set()),
     "code": (r"\b(eval|exec)\((?!compile)", set()),
