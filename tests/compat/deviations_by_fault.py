@@ -58,8 +58,8 @@ FAULTS: tuple[Deviation, ...] = (
         "Several blanks, a lone port, an IP address as name, IPv6 and others give `0.0.0.0`, half a name or a wrong "
         "port.",
         "`name`, `name:port`, `name (address)`, `name (address:port)`, `name (port)` with IPv4, IPv6 (in brackets "
-        "before a port) and host names; an entry that is none of them is left out and reported. A plain answer cannot "
-        "hold an IPv6 address: it holds the name.",
+        "before a port) and host names, also outside ASCII; an entry that is none of them is left out and reported. A "
+        "plain answer cannot hold an IPv6 address: it holds the name.",
         "Clients would connect to the wrong place.",
         ("F19",),
     ),
