@@ -1,7 +1,9 @@
 """Run the whole suite in rooms: each file of integration tests in namespaces of its own, several at a time.
 
 A machine has one session database of X2Go, one list of accounts, one /tmp, one loopback interface. A room has its own:
-mounts, processes, network, host name. What one file of tests does to accounts, displays or ports, no other one sees.
+mounts, processes, network, devices, host name, cgroups. What one file of tests does to accounts, displays or ports,
+no other one sees. What this machine has in its environment, and in /etc about accounts, names and logins, no test sees:
+tests/room/ has what it finds instead.
 
 Usage: python -m tests.rooms [-j ROOMS] [PATH ...]   (as root; paths as for pytest, by default all tests)
 
@@ -26,10 +28,12 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from tests.room.cgroups import group, in_private_mounts, mount_hierarchy
+from tests.room.environment import room_environment
 from tests.support.installation import READY, checkout_fault, install_into
 
 TESTS = Path(__file__).parent
-SCRIPT = TESTS / "room.sh"
+SCRIPT = TESTS / "room" / "room.sh"
 BATCH_DEADLINE = 900.0
 # These install packages, as a site would: they have the machine's network.
 WITH_NETWORK = frozenset({"test_third_party_backend.py", "test_ssh_paramiko_versions.py"})
@@ -84,34 +88,53 @@ def batches(paths: Sequence[str]) -> list[Batch]:
     return sorted(found, key=lambda batch: order.get(batch.name, len(order)))
 
 
-def run(batch: Batch, folder: Path, again: bool = False) -> None:
-    """Run a batch in a new room below `folder`; `again`: only what failed in its last run."""
+def run(batch: Batch, folder: Path, cgroup: Path | None, again: bool = False) -> None:
+    """Run a batch in a new room below `folder` and `cgroup`; `again`: only what failed in its last run."""
     room = Path(tempfile.mkdtemp(prefix=f"{batch.name.removesuffix('.py')}-", dir=folder))
-    argv = [*_UNSHARE, *(() if batch.network else ("--net",)), "bash", str(SCRIPT), str(room)]
+    room.chmod(0o755)
+    began = time.monotonic()
+    with group(cgroup, room.name) as (enter, variables):
+        output = _output_of(batch, [*enter, *_command(batch, folder, room, bool(enter), again)], variables)
+    batch.seconds += time.monotonic() - began
+    batch.outputs.append(output)
+    last = output.rstrip().rpartition("\n")[2]
+    counts = Counter({word.removesuffix("s"): int(number) for number, word in _COUNTS.findall(last)})
+    batch.counts = batch.counts - Counter(failed=batch.counts["failed"], error=batch.counts["error"]) + counts
+    shutil.rmtree(room, ignore_errors=True)
+
+
+def _command(batch: Batch, folder: Path, room: Path, has_cgroup: bool, again: bool) -> list[str]:
+    argv = ["env", "--default-signal", *_UNSHARE]  # a shell that starts things in the background ignores SIGINT
+    argv += [
+        *(() if batch.network else ("--net",)),
+        *(("--cgroup",) if has_cgroup else ()),
+        "bash",
+        str(SCRIPT),
+        str(room),
+    ]
     argv += [sys.executable, "-m", "pytest", "-q", "-o", f"cache_dir={folder / 'cache' / batch.name}"]
     argv += ["--last-failed", "--last-failed-no-failures=all"] if again else []
-    began = time.monotonic()
+    return [*argv, *batch.paths]
+
+
+def _output_of(batch: Batch, argv: list[str], variables: dict[str, str]) -> str:
     process = subprocess.Popen(
-        [*argv, *batch.paths],
+        argv,
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
         errors="replace",
         cwd=TESTS.parent,
+        env=room_environment(os.environ, batch.network) | variables,
     )
     try:
         output, _ = process.communicate(timeout=BATCH_DEADLINE)
     except subprocess.TimeoutExpired:
         process.kill()
         output = f"{process.communicate()[0]}\nnot ready after {BATCH_DEADLINE:g} s: ended\n"
-    batch.seconds += time.monotonic() - began
     batch.status = process.returncode
-    batch.outputs.append(output)
-    last = output.rstrip().rpartition("\n")[2]
-    counts = Counter({word.removesuffix("s"): int(number) for number, word in _COUNTS.findall(last)})
-    batch.counts = batch.counts - Counter(failed=batch.counts["failed"], error=batch.counts["error"]) + counts
-    shutil.rmtree(room, ignore_errors=True)
+    return output
 
 
 class Progress:
@@ -155,12 +178,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     if os.geteuid() != 0:
         print("The tests make accounts and start real servers: run them as root.", file=sys.stderr)
         return 2
+    in_private_mounts(sys.argv[1:] if argv is None else argv)
+    os.umask(0o022)
     todo = batches(options.paths)
+    cgroup = mount_hierarchy()
     progress = Progress(len(todo))
     folder = Path(tempfile.mkdtemp(prefix="x2gobroker-rooms-", dir="/var/tmp"))
 
     def work(batch: Batch) -> None:
-        run(batch, folder)
+        run(batch, folder, cgroup)
         progress.tell(batch)
 
     began = time.monotonic()
@@ -171,7 +197,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         second = [batch for batch in todo if batch.failed]
         for batch in second:
             print(f"{batch.outputs[0]}\nonce more, alone: {batch.name}", flush=True)
-            run(batch, folder, again=True)
+            run(batch, folder, cgroup, again=True)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
     return _summary(todo, second, time.monotonic() - began)

@@ -73,11 +73,19 @@ def install_into(folder: Path) -> Installation:
     folder.chmod(0o755)
     source = folder / "source"
     shutil.copytree(CHECKOUT, source, ignore=shutil.ignore_patterns(".venv", ".git", ".*_cache", "run"), symlinks=True)
+    _for_everybody(source)
     constraints = ["--constraint", str(source / "constraints.txt")]
     run = functools.partial(subprocess.run, check=True, timeout=300, umask=0o022, env={**os.environ})
     run([SYSTEM_PYTHON, "-m", "venv", str(folder / "venv")])
     run([str(folder / "venv/bin/python"), "-m", "pip", "install", "--quiet", *constraints, str(source)])
     return _within(folder)
+
+
+def _for_everybody(folder: Path) -> None:
+    """A checkout may be its owner's alone, by an umask of 077."""
+    for place in (folder, *folder.rglob("*")):
+        if not place.is_symlink():
+            place.chmod(place.stat().st_mode | (0o755 if place.is_dir() else 0o644))
 
 
 def _checkout() -> Installation:

@@ -17,13 +17,17 @@ from x2gobroker.model.hosts import Endpoint
 RULES = AgentRules(SSH, "x2gobroker", "/usr/lib/x2go/x2gobroker-agent", Path("/nonexistent"), "RejectPolicy", "", 2.0)
 
 
+COOKIE = "c00c1e00" * 4
+
+
 def session_line(
     server: str, user: str = "anna", state: str = "S", age: int = 600, display: int = 50, kind: str = "DKDE"
 ) -> str:
     """A line of x2golistsessions; its session began `age` seconds ago by a clock that stands at 1,700,000,000."""
     name = f"{user}-{display}-{1_700_000_000 - age}_st{kind}_dp24"
-    ports = "192.0.2.9|30001|30002"
-    return f"4711|{name}|{display}|{server}|{state}|2026-01-01T10:00:00|cookie|{ports}|-|{user}|{age}|30003|-1|-1"
+    begun = "2026-01-01T10:00:00"
+    client = f"{COOKIE}|192.0.2.9|30001|30002"
+    return f"4711|{name}|{display}|{server}|{state}|{begun}|{client}|{begun}|{user}|{age}|30003|-1|-1"
 
 
 @dataclass

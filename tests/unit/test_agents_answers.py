@@ -24,7 +24,8 @@ from x2gobroker.agents.answers import (
 )
 
 COOKIE = "f28b48c66f97bdba38e56856d0ea090f"
-LINE = f"1|anna-50-1795167317_stRxterm_dp24|50|vm|R|2026-11-20T09:35:17|{COOKIE}|127.0.0.1|2|3|x|anna|25|4|-1|-1"
+AT = "2026-11-20T09:35:17"
+LINE = f"1|anna-50-1795167317_stRxterm_dp24|50|vm|R|{AT}|{COOKIE}|127.0.0.1|2|3|{AT}|anna|25|4|-1|-1"
 
 
 @pytest.mark.parametrize(

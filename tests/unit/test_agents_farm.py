@@ -26,7 +26,9 @@ NEVER = 20.0
 
 def line(server: str, number: int = 0, state: str = "R", user: str = "anna") -> str:
     name = f"{user}-{50 + number}-1795167317_stRxterm_dp24"
-    return f"1|{name}|{50 + number}|{server}|{state}|2026-11-20T09:35:17|c00c1e|127.0.0.1|2|3|x|{user}|25|4|-1|-1"
+    moment = "2026-11-20T09:35:17"
+    client = "c00c1e00c00c1e00|127.0.0.1|2|3"
+    return f"1|{name}|{50 + number}|{server}|{state}|{moment}|{client}|{moment}|{user}|25|4|-1|-1"
 
 
 class Farmland(BrokerAgent):

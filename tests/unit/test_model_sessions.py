@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -13,6 +15,8 @@ from x2gobroker.model.sessions import (
     MOST_FIELDS,
     SESSION_NAME,
     ServerSession,
+    SessionRecord,
+    list_line,
     moved_line,
     parse_session,
     resume_order,
@@ -24,7 +28,10 @@ RUNNING = (
     "|2026-11-20T09:35:18|x2gotest1|25|38093|-1|-1"
 )
 SUSPENDED = RUNNING.replace("|R|", "|S|")
-PLACES = {"pid": 0, "name": 1, "display": 2, "server": 3, "state": 4, "gr": 8, "sound": 9, "user": 11, "age": 12}
+PLACES = {
+    **{"pid": 0, "name": 1, "display": 2, "server": 3, "state": 4, "started": 5, "cookie": 6, "client": 7, "gr": 8},
+    **{"sound": 9, "changed": 10, "user": 11, "age": 12, "fs": 13, "control": 14, "data": 15},
+}
 
 
 def changed(**values: str) -> str:
@@ -137,13 +144,77 @@ def test_other_names_are_none(name: str) -> None:
         ("age", "soon", "numbers"),
         ("age", "9" * 11, "numbers"),
         ("user", "bert", "somebody else"),
-        ("user", "", "somebody else"),
+        ("user", "x2gotest1,x", "an owner who"),
+        ("user", "-x2gotest1", "an owner who"),
+        ("started", "yesterday", "no date of its start"),
+        ("started", "", "no date"),
+        ("changed", "2026-11-20T09:35:18,x=y", "no date of its last change"),
+        ("cookie", "", "no cookie"),
+        ("cookie", f"{COOKIE},errors=/home/anna/.bashrc", "no cookie"),
+        ("cookie", f"{COOKIE}:51", "no cookie"),
+        ("cookie", COOKIE * 3, "no cookie"),
+        ("cookie", "g" * 32, "no cookie"),
+        ("client", "192.0.2.1,x", "can be no address"),
+        ("client", "a b", "can be no address"),
+        ("display", "65536", "no ports, or no display"),
+        ("gr", "65536", "no ports, or no display"),
+        ("sound", "-2", "no ports, or no display"),
+        ("fs", "70000", "no ports, or no display"),
+        ("fs", "many", "numbers"),
+        ("control", "x", "numbers"),
+        ("data", "99999", "no ports, or no display"),
+        ("user", "", "no owner"),
     ],
 )
 def test_lines_that_cannot_be(field: str, value: str, wrong: str) -> None:
     with pytest.raises(ValueError, match=wrong) as caught:
         parse_session(changed(**{field: value}), "x2gotest1")
     assert COOKIE not in str(caught.value)
+
+
+def test_further_fields_of_later_servers_are_plain_words() -> None:
+    assert parse_session(f"{RUNNING}|kdrive|2.0").line() == f"{RUNNING}|kdrive|2.0"
+    for further in ("a b", "a,b", "$(id)", "a;b", "x" * 201):
+        with pytest.raises(ValueError, match="further fields"):
+            parse_session(f"{RUNNING}|{further}")
+
+
+def test_sessions_of_older_servers_and_of_every_kind_of_account_are_understood() -> None:
+    for fields in (
+        {"started": "20.11.26 09:35:17", "changed": "20.11.26 09:35:18"},
+        {"client": "2001:db8::9"},
+        {"client": "fe80::1%eth0"},
+        {"client": ""},
+        {"user": "SITE\\anna"},
+        {"user": "anna+site"},
+        {"user": "jürgen.groß"},
+        {"user": "host1$"},
+        {"control": "", "data": ""},
+        {"fs": ""},
+    ):
+        assert parse_session(changed(**fields)).line() == changed(**fields)
+
+
+def test_a_session_that_was_started_and_one_that_is_listed_are_checked_alike() -> None:
+    started = f"50\n{COOKIE}\n14864\n{SessionRecord.listed(RUNNING).name}\n38091\n38092\n38093\n"
+    one, other = SessionRecord.just_started(started, "x2gotest1", "vm"), SessionRecord.listed(RUNNING)
+    kept = {"started": other.started, "changed": other.changed, "client": other.client, "age": other.age}
+    assert replace(one, **kept) == other  # type: ignore[arg-type]  # each has the type of its field
+    with pytest.raises(ValueError, match="no cookie"):
+        replace(one, cookie=f"{COOKIE},cups=6000")
+    for bad in (started.replace("38091", "98091"), started.replace("50\n", "70000\n", 1), started + "1\n" * 2000):
+        with pytest.raises(ValueError):
+            SessionRecord.just_started(bad)
+
+
+@pytest.mark.parametrize("bad", ["a|b", "a\nb", "\x1b[0m"])
+def test_no_field_begins_another_field_or_another_line(bad: str) -> None:
+    with pytest.raises(ValueError, match="bars or control characters"):
+        list_line(["1", bad])
+    with pytest.raises(ValueError, match="bars or control characters"):
+        parse_session(RUNNING).line(bad)
+    with pytest.raises(ValueError, match="bars or control characters"):
+        moved_line(RUNNING, "vm", bad)
 
 
 def test_a_clock_that_was_set_back_makes_no_negative_age() -> None:

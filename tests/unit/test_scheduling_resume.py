@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.unit.fake_farm import session_line
+from tests.unit.fake_farm import COOKIE, session_line
 from tests.unit.scheduling_world import World, taken_port, world
 from x2gobroker.agents.rules import LOCAL, NONE
 from x2gobroker.model.sessions import parse_session, resume_order
@@ -48,9 +48,9 @@ def test_who_has_a_session_that_cannot_be_offered_still_gets_the_idlest_server(t
 def test_the_cookie_shows_in_no_text_of_a_selection(two: World, said: pytest.LogCaptureFixture) -> None:
     two.agents.sessions[two.key("ts02")] = [session_line("ts02")]
     selection = two.select()
-    assert "|cookie|" in selection.session_lines[0]
-    assert "cookie" not in repr(selection)
-    assert "cookie" not in said.text
+    assert f"|{COOKIE}|" in selection.session_lines[0]
+    assert COOKIE not in repr(selection)
+    assert COOKIE not in said.text
 
 
 def test_the_line_in_the_log_names_the_session(two: World, said: pytest.LogCaptureFixture) -> None:

@@ -137,3 +137,13 @@ def test_a_folder_that_is_missing_is_told(tmp_path: Path) -> None:
         change_file(tmp_path / "latin.conf", "global", {"a": "1"})
     with pytest.raises(ConfigurationError, match="cannot be read: Is a directory"):
         change_file(tmp_path, "global", {"a": "1"})
+
+
+@pytest.mark.parametrize("mark", [b"", b"\xef\xbb\xbf"])
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
+def test_a_file_keeps_the_line_ends_of_its_editor(tmp_path: Path, end: str, mark: bytes) -> None:
+    path = tmp_path / "x.conf"
+    path.write_bytes(mark + TEXT.replace("\n", end).encode())
+    change_file(path, "global", {"enable-portal": "true"})
+    written = TEXT.replace("odd=  1\n", "odd=  1\nenable-portal = true\n").replace("\n", end)
+    assert path.read_bytes().decode() == written

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from configparser import RawConfigParser
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from tests.unit.properties import MANY
-from x2gobroker.settings.ini import MAX_FILE_SIZE, IniError, Problem, parse_ini, read_ini
+from x2gobroker.settings.ini import IniError, Problem, parse_ini, read_ini
+from x2gobroker.settings.text_files import MAX_FILE_SIZE
 
 PIECES = (
     "[a]",
@@ -83,11 +85,25 @@ def test_no_text_makes_parse_ini_raise_anything_but_ini_error(text: str) -> None
         found = parse_ini(text, "f")
     except IniError as error:
         assert error.problem.path == "f"
-        assert 0 <= error.problem.line <= text.count("\n") + 1
+        assert 0 <= error.problem.line <= text.count("\n") + text.count("\r") + 1
         return
     for section, options in found.sections.items():
         assert found.line_of(section) >= 0
         assert all(isinstance(value, str) for value in options.values())
+
+
+@MANY
+@given(st.lists(st.sampled_from(PIECES), max_size=25).map("".join))
+def test_what_is_read_without_a_fault_is_what_configparser_reads(text: str) -> None:
+    try:
+        found = parse_ini(text, "f")
+    except IniError:
+        return
+    reference = RawConfigParser(default_section="\0")
+    reference.optionxform = str  # type: ignore[assignment,method-assign]
+    reference.read_string(text.replace("\r\n", "\n").replace("\r", "\n"))
+    headers = {name.partition("]")[0]: name for name in reference.sections()}
+    assert found.sections == {name: dict(reference.items(headers[name])) for name in headers}
 
 
 NAMES = st.text("abcdefghij-_.é ", min_size=1).map(str.strip).filter(bool)
@@ -110,9 +126,67 @@ def test_every_option_written_is_found_again_at_its_line(sections: dict[str, dic
     assert {key: found.line_of(*key) for key in where} == where
 
 
-def test_line_numbers_count_the_lines_that_an_editor_counts() -> None:
-    found = parse_ini("[a]\nx = 1\x0c2\u20283\ny = 2\n", "f")
-    assert found.line_of("a", "y") == 3
+@pytest.mark.parametrize("mark", ["\x0b", "\x0c", "\x1e", "\x85", "\u2028", "\u2029"])
+@pytest.mark.parametrize(
+    "text", ["[a]\nx = 1{}y = 2\n", "[a]{}x = 1\n", "# a{}[a]\n", "[a]\nx = 1\n  2{}[b]\n", "[a]\nx{}y=\n"]
+)
+def test_what_only_some_editors_take_for_a_line_end_is_an_error(mark: str, text: str) -> None:
+    with pytest.raises(IniError, match="line feeds"):
+        parse_ini(text.format(mark), "f", keep_faults=True)
+
+
+def test_a_page_break_on_a_line_of_its_own_is_a_blank_line() -> None:
+    assert parse_ini("[a]\nx = 1\n\x0c\n[b]\n", "f").sections == {"a": {"x": "1"}, "b": {}}
+
+
+@pytest.mark.parametrize("end", ["\r", "\r\n", "\n"])
+def test_every_line_end_ends_a_line_also_side_by_side(end: str) -> None:
+    found = parse_ini(f"# one{end}[a]\nx = 1{end}y = 2\r\n", "f")
+    assert found.sections == {"a": {"x": "1", "y": "2"}}
+    assert found.line_of("a", "y") == 4
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "message"),
+    [
+        ("[a] x = 1\n", 1, "behind the section's header"),
+        ("[a] [b]\nx = 1\n", 1, "behind the section's header"),
+        ("[a]]\n", 1, "behind the section's header"),
+        ("[a]\nx = 1\n  y = 2\n", 3, "an option that is indented"),
+        ("[a]\nx = 1\n\n\ty-z = 2\n", 4, "an option that is indented"),
+        ("[a]\nx = 1\n# why\n  y z = 2\n", 4, "an option that is indented"),
+        ("[a]\nx = 1\n\xa0y = 2\n", 3, "an option that is indented"),
+        ("[a]\nx = 1\n [b]\ny = 2\n", 3, "a section that is indented"),
+        ("[ a]\n", 1, "blanks around"),
+        ("[a\xa0]\n", 1, "blanks around"),
+    ],
+)
+def test_what_would_be_dropped_or_taken_for_something_else_is_a_fault_of_its_section(
+    text: str, line: int, message: str
+) -> None:
+    with pytest.raises(IniError, match=message) as caught:
+        parse_ini(text, "f")
+    assert caught.value.problem.line == line
+    assert caught.value.problem.blocks
+    found = parse_ini(text, "f", keep_faults=True)
+    assert [fault.section.strip() for fault in found.faults] == ["a"]
+    assert found.faults[0].problem == caught.value.problem
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("[a] # why\nx = 1,\n  2\n", "1,\n2"),
+        ("[a] ; why\nx = one,\n two words\n", "one,\ntwo words"),
+        ("[a]\nx = [2001:db8::7],\n  [2001:db8::8]\n", "[2001:db8::7],\n[2001:db8::8]"),
+        ("[a]\nx = [2001:db8::7],\n  [2001:db8::8]:22\n", "[2001:db8::7],\n[2001:db8::8]:22"),
+        ("[a]\nx = [1,\n  'b', c]\n", "[1,\n'b', c]"),
+        ("[a]\nx = sh -c\n  do --this=1\n", "sh -c\ndo --this=1"),
+        ("  [a]\n  x = 1\n  y = 2\n", "1"),
+    ],
+)
+def test_values_may_go_on_on_indented_lines(text: str, value: str) -> None:
+    assert parse_ini(text, "f").sections["a"]["x"] == value
 
 
 def test_a_place_that_is_not_there_has_line_0_and_is_shown_without_one() -> None:

@@ -17,7 +17,9 @@ from x2gobroker.settings import Settings
 
 Make = Callable[..., Bench]
 KEY = "-----BEGIN RSA PRIVATE KEY-----\nMIIabc\n-----END RSA PRIVATE KEY-----\n"
-ONE = "14864|anna-50-1795167317_stDXFCE_dp24|50|desk.example|S|2026-11-20T09:35:17|f28b|127.0.0.1|1|2|t|anna|57|3|-1|-1"
+AT = "2026-11-20T09:35:17"
+NAME = "anna-50-1795167317_stDXFCE_dp24"
+ONE = f"14864|{NAME}|50|desk.example|S|{AT}|f28b48c66f97bdba|127.0.0.1|1|2|{AT}|anna|57|3|-1|-1"
 OTHER = ONE.replace("-50-", "-51-").replace("|S|", "|R|")
 ELSEWHERE = ONE.replace("desk.example", "two.example")
 HOST = Host("desk.example")

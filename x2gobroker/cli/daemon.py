@@ -23,13 +23,17 @@ from x2gobroker.cli.background import LOG_FOLDER, add_background_options, redire
 from x2gobroker.cli.common import add_debug_options, check_usable, debug_variables
 from x2gobroker.cli.serving import PatientArbiter, hear_signals
 from x2gobroker.errors import ConfigurationError
+from x2gobroker.frontends.forms import MAX_BODY
+from x2gobroker.gate.limits import Limits, most_connections
 from x2gobroker.logs import broker_log, error_log, set_up_logging
 from x2gobroker.model.hosts import parse_port, split_address
-from x2gobroker.settings import ENVIRONMENT, Settings, SettingsSource
+from x2gobroker.model.penalty import is_within
+from x2gobroker.settings import ENVIRONMENT, GLOBAL, Settings, SettingsSource
 
 DEFAULT_PORT = 8080
 PID_FILE = "/run/x2gobroker/x2gobroker-daemon.pid"
 GRACEFUL_SECONDS = 30
+LOOPBACK = ("127.0.0.0/8", "::1")
 # no query string: in debug mode it may hold a password
 ACCESS_FORMAT = '%(h)s "%(m)s %(U)s %(H)s" %(s)s %(B)s %(M)sms'
 
@@ -128,12 +132,11 @@ def server_options(settings: Settings, options: argparse.Namespace) -> dict[str,
     """All gunicorn options of this daemon. Raises ConfigurationError."""
     chosen: dict[str, Any] = {
         "bind": parse_bind(settings.environment("DAEMON_BIND_ADDRESS")),
-        "worker_class": "gthread",
+        "worker_class": "x2gobroker.cli.serving.DoorWorker",
         "workers": settings.integer(ENVIRONMENT, "X2GOBROKER_WORKERS"),
         "threads": settings.integer(ENVIRONMENT, "X2GOBROKER_THREADS"),
         "graceful_timeout": GRACEFUL_SECONDS,
         "timeout": 60,
-        "keepalive": 15,
         "preload_app": True,
         # what clients may say of themselves is for model/forwarded.py alone; gunicorn believes the loopback by default
         "forwarded_allow_ips": "",
@@ -156,10 +159,30 @@ def server_options(settings: Settings, options: argparse.Namespace) -> dict[str,
 class Daemon(BaseApplication):  # type: ignore[misc]
     """gunicorn, serving the broker's application."""
 
-    def __init__(self, app: Flask, chosen: dict[str, Any]) -> None:
+    def __init__(self, app: Flask, chosen: dict[str, Any], source: SettingsSource | None = None) -> None:
         self._app = app
         self._chosen = chosen
+        self._source = source
         super().__init__()
+
+    def limits(self) -> Limits:
+        """How long, how large and how many, for a worker process; to be called there."""
+        if self._source is None:
+            return Limits()
+        settings = self._source.current()
+        wanted = settings.integer(ENVIRONMENT, "X2GOBROKER_CONNECTIONS")
+        return Limits(
+            body_bytes=MAX_BODY,
+            connections=most_connections(wanted),
+            per_address=settings.integer(ENVIRONMENT, "X2GOBROKER_CONNECTIONS_PER_ADDRESS"),
+        )
+
+    def is_exempt(self, address: str) -> bool:
+        """Whether many clients share this address: a web server that passes their requests on."""
+        if not address or is_within(address, LOOPBACK):
+            return True
+        proxies = self._source.current().value(GLOBAL, "trusted-proxies") if self._source else ()
+        return isinstance(proxies, tuple) and is_within(address, proxies)
 
     def load_config(self) -> None:
         """Hand our options to gunicorn; those it does not know in this version are left out."""
@@ -210,7 +233,7 @@ def run(options: argparse.Namespace, *variables: dict[str, str]) -> int:
     if os.geteuid() == 0 and "user" not in chosen:
         broker_log.warning("serving as root: start with --drop-privileges, or as another user")
     app = create_app(source=source)
-    Daemon(app, {**chosen, "post_worker_init": lambda worker: start_worker(app)}).run()
+    Daemon(app, {**chosen, "post_worker_init": lambda worker: start_worker(app)}, source).run()
     return 0
 
 

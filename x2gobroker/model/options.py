@@ -2,11 +2,13 @@
 
 The spellings are those the reference broker accepts (Python's configparser): booleans `1 yes true on` and
 `0 no false off` in any case, decimal integers, lists separated by commas. The reference evaluates lists in
-brackets as Python code; here `[a, 'b']` is read as the list of a and b, and nothing is ever evaluated.
+brackets as Python code; here `[a, 'b']` is read as the list of a and b, and nothing is ever evaluated. Quotes around an
+item hold it together, commas and all.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from difflib import get_close_matches
@@ -16,6 +18,8 @@ Value = bool | int | str | tuple[str, ...]
 
 BOOLEANS = {"1": True, "yes": True, "true": True, "on": True, "0": False, "no": False, "false": False, "off": False}
 NOT_SET = "not-set"
+QUOTES = ("'", '"')
+QUOTED_ITEM = {quote: re.compile(rf"{quote}(?P<text>[^{quote}]*){quote}\s*(?:,|$)") for quote in QUOTES}
 
 
 class Kind(Enum):
@@ -80,12 +84,39 @@ def parse_integer(text: str, minimum: int | None = None, maximum: int | None = N
     return number
 
 
+@dataclass(frozen=True)
+class Item:
+    """One item of a list; `quoted` says that it stood in quotes, and so is exactly this text."""
+
+    text: str
+    quoted: bool = False
+
+
 def parse_list(text: str) -> tuple[str, ...]:
     """Items between commas, without surrounding blanks; empty items (a trailing comma) are dropped."""
+    return tuple(item.text for item in split_list(text))
+
+
+def split_list(text: str) -> tuple[Item, ...]:
+    """The items of a list, with or without brackets around it. A comma between quotes is part of the item."""
     text = text.strip()
     if is_bracketed_list(text):
-        return tuple(item for item in (unquote(part.strip()) for part in text[1:-1].split(",")) if item)
-    return tuple(item for item in (part.strip() for part in text.split(",")) if item)
+        text = text[1:-1]
+    items = []
+    while text:
+        item, text = _next_item(text)
+        if item.text:
+            items.append(item)
+    return tuple(items)
+
+
+def _next_item(text: str) -> tuple[Item, str]:
+    """The first item of `text`, and what stands behind the comma after it."""
+    text = text.lstrip()
+    if text[:1] in QUOTES and (quoted := QUOTED_ITEM[text[0]].match(text)):
+        return Item(quoted["text"], True), text[quoted.end() :]
+    plain, _, rest = text.partition(",")
+    return Item(plain.strip()), rest
 
 
 def is_bracketed_list(text: str) -> bool:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
-from x2gobroker.model.acl import ALLOW_DENY, DENY_ALLOW, ORDERS, AccessRules, parse_clients
+from x2gobroker.model.acl import AccessRules
 from x2gobroker.model.host_weights import parse_weight
 from x2gobroker.model.hosts import DEFAULT_SSH_PORT, Host, parse_host
-from x2gobroker.model.options import NOT_SET, Kind, Value, did_you_mean, parse_list, parse_value
+from x2gobroker.model.ini_text import text_between_quotes
+from x2gobroker.model.options import NOT_SET, Kind, Value, parse_value
 from x2gobroker.model.profile_options import (
     ACL_PREFIX,
     BROKER_PREFIX,
@@ -17,11 +18,11 @@ from x2gobroker.model.profile_options import (
     DESKTOPS,
     SHADOW,
 )
+from x2gobroker.model.rules_text import build_rules
+from x2gobroker.model.written_names import INTERNAL, Report, written_names
 
-Report = Callable[[str, str], None]
 BROKER_USER = "BROKER_USER"
 KEY_PLACEHOLDER = "<will-be-exchanged-during-session-selection>"
-INTERNAL = ("host=", "sshport=")
 HOST_WEIGHTS = "broker-host-weights"
 
 
@@ -105,28 +106,44 @@ class ProfileOptions(Mapping[str, Value]):
 
 
 class Defaults:
-    """What the profiles of one file have in common: the text of `[DEFAULT]` and the built-in values, read once."""
+    """What the profiles of one file have in common: the text of `[DEFAULT]` and the built-in values, read once.
 
-    def __init__(self, texts: Mapping[str, str], report: Report) -> None:
-        self.texts = dict(texts)
-        self.values = client_values(texts, {}, report)
+    A reason in `closed` closes all of these profiles.
+    """
+
+    def __init__(self, texts: Mapping[str, str], report: Report, closed: tuple[str, ...] = ()) -> None:
+        written = written_names(texts, report)
+        self.texts = dict(written.texts)
+        self.values = client_values(self.texts, {}, report)
         for option in CLIENT_OPTIONS:
             self.values.setdefault(option.name, option.default)
+        if "host" in written.lost and "host" not in self.texts:
+            self.values["host"] = ()
         self.hosts = _hosts(self.values["host"], report)
-        self.rules = build_rules(texts, report)
-        self.broker_options = _broker_options(texts, report)
+        self.broken = (*closed, *written.broken)
+        self.rules = build_rules(self.texts, report, self.broken)
+        self.broker_options = _broker_options(self.texts, report)
 
 
 def build_profile(
-    profile_id: str, own: Mapping[str, str], shared: Mapping[str, str] | Defaults, report: Report
+    profile_id: str,
+    own: Mapping[str, str],
+    shared: Mapping[str, str] | Defaults,
+    report: Report,
+    closed: tuple[str, ...] = (),
 ) -> SessionProfile:
     """Make a profile of its section's text and what it shares with others.
 
     `report(option, message)` is told of every value that cannot be used; the default takes its place, except in
-    access rules, which then let nobody in. Never raises for what a file says.
+    access rules, which then let nobody in. A reason in `closed` lets nobody in either. Never raises for what a file
+    says.
     """
     defaults = shared if isinstance(shared, Defaults) else Defaults(shared, report)
-    values = client_values(own, defaults.values, report)
+    written = written_names(own, report)
+    texts = written.texts
+    values = client_values(texts, defaults.values, report)
+    if "host" in written.lost and "host" not in texts:
+        values["host"] = ()
     hosts = _hosts(values["host"], report) if "host" in values else defaults.hosts
     options = ProfileOptions(values, defaults.values, {})
     changed: dict[str, Value] = {"host": tuple(host.name for host in hosts)}
@@ -136,10 +153,11 @@ def build_profile(
     changed.update(_known_desktop(options.get("command")))
     options = ProfileOptions(values, defaults.values, changed)
     rules, broker_options = defaults.rules, defaults.broker_options
-    if any(name.startswith(ACL_PREFIX) for name in own):
-        rules = build_rules({**defaults.texts, **own}, report)
-    if any(name.startswith(BROKER_PREFIX) for name in own):
-        broker_options = _broker_options({**defaults.texts, **own}, report)
+    broken = (*closed, *written.broken)
+    if broken or any(name.startswith(ACL_PREFIX) for name in texts):
+        rules = build_rules({**defaults.texts, **texts}, report, (*broken, *defaults.broken))
+    if any(name.startswith(BROKER_PREFIX) for name in texts):
+        broker_options = _broker_options({**defaults.texts, **texts}, report)
     return SessionProfile(profile_id, options, hosts, rules, broker_options)
 
 
@@ -155,6 +173,8 @@ def client_values(texts: Mapping[str, str], shared: Mapping[str, Value], report:
 def _client_value(name: str, text: str, shared: Mapping[str, Value], report: Report) -> Value:
     """The typed value of one key; where it cannot be used, that of `[DEFAULT]`, else the built-in one."""
     option = BY_NAME.get(name)
+    if option is None or option.kind is Kind.TEXT:
+        text = text_between_quotes(text)
     if option is None:
         return text
     if text == NOT_SET and option.kind in (Kind.TEXT, Kind.INTEGER):
@@ -188,13 +208,8 @@ def _broker_options(texts: Mapping[str, str], report: Report) -> dict[str, Value
     for name, text in texts.items():
         if not name.startswith(BROKER_PREFIX) or not text.strip():
             continue
-        option = BY_NAME.get(name)
-        if option is None:
-            known = [known for known in BY_NAME if known.startswith(BROKER_PREFIX)]
-            report(name, f"unknown option {name}{did_you_mean(name, known)}")
-            continue
         try:
-            values[name] = parse_value(option, text)
+            values[name] = parse_value(BY_NAME[name], text)
         except ValueError as error:
             report(name, f"{name}: {error}; it is ignored")
     _check_weights(values.get(HOST_WEIGHTS), report)
@@ -207,54 +222,3 @@ def _check_weights(entries: Value | None, report: Report) -> None:
             parse_weight(entry)
         except ValueError as error:
             report(HOST_WEIGHTS, f"{HOST_WEIGHTS}: {error}; this weight is left out")
-
-
-def build_rules(texts: Mapping[str, str], report: Report) -> AccessRules:
-    """The access rules of a profile's text. A misspelt rule makes rules that let nobody in."""
-    broken: list[str] = []
-
-    def bad(name: str, message: str) -> None:
-        report(name, f"{message}; nobody is offered this profile until it is mended")
-        broken.append(message)
-
-    for name in texts:
-        if name.startswith(ACL_PREFIX) and name not in BY_NAME:
-            known = [known for known in BY_NAME if known.startswith(ACL_PREFIX)]
-            bad(name, f"unknown access rule {name}{did_you_mean(name, known)}")
-    lists = {kind: parse_list(texts.get(kind, "")) for kind in BY_NAME if kind.startswith(ACL_PREFIX)}
-    orders = {what: _order(what, texts, report) for what in ("users", "groups", "clients")}
-    allow, deny = parse_clients(lists["acl-clients-allow"]), parse_clients(lists["acl-clients-deny"])
-    for name, entries in (("acl-clients-allow", allow), ("acl-clients-deny", deny)):
-        for entry in entries.bad:
-            verdict = "it denies every client" if name.endswith("deny") else "it matches no client"
-            report(name, f"{name}: {entry!r} is no address, network or host name; {verdict}")
-    for what, order in orders.items():
-        if order == DENY_ALLOW and "ALL" in lists[f"acl-{what}-deny"] and lists[f"acl-{what}-allow"]:
-            report(
-                f"acl-{what}-deny",
-                f"acl-{what}-deny = ALL wins over acl-{what}-allow in this order, so that it allows nobody; "
-                f"write acl-{what}-order = {ALLOW_DENY}",
-            )
-    return AccessRules(
-        frozenset(lists["acl-users-allow"]),
-        frozenset(lists["acl-users-deny"]),
-        orders["users"],
-        frozenset(lists["acl-groups-allow"]),
-        frozenset(lists["acl-groups-deny"]),
-        orders["groups"],
-        allow,
-        deny,
-        orders["clients"],
-        tuple(broken),
-    )
-
-
-def _order(what: str, texts: Mapping[str, str], report: Report) -> str:
-    for name in (f"acl-{what}-order", "acl-any-order"):
-        order = texts.get(name, "").strip()
-        if order in ORDERS:
-            return order
-        if order:
-            report(name, f"{name}: {order!r} is neither {' nor '.join(ORDERS)}; the deny list wins")
-            return DENY_ALLOW
-    return DENY_ALLOW

@@ -146,4 +146,12 @@ PYHOCA_TEXTS = frozenset(
     "mimeboxextensions name pack rdpclient rdpoptions rdpserver sessiontitle soundsystem sshproxyhost sshproxykeyfile "
     "sshproxytype sshproxyuser type user variant xdmcpserver".split()
 )
+# What X2Go Client 4.1.2.2 looks for in a session, beside the above.
+X2GO_CLIENT_KNOWS = frozenset(
+    "directxdmcp directxdmcpsettings icon_foldername krbdelegation running shadowdisplay shadowfullaccess shadowuser "
+    "sshproxykrblogin sshproxysamekey status suspended usebrokerpass username xdmcpclient".split()
+)
 PYHOCA_KNOWS = PYHOCA_BOOLEANS | PYHOCA_INTEGERS | PYHOCA_TEXTS
+RULE_NAMES = tuple(option.name for option in ACL_OPTIONS)
+BROKER_NAMES = tuple(option.name for option in BROKER_OPTIONS)
+CLIENT_NAMES = PYHOCA_KNOWS | X2GO_CLIENT_KNOWS | {option.name for option in CLIENT_OPTIONS}

@@ -29,6 +29,7 @@ from x2gobroker.remote.keys import (
 from x2gobroker.remote.positions import Path as Place
 from x2gobroker.remote.positions import Positions, positions
 from x2gobroker.settings import GLOBAL, IniError, Problem, Settings, WatchedFile
+from x2gobroker.settings.text_files import TextFileError, read_text
 
 LARGEST_FILE = 1 << 20
 OPTION = "remote-session-config"
@@ -219,17 +220,9 @@ def parse_types(text: str, path: Path) -> SessionTypes:
 def read_types(path: Path) -> SessionTypes:
     """The session types of a file, as `parse_types`. Raises IniError, also for a file that cannot be read."""
     try:
-        with path.open("rb") as stream:
-            data = stream.read(LARGEST_FILE + 1)
-    except OSError as error:
-        raise _unreadable(path, 0, f"cannot be read: {error.strerror}") from error
-    if len(data) > LARGEST_FILE:
-        raise _unreadable(path, 0, f"is larger than {LARGEST_FILE} bytes")
-    try:
-        text = data.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        line = data[: error.start].count(b"\n") + 1
-        raise _unreadable(path, line, "is not UTF-8 text; save the file in UTF-8") from error
+        text = read_text(path, LARGEST_FILE)
+    except TextFileError as error:
+        raise _unreadable(path, error.line, error.reason) from error
     return parse_types(text, path)
 
 

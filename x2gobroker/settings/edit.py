@@ -13,6 +13,7 @@ from configupdater import Comment, ConfigUpdater, Option, Section
 
 from x2gobroker.errors import ConfigurationError
 from x2gobroker.settings.ini import IniError, IniFile, parse_ini
+from x2gobroker.settings.text_files import TextFileError, decode_text, read_bytes
 
 NEW_FILE_MODE = 0o640
 
@@ -24,14 +25,15 @@ def change_file(path: Path, section: str, changes: Mapping[str, str]) -> None:
     """
     target = path.resolve()
     try:
-        text = target.read_bytes().decode("utf-8-sig") if target.exists() else ""
-    except UnicodeDecodeError:
-        raise ConfigurationError(f"{path} is not UTF-8 text; save the file in UTF-8") from None
-    except OSError as error:
-        raise ConfigurationError(f"{path} cannot be read: {error.strerror}") from None
+        data = read_bytes(target) if target.exists() else b""
+        text = decode_text(data, path)
+    except TextFileError as error:
+        raise ConfigurationError(f"{error}; nothing was changed") from None
     fresh = change_text(text, str(path), section, changes)
     if fresh == text:
         return
+    if data.count(b"\r"):
+        fresh = fresh.replace("\n", "\r\n" if b"\r\n" in data else "\r")
     try:
         _replace(target, fresh)
     except OSError as error:

@@ -1,17 +1,25 @@
-"""INI files as the reference reads them (configparser, case kept), with the file and line of whatever is wrong."""
+"""INI files as the reference reads them (configparser, case kept), with the file and line of whatever is wrong.
+
+What configparser drops or takes for something else without a word is a fault here: text behind a section's header, a
+section or an option that is indented and so continues the value above it, blanks around a section's name.
+"""
 
 from __future__ import annotations
 
-import configparser
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from functools import cached_property
+from ipaddress import ip_address
 from pathlib import Path
 
 from x2gobroker.errors import ConfigurationError
+from x2gobroker.settings.text_files import TextFileError, read_text
 
-MAX_FILE_SIZE = 64 * 1024 * 1024
-SECTION = re.compile(r"\[(?P<name>.+)\]")
+COMMENTS = ("#", ";")
+DELIMITER = re.compile(r"\s*[=:]\s*")
+SOME_LINE_END = re.compile("[\x0b\x0c\x1c-\x1e\x85\u2028\u2029]")
+LOOKS_LIKE_AN_OPTION = re.compile(r"[^\W\d_]\w*(?:[-_. ][^\W\d_]\w*)*\s*=")
+LOOKS_LIKE_A_HEADER = re.compile(r"\[(?P<name>[^\[\],'\"]+)\](?![:,\w])")
 
 
 @dataclass(frozen=True)
@@ -41,75 +49,143 @@ class IniError(ConfigurationError):
         self.problem = problem
 
 
+@dataclass(frozen=True)
+class Fault:
+    """A line that was read, and may well not mean what it says: the section that it belongs to, and what is wrong."""
+
+    section: str
+    problem: Problem
+
+
 @dataclass(frozen=True, eq=False)
 class IniFile:
-    """The sections of one file, each with its options as text, in the order of the file."""
+    """The sections of one file, each with its options as text, in the order of the file; lines by (section, option)."""
 
     path: str
     sections: dict[str, dict[str, str]] = field(default_factory=dict)
-    text: str = ""
-
-    @cached_property
-    def _lines(self) -> dict[tuple[str, str], int]:
-        found: dict[tuple[str, str], int] = {}
-        section = ""
-        for number, line in enumerate(self.text.split("\n"), 1):
-            if header := SECTION.match(line.strip()):
-                section = header["name"]
-                found.setdefault((section, ""), number)
-            else:
-                found.setdefault((section, re.split(r"[=:]", line, maxsplit=1)[0].strip()), number)
-        return found
+    lines: Mapping[tuple[str, str], int] = field(default_factory=dict)
+    faults: tuple[Fault, ...] = ()
 
     def line_of(self, section: str, option: str = "") -> int:
         """Line number of an option, or of the section's header; 0 when it does not stand there."""
-        return self._lines.get((section, option), 0)
+        return self.lines.get((section, option), 0)
 
     def problem(self, section: str, option: str, message: str, error: bool = True, blocks: bool = False) -> Problem:
         """A problem with one option of this file, or with a section when `option` is empty."""
         return Problem(self.path, self.line_of(section, option), message, error, blocks)
 
 
-def read_ini(path: Path) -> IniFile:
-    """Read one file. Raises IniError when it cannot be read or is no INI file, OSError never."""
+def read_ini(path: Path, keep_faults: bool = False) -> IniFile:
+    """Read one file. Raises IniError when it cannot be read or is no INI file, OSError never.
+
+    A fault in a section is an IniError as well, unless `keep_faults`: then the caller answers for that section.
+    """
     try:
-        with path.open("rb") as stream:
-            data = stream.read(MAX_FILE_SIZE + 1)
-    except OSError as error:
-        raise IniError(Problem(str(path), 0, f"cannot be read: {error.strerror}", blocks=True)) from error
-    if len(data) > MAX_FILE_SIZE:
-        raise IniError(Problem(str(path), 0, f"is larger than {MAX_FILE_SIZE} bytes", blocks=True))
+        text = read_text(path)
+    except TextFileError as error:
+        raise IniError(Problem(error.path, error.line, error.reason, blocks=True)) from error
+    return parse_ini(text, str(path), keep_faults)
+
+
+def parse_ini(text: str, path: str, keep_faults: bool = False) -> IniFile:
+    """Parse the text of one file, as `read_ini`. Raises IniError with the first line that cannot be understood."""
+    parser = _Parser(path)
+    for number, line in enumerate(text.replace("\r\n", "\n").replace("\r", "\n").split("\n"), 1):
+        parser.take(number, line)
+    found = parser.finish()
+    if found.faults and not keep_faults:
+        raise IniError(found.faults[0].problem)
+    return found
+
+
+class _Parser:
+    """Takes line after line; the rules are those of configparser."""
+
+    def __init__(self, path: str) -> None:
+        self._path = path
+        self._values: dict[str, dict[str, list[str]]] = {}
+        self._lines: dict[tuple[str, str], int] = {}
+        self._faults: list[Fault] = []
+        self._section: str | None = None
+        self._value: list[str] | None = None
+        self._indent = 0
+
+    def take(self, number: int, line: str) -> None:
+        """Read one line."""
+        stripped = line.strip()
+        if SOME_LINE_END.search(stripped):
+            message = "holds a character that some editors take for the end of a line; end lines with line feeds"
+            raise self._error(number, message)
+        if stripped.startswith(COMMENTS):
+            return
+        if not stripped:
+            if self._value is not None:
+                self._value.append("")
+            return
+        indent = len(line) - len(line.lstrip())
+        if self._value is not None and indent > self._indent:
+            self._continue(number, stripped, self._value)
+        elif stripped.startswith("[") and "]" in stripped:
+            self._indent = indent
+            self._begin_section(number, stripped)
+        else:
+            self._indent = indent
+            self._begin_option(number, stripped)
+
+    def _continue(self, number: int, text: str, value: list[str]) -> None:
+        header = LOOKS_LIKE_A_HEADER.match(text)
+        if header and not _is_ip_address(header["name"]):
+            self._fault(number, "a section that is indented continues the value above it; begin the line with it")
+        elif LOOKS_LIKE_AN_OPTION.match(text):
+            self._fault(number, "an option that is indented continues the value above it; begin the line with it")
+        value.append(text)
+
+    def _begin_section(self, number: int, text: str) -> None:
+        name, _, rest = text[1:].partition("]")
+        if not name.strip():
+            raise self._error(number, "is a section without a name")
+        if name in self._values:
+            raise self._error(number, f"section [{name}] stands twice; merge the two")
+        self._section, self._value = name, None
+        self._values[name] = {}
+        self._lines[name, ""] = number
+        if rest.strip() and not rest.strip().startswith(COMMENTS):
+            self._fault(number, f"text behind the section's header [{name}]; write it on a line of its own")
+        if name != name.strip():
+            self._fault(number, f"blanks around the section's name [{name}]; take them out")
+
+    def _begin_option(self, number: int, text: str) -> None:
+        if self._section is None:
+            raise self._error(number, "stands before the first [section] header")
+        delimiter = DELIMITER.search(text)
+        if delimiter is None or not delimiter.start():
+            raise self._error(number, "is neither `option = value` nor a [section] header nor a # comment")
+        name = text[: delimiter.start()]
+        options = self._values[self._section]
+        if name in options:
+            raise self._error(number, f"option {name!r} stands twice in section [{self._section}]; delete one")
+        self._value = options[name] = [text[delimiter.end() :]]
+        self._lines[self._section, name] = number
+
+    def _fault(self, number: int, message: str) -> None:
+        section = self._section or ""
+        self._faults.append(Fault(section, Problem(self._path, number, f"[{section}] {message}", blocks=True)))
+
+    def _error(self, number: int, message: str) -> IniError:
+        return IniError(Problem(self._path, number, message, blocks=True))
+
+    def finish(self) -> IniFile:
+        """What was read."""
+        sections = {
+            section: {name: "\n".join(value).rstrip() for name, value in options.items()}
+            for section, options in self._values.items()
+        }
+        return IniFile(self._path, sections, self._lines, tuple(self._faults))
+
+
+def _is_ip_address(text: str) -> bool:
     try:
-        text = data.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        line = data[: error.start].count(b"\n") + 1
-        message = "is not UTF-8 text; save the file in UTF-8"
-        raise _ini_error(str(path), line, message) from error
-    return parse_ini(text, str(path))
-
-
-def parse_ini(text: str, path: str) -> IniFile:
-    """Parse the text of one file. Raises IniError with the first line that cannot be understood."""
-    parser = configparser.RawConfigParser(default_section="\0")
-    parser.optionxform = str  # type: ignore[assignment,method-assign]
-    try:
-        parser.read_string(text, path)
-    except configparser.DuplicateSectionError as error:
-        raise _ini_error(path, error.lineno, f"section [{error.section}] stands twice; merge the two") from error
-    except configparser.DuplicateOptionError as error:
-        message = f"option {error.option!r} stands twice in section [{error.section}]; delete one"
-        raise _ini_error(path, error.lineno, message) from error
-    except configparser.MissingSectionHeaderError as error:
-        raise _ini_error(path, error.lineno, "stands before the first [section] header") from error
-    except configparser.ParsingError as error:
-        line = error.errors[0][0] if error.errors else 0
-        raise _ini_error(path, line, "is neither `option = value` nor a [section] header nor a # comment") from error
-    except (configparser.Error, AttributeError, ValueError) as error:
-        # CPython's parser itself stumbles over some input (a continuation line behind a header, for one)
-        raise _ini_error(path, 0, "cannot be understood as an INI file") from error
-    sections = {name: dict(parser.items(name)) for name in parser.sections()}
-    return IniFile(path, sections, text)
-
-
-def _ini_error(path: str, line: int | None, message: str) -> IniError:
-    return IniError(Problem(path, line or 0, message, blocks=True))
+        ip_address(text.partition("%")[0])
+    except ValueError:
+        return False
+    return True

@@ -195,4 +195,25 @@ ENVIRONMENT = (
         minimum=1,
         maximum=256,
     ),
+    _env(
+        "X2GOBROKER_CONNECTIONS",
+        N,
+        1000,
+        "Connections of clients to each worker process of `x2gobroker-daemon` at the same time. When there are more, "
+        "one that is idle, else the one that has waited longest for the rest of its request, makes way. Never more "
+        "than the limit of open files leaves room for.",
+        since=OURS,
+        minimum=16,
+        maximum=100000,
+    ),
+    _env(
+        "X2GOBROKER_CONNECTIONS_PER_ADDRESS",
+        N,
+        100,
+        "How many of these one IPv4 address, or one /64 network of IPv6, may have. The loopback and `trusted-proxies` "
+        "may have all.",
+        since=OURS,
+        minimum=4,
+        maximum=100000,
+    ),
 )

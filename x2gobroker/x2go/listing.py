@@ -10,18 +10,16 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from x2gobroker.model.sessions import RUNNING, SESSION_NAME, STATE, SUSPENDED, parse_session
+from x2gobroker.model.sessions import RUNNING, SESSION_NAME, SUSPENDED, SessionRecord
 from x2gobroker.x2go.log import LOGLEVEL_INFO, X2GoLogger, logger_of
 
-ENDING = "T"  # somebody wishes that it ends; the server's cleaner will see to it
 SHADOW = "S"
 DESKTOP_TYPES = ("D", "K")
 NX_TYPES = ("D", "R", "S", "P")
 PROVIDER = re.compile(r"_st[RP]PUBLISHED_")
 TYPE = re.compile(r"_st([A-Z])([01])?")
-START_LINES = 7
-COOKIE = re.compile(r"[0-9a-fA-F]{8,64}")
 MOST_LINES = 5000
+MOST_SAID = 10  # lines that are left out, each with its reason; of further ones only the number
 
 # x2golistsessions prints the text of a failure as if it were a session, without blanks, and reports success
 LOCKED = "the session database is locked"
@@ -70,38 +68,28 @@ class X2GoServerSessionInfo:
 
         The information is protected from `update` afterwards. Raises ValueError when it is anything else.
         """
-        lines = [line.strip() for line in x2go_output.split("\n")]
-        numbers = [*lines[0:1], *lines[2:3], *lines[4:START_LINES]]
-        if len(lines) < START_LINES or not all(re.fullmatch(r"[0-9]{1,10}", number) for number in numbers):
-            raise ValueError("x2gostartagent did not print the seven lines that a started session has")
-        if not SESSION_NAME.fullmatch(lines[3]) or not COOKIE.fullmatch(lines[1]):
-            raise ValueError("x2gostartagent printed no session name, or no cookie")
-        self.clear()
-        self.display, self.agent_pid, self.graphics_port, self.snd_port, self.sshfs_port = map(int, numbers)
-        self.cookie, self.name = lines[1], lines[3]
-        self.tekictrl_port, self.tekidata_port = _telekinesis(lines, START_LINES)
+        self._take(SessionRecord.just_started(x2go_output))
         self.username, self.hostname = username, hostname
         self.local_container, self.remote_container = local_container, remote_container
-        self.status = RUNNING
-        self.initialized = True
         self.protect()
 
     def _parse_x2golistsessions_line(self, x2go_output: str) -> None:
         """Take one line of a listing. Raises ValueError; the text does not repeat the line."""
-        fields = x2go_output.split("|")
-        is_ending = len(fields) > STATE and fields[STATE] == ENDING
-        if is_ending:
-            fields[STATE] = RUNNING
-        session = parse_session("|".join(fields))
-        if fields[13] and not re.fullmatch(r"-?[0-9]{1,10}", fields[13]):
-            raise ValueError(f"session {session.name} has text in place of numbers")
+        self._take(SessionRecord.listed(x2go_output))
+
+    def _take(self, record: SessionRecord) -> None:
+        """What a server says: the only way by which it gets in here, checked field by field."""
         self.clear()
-        self.agent_pid, self.display = int(fields[0]), int(fields[2])
-        self.name, self.hostname, self.username, self.age = session.name, session.server, session.user, session.age
-        self.status = ENDING if is_ending else session.state
-        self.date_created, self.date_suspended, self.cookie = fields[5], fields[10], fields[6]
-        self.graphics_port, self.snd_port, self.sshfs_port = int(fields[8]), int(fields[9]), int(fields[13] or 0)
-        self.tekictrl_port, self.tekidata_port = _telekinesis(fields, 14)
+        self.name, self.cookie, self.status = record.name, record.cookie, record.state
+        self.hostname, self.username, self.age = record.server, record.user, record.age
+        self.agent_pid, self.display = record.agent_pid, record.display
+        self.date_created, self.date_suspended = record.started, record.changed
+        self.graphics_port, self.snd_port, self.sshfs_port = (
+            record.graphics_port,
+            record.sound_port,
+            record.folders_port,
+        )
+        self.tekictrl_port, self.tekidata_port = record.control_port, record.data_port
         self.initialized = True
 
     def update(self, session_info: X2GoServerSessionInfo) -> None:
@@ -196,6 +184,7 @@ class X2GoServerSessionList(Mapping[str, X2GoServerSessionInfo]):
         self.sessions: dict[str, X2GoServerSessionInfo] = {}
         self.unclear: set[str] = set()
         log = logger_of(logger, 0, "listing")
+        left_out = 0
         for line in (x2go_output or "").split("\n", MOST_LINES)[:MOST_LINES]:
             if not line.strip():
                 continue
@@ -205,9 +194,13 @@ class X2GoServerSessionList(Mapping[str, X2GoServerSessionInfo]):
             except ValueError as error:
                 name = line.split("|")[1] if "|" in line else ""
                 self.unclear.add(name if SESSION_NAME.fullmatch(name) else "")
-                log(f"a line of the server's list of sessions is left out: {error}", LOGLEVEL_INFO)
+                left_out += 1
+                if left_out <= MOST_SAID:
+                    log(f"a line of the server's list of sessions is left out: {error}", LOGLEVEL_INFO)
             else:
-                self.sessions[info.name] = info
+                self.sessions.setdefault(info.name, info)
+        if left_out > MOST_SAID:
+            log(f"{left_out - MOST_SAID} further lines of the server's list are left out", LOGLEVEL_INFO)
 
     def __getitem__(self, name: str) -> X2GoServerSessionInfo:
         return self.sessions[name]
@@ -258,9 +251,3 @@ def database_failure(x2go_output: str) -> str | None:
                 return LOCKED
             return "the session database cannot be used; see the server's system log"
     return None
-
-
-def _telekinesis(fields: list[str], first: int) -> tuple[int, int]:
-    """Two optional port numbers; -1 where there is none."""
-    found = [int(field) if re.fullmatch(r"-?[0-9]{1,10}", field) else -1 for field in fields[first : first + 2]]
-    return (found[0], found[1]) if len(found) == 2 else (-1, -1)

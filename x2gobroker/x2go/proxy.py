@@ -23,6 +23,7 @@ from x2gobroker.x2go import defaults
 from x2gobroker.x2go.errors import X2GoFwTunnelException, X2GoProxyException
 from x2gobroker.x2go.listing import X2GoServerSessionInfo
 from x2gobroker.x2go.log import LOGLEVEL_DEFAULT, LOGLEVEL_INFO, LOGLEVEL_WARN, X2GoLogger, logger_of
+from x2gobroker.x2go.nx_options import file_argument, is_option, options_text
 from x2gobroker.x2go.spool_files import printable
 from x2gobroker.x2go.tunnels import LocalForward
 
@@ -141,7 +142,7 @@ class X2GoProxy:
                 self.logger(f"session {name} is shown on {os.environ.get('DISPLAY', '')}", LOGLEVEL_INFO)
                 return process, True
             why = self._fault or f"nxproxy did not get to draw within {START_SECONDS:g} s"
-        except (X2GoFwTunnelException, OSError) as error:
+        except (X2GoFwTunnelException, OSError, ValueError) as error:
             why = printable(str(error), 300)
         finally:
             with contextlib.suppress(OSError):
@@ -157,10 +158,10 @@ class X2GoProxy:
     def _launch(self, folder: str, port: int) -> subprocess.Popen[bytes]:
         """Start the process and the thread that watches it."""
         display = self.session_info.display
-        self._write_options(os.path.join(folder, OPTIONS_FILE), f"{self._options(port)}:{display}")
+        self._write_options(os.path.join(folder, OPTIONS_FILE), options_text(self._options(port), display))
         # its streams are read here, so that no message is missed
         process = subprocess.Popen(
-            [find_program(), "-S", f"nx/nx,options=./{OPTIONS_FILE}:{display}"],
+            [find_program(), "-S", file_argument(OPTIONS_FILE, display)],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -179,15 +180,14 @@ class X2GoProxy:
         watcher.start()
         return process
 
-    def _options(self, port: int) -> str:
+    def _options(self, port: int) -> dict[str, str]:
         options = {"retry": "5", "composite": "1", "clipboard": "1"}
         for name, value in self.proxy_options.items():
-            if re.fullmatch(r"[a-z]{1,20}", str(name)) and re.fullmatch(r"[A-Za-z0-9_.-]{1,80}", str(value)):
+            if is_option(name, value):
                 options[str(name)] = str(value)
             else:
                 self.logger("an option for the proxy is left out: it is none of NX", LOGLEVEL_WARN)
-        options |= {"connect": LOOPBACK, "cookie": self.session_info.cookie, "port": str(port)}
-        return "nx/nx," + ",".join(f"{name}={value}" for name, value in options.items())
+        return options | {"connect": LOOPBACK, "cookie": self.session_info.cookie, "port": str(port)}
 
     @staticmethod
     def _write_options(path: str, text: str) -> None:

@@ -1,0 +1,1 @@
+"""What `tests.rooms` makes a room of."""

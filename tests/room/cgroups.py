@@ -1,0 +1,65 @@
+"""A cgroup for each room, so that a room has a hierarchy of its own and nothing of it outlives it."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+MOUNTED = Path("/sys/fs/cgroup")
+PRIVATE = "ROOMS_MOUNTS"  # set: this process has mounts of its own
+SECONDS = 10.0
+# a shell goes into the group of its first argument, and on as the rest
+_ENTER = ("bash", "-c", 'echo 0 >"$1/cgroup.procs" && shift && exec "$@"', "enter")
+
+
+def in_private_mounts(argv: Sequence[str]) -> None:
+    """Go on with mounts of this process's own; called first of all. Does not return where it has none yet."""
+    if os.environ.pop(PRIVATE, ""):
+        return
+    os.environ[PRIVATE] = "yes"
+    os.execvp("unshare", ["unshare", "--mount", sys.executable, "-m", "tests.rooms", *argv])  # noqa: S606 - no shell
+
+
+def mount_hierarchy() -> Path | None:
+    """Mount cgroup2 in this process's own mounts; the group of this process, None with a message where it cannot be."""
+    faults = ""
+    for kind in ("tmpfs", "cgroup2"):  # the kernel refuses a second cgroup2 in the very place of one
+        argv = ["mount", "-t", kind, kind, str(MOUNTED)]
+        faults += subprocess.run(argv, capture_output=True, text=True, timeout=SECONDS, check=False).stderr
+    own = [line[3:] for line in Path("/proc/self/cgroup").read_text().splitlines() if line.startswith("0::/")]
+    if faults or not own:
+        print(f"rooms: no cgroup v2 here, so systemd cannot be tested: {faults.strip()}", file=sys.stderr)
+        return None
+    return MOUNTED / own[0].lstrip("/")
+
+
+@contextlib.contextmanager
+def group(parent: Path | None, name: str) -> Iterator[tuple[list[str], dict[str, str]]]:
+    """A new group below `parent`: the words before a command that runs in it, and its variables.
+
+    All that is left in it is killed at the end.
+    """
+    if parent is None:
+        yield [], {}
+        return
+    made = parent / f"x2gobroker-room-{os.getpid()}-{name}"
+    made.mkdir()
+    try:
+        yield [*_ENTER, str(made)], {"ROOM_CGROUP": "yes"}
+    finally:
+        _remove(made)
+
+
+def _remove(made: Path) -> None:
+    (made / "cgroup.kill").write_text("1")
+    end = time.monotonic() + SECONDS
+    while "populated 1" in (made / "cgroup.events").read_text():
+        assert time.monotonic() < end, f"processes of {made} cannot be killed"
+        time.sleep(0.02)
+    for folder, _, _ in os.walk(made, topdown=False):
+        Path(folder).rmdir()

@@ -1,0 +1,45 @@
+"""The certificate, as it is on disk: one that was renewed counts without a restart."""
+
+from __future__ import annotations
+
+import os
+import ssl
+import time
+
+from x2gobroker.logs import error_log
+
+LOOK_SECONDS = 2.0
+
+
+class TlsContext:
+    """The TLS settings of a server with these two files. Raises OSError or ssl.SSLError when they cannot be used."""
+
+    def __init__(self, certificate: str, key: str) -> None:
+        self._files = (certificate, key)
+        self._state = self._look()
+        self._context = self._made()
+        self._next_look = time.monotonic() + LOOK_SECONDS
+
+    def current(self) -> ssl.SSLContext:
+        """The context for the next connection; the one before, while a new certificate cannot be used."""
+        now = time.monotonic()
+        if now >= self._next_look:
+            self._next_look = now + LOOK_SECONDS
+            try:
+                state = self._look()
+                if state != self._state:
+                    self._state = state
+                    self._context = self._made()
+            except OSError as error:  # of TLS, too
+                error_log.error("the certificate %s cannot be read again: %s", self._files[0], error)
+        return self._context
+
+    def _look(self) -> tuple[tuple[int, int, int], ...]:
+        found = [os.stat(path) for path in self._files]
+        return tuple((status.st_ino, status.st_size, status.st_mtime_ns) for status in found)
+
+    def _made(self) -> ssl.SSLContext:
+        context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+        context.load_cert_chain(*self._files)
+        context.set_alpn_protocols(["http/1.1"])
+        return context
