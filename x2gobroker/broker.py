@@ -32,12 +32,13 @@ from x2gobroker.placement import Guest, Placement
 from x2gobroker.scheduling.choice import Selection
 from x2gobroker.services import Services
 from x2gobroker.settings import AUTH_PREFIX, GLOBAL, Settings, options_of
-from x2gobroker.store import Attempt, ClientEvent, Standing
+from x2gobroker.store import Attempt, ClientEvent, Standing, UserLock
 from x2gobroker.store.penalties import penalty_rules
 
 # the realm of authids given out over SSH; all others are hashes
 SSH_REALM = "ssh"
 EVENT_GRACE = 30.0
+LOCKED_OUT = "account is locked out"
 EVENTS = ("CONNECTING", "CONNECTED", "ALIVE", "SUSPENDING", "TERMINATING", "FINISHED")
 
 
@@ -66,8 +67,8 @@ class Login:
     `vouched` says who has checked who this is; None: nobody has. `standing` is what the shown authid stood for;
     `fixed_authid` the one that goes on being valid, if any. Where `needs_authid` is set, `Broker.next_authid` makes a
     new one. `retry_after`: seconds before which a password is not checked at all, after wrong ones; 0 otherwise.
-    `told` is what the user is told of a refusal, beside that it is one. `dead_authid`: why an authid that was shown
-    beside the password did not count.
+    `told` is what the user is told of a refusal, beside that it is one; `lock` the lock of a user who is locked out.
+    `dead_authid`: why an authid that was shown beside the password did not count.
     """
 
     granted: bool
@@ -82,6 +83,7 @@ class Login:
     retry_after: int = 0
     grace: float = 0.0
     told: str = ""
+    lock: UserLock | None = None
     dead_authid: str = ""
 
     @classmethod
@@ -120,14 +122,24 @@ class Broker:
 
         Nothing is remembered of it, and no authid is used up, before `next_authid` is called.
         """
-        return self._logged(request, *self._login(settings, request))
+        return self._logged(request, *self._admitted(settings, *self._login(settings, request)))
 
     def vouched_login(self, settings: Settings, request: Request, reason: str) -> Login:
         """As `login`, for a user whom sshd has let in, for `reason`: no password, penalties or second factor.
 
         Authids given out here do not count where a password is asked for, nor the other way round.
         """
-        return self._logged(request, *self._login(settings, request, vouched_by=reason))
+        return self._logged(request, *self._admitted(settings, *self._login(settings, request, vouched_by=reason)))
+
+    def _admitted(self, settings: Settings, login: Login, mechanism: str) -> tuple[Login, str]:
+        """The login, unless its user is locked out; only who is known to be the user learns that."""
+        if not login.granted:
+            return login, mechanism
+        lock = self.services.user_locks(settings).find(login.user)
+        if lock is None:
+            return login, mechanism
+        refused = Login.refused(login.user, LOCKED_OUT, login.address)
+        return (refused if login.vouched is None else replace(refused, told=told_of(lock), lock=lock)), mechanism
 
     def _logged(self, request: Request, login: Login, mechanism: str) -> Login:
         outcome = "granted" if login.granted else "refused"
@@ -402,6 +414,12 @@ class Broker:
         if event.event in ("CONNECTED", "ALIVE"):
             self._placement.seen(settings, event)
         return True
+
+
+def told_of(lock: UserLock) -> str:
+    """What users are told who are locked out, in English as all that clients show."""
+    reason = f": {lock.for_user}" if lock.for_user else ""
+    return f"This account is locked{reason}. Ask your administrator."
 
 
 def _vouched_by(name: str, mechanism: AuthMechanism) -> Vouched | None:

@@ -81,6 +81,12 @@ class Placement:
                 field(guest.user),
             )
             return selection
+        why_not = self._no_longer_welcome(settings, guest.user)
+        if why_not:
+            error_log.error(
+                "session profile [%s]: no autologin for %s: %s", field(profile.id), field(guest.user), why_not
+            )
+            return selection
         grant = self._services.autologin(settings).grant(
             settings,
             profile,
@@ -90,8 +96,15 @@ class Placement:
             guest.pubkey,
             guest.address,
             selection.silent,
+            guest.user,
         )
         return replace(selection, private_key=grant.private_key, key_accepted=grant.accepted)
+
+    def _no_longer_welcome(self, settings: Settings, user: str) -> str:
+        """Why a user gets no key although the login was good: much may have happened since; nothing if all is well."""
+        if self._services.user_locks(settings).find(user) is not None:
+            return "the user is locked out"
+        return ""
 
     def _wish(self, settings: Settings, profile: SessionProfile, account: str, user: str) -> Wish:
         return Wish(

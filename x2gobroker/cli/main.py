@@ -19,6 +19,7 @@ from x2gobroker.cli import (
     drain,
     explain,
     load,
+    lockout,
     passwd,
     penalties,
     plugins,
@@ -29,7 +30,7 @@ from x2gobroker.cli import (
 )
 from x2gobroker.cli.common import run_told
 
-COMMANDS = (check_config, explain, passwd, totp, penalties, load, drain, remote_admin, plugins, demo, x2go)
+COMMANDS = (check_config, explain, passwd, totp, penalties, load, drain, lockout, remote_admin, plugins, demo, x2go)
 
 
 def build_parser() -> argparse.ArgumentParser:

@@ -7,7 +7,7 @@ from typing import Any
 
 from flask import Response
 
-from x2gobroker.broker import Offer
+from x2gobroker.broker import Login, Offer
 from x2gobroker.frontends.base import answer
 from x2gobroker.frontends.outcome import SELECT, TEST, Outcome
 from x2gobroker.frontends.tasks import TaskFrontend
@@ -63,8 +63,11 @@ class JsonFrontend(TaskFrontend):
     def _tested(self) -> Response:
         return _render({"auth-status": GRANTED, "task": TEST})
 
-    def _refused(self, settings: Settings, task: str, retry_after: int) -> Response:
-        return _render({"auth-status": "Access denied", "task": task}, 401, retry_after)
+    def _refused(self, settings: Settings, task: str, login: Login) -> Response:
+        payload = {"auth-status": "Access denied", "task": task}
+        if login.told:
+            payload["reason"] = login.told
+        return _render(payload, 401, login.retry_after)
 
     def _answered(self, settings: Settings, outcome: Outcome, authid: str | None) -> Response:
         payload: dict[str, Any] = {"auth-status": GRANTED, "task": outcome.task}

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from flask import Response
 from flask import request as http_request
 
-from x2gobroker.broker import Request
+from x2gobroker.broker import Login, Request
 from x2gobroker.logs import broker_log
 from x2gobroker.logs import field as log_field
 from x2gobroker.portal import guard
@@ -120,7 +120,7 @@ def _let_in(portal: Portal, target: str, user: str, password: str, code: str) ->
     if not login.granted:
         if login.reason == BANNED:
             _close_block(portal, user)
-        return form(portal, target, user, _refusal(login.retry_after))
+        return form(portal, target, user, _refusal(login))
     keep = needs_password(portal) and settings.boolean(GLOBAL, "portal-keep-password")
     kept = None
     if keep:
@@ -143,7 +143,11 @@ def _close_block(portal: Portal, user: str) -> None:
         portal.services.desktops(portal.settings).ask_cut(user)
 
 
-def _refusal(seconds: int) -> Refusal:
+def _refusal(login: Login) -> Refusal:
+    if login.lock is not None:
+        locked = _("Your account is locked. Ask your administrator.")
+        return Refusal(f"{locked} {login.lock.for_user}".strip())
+    seconds = login.retry_after
     if seconds:
         wait = _("Too many wrong passwords. Wait %(time)s, then try again.", time=_time(seconds))
         return Refusal(wait, 429, seconds)
