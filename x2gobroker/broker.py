@@ -12,20 +12,21 @@ from dataclasses import dataclass, field, replace
 from x2gobroker.auth.base import (
     LONGEST_USER,
     NO_USER,
-    NOT_CHECKED,
-    WRONG_PRESENT,
     AuthMechanism,
     Credentials,
+    Outcome,
     PasswordChange,
     Verdict,
+    refused,
 )
+from x2gobroker.auth.guarded import Guarded
 from x2gobroker.auth.totp import CODE_REFUSED, SecondFactor
-from x2gobroker.auth.totp import WRONG as WRONG_CODE
 from x2gobroker.backends.base import Backend
 from x2gobroker.errors import PluginError
 from x2gobroker.logs import broker_log, error_log
 from x2gobroker.logs import field as log_field
 from x2gobroker.model.acl import Requester, parse_client
+from x2gobroker.model.penalty import PenaltyRules
 from x2gobroker.model.profile import SessionProfile
 from x2gobroker.model.vouched import Vouched
 from x2gobroker.placement import Guest, Placement
@@ -68,7 +69,8 @@ class Login:
     `fixed_authid` the one that goes on being valid, if any. Where `needs_authid` is set, `Broker.next_authid` makes a
     new one. `retry_after`: seconds before which a password is not checked at all, after wrong ones; 0 otherwise.
     `told` is what the user is told of a refusal, beside that it is one; `lock` the lock of a user who is locked out.
-    `dead_authid`: why an authid that was shown beside the password did not count.
+    `dead_authid`: why an authid that was shown beside the password did not count. `cannot_tell`: it is not granted
+    because nobody can check the password at present; that says nothing about the password, and the client is told so.
     """
 
     granted: bool
@@ -85,11 +87,17 @@ class Login:
     told: str = ""
     lock: UserLock | None = None
     dead_authid: str = ""
+    cannot_tell: bool = False
 
     @classmethod
     def refused(cls, user: str, reason: str, address: str, retry_after: int = 0) -> Login:
         """A login that is not granted: nobody vouches for anything."""
         return cls(False, user, reason, address, None, retry_after=retry_after)
+
+    @classmethod
+    def unavailable(cls, user: str, reason: str, address: str) -> Login:
+        """A login of which nobody can tell at present whether it is to be granted."""
+        return cls(False, user, reason, address, None, cannot_tell=True)
 
 
 @dataclass(frozen=True)
@@ -142,7 +150,7 @@ class Broker:
         return (refused if login.vouched is None else replace(refused, told=told_of(lock), lock=lock)), mechanism
 
     def _logged(self, request: Request, login: Login, mechanism: str) -> Login:
-        outcome = "granted" if login.granted else "refused"
+        outcome = Outcome.GRANTED if login.granted else Outcome.UNAVAILABLE if login.cannot_tell else Outcome.REFUSED
         if mechanism or not login.granted:
             # at WARNING like the reference, whose shipped logging configuration drops everything below
             broker_log.warning(
@@ -219,8 +227,10 @@ class Broker:
             mechanism = self.services.mechanism(name)
         except PluginError as error:
             error_log.error("auth mechanism: %s", error)
-            return Login.refused(request.user, "mechanism not installed", request.address), name
+            return Login.unavailable(request.user, "mechanism not installed", request.address), name
         verdict, retry_after = self._check(settings, mechanism, credentials)
+        if verdict.outcome is Outcome.UNAVAILABLE:
+            return Login.unavailable(verdict.user, verdict.reason, request.address), name
         if not verdict.granted:
             return Login.refused(verdict.user, verdict.reason, request.address, retry_after), name
         realm = self._realm(settings, request.address)
@@ -233,21 +243,25 @@ class Broker:
         guessable = mechanism.checks_password or self.second_factor.is_on(settings)
         if not guessable or not rules.apply_to(credentials.address):
             return self.second_factor.authenticate(settings, mechanism, credentials), 0
+        checked = self._guarded(settings, credentials, rules).check(
+            lambda: self._uncounted(mechanism, self.second_factor.authenticate(settings, mechanism, credentials)),
+            forgives=True,
+        )
+        if isinstance(checked, Verdict):
+            return checked, 0
+        reason = "penalty ban" if checked.banned else "penalty wait"
+        return refused(credentials.user, reason, looked=False), checked.retry_after
+
+    @staticmethod
+    def _uncounted(mechanism: AuthMechanism, verdict: Verdict) -> Verdict:
+        """The verdict; where the mechanism looks at no password, only a code can have been guessed."""
+        counts = mechanism.checks_password or verdict.reason in CODE_REFUSED
+        return verdict if counts else replace(verdict, looked=False)
+
+    def _guarded(self, settings: Settings, credentials: Credentials, rules: PenaltyRules) -> Guarded:
         # by realm: a login where less is checked does not clear the failures where more is
         attempt = Attempt.of(self._realm(settings, credentials.address), credentials.user, credentials.address)
-        penalties = self.services.penalties(settings)
-        admission = penalties.admit(attempt, rules, time.time())
-        if admission.retry_after:
-            reason = "penalty ban" if admission.banned else "penalty wait"
-            return Verdict(False, credentials.user, reason), admission.retry_after
-        verdict = self.second_factor.authenticate(settings, mechanism, credentials)
-        if verdict.granted:
-            if admission.known:
-                penalties.succeeded(attempt)
-        elif verdict.reason in CODE_REFUSED or (mechanism.checks_password and verdict.reason not in NOT_CHECKED):
-            guessed_code = verdict.reason == WRONG_CODE
-            penalties.failed(attempt, credentials.password, rules, time.time(), guessed_code)
-        return verdict, 0
+        return Guarded(self.services.penalties(settings), rules, attempt, credentials.password, time.time)
 
     def _login_by_authid(self, settings: Settings, request: Request, by_ssh: Vouched | None) -> Login:
         address = request.address if settings.boolean(GLOBAL, "verify-ip") else None
@@ -376,7 +390,7 @@ class Broker:
             mechanism = self.services.mechanism(name)
         except PluginError as error:
             error_log.error("auth mechanism: %s", error)
-            return PasswordChange(False, "not possible at present")
+            return PasswordChange(False, "not possible at present", Outcome.UNAVAILABLE, looked=False)
         credentials = Credentials(login.user, request.password, request.address, request.server_variables)
         credentials = self.second_factor.without_code(settings, credentials)
         change = self._change(settings, mechanism, credentials, new)
@@ -397,14 +411,12 @@ class Broker:
         rules = penalty_rules(settings)
         if not mechanism.checks_password or not rules.apply_to(credentials.address):
             return mechanism.change_password(settings, credentials, new)
-        attempt = Attempt.of(self._realm(settings, credentials.address), credentials.user, credentials.address)
-        penalties = self.services.penalties(settings)
-        if penalties.admit(attempt, rules, time.time()).retry_after:
-            return PasswordChange(False, "too many wrong passwords, try again later")
-        change = mechanism.change_password(settings, credentials, new)
-        if change.reason == WRONG_PRESENT:
-            penalties.failed(attempt, credentials.password, rules, time.time())
-        return change
+        changed = self._guarded(settings, credentials, rules).check(
+            lambda: mechanism.change_password(settings, credentials, new), forgives=False
+        )
+        if isinstance(changed, PasswordChange):
+            return changed
+        return PasswordChange(False, "too many wrong passwords, try again later", Outcome.REFUSED, looked=False)
 
     def record_event(self, settings: Settings, event: ClientEvent) -> bool:
         """Keep what a client reports about a session; False for a report that names no session or no known event."""

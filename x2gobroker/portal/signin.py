@@ -32,6 +32,7 @@ PROBE_COOKIE = "__Host-x2gobroker-probe"
 PROBE_SECONDS = 300
 AGAIN = "again"
 BANNED = "penalty ban"
+CHECK_AGAIN_SECONDS = 60
 
 
 @dataclass(frozen=True)
@@ -147,10 +148,12 @@ def _refusal(login: Login) -> Refusal:
     if login.lock is not None:
         locked = _("Your account is locked. Ask your administrator.")
         return Refusal(f"{locked} {login.lock.for_user}".strip())
-    seconds = login.retry_after
-    if seconds:
-        wait = _("Too many wrong passwords. Wait %(time)s, then try again.", time=_time(seconds))
-        return Refusal(wait, 429, seconds)
+    if login.cannot_tell:
+        text = _("Passwords cannot be checked at present. That says nothing about yours. Try again in a few minutes.")
+        return Refusal(text, 503, CHECK_AGAIN_SECONDS)
+    if login.retry_after:
+        wait = _("Too many wrong passwords. Wait %(time)s, then try again.", time=_time(login.retry_after))
+        return Refusal(wait, 429, login.retry_after)
     return Refusal(_("User name, password or code is wrong, or you may not sign in here. Try again."))
 
 
