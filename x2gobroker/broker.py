@@ -295,6 +295,10 @@ class Broker:
         except PluginError:
             return None
 
+    def still_vouched(self, settings: Settings, before: Vouched | None) -> Vouched | None:
+        """Who has checked who somebody is whose login was `before`: the mechanism of then is asked again."""
+        return None if before is None else self._mechanism_vouches(settings)
+
     def next_authid(self, settings: Settings, login: Login) -> str | None:
         """The authid to show next. To be called once, when the answer is ready.
 
@@ -435,7 +439,7 @@ def told_of(lock: UserLock) -> str:
 
 
 def _vouched_by(name: str, mechanism: AuthMechanism) -> Vouched | None:
-    return Vouched(f"{mechanism.vouches} by {name}") if mechanism.vouches else None
+    return Vouched(f"{mechanism.vouches} by {name}", name) if mechanism.vouches else None
 
 
 def _in_log(login: Login) -> str:

@@ -160,25 +160,27 @@ def test_who_may_get_a_key(site: MakeSite, way: Way, pubkey: str) -> None:
     assert made.keys == (["anna"] if way.keys else [])
 
 
-@pytest.mark.parametrize("task", ["selectsession", "listsessions", "setpass", "clientevent", "testcon", ""])
+TASKS = ("selectsession", "listsessions", "setpass", "clientevent", "testcon", "")
+
+
 @pytest.mark.parametrize("way", WAYS, ids=lambda way: way.name)
-def test_no_way_in_is_open_to_who_is_locked_out(site: MakeSite, way: Way, task: str) -> None:
+def test_no_way_in_is_open_to_who_is_locked_out(site: MakeSite, way: Way) -> None:
     made = site(way)
     settings, services = made.context.source.current(), made.context.services
     before = authid_in(made.ask(way, "listsessions")) if way.again else ""
     lock_out(settings, services, Wanted("Anna", "root", "left us"))
-    for answer in (made.ask(way, task), *([made.ask(way, task, authid=before)] if before else [])):
-        assert GRANTED not in answer
-        assert "AUTHID" not in answer
-        assert "SERVER" not in answer
-        assert "left us" not in answer, "the reason is for administrators"
+    for task in TASKS:
+        for answer in (made.ask(way, task), *([made.ask(way, task, authid=before)] if before else [])):
+            assert GRANTED not in answer
+            assert "AUTHID" not in answer
+            assert "SERVER" not in answer
+            assert "left us" not in answer, "the reason is for administrators"
     assert not made.keys
     assert lift(settings, services, "anna", "root")
-    assert GRANTED in made.enter(way, task)
-    if before and before != PRE_SHARED:
-        assert GRANTED not in made.ask(way, task, authid=before) or way.ssh, (
-            "what was given out before is gone for good"
-        )
+    for task in TASKS:
+        assert GRANTED in made.enter(way, task)
+        if before and before != PRE_SHARED and not way.ssh:
+            assert GRANTED not in made.ask(way, task, authid=before), "what was given out before is gone for good"
 
 
 @pytest.mark.parametrize("way", WAYS, ids=lambda way: way.name)
@@ -228,12 +230,35 @@ def test_nobody_is_vouched_for_by_default_or_without_a_reason() -> None:
         Guest("anna")  # type: ignore[call-arg]
 
 
-def test_an_account_that_is_gone_gets_no_key(site: MakeSite) -> None:
-    """The login was good, and the authid is; but its user is no longer in the file."""
+def test_an_account_that_is_gone_gets_no_key(site: MakeSite, caplog: pytest.LogCaptureFixture) -> None:
+    """The login was good, and the authid is; but its user is no longer in the file, or has a hash that is none."""
     way = next(way for way in WAYS if way.name == "authid")
     made = site(way)
     authid = authid_in(made.ask(way, "listsessions"))
-    write_user(made.bench.folder / "users", "anna", None)
-    answer = made.ask(way, authid=authid)
-    assert "PRIVATE KEY" not in answer
+    users = made.bench.folder / "users"
+    hashed = users.read_text(encoding="utf-8")
+    for text, why in ((hashed.replace("anna:", "anna:!"), "no usable password hash"), ("", "no longer in the file")):
+        made.bench.write("users", text)
+        answer = made.ask(way, authid=authid)
+        assert GRANTED in answer, "that is for the login to say, and for the lock"
+        assert "PRIVATE KEY" not in answer
+        assert why in caplog.text
+        authid = authid_in(answer)
     assert not made.keys
+
+
+def test_a_mechanism_that_cannot_tell_gives_no_key(site: MakeSite, caplog: pytest.LogCaptureFixture) -> None:
+    way = next(way for way in WAYS if way.name == "authid")
+    made = site(way)
+    authid = authid_in(made.ask(way, "listsessions"))
+    (made.bench.folder / "users").unlink()
+    assert "PRIVATE KEY" not in made.ask(way, authid=authid)
+    assert "mechanism not available" in caplog.text
+    assert not made.keys
+
+
+def test_who_is_known_from_sshd_is_not_asked_about_elsewhere(site: MakeSite) -> None:
+    """Its users are the system's own, and need not stand in the file of passwords."""
+    made = site(next(way for way in WAYS if way.name == "ssh"))
+    write_user(made.bench.folder / "users", "anna", None)
+    assert "PRIVATE KEY" in made.ask(WAYS[[way.name for way in WAYS].index("ssh")])
