@@ -198,19 +198,19 @@ class Broker:
         return replace(login, dead_authid=dead), name
 
     def _may_log_in_anew(self, settings: Settings, request: Request) -> bool:
-        """Whether a request whose authid does not count is a login by the password that is beside it.
+        """Whether a request whose authid does not count is a login by what is beside it: a password, or the web server.
 
         Not what clients report by themselves, where a password is good only once: each report would count as a guess.
         """
+        try:
+            mechanism = self.services.mechanism(self._mechanism_name(settings))
+        except PluginError:
+            return False
+        if not mechanism.needs_password:
+            return True
         if not request.password:
             return False
-        return not request.grace or not (self.second_factor.is_on(settings) or self._takes_codes(settings))
-
-    def _takes_codes(self, settings: Settings) -> bool:
-        try:
-            return self.services.mechanism(self._mechanism_name(settings)).takes_codes(settings)
-        except PluginError:
-            return True
+        return not request.grace or not (self.second_factor.is_on(settings) or mechanism.takes_codes(settings))
 
     def _login_by_ssh(self, request: Request, reason: str, vouched: Vouched) -> Login:
         if not request.user:

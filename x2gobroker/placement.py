@@ -82,7 +82,7 @@ class Placement:
                 field(guest.user),
             )
             return selection
-        why_not = self._no_longer_welcome(settings, guest)
+        why_not = self._no_longer_welcome(settings, guest, account)
         if why_not:
             error_log.error(
                 "session profile [%s]: no autologin for %s: %s", field(profile.id), field(guest.user), why_not
@@ -101,10 +101,11 @@ class Placement:
         )
         return replace(selection, private_key=grant.private_key, key_accepted=grant.accepted)
 
-    def _no_longer_welcome(self, settings: Settings, guest: Guest) -> str:
+    def _no_longer_welcome(self, settings: Settings, guest: Guest, account: str) -> str:
         """Why a user gets no key although the login was good: much may have happened since; nothing if all is well."""
-        if self._services.user_locks(settings).find(guest.user) is not None:
-            return "the user is locked out"
+        locks = self._services.user_locks(settings)
+        if any(locks.find(name) is not None for name in dict.fromkeys((guest.user, account))):
+            return "the user or the account is locked out"
         name = guest.vouched.mechanism if guest.vouched is not None else ""
         if not name:
             return ""

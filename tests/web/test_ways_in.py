@@ -46,6 +46,7 @@ class Way:
 
 
 RIGHT = {"password": PASSWORD}
+KNOWN = {"REMOTE_USER": "anna"}
 WAYS = (
     Way("password", True, shows=RIGHT),
     Way("password beside a dead authid", True, shows={**RIGHT, "authid": "dead"}),
@@ -59,11 +60,12 @@ WAYS = (
     Way("nothing at all", False, OPEN),
     Way("nothing at all, with a password", False, OPEN, shows=RIGHT),
     Way("nothing at all, by check-credentials", False, "check-credentials = false\n"),
-    Way("nothing at all, by a web server", False, OPEN, "remote_user", server={"REMOTE_USER": "anna"}),
+    Way("nothing at all, by a web server", False, OPEN, "remote_user", server=KNOWN),
     Way("mechanism none", False, mechanism="none", shows={"password": "anything"}),
     Way("authid of mechanism none", False, mechanism="none", shows={"password": "anything"}, again=True),
-    Way("web server", True, mechanism="remote_user", server={"REMOTE_USER": "anna"}),
-    Way("authid of a web server", True, mechanism="remote_user", server={"REMOTE_USER": "anna"}, again=True),
+    Way("web server", True, mechanism="remote_user", server=KNOWN),
+    Way("authid of a web server", True, mechanism="remote_user", server=KNOWN, again=True),
+    Way("web server, dead authid", True, mechanism="remote_user", shows={"authid": "x"}, server=KNOWN),
     Way("ssh", True, ssh=True),
     Way("authid of ssh", True, ssh=True, again=True),
     Way("ssh and a dead authid", True, shows={"authid": "dead"}, ssh=True),
@@ -179,7 +181,7 @@ def test_no_way_in_is_open_to_who_is_locked_out(site: MakeSite, way: Way) -> Non
     assert lift(settings, services, "anna", "root")
     for task in TASKS:
         assert GRANTED in made.enter(way, task)
-        if before and before != PRE_SHARED and not way.ssh:
+        if before and before != PRE_SHARED and not (way.ssh or way.server):
             assert GRANTED not in made.ask(way, task, authid=before), "what was given out before is gone for good"
 
 
@@ -206,6 +208,15 @@ def test_a_lock_that_comes_while_a_session_is_selected_gives_no_key(
 
     monkeypatch.setattr(Scheduler, "choose", choose)
     assert "PRIVATE KEY" not in made.ask(way)
+    assert not made.keys
+
+
+def test_nobody_gets_a_key_into_an_account_that_is_locked_out(site: MakeSite) -> None:
+    """A profile names the account, which several users share."""
+    made = site(WAYS[0])
+    made.bench.write("profiles.conf", "[desk]\nhost = desk.example\nuser = shared\n")
+    lock_out(made.context.source.current(), made.context.services, Wanted("shared", "root"))
+    assert "PRIVATE KEY" not in made.ask(WAYS[0])
     assert not made.keys
 
 
