@@ -96,6 +96,14 @@ FAULTS: tuple[Deviation, ...] = (
         ("F9",),
     ),
     Deviation(
+        "dead-authid",
+        "An authid that does not count is no refusal beside the right password",
+        "An authid that is unknown, expired or used up is a refusal, whatever stands beside it.",
+        "With a password beside it, or over SSH, the request is a login as without the authid.",
+        "X2Go Client goes on showing a dead authid beside the password that its user has just typed: it could never "
+        "log in again.",
+    ),
+    Deviation(
         "testcon-keeps-authid",
         "A connection test does not cost the login",
         "It uses up the authid and returns none: the next request is refused.",
