@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from passlib.exc import TokenError
 from passlib.totp import TOTP
 
-from x2gobroker.auth.base import AuthMechanism, Credentials, Verdict
+from x2gobroker.auth.base import AuthMechanism, Credentials, Outcome, Verdict, granted, refused
 from x2gobroker.logs import error_log
 from x2gobroker.model.acl import ALL, Network, Requester, parse_client, parse_network
 from x2gobroker.model.name_lists import fault_of_entry, parts_of
@@ -185,15 +185,18 @@ class SecondFactor:
         """What the mechanism says of the password, and the code where one is needed. Raises StoreError.
 
         Without a code, or without a second factor to compare it with, the mechanism is not asked: not even the time
-        that the answer takes tells whether the password is right. A code counts, and is used up, only behind the
-        right password.
+        that the answer takes tells whether the password is right. It takes as long as with a wrong password, so that it
+        does not tell who has a second factor either. A code counts, and is used up, only behind the right password.
         """
+        if fault := mechanism.fault(credentials):  # before anything that depends on who it is
+            return refused(credentials.user, fault, looked=False)
         given = self._demand(settings, credentials.user, credentials.address)
         password, code = split_code(credentials.password)
         passed = credentials
         if given is not None and mechanism.needs_password:
             if fault := given.fault(code):
-                return Verdict(False, credentials.user, fault)
+                mechanism.spend(settings, credentials)
+                return refused(credentials.user, fault)
             passed = dataclasses.replace(credentials, password=password)
         verdict = mechanism.authenticate(settings, passed)
         if not verdict.granted:
@@ -206,7 +209,9 @@ class SecondFactor:
         fault = demand.fault(code)
         if not fault and demand.enrolment is not None:
             fault = use_code(self._enrolments(settings), demand.enrolment, code)
-        return Verdict(not fault, verdict.user, fault or f"{verdict.reason} and code")
+        if fault:
+            return Verdict(Outcome.REFUSED, verdict.user, fault, guessed_code=fault == WRONG)
+        return granted(verdict.user, f"{verdict.reason} and code")
 
     def without_code(self, settings: Settings, credentials: Credentials) -> Credentials:
         """The credentials of somebody logged in, for the mechanism. The code behind the password was looked at then,

@@ -8,8 +8,8 @@ from typing import Any
 from flask import Response
 
 from x2gobroker.broker import Offer
-from x2gobroker.frontends.base import answer
-from x2gobroker.frontends.outcome import SELECT, TEST, Outcome
+from x2gobroker.frontends.base import answer, unavailable
+from x2gobroker.frontends.outcome import CANNOT_CHECK, SELECT, TEST, Outcome
 from x2gobroker.frontends.tasks import TaskFrontend
 from x2gobroker.frontends.told import told_values
 from x2gobroker.model.exports import parse_exports
@@ -71,6 +71,10 @@ class JsonFrontend(TaskFrontend):
 
     def _refused(self, settings: Settings, task: str, retry_after: int) -> Response:
         return _render({"auth-status": "Access denied", "task": task}, 401, retry_after)
+
+    def _unavailable(self, task: str) -> Response:
+        payload = {"auth-status": "Unavailable", "task": task, "reason": CANNOT_CHECK}
+        return unavailable(json.dumps(payload, indent=4, sort_keys=True) + "\n", CONTENT_TYPE)
 
     def _answered(self, settings: Settings, outcome: Outcome, authid: str | None) -> Response:
         payload: dict[str, Any] = {"auth-status": GRANTED, "task": outcome.task}
