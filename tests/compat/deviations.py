@@ -280,10 +280,10 @@ REWRITES: tuple[Deviation, ...] = (
     Deviation(
         "misspelt-options",
         "A slip in an option's name is an error, and is not sent to clients",
-        "An option with another case, such as `Host` or `ACL-Users-Allow`, is an option of the client: the rule or value "
-        "does not count, and all clients are told it.",
-        "A known option spelt otherwise counts, one with a letter wrong is left out, and a name that is nearly an access "
-        "rule closes the profile; `check-config` names each.",
+        "An option with another case, such as `Host` or `ACL-Users-Allow`, is an option of the client: the rule or "
+        "value does not count, and all clients are told it.",
+        "A known option spelt otherwise counts, one with a letter wrong is left out, and a name that is nearly an "
+        "access rule closes the profile; `check-config` names each.",
         "A slip must not open a profile.",
         (),
         _spelling,

@@ -12,7 +12,8 @@ import pytest
 from tests.support.tls import make_certificates
 from tests.unit.test_cli_check_config import Check
 from tests.unit.test_cli_check_config import check as check_fixture
-from x2gobroker.cli.checks import CHECKS, Account, may_read
+from x2gobroker.cli.checks import CHECKS, may_read
+from x2gobroker.privilege.accounts import Account
 
 check = check_fixture
 CONFIG = """[global]
