@@ -205,6 +205,7 @@ def test_profiles_of_no_use_are_named_with_their_line(
     [
         "host = a, b (10.0.0.1:22), c:23\nbroker-host-weights = a:2, 10.0.0.1:22:3, c:23:1, b:1\n",
         "directrdp = true\nhost =\n",
+        "host = ts01.example.org\nbroker-host-weights = ts01:4, TS01.example.org:2\n",
         "host = a (2001:db8::7)\n",
         "host = a\nacl-users-allow = anna\nacl-groups-deny = staff\n",
     ],

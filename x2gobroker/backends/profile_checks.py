@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from x2gobroker.model.acl import AccessRules
 from x2gobroker.model.host_weights import parse_weight
-from x2gobroker.model.hosts import Host
+from x2gobroker.model.hosts import Host, is_ip_address
 from x2gobroker.model.profile import HOST_WEIGHTS, SessionProfile
 
 WITHOUT_SERVER = ("directrdp", "directxdmcp")  # the client goes elsewhere
@@ -47,6 +47,8 @@ def _unknown_weights(profile: SessionProfile) -> Iterator[str]:
 def _names_of(host: Host, port: int) -> Iterator[str]:
     for name in filter(None, (host.name, host.address)):
         yield name
+        if not is_ip_address(name):
+            yield name.partition(".")[0]  # a name without a domain means each host of that name
         bracketed = f"[{name}]" if ":" in name else name
         yield f"{bracketed}:{host.port_or(port)}"
 
