@@ -86,7 +86,6 @@ setup(
         "segno>=1.6,<2",
         "bcrypt>=4",
         "argon2-cffi>=23",
-        "pamela>=1.2,<2",
         "paramiko>=3.5,<6",
         "cryptography>=42",
         "websockets>=17,<18",

@@ -20,6 +20,7 @@ from bench.plan import Plan, progress
 from bench.world import PLAIN, THREADS, WORKERS, Server, Setup, memory
 from x2gobroker.authservice import pamcall
 from x2gobroker.authservice.client import AuthServiceClient
+from x2gobroker.authservice.protocol import OK
 
 WRONG = 20
 CROWD = 200
@@ -118,7 +119,7 @@ def _measure_cost(plan: Plan, user: PamUser, ours: OurService, reference: bool, 
 
 def _in_this_process(user: PamUser, pam_service: str) -> bool:
     """The least that a program of one's own does: password and account, as the service does it."""
-    return pamcall.authenticate(pam_service, user.name, lambda _question, _seen: user.password).granted
+    return pamcall.authenticate(pam_service, user.name, lambda _question, _seen: user.password).outcome == OK
 
 
 def _behind(user: PamUser, login: Login, wrong: int, rounds: int) -> Behind:

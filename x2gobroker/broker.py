@@ -12,21 +12,23 @@ from dataclasses import dataclass, field, replace
 from x2gobroker.auth.base import (
     LONGEST_USER,
     NO_USER,
-    NOT_CHECKED,
-    WRONG_PRESENT,
     AuthMechanism,
     Credentials,
+    Outcome,
     PasswordChange,
     Verdict,
+    refused,
 )
+from x2gobroker.auth.guarded import Guarded
 from x2gobroker.auth.totp import CODE_REFUSED, SecondFactor
-from x2gobroker.auth.totp import WRONG as WRONG_CODE
 from x2gobroker.backends.base import Backend
 from x2gobroker.errors import PluginError
 from x2gobroker.logs import broker_log, error_log
 from x2gobroker.logs import field as log_field
 from x2gobroker.model.acl import Requester, parse_client
+from x2gobroker.model.penalty import PenaltyRules
 from x2gobroker.model.profile import SessionProfile
+from x2gobroker.model.vouched import Vouched
 from x2gobroker.placement import Guest, Placement
 from x2gobroker.scheduling.choice import Selection
 from x2gobroker.services import Services
@@ -62,22 +64,38 @@ class Request:
 class Login:
     """The outcome of a login: who it is, and how it goes on.
 
-    `standing` is what the shown authid stood for; `fixed_authid` the one that goes on being valid, if any. Where
-    `needs_authid` is set, `Broker.next_authid` makes a new one. `retry_after`: seconds before
-    which a password is not checked at all, after wrong ones; 0 otherwise. `vouched`: somebody checked who this is.
+    `vouched` says who has checked who this is; None: nobody has. `standing` is what the shown authid stood for;
+    `fixed_authid` the one that goes on being valid, if any. Where `needs_authid` is set, `Broker.next_authid` makes a
+    new one. `retry_after`: seconds before which a password is not checked at all, after wrong ones; 0 otherwise.
+    `told` is what the user is told of a refusal, beside that it is one. `dead_authid`: why an authid that was shown
+    beside the password did not count. `cannot_tell`: it is not granted because nobody can check the password at
+    present; that says nothing about the password, and the client is told so.
     """
 
     granted: bool
-    user: str = ""
-    reason: str = ""
-    address: str = ""
+    user: str
+    reason: str
+    address: str
+    vouched: Vouched | None
     standing: Standing | None = None
     fixed_authid: str | None = None
     needs_authid: bool = False
     realm: str = ""
     retry_after: int = 0
-    vouched: bool = True
     grace: float = 0.0
+    told: str = ""
+    dead_authid: str = ""
+    cannot_tell: bool = False
+
+    @classmethod
+    def refused(cls, user: str, reason: str, address: str, retry_after: int = 0) -> Login:
+        """A login that is not granted: nobody vouches for anything."""
+        return cls(False, user, reason, address, None, retry_after=retry_after)
+
+    @classmethod
+    def unavailable(cls, user: str, reason: str, address: str) -> Login:
+        """A login of which nobody can tell at present whether it is to be granted."""
+        return cls(False, user, reason, address, None, cannot_tell=True)
 
 
 @dataclass(frozen=True)
@@ -115,13 +133,12 @@ class Broker:
     def vouched_login(self, settings: Settings, request: Request, reason: str) -> Login:
         """As `login`, for a user whom sshd has let in, for `reason`: no password, penalties or second factor.
 
-        An authid that is shown must be a good one all the same. Those given out here do not count where a password is
-        asked for, nor the other way round.
+        Authids given out here do not count where a password is asked for, nor the other way round.
         """
         return self._logged(request, *self._login(settings, request, vouched_by=reason))
 
     def _logged(self, request: Request, login: Login, mechanism: str) -> Login:
-        outcome = "granted" if login.granted else "refused"
+        outcome = Outcome.GRANTED if login.granted else Outcome.UNAVAILABLE if login.cannot_tell else Outcome.REFUSED
         if mechanism or not login.granted:
             # at WARNING like the reference, whose shipped logging configuration drops everything below
             broker_log.warning(
@@ -131,53 +148,82 @@ class Broker:
                 self.backend.name,
                 mechanism or "authid",
                 outcome,
-                login.reason.replace(" ", "-"),
+                _in_log(login),
             )
         return login
 
     def _login(self, settings: Settings, request: Request, vouched_by: str = "") -> tuple[Login, str]:
+        """The login, and the mechanism that was asked. `vouched_by`: how it is known who asks, without a password."""
+        user, address = request.user, request.address
+        by_ssh = Vouched(f"sshd: {vouched_by}") if vouched_by else None
         needs_password = settings.boolean(GLOBAL, "require-password")
         needs_cookie = settings.boolean(GLOBAL, "require-cookie")
-        if not request.user.isprintable() or len(request.user) > LONGEST_USER:
-            return Login(False, request.user, "no possible user name", request.address), ""
+        if not user.isprintable() or len(user) > LONGEST_USER:
+            return Login.refused(user, "no possible user name", address), ""
         if not needs_password and not needs_cookie:
-            return Login(True, request.user, "open to everybody", request.address, vouched=bool(vouched_by)), ""
+            return Login(True, user, "open to everybody", address, by_ssh), ""
         if needs_cookie and not request.authid:
-            return Login(False, request.user, "no authid shown", request.address), ""
+            return Login.refused(user, "no authid shown", address), ""
         preset = self.services.preset_authid(settings)
         shows_preset = bool(preset and request.authid) and hmac.compare_digest(
             preset.encode("utf-8", "surrogatepass"), request.authid.encode("utf-8", "surrogatepass")
         )
         if not needs_password:
-            reason = "pre-shared authid" if shows_preset else "not the pre-shared authid"
-            return Login(shows_preset, request.user, reason, request.address, fixed_authid=preset or None), ""
+            if not shows_preset:
+                return Login.refused(user, "not the pre-shared authid", address), ""
+            # all clients have this authid: it says that one of them asks, and nothing of who sits there
+            return Login(True, user, "pre-shared authid", address, by_ssh, fixed_authid=preset), ""
+        dead = ""
         if request.authid and not shows_preset:
-            return self._login_by_authid(settings, request, bool(vouched_by)), ""
-        if vouched_by:
-            login = Login(True, request.user, vouched_by, request.address, needs_authid=True, realm=SSH_REALM)
-            return (login if request.user else replace(login, granted=False, reason=NO_USER)), "ssh"
-        return self._login_by_password(settings, request)
+            login = self._login_by_authid(settings, request, by_ssh)
+            if login.granted or needs_cookie or not (by_ssh or self._may_log_in_anew(settings, request)):
+                return login, ""
+            dead = login.reason  # clients go on showing it, beside what would let them in without it
+        if by_ssh is not None:
+            login, name = self._login_by_ssh(request, vouched_by, by_ssh), "ssh"
+        else:
+            login, name = self._login_by_password(settings, request)
+        return replace(login, dead_authid=dead), name
+
+    def _may_log_in_anew(self, settings: Settings, request: Request) -> bool:
+        """Whether a request whose authid does not count is a login by the password that is beside it.
+
+        Not what clients report by themselves, where a password is good only once: each report would count as a guess.
+        """
+        if not request.password:
+            return False
+        return not request.grace or not (self.second_factor.is_on(settings) or self._takes_codes(settings))
+
+    def _takes_codes(self, settings: Settings) -> bool:
+        try:
+            return self.services.mechanism(self._mechanism_name(settings)).takes_codes(settings)
+        except PluginError:
+            return True
+
+    def _login_by_ssh(self, request: Request, reason: str, vouched: Vouched) -> Login:
+        if not request.user:
+            return Login.refused("", NO_USER, request.address)
+        return Login(True, request.user, reason, request.address, vouched, needs_authid=True, realm=SSH_REALM)
+
+    def _mechanism_name(self, settings: Settings) -> str:
+        return settings.for_backend(self.backend.name, "auth-mech").lower()
 
     def _login_by_password(self, settings: Settings, request: Request) -> tuple[Login, str]:
-        name = settings.for_backend(self.backend.name, "auth-mech").lower()
+        name = self._mechanism_name(settings)
         credentials = Credentials(request.user, request.password, request.address, request.server_variables)
         try:
             mechanism = self.services.mechanism(name)
         except PluginError as error:
             error_log.error("auth mechanism: %s", error)
-            return Login(False, request.user, "mechanism not installed", request.address), name
+            return Login.unavailable(request.user, "mechanism not installed", request.address), name
         verdict, retry_after = self._check(settings, mechanism, credentials)
+        if verdict.outcome is Outcome.UNAVAILABLE:
+            return Login.unavailable(verdict.user, verdict.reason, request.address), name
+        if not verdict.granted:
+            return Login.refused(verdict.user, verdict.reason, request.address, retry_after), name
         realm = self._realm(settings, request.address)
-        return Login(
-            verdict.granted,
-            verdict.user,
-            verdict.reason,
-            request.address,
-            needs_authid=True,
-            realm=realm,
-            retry_after=retry_after,
-            vouched=mechanism.vouches,
-        ), name
+        vouched = _vouched_by(name, mechanism)
+        return Login(True, verdict.user, verdict.reason, request.address, vouched, needs_authid=True, realm=realm), name
 
     def _check(self, settings: Settings, mechanism: AuthMechanism, credentials: Credentials) -> tuple[Verdict, int]:
         """Ask the mechanism, unless there were too many wrong passwords; then, the seconds to wait."""
@@ -185,23 +231,27 @@ class Broker:
         guessable = mechanism.checks_password or self.second_factor.is_on(settings)
         if not guessable or not rules.apply_to(credentials.address):
             return self.second_factor.authenticate(settings, mechanism, credentials), 0
+        checked = self._guarded(settings, credentials, rules).check(
+            lambda: self._uncounted(mechanism, self.second_factor.authenticate(settings, mechanism, credentials)),
+            forgives=True,
+        )
+        if isinstance(checked, Verdict):
+            return checked, 0
+        reason = "penalty ban" if checked.banned else "penalty wait"
+        return refused(credentials.user, reason, looked=False), checked.retry_after
+
+    @staticmethod
+    def _uncounted(mechanism: AuthMechanism, verdict: Verdict) -> Verdict:
+        """The verdict; where the mechanism looks at no password, only a code can have been guessed."""
+        counts = mechanism.checks_password or verdict.reason in CODE_REFUSED
+        return verdict if counts else replace(verdict, looked=False)
+
+    def _guarded(self, settings: Settings, credentials: Credentials, rules: PenaltyRules) -> Guarded:
         # by realm: a login where less is checked does not clear the failures where more is
         attempt = Attempt.of(self._realm(settings, credentials.address), credentials.user, credentials.address)
-        penalties = self.services.penalties(settings)
-        admission = penalties.admit(attempt, rules, time.time())
-        if admission.retry_after:
-            reason = "penalty ban" if admission.banned else "penalty wait"
-            return Verdict(False, credentials.user, reason), admission.retry_after
-        verdict = self.second_factor.authenticate(settings, mechanism, credentials)
-        if verdict.granted:
-            if admission.known:
-                penalties.succeeded(attempt)
-        elif verdict.reason in CODE_REFUSED or (mechanism.checks_password and verdict.reason not in NOT_CHECKED):
-            guessed_code = verdict.reason == WRONG_CODE
-            penalties.failed(attempt, credentials.password, rules, time.time(), guessed_code)
-        return verdict, 0
+        return Guarded(self.services.penalties(settings), rules, attempt, credentials.password, time.time)
 
-    def _login_by_authid(self, settings: Settings, request: Request, by_ssh: bool) -> Login:
+    def _login_by_authid(self, settings: Settings, request: Request, by_ssh: Vouched | None) -> Login:
         address = request.address if settings.boolean(GLOBAL, "verify-ip") else None
         realm = SSH_REALM if by_ssh else self._realm(settings, request.address)
         lifetime = settings.integer(GLOBAL, "auth-timeout")
@@ -210,31 +260,38 @@ class Broker:
         )
         if standing is None or standing.fault:
             reason = standing.fault if standing else "unknown authid"
-            return Login(False, request.user, reason, request.address)
+            return Login.refused(request.user, reason, request.address)
         fixed = request.authid if settings.boolean(GLOBAL, "use-static-cookie") else None
         return Login(
             True,
             request.user,
             "authid",
             request.address,
+            by_ssh or self._mechanism_vouches(settings),
             standing,
             fixed,
             needs_authid=fixed is None,
             realm=realm,
-            vouched=by_ssh or self._mechanism_vouches(settings),
             grace=request.grace,
         )
 
-    def _mechanism_vouches(self, settings: Settings) -> bool:
+    def _mechanism_vouches(self, settings: Settings) -> Vouched | None:
+        """Who has checked what an authid stands for: it is bound to the mechanism that has let its user in."""
+        name = self._mechanism_name(settings)
         try:
-            return self.services.mechanism(settings.for_backend(self.backend.name, "auth-mech").lower()).vouches
+            return _vouched_by(name, self.services.mechanism(name))
         except PluginError:
-            return False
+            return None
 
     def next_authid(self, settings: Settings, login: Login) -> str | None:
-        """The authid to show next, None at a broker open to everybody. To be called once, when the answer is ready."""
+        """The authid to show next. To be called once, when the answer is ready.
+
+        None at a broker open to everybody, and after an authid that was spent before: its next one is with somebody.
+        """
         if not login.needs_authid:
             return login.fixed_authid
+        if login.standing is not None and login.standing.spent:
+            return None
         authids = self.services.authids(settings)
         lifetime = settings.integer(GLOBAL, "auth-timeout")
         if login.standing is not None:
@@ -321,7 +378,7 @@ class Broker:
             mechanism = self.services.mechanism(name)
         except PluginError as error:
             error_log.error("auth mechanism: %s", error)
-            return PasswordChange(False, "not possible at present")
+            return PasswordChange(False, "not possible at present", Outcome.UNAVAILABLE, looked=False)
         credentials = Credentials(login.user, request.password, request.address, request.server_variables)
         credentials = self.second_factor.without_code(settings, credentials)
         change = self._change(settings, mechanism, credentials, new)
@@ -342,14 +399,12 @@ class Broker:
         rules = penalty_rules(settings)
         if not mechanism.checks_password or not rules.apply_to(credentials.address):
             return mechanism.change_password(settings, credentials, new)
-        attempt = Attempt.of(self._realm(settings, credentials.address), credentials.user, credentials.address)
-        penalties = self.services.penalties(settings)
-        if penalties.admit(attempt, rules, time.time()).retry_after:
-            return PasswordChange(False, "too many wrong passwords, try again later")
-        change = mechanism.change_password(settings, credentials, new)
-        if change.reason == WRONG_PRESENT:
-            penalties.failed(attempt, credentials.password, rules, time.time())
-        return change
+        changed = self._guarded(settings, credentials, rules).check(
+            lambda: mechanism.change_password(settings, credentials, new), forgives=False
+        )
+        if isinstance(changed, PasswordChange):
+            return changed
+        return PasswordChange(False, "too many wrong passwords, try again later", Outcome.REFUSED, looked=False)
 
     def record_event(self, settings: Settings, event: ClientEvent) -> bool:
         """Keep what a client reports about a session; False for a report that names no session or no known event."""
@@ -359,3 +414,13 @@ class Broker:
         if event.event in ("CONNECTED", "ALIVE"):
             self._placement.seen(settings, event)
         return True
+
+
+def _vouched_by(name: str, mechanism: AuthMechanism) -> Vouched | None:
+    return Vouched(f"{mechanism.vouches} by {name}") if mechanism.vouches else None
+
+
+def _in_log(login: Login) -> str:
+    """Why, as one word of the log."""
+    reason = f"{login.reason}, beside: {login.dead_authid}" if login.dead_authid else login.reason
+    return reason.replace(" ", "-")

@@ -16,7 +16,15 @@ class PluginError(BrokerError):
 
 
 class AuthMechanismError(BrokerError):
-    """An auth mechanism cannot tell whether a password is right (a server is down, a file is missing)."""
+    """An auth mechanism cannot tell whether a password is right (a server is down, a file is missing).
+
+    `looked` is False where it is certain that nobody has compared the password. Else the time or the kind of the fault
+    may tell something of it, and penalties keep watch over how many passwords are tried in this way.
+    """
+
+    def __init__(self, message: str, looked: bool = True) -> None:
+        super().__init__(message)
+        self.looked = looked
 
 
 class NameServiceError(BrokerError):

@@ -12,6 +12,7 @@ from x2gobroker.model.hosts import Endpoint, Host
 from x2gobroker.model.profile import BROKER_USER, SessionProfile
 from x2gobroker.model.server_names import find_host
 from x2gobroker.model.sessions import ServerSession, resume_order
+from x2gobroker.model.vouched import Vouched
 from x2gobroker.scheduling.choice import Selection, Wish
 from x2gobroker.services import Services
 from x2gobroker.settings import GLOBAL, Settings
@@ -22,13 +23,13 @@ LISTING_SECONDS = 2.0
 
 @dataclass(frozen=True)
 class Guest:
-    """For whom a server is wanted: the user of the broker, and whether somebody vouched for the name.
+    """For whom a server is wanted: the user of the broker, and who has vouched for the name; None: nobody.
 
     `login` is the account that the client says it will log in with; `pubkey` the public key that it sent, or nothing.
     """
 
     user: str
-    vouched: bool = True
+    vouched: Vouched | None
     login: str = ""
     pubkey: str = ""
     address: str = ""
@@ -73,7 +74,7 @@ class Placement:
         autologin = profile.broker_flag("session-autologin", settings.boolean(GLOBAL, "default-session-autologin"))
         if not (autologin and account and selection.host and wish.rules.mode != NONE):
             return selection
-        if not guest.vouched:
+        if guest.vouched is None:
             error_log.error(
                 "session profile [%s]: no autologin for %s: this broker does not check who its users are",
                 field(profile.id),

@@ -13,7 +13,6 @@ from x2gobroker.autologin.keys import Autologin
 from x2gobroker.autologin.stock import KeyStock
 from x2gobroker.autologin.sweep import Sweep
 from x2gobroker.backends.base import Backend
-from x2gobroker.errors import ConfigurationError
 from x2gobroker.nameservices.base import NameService
 from x2gobroker.nameservices.hosts import HostNames
 from x2gobroker.plugins import AUTH_MECHANISMS, BACKENDS, NAME_SERVICES, load
@@ -21,6 +20,7 @@ from x2gobroker.remote.types import SessionTypeSource
 from x2gobroker.scheduling.choice import Scheduler, Stores
 from x2gobroker.scripts.chain import ScriptChain
 from x2gobroker.settings import GLOBAL, Settings, WatchedFile
+from x2gobroker.settings.text_files import read_text
 from x2gobroker.store import (
     Authids,
     AutologinKeys,
@@ -36,6 +36,7 @@ from x2gobroker.store import (
 )
 from x2gobroker.store.database import database_url
 
+LONGEST_COOKIE_FILE = 65536
 PLACEHOLDER = re.compile(r"[xX]{8}(-[xX]{4}){3}-[xX]{12}")
 
 
@@ -161,17 +162,19 @@ class Services:
         watched = self._preset
         if watched is None or watched.path != path:
             watched = self._preset = WatchedFile(path, read_preset_authid, "")
-        preset = watched.current().value or settings.text(GLOBAL, "my-cookie").strip()
-        return "" if PLACEHOLDER.fullmatch(preset) else preset
+        return watched.current().value or usable_authid(settings.text(GLOBAL, "my-cookie").strip())
 
 
 def read_preset_authid(path: Path) -> str:
-    """The first word of the first line that is no comment. Raises ConfigurationError when it cannot be read."""
-    try:
-        with path.open(encoding="utf-8", errors="strict") as stream:
-            lines = stream.read(65536).splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        reason = getattr(error, "strerror", None) or "it is no UTF-8 text"
-        raise ConfigurationError(f"{path}: cannot be read: {reason}") from None
+    """The first word of the first line that is no comment; none for the placeholder that packages ship.
+
+    Raises ConfigurationError when the file cannot be read.
+    """
+    lines = read_text(path, LONGEST_COOKIE_FILE).split("\n")
     words = (line.split() for line in lines if line.strip() and not line.lstrip().startswith("#"))
-    return next(words, [""])[0]
+    return usable_authid(next(words, [""])[0])
+
+
+def usable_authid(text: str) -> str:
+    """A pre-shared authid; none for what stands in its place until somebody sets one."""
+    return "" if PLACEHOLDER.fullmatch(text) else text

@@ -107,6 +107,12 @@ def _testcon(exchange: Exchange, said: Meaning) -> Meaning:
     return replace(said, granted=True, payload={"task": "testcon"})
 
 
+def _folders(written: str) -> dict[str, bool]:
+    """Shared folders as Python X2Go would take them apart, did it get that far."""
+    entries = [entry.strip() for entry in written.split(";")]
+    return {entry[:-2] if entry[-2:] in (":0", ":1") else entry: entry[-2:] != ":0" for entry in entries if entry}
+
+
 def _json_types(exchange: Exchange, said: Meaning) -> Meaning:
     """Options that Python X2Go wants as booleans or integers, and of which the broker knows no type itself."""
     if exchange.request.frontend != "json" or not said.profiles:
@@ -114,6 +120,8 @@ def _json_types(exchange: Exchange, said: Meaning) -> Meaning:
 
     def typed(item: tuple[str, Any]) -> tuple[str, Any] | None:
         name, value = item
+        if name == "export":
+            return name, _folders(value)
         if not isinstance(value, str) or name not in (*PYHOCA_BOOLEANS, *PYHOCA_INTEGERS):
             return item
         if name in PYHOCA_BOOLEANS:
@@ -223,8 +231,9 @@ REWRITES: tuple[Deviation, ...] = (
         "json-types",
         "JSON answers hold options in the types that PyHoca expects",
         'Options for which the broker has no type are text, such as `"published": "true"`.',
-        "Those that Python X2Go knows as booleans or integers are sent as such, and left out where they are none.",
-        "Python X2Go takes the text `false` for true.",
+        "Those that Python X2Go knows as booleans or integers are sent as such, and left out where they are none. "
+        '`export` is an object, `{"/home/anna/a": true}`.',
+        "Python X2Go takes the text `false` for true, and ends with a traceback on an `export` that is a text.",
         (),
         _json_types,
     ),

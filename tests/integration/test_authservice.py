@@ -351,7 +351,10 @@ def test_stopping_removes_the_socket_and_every_process(unix: str, user: Account)
         assert service.program is not None
         assert service.program.stop() == 0
         assert not service.socket.exists()
-        assert not [pid for pid in below if os.path.exists(f"/proc/{pid}/exe") and _runs(pid)]
+        # a worker that was just starting ends as soon as it has started
+        wait_until(
+            lambda: not [pid for pid in below if os.path.exists(f"/proc/{pid}/exe") and _runs(pid)], "no process left"
+        )
 
 
 def _runs(pid: int) -> bool:

@@ -54,7 +54,11 @@ def test_guesses_at_two_hosts_at_once_are_admitted_one_by_one(two: tuple[Penalti
     for number in range(3):
         two[0].failed(who, str(number), RULES, NOW)
     with ThreadPoolExecutor(8) as pool:
-        answers = list(pool.map(lambda number: two[number % 2].admit(who, RULES, NOW + 2).retry_after, range(32)))
+        answers = list(
+            pool.map(
+                lambda number: two[number % 2].admit(who, f"guess {number}", RULES, NOW + 2).retry_after, range(32)
+            )
+        )
     assert answers.count(0) == 1
 
 
@@ -62,13 +66,27 @@ def test_a_success_at_one_host_counts_at_the_other(two: tuple[Penalties, Penalti
     who = Attempt.of("realm", "anna", "192.0.2.7")
     for number in range(10):
         two[0].failed(who, str(number), RULES, NOW)
-    assert two[1].admit(who, RULES, NOW).banned
+    assert two[1].admit(who, "x", RULES, NOW).banned
     two[1].succeeded(who)
     assert two[0].listed(RULES, NOW) == []
-    assert not two[0].admit(who, RULES, NOW).known
+    assert two[0].admit(who, "x", RULES, NOW).retry_after == 0
 
 
 def test_what_is_over_is_swept(two: tuple[Penalties, Penalties]) -> None:
     for moment in (NOW, NOW + 2000):
         two[0].failed(Attempt.of("realm", f"user at {moment}", "192.0.2.7"), "x", RULES, moment)
     assert two[1].lift() == 3
+
+
+def test_a_first_volley_over_two_hosts_is_looked_at_in_part_only(two: tuple[Penalties, Penalties]) -> None:
+    who = Attempt.of("realm", "anna", "192.0.2.7")
+    with ThreadPoolExecutor(16) as pool:
+        answers = list(pool.map(lambda number: two[number % 2].admit(who, f"guess {number}", RULES, NOW), range(120)))
+    assert 1 <= sum(not answer.retry_after for answer in answers) <= 3
+
+
+def test_one_password_sent_at_once_to_two_hosts_is_one_guess(two: tuple[Penalties, Penalties]) -> None:
+    who = Attempt.of("realm", "anna", "192.0.2.7")
+    with ThreadPoolExecutor(16) as pool:
+        answers = list(pool.map(lambda number: two[number % 2].admit(who, "the right one", RULES, NOW), range(64)))
+    assert not any(answer.retry_after for answer in answers)

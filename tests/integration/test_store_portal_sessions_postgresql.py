@@ -28,7 +28,7 @@ def two() -> Iterator[tuple[PortalSessions, PortalSessions]]:
 
 def test_a_sign_in_counts_at_all_hosts_until_it_is_ended_at_one(two: tuple[PortalSessions, PortalSessions]) -> None:
     here, there = two
-    token = here.open("anna", "inifile", "192.0.2.7", 3600, "a pässword")
+    token = here.open("anna", "inifile", "192.0.2.7", 3600, None, "a pässword")
     found = there.find(token, IDLE)
     assert found is not None
     assert found.password(token) == "a pässword"
@@ -42,9 +42,9 @@ def test_a_sign_in_counts_at_all_hosts_until_it_is_ended_at_one(two: tuple[Porta
 def test_many_sign_ins_and_sweeps_at_once_lose_none(two: tuple[PortalSessions, PortalSessions]) -> None:
     def come(number: int) -> str:
         sessions = two[number % 2]
-        sessions.open("bert", "inifile", "", -1)
+        sessions.open("bert", "inifile", "", -1, None)
         sessions.sweep(IDLE)
-        return sessions.open("bert", "inifile", "", 3600)
+        return sessions.open("bert", "inifile", "", 3600, None)
 
     with ThreadPoolExecutor(8) as pool:
         tokens = list(pool.map(come, range(32)))
@@ -54,7 +54,7 @@ def test_many_sign_ins_and_sweeps_at_once_lose_none(two: tuple[PortalSessions, P
 
 
 def test_one_of_many_hosts_asks_again(two: tuple[PortalSessions, PortalSessions]) -> None:
-    found = two[0].find(two[0].open("carl", "inifile", "", 3600), IDLE)
+    found = two[0].find(two[0].open("carl", "inifile", "", 3600, None), IDLE)
     assert found is not None
     with ThreadPoolExecutor(8) as pool:
         answers = list(pool.map(lambda number: two[number % 2].checked(found, found.checked + 700), range(8)))

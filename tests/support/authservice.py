@@ -11,7 +11,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 
@@ -138,6 +138,7 @@ class AuthService:
         debian: bool = False,
         group: str = ASKING_ACCOUNT,
         env: Mapping[str, str] | None = None,
+        launcher: Sequence[str] = (),
     ) -> None:
         self.folder = Path(tempfile.mkdtemp(prefix="authservice-"))
         self.folder.chmod(0o755)
@@ -152,7 +153,7 @@ class AuthService:
             loggers.write_text(DEBIAN_LOGGERS)
             self.argv = [PYTHON, DEBIAN_PROGRAM, "-s", *self.arguments]
         else:
-            self.argv = [OUR_PROGRAM, "-s", *self.arguments]
+            self.argv = [*launcher, OUR_PROGRAM, "-s", *self.arguments]
         self.env |= {
             "X2GOBROKER_AUTHSERVICE_LOGCONFIG": str(loggers),  # ours goes to stderr when there is no such file
             "X2GOBROKER_AUTHSERVICE_PAM_SERVICES": ",".join(pam_services),

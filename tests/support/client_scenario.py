@@ -34,6 +34,7 @@ host = beta-server (127.0.0.1:{port})
 command = TERMINAL
 rootless = true
 usebrokerpass = true
+export = /home/anna/a:1;/home/anna/b:0;
 
 [not-for-anna]
 name = Berts own

@@ -8,14 +8,16 @@ from hypothesis import strategies as st
 
 from tests.unit.properties import SOME
 from x2gobroker.auth.base import (
-    LONGEST_PASSWORD,
     LONGEST_USER,
     AuthMechanism,
     Credentials,
+    Outcome,
     PasswordChange,
     Verdict,
+    granted,
 )
 from x2gobroker.errors import AuthMechanismError
+from x2gobroker.model.passwords import LONGEST_PASSWORD, LONGEST_TYPED, can_be_typed
 from x2gobroker.settings import Settings
 
 SETTINGS = Settings()
@@ -34,7 +36,7 @@ class Recording(AuthMechanism):
         self.asked.append(credentials)
         if self.fails:
             raise AuthMechanismError("the server is down")
-        return Verdict(True, credentials.user, "right password")
+        return granted(credentials.user, "right password")
 
     def _change_password(self, settings: Settings, credentials: Credentials, new: str) -> PasswordChange:
         if self.fails:
@@ -53,7 +55,7 @@ class CannotChange(AuthMechanism):
     """Has no password change of its own."""
 
     def _check(self, settings: Settings, credentials: Credentials) -> Verdict:
-        return Verdict(True, credentials.user, "")
+        return granted(credentials.user, "")
 
 
 def test_possible_credentials_reach_the_mechanism_unchanged() -> None:
@@ -71,7 +73,7 @@ def test_possible_credentials_reach_the_mechanism_unchanged() -> None:
         ("an\nna", "p"),
         ("an\0na", "p"),
         ("\ud800", "p"),
-        ("anna", "x" * (LONGEST_PASSWORD + 1)),
+        ("anna", "x" * (LONGEST_TYPED + 1)),
         ("anna", "p\0w"),
     ],
 )
@@ -83,7 +85,7 @@ def test_impossible_credentials_are_refused_without_asking_the_mechanism(user: s
 
 def test_the_longest_possible_ones_are_asked_about() -> None:
     mechanism = Recording()
-    assert mechanism.authenticate(SETTINGS, Credentials("x" * LONGEST_USER, "x" * LONGEST_PASSWORD)).granted
+    assert mechanism.authenticate(SETTINGS, Credentials("x" * LONGEST_USER, "x" * LONGEST_TYPED)).granted
 
 
 def test_a_mechanism_that_needs_no_password_is_asked_without_a_user() -> None:
@@ -92,7 +94,7 @@ def test_a_mechanism_that_needs_no_password_is_asked_without_a_user() -> None:
 
 def test_a_mechanism_that_fails_refuses_and_the_log_says_why(said: pytest.LogCaptureFixture) -> None:
     verdict = Recording(fails=True).authenticate(SETTINGS, Credentials("anna", "s3cret"))
-    assert (verdict.granted, verdict.reason) == (False, "mechanism not available")
+    assert (verdict.outcome, verdict.reason) == (Outcome.UNAVAILABLE, "mechanism not available")
     assert "auth mechanism recording: the server is down" in said.text
     assert "s3cret" not in said.text
 
@@ -102,7 +104,7 @@ def test_a_mechanism_that_fails_refuses_and_the_log_says_why(said: pytest.LogCap
 def test_no_user_and_no_password_make_authenticate_raise(user: str, password: str) -> None:
     mechanism = Recording()
     verdict = mechanism.authenticate(SETTINGS, Credentials(user, password))
-    assert verdict.granted == (bool(user) and user.isprintable() and "\0" not in password)
+    assert verdict.granted == (bool(user) and user.isprintable() and can_be_typed(password))
 
 
 def test_no_secret_is_in_the_text_of_credentials() -> None:

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from passlib.hash import sha512_crypt
 
 from tests.unit.properties import FEW, SOME
-from x2gobroker.auth.base import LONGEST_PASSWORD
 from x2gobroker.auth.passwords import BCRYPT_LIMIT, SCHEMES, SHA_CRYPT_LIMIT, hash_password, verify_password
+from x2gobroker.model.passwords import LONGEST_PASSWORD, LONGEST_TYPED
 
 PASSWORD = "p:w é ☃"
 PREFIXES = (
@@ -107,9 +107,9 @@ def test_sha_crypt_takes_no_password_that_would_keep_it_busy() -> None:
 @pytest.mark.parametrize("scheme", SCHEMES)
 def test_the_longest_password_that_a_client_may_send_keeps_no_processor_busy_for_long(scheme: str) -> None:
     hashed = hash_password("x", scheme)
-    began = time.thread_time()
-    verify_password("x" * LONGEST_PASSWORD, hashed)
-    assert time.thread_time() - began < 1.5
+    began = time.process_time()
+    verify_password("x" * LONGEST_TYPED, hashed)
+    assert time.process_time() - began < 1.5
 
 
 @SOME

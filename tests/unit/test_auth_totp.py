@@ -12,7 +12,7 @@ from sqlalchemy.engine import URL
 
 from tests.unit.configured import Files
 from x2gobroker.auth import totp as module
-from x2gobroker.auth.base import AuthMechanism, Credentials, Verdict
+from x2gobroker.auth.base import AuthMechanism, Credentials, Outcome, Verdict, granted, refused
 from x2gobroker.auth.totp import (
     MISSING,
     NOT_ENROLLED,
@@ -81,7 +81,8 @@ class Mechanism(AuthMechanism):
     def _check(self, settings: Settings, credentials: Credentials) -> Verdict:
         self.asked.append(credentials.password)
         right = credentials.password == RIGHT
-        return Verdict(right, self.calls or credentials.user, "right password" if right else "wrong password")
+        user = self.calls or credentials.user
+        return granted(user, "right password") if right else refused(user, "wrong password")
 
 
 class WebServer(AuthMechanism):
@@ -90,7 +91,7 @@ class WebServer(AuthMechanism):
     needs_password = False
 
     def _check(self, settings: Settings, credentials: Credentials) -> Verdict:
-        return Verdict(True, "anna", "authenticated by the web server")
+        return granted("anna", "authenticated by the web server")
 
 
 @dataclass
@@ -182,7 +183,7 @@ def test_the_last_six_digits_are_the_code(typed: str, parts: tuple[str, str]) ->
 
 
 def test_password_and_code_let_in_and_the_mechanism_sees_the_password_only(world: World) -> None:
-    assert world.login(RIGHT + code_at(NOW)) == Verdict(True, "anna", "right password and code")
+    assert world.login(RIGHT + code_at(NOW)) == granted("anna", "right password and code")
     assert world.asked == [RIGHT]
 
 
@@ -218,7 +219,7 @@ def test_a_wrong_password_uses_up_no_code(world: World) -> None:
 
 
 def test_a_wrong_code_does_not_let_in(world: World) -> None:
-    assert world.login(RIGHT + "000000") == Verdict(False, "anna", WRONG)
+    assert world.login(RIGHT + "000000") == Verdict(Outcome.REFUSED, "anna", WRONG, guessed_code=True)
 
 
 def test_without_a_code_the_password_is_not_even_looked_at(world: World) -> None:
@@ -317,6 +318,24 @@ def test_from_exempt_networks_no_code_is_needed(
     assert world.login(RIGHT, address=address).reason == (MISSING if needed else "right password")
 
 
+@pytest.mark.parametrize("entries", ["admins; staff", "admins # not yet", "'admins", "All", "@admins", "admins\n  x"])
+def test_a_slip_in_the_list_of_groups_demands_the_code_of_everybody_and_is_told(
+    world: World, entries: str, said: pytest.LogCaptureFixture
+) -> None:
+    world.groups["anna"] = frozenset({"admins"})
+    world.configure(f"default-second-factor = enrolled\ndefault-second-factor-groups = {entries}")
+    assert world.login(RIGHT).reason == MISSING
+    assert [message for message in said.messages if message.endswith("is no group")]
+    (problem,) = second_factor_problems(world.settings, "inifile")
+    assert problem.error
+
+
+def test_groups_without_commas_between_them_all_need_the_code(world: World) -> None:
+    world.groups["anna"] = frozenset({"admins"})
+    world.configure("default-second-factor = enrolled\ndefault-second-factor-groups = staff admins")
+    assert world.login(RIGHT).reason == MISSING
+
+
 def test_an_entry_that_is_no_network_exempts_nobody_and_is_told(world: World, said: pytest.LogCaptureFixture) -> None:
     world.configure("default-second-factor = enrolled\ndefault-second-factor-exempt-networks = 192.0.2, 10.0.0.0/8")
     assert world.login(RIGHT).reason == MISSING
@@ -339,7 +358,7 @@ def test_behind_a_web_server_the_code_stands_alone(world: World) -> None:
     world.mechanism = WebServer("web")
     assert world.login("", user="").reason == MISSING
     assert world.login("000000", user="").reason == WRONG
-    assert world.login(code_at(NOW), user="") == Verdict(True, "anna", "authenticated by the web server and code")
+    assert world.login(code_at(NOW), user="") == granted("anna", "authenticated by the web server and code")
     assert world.login(code_at(NOW), user="anna").reason == USED
 
 

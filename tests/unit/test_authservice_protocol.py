@@ -18,6 +18,7 @@ from x2gobroker.authservice.protocol import (
     parse_line,
     text_of,
 )
+from x2gobroker.model.passwords import LONGEST_TYPED
 
 FIELDS = st.text(st.characters(blacklist_characters="\r\n", blacklist_categories=["Cs"]), max_size=60)
 SECRET = "Not-for-messages"
@@ -78,7 +79,7 @@ def test_nested_and_other_things_are_no_object(body: bytes) -> None:
         decode_body(body)
 
 
-@pytest.mark.parametrize("value", [None, 1, ["a"], {"a": 1}, "a\0b", "x" * 1025, "\ud800", "a\udcff"])
+@pytest.mark.parametrize("value", [None, 1, ["a"], {"a": 1}, "a\0b", "x" * (LONGEST_TYPED + 1), "\ud800", "a\udcff"])
 def test_what_is_no_possible_text(value: object) -> None:
     with pytest.raises(ProtocolError):
         text_of({"name": value}, "name")

@@ -29,8 +29,22 @@ RUNNING = (
 )
 SUSPENDED = RUNNING.replace("|R|", "|S|")
 PLACES = {
-    **{"pid": 0, "name": 1, "display": 2, "server": 3, "state": 4, "started": 5, "cookie": 6, "client": 7, "gr": 8},
-    **{"sound": 9, "changed": 10, "user": 11, "age": 12, "fs": 13, "control": 14, "data": 15},
+    "pid": 0,
+    "name": 1,
+    "display": 2,
+    "server": 3,
+    "state": 4,
+    "started": 5,
+    "cookie": 6,
+    "client": 7,
+    "gr": 8,
+    "sound": 9,
+    "changed": 10,
+    "user": 11,
+    "age": 12,
+    "fs": 13,
+    "control": 14,
+    "data": 15,
 }
 
 

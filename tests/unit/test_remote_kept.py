@@ -78,6 +78,7 @@ def test_a_keeper_without_its_folder_says_so(tmp_path: Path) -> None:
         "socket": str(tmp_path / "vnc"),
         "seconds": 5,
         "user": None,
+        "holds": [],
     }
     argv = [sys.executable, "-I", "-S", str(KEEPER)]
     done = subprocess.run(argv, input=json.dumps(plan).encode(), capture_output=True, timeout=30, check=True)

@@ -321,3 +321,26 @@ def test_the_variables_of_nexus_are_read(files: Files, monkeypatch: pytest.Monke
     assert settings.text(GLOBAL, "remote-vnc-password") == "mytestpassword"
     monkeypatch.setenv("X2GOBROKER_REMOTE_CONFIG", "/b.json")
     assert SettingsSource.of_process().current().text(GLOBAL, "remote-session-config") == "/b.json"
+
+
+@pytest.mark.parametrize("key", ["users", "users-deny", "groups", "groups-deny"])
+@pytest.mark.parametrize(
+    "entry",
+    ["anna, bert", "anna;bert", "anna\nbert", "all", "All", " anna", "@anna", "'anna", "anna # no", "*", "a\u200b"],
+)
+def test_a_slip_in_a_list_of_names_takes_the_type_out_of_service(key: str, entry: str) -> None:
+    found = parse(**{"users": ["ALL"], key: ["carl", entry]})
+    assert not found.types
+    assert any(problem.error and key in problem.message and problem.line for problem in found.problems)
+
+
+@pytest.mark.parametrize(
+    "key", ["Users", "users_deny", "deny-users", "allow", "groupsDeny", "usersdeny", "acl-users-deny"]
+)
+def test_a_key_that_is_nearly_an_access_rule_takes_the_type_out_of_service(key: str) -> None:
+    assert not parse(**{key: ["anna"]}).types
+
+
+def test_names_with_commas_stand_in_quotes_and_blanks_may_be() -> None:
+    access = desk(groups=["'a,b'", "Domain Users"]).access
+    assert access.groups_allow == {"a,b", "Domain Users"}

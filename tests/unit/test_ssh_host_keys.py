@@ -77,7 +77,12 @@ def test_the_text_says_what_to_do(tmp_path: Path) -> None:
     with pytest.raises(HostKeyRefused) as refusal:
         check_host_key(SERVER, ONE, trust(tmp_path))
     text = str(refusal.value)
-    for part in (fingerprint(ONE.blob), "ED25519", "x2gobroker-testagent -H 192.0.2.7 -p 2222 -A", "192.0.2.7:2222"):
+    for part in (
+        fingerprint(ONE.blob),
+        "ED25519",
+        "x2gobroker-testagent -H 'srv.example.org (192.0.2.7)' -p 2222 -A",
+        "192.0.2.7:2222",
+    ):
         assert part in text
     assert (refusal.value.endpoint, refusal.value.key) == (SERVER, ONE)
 

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from sqlalchemy import func, select
 from sqlalchemy.engine import URL
 
+from x2gobroker.model.vouched import Vouched
 from x2gobroker.store import PortalSessions, Store
 from x2gobroker.store.authids import digest_of
 from x2gobroker.store.portal_sessions import NONCE_BYTES, PADDED_TO, PortalSession, _sealed
@@ -18,6 +19,7 @@ from x2gobroker.store.portal_tables import PORTAL_SESSIONS
 
 NOW = 1_800_000_000.0
 IDLE = 600.0
+ANNA_KNOWN = Vouched("password by htpasswd")
 TOKEN = "0" * 63 + "1"
 
 
@@ -27,7 +29,7 @@ def sessions(tmp_path: Path) -> PortalSessions:
 
 
 def opened(sessions: PortalSessions, user: str = "anna", address: str = "192.0.2.7", now: float = NOW) -> str:
-    return sessions.open(user, "inifile", address, 3600, "a password", now=now)
+    return sessions.open(user, "inifile", address, 3600, ANNA_KNOWN, "a password", now=now)
 
 
 def found(sessions: PortalSessions, token: str, now: float = NOW) -> PortalSession:
@@ -44,7 +46,12 @@ def rows(sessions: PortalSessions) -> int:
 def test_a_token_stands_for_who_signed_in(sessions: PortalSessions) -> None:
     session = found(sessions, opened(sessions))
     assert (session.username, session.backend, session.address) == ("anna", "inifile", "192.0.2.7")
-    assert (session.vouched, session.created, session.last_seen, session.ends) == (True, NOW, NOW, NOW + 3600)
+    assert (session.vouched is not None, session.created, session.last_seen, session.ends) == (
+        True,
+        NOW,
+        NOW,
+        NOW + 3600,
+    )
 
 
 def test_the_token_itself_is_not_in_the_store_nor_in_what_is_shown(sessions: PortalSessions) -> None:
@@ -122,7 +129,7 @@ def test_the_password_opens_with_its_token_alone(sessions: PortalSessions) -> No
     session = found(sessions, one)
     assert session.password(one) == "a password"
     assert session.password(other) is None
-    assert sessions.find(sessions.open("anna", "inifile", "", 60, now=NOW), IDLE, NOW).password(one) is None  # type: ignore[union-attr]
+    assert sessions.find(sessions.open("anna", "inifile", "", 60, None, now=NOW), IDLE, NOW).password(one) is None  # type: ignore[union-attr]
 
 
 def test_a_password_that_was_tampered_with_or_moved_does_not_open(sessions: PortalSessions) -> None:

@@ -25,7 +25,6 @@ def test_an_authid_is_used_once_and_replaced(broker: Bench) -> None:
     second = authid_of(broker.post(user="anna", authid=first))
     assert second != first
     assert not granted(broker, user="anna", authid=first)
-    assert not granted(broker, user="anna", authid=first, password=PASSWORD)
     assert granted(broker, user="anna", authid=second)
 
 
@@ -74,8 +73,83 @@ def test_authids_outlive_a_restart(broker: Bench) -> None:
 
 
 @pytest.mark.parametrize("authid", ["x", "0" * 40, "x" * 100_000, "../../etc/passwd", "%00"])
-def test_a_wrong_authid_is_refused_even_with_the_right_password(broker: Bench, authid: str) -> None:
-    assert not granted(broker, user="anna", password=PASSWORD, authid=authid)
+def test_an_unknown_authid_beside_the_right_password_is_a_login(broker: Bench, authid: str) -> None:
+    """X2Go Client goes on showing an authid that counts no longer beside the password that was just typed."""
+    assert not granted(broker, user="anna", authid=authid)
+    fresh = authid_of(broker.post(user="anna", password=PASSWORD, authid=authid))
+    assert granted(broker, user="anna", authid=fresh)
+
+
+def test_every_dead_authid_beside_the_right_password_is_a_login(
+    broker_with: Make, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    broker = broker_with("auth-timeout = 100")
+    spent = broker.login()
+    of_bert, elsewhere = broker.login("bert"), broker.login(address="192.0.2.8")
+    assert granted(broker, user="anna", authid=spent)
+    for authid in (spent, of_bert, elsewhere):
+        assert not granted(broker, user="anna", authid=authid)
+        assert granted(broker, user="anna", password=PASSWORD, authid=authid)
+    assert granted(broker, user="bert", authid=of_bert), "it is still its owner's"
+    expired = broker.login()
+    clock = time.time
+    monkeypatch.setattr("time.time", lambda: clock() + 101)
+    assert not granted(broker, user="anna", authid=expired)
+    assert granted(broker, user="anna", password=PASSWORD, authid=expired, task="listsessions")
+    assert "reason=right-password,-beside:-authid-has-expired" in caplog.text
+
+
+def test_a_wrong_password_beside_a_dead_authid_counts_once(broker_with: Make) -> None:
+    broker = broker_with("penalty-ban-failures = 2")
+    assert not granted(broker, user="anna", password="wrong", authid="unknown")
+    time.sleep(0.6)
+    assert not granted(broker, user="anna", password="another", authid="unknown")
+    assert not granted(broker, user="anna", password=PASSWORD, authid="unknown"), "banned, as without the authid"
+    assert not granted(broker, user="anna", password=PASSWORD)
+
+
+def test_a_wrong_password_beside_a_good_authid_is_not_looked_at(broker: Bench) -> None:
+    assert granted(broker, user="anna", password="wrong", authid=broker.login())
+
+
+def test_a_dead_authid_does_not_stand_for_the_pre_shared_one(broker_with: Make) -> None:
+    broker = broker_with(f"require-cookie = true\npenalties = false\nmy-cookie = {UUID}")
+    for authid in ("unknown", UUID[:-1]):
+        assert not granted(broker, user="anna", password=PASSWORD, authid=authid)
+    first = authid_of(broker.post(user="anna", password=PASSWORD, authid=UUID))
+    assert granted(broker, user="anna", authid=first)
+    assert not granted(broker, user="anna", password=PASSWORD, authid=first)
+
+
+def test_a_dead_authid_is_no_way_around_the_second_factor(broker_with: Make) -> None:
+    broker = broker_with("default-second-factor = required\npenalties = false")
+    assert not granted(broker, user="anna", password=PASSWORD, authid="unknown")
+
+
+def test_reports_do_not_guess_with_a_code_of_long_ago(broker_with: Make, caplog: pytest.LogCaptureFixture) -> None:
+    """What clients send by themselves, over and over, with the code of the login behind the password."""
+    broker = broker_with("default-second-factor = required")
+    for _ in range(12):
+        assert not granted(broker, user="anna", password=f"{PASSWORD}123456", authid="unknown", **EVENT)
+    assert "penalty" not in caplog.text
+    assert "mechanism=htpasswd" not in caplog.text
+
+
+def test_a_report_with_the_password_brings_a_client_back(broker: Bench) -> None:
+    fresh = authid_of(broker.post(user="anna", password=PASSWORD, authid="unknown", **EVENT))
+    assert granted(broker, user="anna", authid=fresh)
+
+
+@pytest.mark.parametrize("spent_by", ["listsessions", "clientevent"])
+@pytest.mark.parametrize("task", ["listsessions", "clientevent", "selectsession"])
+def test_no_authid_has_two_successors(broker: Bench, spent_by: str, task: str) -> None:
+    """Whoever comes too late with an authid, whether its owner or a thief, gets no new one for it."""
+    authid = broker.login()
+    first = {**EVENT, "task": spent_by}
+    successor = authid_of(broker.post(user="anna", authid=authid, **first))
+    again = broker.post(user="anna", authid=authid, **{**EVENT, "task": task, "sid": "desk"})
+    assert "AUTHID" not in again.text
+    assert granted(broker, user="anna", authid=successor)
 
 
 def test_the_pre_shared_authid_is_needed_where_so_configured(broker_with: Make) -> None:

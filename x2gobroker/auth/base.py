@@ -2,27 +2,26 @@
 
 from __future__ import annotations
 
+import time
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from enum import StrEnum
 from typing import ClassVar, final
 
+from x2gobroker.auth.pace import Pace
 from x2gobroker.errors import AuthMechanismError
 from x2gobroker.logs import error_log
 from x2gobroker.model.options import Option
+from x2gobroker.model.passwords import can_be_typed, new_password_fault
 from x2gobroker.settings import AUTH_PREFIX, Settings
 
 LONGEST_USER = 256
-LONGEST_PASSWORD = 1024
 
 NO_USER = "no user name"
 BAD_USER = "no possible user name"
 BAD_PASSWORD = "no possible password"  # noqa: S105
 NOT_AVAILABLE = "mechanism not available"
-# reasons of refusals without anybody having looked at the password
-NOT_CHECKED = frozenset({NO_USER, BAD_USER, BAD_PASSWORD, NOT_AVAILABLE})
-# what a mechanism says that was to change a password and was given a wrong present one; penalties count it
-WRONG_PRESENT = "the present password is wrong"
 
 
 @dataclass(frozen=True)
@@ -35,21 +34,69 @@ class Credentials:
     server_variables: Mapping[str, object] = field(default_factory=dict, repr=False)
 
 
+class Outcome(StrEnum):
+    """What came of a login. That nobody can tell is neither a yes nor a no."""
+
+    GRANTED = "granted"
+    REFUSED = "refused"
+    UNAVAILABLE = "unavailable"
+
+
 @dataclass(frozen=True)
 class Verdict:
-    """What a mechanism says: granted to `user`, or not, and why (for the log; never a secret)."""
+    """What a mechanism says of `user`, and why (for the log; never a secret).
 
-    granted: bool
+    `looked` is False where it is certain that nobody has compared the password: such a refusal is no guess.
+    `guessed_code`: the password was right, and the code behind it wrong. Raises TypeError for an outcome that is none:
+    what is neither yes nor no must not pass for one of them.
+    """
+
+    outcome: Outcome
     user: str
     reason: str
+    looked: bool = True
+    guessed_code: bool = False
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.outcome, Outcome):
+            raise TypeError("a verdict's outcome is Outcome.GRANTED, Outcome.REFUSED or Outcome.UNAVAILABLE")
+
+    @property
+    def granted(self) -> bool:
+        """Whether the user may come in."""
+        return self.outcome is Outcome.GRANTED
+
+
+def granted(user: str, reason: str) -> Verdict:
+    """The verdict that lets a user in."""
+    return Verdict(Outcome.GRANTED, user, reason)
+
+
+def refused(user: str, reason: str, looked: bool = True) -> Verdict:
+    """The verdict that keeps a user out; counted as a guess where somebody has looked at the password."""
+    return Verdict(Outcome.REFUSED, user, reason, looked)
+
+
+def unavailable(user: str, reason: str, looked: bool = True) -> Verdict:
+    """The verdict of somebody who cannot tell."""
+    return Verdict(Outcome.UNAVAILABLE, user, reason, looked)
 
 
 @dataclass(frozen=True)
 class PasswordChange:
-    """Whether a password was changed, and in a few words why not."""
+    """Whether a password was changed, and in a few words why not.
+
+    `outcome` says what came of the check of the present password; `looked` as with a verdict.
+    """
 
     changed: bool
     reason: str = ""
+    outcome: Outcome = Outcome.GRANTED
+    looked: bool = True
+    guessed_code: ClassVar[bool] = False
+
+
+WRONG_PRESENT = PasswordChange(False, "the present password is wrong", Outcome.REFUSED)
 
 
 class AuthMechanism(ABC):
@@ -58,17 +105,18 @@ class AuthMechanism(ABC):
     One object serves one VirtualHost of one process, for all requests and threads. A plug-in derives from this class
     and writes `_check`; it may write `_change_password`, declare the options of its `[authmech_<name>]` section in
     `options`, and set `needs_password` to False when it knows users by other means, or `checks_password` when there is
-    no password to be guessed, so that no penalties are called for. Where it sets `vouches` to False, users may be
-    anybody, and get no autologin.
+    no password to be guessed, so that no penalties are called for. `vouches` says in a few words how it knows who a
+    user is; where it does not say so, users may be anybody, and get neither autologin nor desktops in the browser.
     """
 
     options: ClassVar[tuple[Option, ...]] = ()
     needs_password: ClassVar[bool] = True
     checks_password: ClassVar[bool] = True
-    vouches: ClassVar[bool] = True
+    vouches: ClassVar[str] = ""
 
     def __init__(self, name: str) -> None:
         self.name = name
+        self._pace = Pace()
 
     @property
     def section(self) -> str:
@@ -79,35 +127,65 @@ class AuthMechanism(ABC):
     def _check(self, settings: Settings, credentials: Credentials) -> Verdict:
         """Whether the credentials are right. Raises AuthMechanismError when that cannot be told."""
 
+    def _spend(self, settings: Settings, credentials: Credentials) -> None:
+        """Take as long as `_check` takes to find a password wrong. By default, as long as some of the last took."""
+        self._pace.wait()
+
+    def is_ready(self, settings: Settings, seconds: float) -> bool:
+        """Whether what this mechanism asks would answer within so many seconds; nobody is logged in by it."""
+        return True
+
     def _change_password(self, settings: Settings, credentials: Credentials, new: str) -> PasswordChange:
         """Change the password of a user who has just been checked. Raises AuthMechanismError."""
-        return PasswordChange(False, "not possible with this login")
+        return PasswordChange(False, "not possible with this login", Outcome.REFUSED, looked=False)
+
+    def takes_codes(self, settings: Settings) -> bool:
+        """Whether what users type is good only once, as it holds a code; False unless overridden."""
+        return False
 
     @final
     def authenticate(self, settings: Settings, credentials: Credentials) -> Verdict:
         """Whether the credentials are right. Never raises for what a client sent or a server failed to do."""
-        user, password = credentials.user, credentials.password
-        if self.needs_password and not user:
-            return Verdict(False, user, NO_USER)
-        if len(user) > LONGEST_USER or not user.isprintable():
-            return Verdict(False, user, BAD_USER)
-        if len(password) > LONGEST_PASSWORD or "\0" in password:
-            return Verdict(False, user, BAD_PASSWORD)
+        if fault := self.fault(credentials):
+            return refused(credentials.user, fault, looked=False)
+        began = time.monotonic()
         try:
-            return self._check(settings, credentials)
+            verdict = self._check(settings, credentials)
         except AuthMechanismError as error:
             error_log.error("auth mechanism %s: %s", self.name, error)
-            return Verdict(False, user, NOT_AVAILABLE)
+            return unavailable(credentials.user, NOT_AVAILABLE, error.looked)
+        if verdict.outcome is Outcome.REFUSED:
+            self._pace.took(time.monotonic() - began)
+        return verdict
+
+    @final
+    def fault(self, credentials: Credentials) -> str:
+        """Why these can be nobody's credentials; nothing when they can. The same for every user."""
+        if self.needs_password and not credentials.user:
+            return NO_USER
+        if len(credentials.user) > LONGEST_USER or not credentials.user.isprintable():
+            return BAD_USER
+        return "" if can_be_typed(credentials.password) else BAD_PASSWORD
+
+    @final
+    def spend(self, settings: Settings, credentials: Credentials) -> None:
+        """Take as long as the refusal of a wrong password, for one that is refused whatever the password."""
+        try:
+            self._spend(settings, credentials)
+        except AuthMechanismError as error:
+            error_log.error("auth mechanism %s: %s", self.name, error)
 
     @final
     def change_password(self, settings: Settings, credentials: Credentials, new: str) -> PasswordChange:
         """Change the password of `credentials.user` from `credentials.password` to `new`, if this mechanism can."""
-        if not new or len(new) > LONGEST_PASSWORD or not new.isprintable():
-            return PasswordChange(False, "the new password is empty, too long or has unprintable characters")
+        if fault := new_password_fault(new):
+            return PasswordChange(False, fault, Outcome.REFUSED, looked=False)
         if not credentials.password:
-            return PasswordChange(False, "the present password is needed")
+            return PasswordChange(False, "the present password is needed", Outcome.REFUSED, looked=False)
+        if self.fault(credentials):
+            return PasswordChange(False, WRONG_PRESENT.reason, Outcome.REFUSED, looked=False)
         try:
             return self._change_password(settings, credentials, new)
         except AuthMechanismError as error:
             error_log.error("auth mechanism %s: cannot change a password: %s", self.name, error)
-            return PasswordChange(False, "not possible at present")
+            return PasswordChange(False, "not possible at present", Outcome.UNAVAILABLE, error.looked)

@@ -4,24 +4,67 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import hashlib
 import os
 import tempfile
 import threading
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
-from x2gobroker.auth.base import WRONG_PRESENT, AuthMechanism, Credentials, PasswordChange, Verdict
-from x2gobroker.auth.passwords import hash_password, verify_password
+from x2gobroker.auth.base import WRONG_PRESENT, AuthMechanism, Credentials, PasswordChange, Verdict, granted, refused
+from x2gobroker.auth.passwords import hash_password, kind_of, verify_password
 from x2gobroker.errors import AuthMechanismError, ConfigurationError
+from x2gobroker.logs import error_log
 from x2gobroker.settings import Settings, WatchedFile
+from x2gobroker.settings.text_files import read_text
 
 MAX_FILE_SIZE = 16 * 1024 * 1024
+
+
+@dataclass(frozen=True, eq=False)
+class Users:
+    """User names and their hashes; `stand_ins` has a hash of each kind in the file, and how many are of this kind."""
+
+    hashes: Mapping[str, str]
+    stand_ins: tuple[tuple[str, int], ...] = ()
+    key: bytes = field(default=b"", repr=False)
+
+    @classmethod
+    def of(cls, hashes: Mapping[str, str]) -> Users:
+        """The users of a file."""
+        kinds: Counter[str] = Counter()
+        one_of: dict[str, str] = {}
+        for hashed in hashes.values():
+            with contextlib.suppress(ValueError):  # of no known scheme: nobody is compared with it
+                kind = kind_of(hashed)
+                kinds[kind] += 1
+                one_of[kind] = hashed
+        stand_ins = tuple((one_of[kind], count) for kind, count in sorted(kinds.items()))
+        return cls(hashes, stand_ins, min(one_of.values(), default="").encode())
+
+    def stand_in(self, name: str) -> str | None:
+        """The hash to compare a password with whose user there is not; always the same for one name.
+
+        Among many names each kind comes as often as in the file, so that the time of an answer, which depends on scheme
+        and cost, says nothing about whether a user exists. `key` keeps others from working out which name gets which.
+        """
+        if not self.stand_ins:
+            return None
+        digest = hashlib.blake2b(name.encode("utf-8", "surrogatepass"), key=self.key[:64], digest_size=8).digest()
+        number = int.from_bytes(digest) % sum(count for _, count in self.stand_ins)
+        for hashed, count in self.stand_ins:
+            if number < count:
+                return hashed
+            number -= count
+        return None
 
 
 def parse_users(text: str) -> dict[str, str]:
     """User names and hashes of a file's text; comments, empty lines and lines without a colon are no users."""
     users: dict[str, str] = {}
-    for line in text.splitlines():
+    for line in text.split("\n"):
         name, colon, hashed = line.strip().partition(":")
         if colon and name and not name.startswith("#"):
             users[name] = hashed
@@ -29,18 +72,12 @@ def parse_users(text: str) -> dict[str, str]:
 
 
 def read_users(path: Path) -> dict[str, str]:
-    """The users of a file. Raises ConfigurationError when it cannot be read."""
-    try:
-        with path.open("rb") as stream:
-            data = stream.read(MAX_FILE_SIZE + 1)
-    except OSError as error:
-        raise ConfigurationError(f"{path}: cannot be read: {error.strerror}") from None
-    if len(data) > MAX_FILE_SIZE:
-        raise ConfigurationError(f"{path}: is larger than {MAX_FILE_SIZE} bytes")
-    try:
-        return parse_users(data.decode("utf-8"))
-    except UnicodeDecodeError:
-        raise ConfigurationError(f"{path}: is not UTF-8 text") from None
+    """User names and hashes of a file. Raises ConfigurationError when it cannot be read."""
+    return parse_users(read_text(path, MAX_FILE_SIZE))
+
+
+def _with_stand_ins(path: Path) -> Users:
+    return Users.of(read_users(path))
 
 
 @contextlib.contextmanager
@@ -59,12 +96,13 @@ def write_user(path: Path, user: str, hashed: str | None) -> bool:
     """Set a user's hash, or remove the user when `hashed` is None; other lines stay as they are.
 
     The file is replaced whole, with its owner and mode; a new one is readable by its owner and group. Returns
-    whether the user was there before. Raises ValueError for a name that the format cannot hold, OSError.
+    whether the user was there before. Raises ValueError for a name that the format cannot hold, OSError, and
+    ConfigurationError when the file cannot be read.
     """
     if not user or ":" in user or user.startswith("#") or not user.isprintable() or user != user.strip():
         raise ValueError(f"{user!r} is no user name: no colon, no leading #, no blanks around it")
     with _locked(path):
-        lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
+        lines = read_text(path, MAX_FILE_SIZE).splitlines() if path.exists() else []
         kept = [line for line in lines if line.strip().partition(":")[0] != user or ":" not in line]
         known = len(kept) != len(lines)
         if hashed is not None:
@@ -96,38 +134,56 @@ def _replace(path: Path, text: str) -> None:
 class HtpasswdMechanism(AuthMechanism):
     """Checks passwords against the file of the option `file`; a changed file counts with the next login."""
 
+    vouches = "password"
+
     def __init__(self, name: str) -> None:
         super().__init__(name)
         self._lock = threading.Lock()
-        self._watched: WatchedFile[dict[str, str]] | None = None
-        # what an unknown user's password is compared with: the answer takes as long as for a known one
+        self._watched: WatchedFile[Users] | None = None
+        # what a password is compared with where the file has no user at all
         self._nobody = hash_password("nobody has this password")
 
-    def _users(self, settings: Settings) -> dict[str, str]:
+    def _users(self, settings: Settings) -> Users:
         path = settings.path(self.section, "file")
         watched = self._watched
         if watched is None or watched.path != path:
             with self._lock:
-                watched = self._watched = WatchedFile(path, read_users, {})
+                watched = self._watched = WatchedFile(path, _with_stand_ins, Users({}))
+        loaded = watched.current()
         if not path.exists():
-            raise AuthMechanismError(f"{path} does not exist; make it with `x2gobroker passwd --file {path} USER`")
-        return watched.current().value
+            advice = f"{path} does not exist; make it with `x2gobroker passwd --file {path} USER`"
+            raise AuthMechanismError(advice, looked=False)
+        if not loaded.good:
+            raise AuthMechanismError(f"{loaded.fault}", looked=False)
+        return loaded.value
 
     def _check(self, settings: Settings, credentials: Credentials) -> Verdict:
-        hashed = self._users(settings).get(credentials.user)
-        try:
-            right = verify_password(credentials.password, hashed or self._nobody)
-        except ValueError:
-            raise AuthMechanismError("a user's password hash is of no known scheme; set it anew") from None
-        if hashed is None:
-            return Verdict(False, credentials.user, "unknown user")
-        return Verdict(right, credentials.user, "right password" if right else "wrong password")
+        users = self._users(settings)
+        user, password = credentials.user, credentials.password
+        hashed = users.hashes.get(user)
+        if hashed is not None:
+            with contextlib.suppress(ValueError):
+                right = verify_password(password, hashed)
+                return granted(user, "right password") if right else refused(user, "wrong password")
+            error_log.error("auth mechanism %s: a user's password hash is damaged or of no known scheme", self.name)
+        self._compare_with_another(users, user, password)
+        return refused(user, "unknown user" if hashed is None else "no usable password hash")
+
+    def _compare_with_another(self, users: Users, user: str, password: str) -> None:
+        """Do the work of a comparison, whose result does not matter."""
+        with contextlib.suppress(ValueError):  # a stand-in that is damaged
+            verify_password(password, users.stand_in(user) or self._nobody)
+
+    def _spend(self, settings: Settings, credentials: Credentials) -> None:
+        self._check(settings, credentials)
 
     def _change_password(self, settings: Settings, credentials: Credentials, new: str) -> PasswordChange:
         if not self._check(settings, credentials).granted:
-            return PasswordChange(False, WRONG_PRESENT)
+            return WRONG_PRESENT
         try:
             write_user(settings.path(self.section, "file"), credentials.user, hash_password(new))
         except OSError as error:
-            raise AuthMechanismError(f"the file of users cannot be written: {error.strerror}") from None
+            raise AuthMechanismError(f"the file of users cannot be written: {error.strerror}", looked=False) from None
+        except ConfigurationError as error:
+            raise AuthMechanismError(f"the file of users cannot be written: {error}", looked=False) from None
         return PasswordChange(True)

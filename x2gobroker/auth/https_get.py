@@ -15,7 +15,7 @@ import threading
 from collections.abc import Iterator
 
 from x2gobroker import __version__
-from x2gobroker.auth.base import AuthMechanism, Credentials, Verdict
+from x2gobroker.auth.base import AuthMechanism, Credentials, Verdict, granted, refused
 from x2gobroker.errors import AuthMechanismError
 from x2gobroker.settings import Settings
 
@@ -49,30 +49,35 @@ def _deadline(connection: http.client.HTTPSConnection) -> Iterator[http.client.H
 class HttpsGetMechanism(AuthMechanism):
     """Checks passwords by fetching `https://host:port/path` with them. Certificates are always verified."""
 
+    vouches = "password"
+
     def _check(self, settings: Settings, credentials: Credentials) -> Verdict:
         if ":" in credentials.user:
-            return Verdict(False, credentials.user, "HTTP Basic authentication knows no user name with a colon")
+            reason = "HTTP Basic authentication knows no user name with a colon"
+            return refused(credentials.user, reason, looked=False)
         status = self._status(settings, credentials)
         if status in (401, 403):
-            return Verdict(False, credentials.user, f"the web server answered {status}")
+            return refused(credentials.user, f"the web server answered {status}")
         if status != 200:
             raise AuthMechanismError(f"the web server answered {status}, neither 200 nor 401; check host and path")
-        return Verdict(True, credentials.user, "the web server answered 200")
+        return granted(credentials.user, "the web server answered 200")
 
     def _status(self, settings: Settings, credentials: Credentials) -> int:
         host, port = settings.text(self.section, "host"), settings.integer(self.section, "port")
         token = base64.b64encode(f"{credentials.user}:{credentials.password}".encode()).decode("ascii")
         headers = {"Authorization": f"Basic {token}", "User-Agent": f"x2gobroker/{__version__}", "Connection": "close"}
         timeout = settings.integer(self.section, "timeout")
+        sent = False
         try:
             context = ssl.create_default_context(cafile=settings.text(self.section, "ca-file") or None)
             with _deadline(http.client.HTTPSConnection(host, port, timeout=timeout, context=context)) as connection:
+                sent = True
                 connection.request("GET", settings.text(self.section, "path"), headers=headers)
                 return connection.getresponse().status
         except ssl.SSLCertVerificationError as error:
             raise AuthMechanismError(
-                f"the certificate of {host}:{port} is not trusted ({error.verify_message}); set ca-file"
+                f"the certificate of {host}:{port} is not trusted ({error.verify_message}); set ca-file", looked=False
             ) from None
         except (OSError, http.client.HTTPException, ValueError) as error:
             reason = getattr(error, "strerror", None) or type(error).__name__
-            raise AuthMechanismError(f"{host}:{port} cannot be asked: {reason}") from None
+            raise AuthMechanismError(f"{host}:{port} cannot be asked: {reason}", looked=sent) from None

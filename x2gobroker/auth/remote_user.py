@@ -6,7 +6,7 @@ variable counts, never a header that a client could send.
 
 from __future__ import annotations
 
-from x2gobroker.auth.base import AuthMechanism, Credentials, Verdict
+from x2gobroker.auth.base import AuthMechanism, Credentials, Verdict, granted, refused
 from x2gobroker.settings import Settings
 
 
@@ -15,14 +15,15 @@ class RemoteUserMechanism(AuthMechanism):
 
     needs_password = False
     checks_password = False
+    vouches = "web server"
 
     def _check(self, settings: Settings, credentials: Credentials) -> Verdict:
         named = credentials.server_variables.get("REMOTE_USER")
         if not isinstance(named, str) or not named:
-            return Verdict(False, credentials.user, "the web server has authenticated nobody")
+            return refused(credentials.user, "the web server has authenticated nobody", looked=False)
         user = named.partition("@")[0] if settings.boolean(self.section, "strip-realm") else named
         if not user or not user.isprintable():
-            return Verdict(False, credentials.user, "the web server's user name cannot be used")
+            return refused(credentials.user, "the web server's user name cannot be used", looked=False)
         if credentials.user not in ("", user, named):
-            return Verdict(False, credentials.user, "the web server has authenticated another user")
-        return Verdict(True, user, "authenticated by the web server")
+            return refused(credentials.user, "the web server has authenticated another user", looked=False)
+        return granted(user, "authenticated by the web server")

@@ -14,9 +14,10 @@ from dataclasses import dataclass
 from passlib.exc import TokenError
 from passlib.totp import TOTP
 
-from x2gobroker.auth.base import AuthMechanism, Credentials, Verdict
+from x2gobroker.auth.base import AuthMechanism, Credentials, Outcome, Verdict, granted, refused
 from x2gobroker.logs import error_log
 from x2gobroker.model.acl import ALL, Network, Requester, parse_client, parse_network
+from x2gobroker.model.name_lists import fault_of_entry, parts_of
 from x2gobroker.settings import BACKEND_PREFIX, ENVIRONMENT, GLOBAL, Problem, Settings
 from x2gobroker.store import Enrolment, Enrolments
 
@@ -72,12 +73,16 @@ def split_code(password: str) -> tuple[str, str]:
 
 @dataclass(frozen=True)
 class Rules:
-    """Who needs a second factor at a backend. `bad` holds entries that are no networks: nobody is exempt by them."""
+    """Who needs a second factor at a backend. `bad` holds entries that are no networks: nobody is exempt by them.
+
+    `bad_groups` are entries that are no names of groups: then everybody needs one, as where no groups are named.
+    """
 
     mode: str
     groups: frozenset[str]
     exempt: tuple[Network, ...]
     bad: tuple[str, ...] = ()
+    bad_groups: tuple[str, ...] = ()
 
     @classmethod
     def of(cls, settings: Settings, backend: str) -> Rules:
@@ -90,9 +95,12 @@ class Rules:
                     exempt.append(parse_network(entry))
             except ValueError:
                 bad.append(entry)
-        groups = frozenset(_entries(settings, backend, "second-factor-groups"))
+        groups = _entries(settings, backend, "second-factor-groups")
+        bad_groups = tuple(name for name in groups if fault_of_entry(name.replace(",", "")))
+        asked = frozenset(groups).union(*map(parts_of, groups))
         mode = settings.for_backend(backend, "second-factor")
-        return cls(mode, frozenset() if ALL in groups else groups, tuple(exempt), tuple(bad))
+        everybody = ALL in asked or bool(bad_groups)
+        return cls(mode, frozenset() if everybody else asked, tuple(exempt), tuple(bad), bad_groups)
 
     def exempts(self, address: str) -> bool:
         """Whether a client at this address needs no second factor."""
@@ -122,6 +130,10 @@ def second_factor_problems(settings: Settings, backend: str) -> list[Problem]:
         Problem(config, 0, f"{section} second-factor-exempt-networks: {entry!r} is no network; nobody is exempt by it")
         for entry in rules.bad
     ]
+    for entry in rules.bad_groups:
+        fault = fault_of_entry(entry)
+        message = f"{section} second-factor-groups: {entry!r} {fault}; everybody needs a code until it is mended"
+        problems.append(Problem(config, 0, message))
     if rules.mode != OFF and not settings.boolean(GLOBAL, "require-password"):
         message = f"{section} second-factor is never asked for: require-password is false"
         problems.append(Problem(config, 0, message, error=False))
@@ -160,6 +172,8 @@ class SecondFactor:
             rules = Rules.of(settings, self._backend)
             for entry in rules.bad:
                 error_log.error("second factor of backend %s: %s is no network", self._backend, entry)
+            for entry in rules.bad_groups:
+                error_log.error("second factor of backend %s: %s is no group", self._backend, entry)
             self._rules_of = settings, rules
         return rules
 
@@ -171,15 +185,18 @@ class SecondFactor:
         """What the mechanism says of the password, and the code where one is needed. Raises StoreError.
 
         Without a code, or without a second factor to compare it with, the mechanism is not asked: not even the time
-        that the answer takes tells whether the password is right. A code counts, and is used up, only behind the
-        right password.
+        that the answer takes tells whether the password is right. It takes as long as with a wrong password, so that it
+        does not tell who has a second factor either. A code counts, and is used up, only behind the right password.
         """
+        if fault := mechanism.fault(credentials):  # before anything that depends on who it is
+            return refused(credentials.user, fault, looked=False)
         given = self._demand(settings, credentials.user, credentials.address)
         password, code = split_code(credentials.password)
         passed = credentials
         if given is not None and mechanism.needs_password:
             if fault := given.fault(code):
-                return Verdict(False, credentials.user, fault)
+                mechanism.spend(settings, credentials)
+                return refused(credentials.user, fault)
             passed = dataclasses.replace(credentials, password=password)
         verdict = mechanism.authenticate(settings, passed)
         if not verdict.granted:
@@ -192,7 +209,9 @@ class SecondFactor:
         fault = demand.fault(code)
         if not fault and demand.enrolment is not None:
             fault = use_code(self._enrolments(settings), demand.enrolment, code)
-        return Verdict(not fault, verdict.user, fault or f"{verdict.reason} and code")
+        if fault:
+            return Verdict(Outcome.REFUSED, verdict.user, fault, guessed_code=fault == WRONG)
+        return granted(verdict.user, f"{verdict.reason} and code")
 
     def without_code(self, settings: Settings, credentials: Credentials) -> Credentials:
         """The credentials of somebody logged in, for the mechanism. The code behind the password was looked at then,

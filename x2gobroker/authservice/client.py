@@ -18,10 +18,12 @@ from x2gobroker.authservice.protocol import (
     FAILED,
     HELLO,
     LENGTH,
+    LOOKED,
     OK,
     REFUSED,
     SET_PASSWORD,
     TIMEOUT,
+    UNAVAILABLE,
     ProtocolError,
     decode_body,
     encode_frame,
@@ -58,7 +60,8 @@ class AuthServiceClient:
     ) -> Answer:
         """Whether PAM takes this user and password; `code` answers a second question.
 
-        Raises AuthMechanismError when the service cannot be asked, is too busy, or could not ask PAM.
+        Raises AuthMechanismError when the service cannot be asked, is too busy, or PAM could not tell; `looked` of it
+        says whether PAM may have seen the password.
         """
         request = {"op": AUTHENTICATE, "service": service, "user": user, "password": password, "address": address}
         if code is not None:
@@ -70,37 +73,44 @@ class AuthServiceClient:
         return self._ask({"op": SET_PASSWORD, "service": service, "user": user, "password": old, "new": new})
 
     def _ask(self, request: dict[str, str]) -> Answer:
+        sent = False
         try:
             if not self._speaks_old_form():
                 with self._connected() as connection:
                     connection.send(HELLO)
                     if connection.receive_line() == HELLO:
-                        connection.send(encode_frame(request))
-                        return self._understood(connection.receive_frame())
+                        frame = encode_frame(request)
+                        sent = True
+                        connection.send(frame)
+                        return understood(connection.receive_frame())
+            sent = True
             answer = self._ask_in_old_form(request)
             self._remember_old_form()
             return answer
-        except TimeoutError:
-            raise AuthMechanismError(f"{self.path}: no answer within {self._deadline:g} s; {ADVICE}") from None
-        except ProtocolError as error:
-            raise AuthMechanismError(f"{self.path}: {error}") from None
-        except UnicodeEncodeError:
-            raise AuthMechanismError(f"{self.path}: what was typed is no possible text") from None
-        except PermissionError:
-            raise AuthMechanismError(
-                f"{self.path}: this process may not ask; run it as a member of the socket's group"
-            ) from None
-        except OSError as error:
-            reason = error.strerror or "connection ended"
-            raise AuthMechanismError(f"{self.path}: {reason}; {ADVICE}") from None
+        except (ProtocolError, OSError, UnicodeEncodeError) as error:
+            raise AuthMechanismError(f"{self.path}: {self._words(error)}", looked=sent) from None
+
+    def _words(self, error: Exception) -> str:
+        """What went wrong, and what to do about it; nothing of what was typed."""
+        if isinstance(error, TimeoutError):
+            return f"no answer within {self._deadline:g} s; {ADVICE}"
+        if isinstance(error, UnicodeEncodeError):
+            return "what was typed is no possible text"
+        if isinstance(error, PermissionError):
+            return "this process may not ask; run it as a member of the socket's group"
+        if isinstance(error, OSError):
+            return f"{error.strerror or 'connection ended'}; {ADVICE}"
+        return str(error)
 
     def _ask_in_old_form(self, request: dict[str, str]) -> Answer:
         """The reference's service says yes or no, and cannot be asked everything."""
         if request["op"] != AUTHENTICATE or "code" in request:
-            raise AuthMechanismError(f"{self.path} is a service that only checks passwords; {ADVICE}")
+            raise AuthMechanismError(f"{self.path} is a service that only checks passwords; {ADVICE}", looked=False)
         fields = [request[name] for name in ("user", "password", "service")]
         if any(end in field for field in fields for end in "\r\n"):
-            raise AuthMechanismError(f"{self.path} is a service that takes no line ends in passwords; {ADVICE}")
+            raise AuthMechanismError(
+                f"{self.path} is a service that takes no line ends in passwords; {ADVICE}", looked=False
+            )
         with self._connected() as connection:
             connection.send(("\r".join(fields) + "\n").encode())
             answer = connection.receive_line()
@@ -108,18 +118,6 @@ class AuthServiceClient:
             raise ProtocolError("the service gives no answer; may this process ask, see the service's log")
         granted = answer == b"ok\n"
         return Answer(granted, "PAM accepts the password" if granted else "PAM refuses")
-
-    def _understood(self, reply: dict[str, Any]) -> Answer:
-        result, reason = reply.get("result"), str(reply.get("reason", ""))[:200]
-        if result == OK:
-            return Answer(True, "PAM accepts the password")
-        if result == REFUSED:
-            delay = reply.get("delay_ms", 0)
-            wrong_present = reply.get("wrong_present") is True
-            return Answer(False, f"PAM: {reason}", delay if isinstance(delay, int) else 0, wrong_present)
-        if result in (BUSY, TIMEOUT, FAILED):
-            raise AuthMechanismError(f"the authentication service: {result}: {reason}")
-        raise ProtocolError("the service's answer means nothing")
 
     def _identity(self) -> tuple[int, int]:
         status = os.stat(self.path)
@@ -133,14 +131,45 @@ class AuthServiceClient:
             self._old_form_at = self._identity()
 
     @contextlib.contextmanager
-    def _connected(self) -> Iterator[_Connection]:
+    def _connected(self) -> Iterator[Connection]:
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as raw:
-            connection = _Connection(raw, time.monotonic() + self._deadline)
+            connection = Connection(raw, time.monotonic() + self._deadline)
             connection.connect(self.path)
             yield connection
 
 
-class _Connection:
+def understood(reply: dict[str, Any]) -> Answer:
+    """What a reply means. Raises AuthMechanismError where there was no telling, ProtocolError for nonsense."""
+    result, reason = reply.get("result"), str(reply.get("reason", ""))[:200]
+    if result == OK:
+        return Answer(True, "PAM accepts the password")
+    if result == REFUSED:
+        delay = reply.get("delay_ms", 0)
+        wrong_present = reply.get("wrong_present") is True
+        return Answer(False, f"PAM: {reason}", delay if isinstance(delay, int) else 0, wrong_present)
+    if result in (BUSY, TIMEOUT, FAILED, UNAVAILABLE):
+        looked = result in LOOKED or reply.get("looked") is True
+        raise AuthMechanismError(f"the authentication service: {result}: {reason}", looked=looked)
+    raise ProtocolError("the service's answer means nothing")
+
+
+def answers(path: Path, seconds: float) -> bool:
+    """Whether a service behind this socket says anything within so many seconds; it is asked nothing.
+
+    The service of the older form ends the connection: that is a sign of life as well.
+    """
+    try:
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as raw:
+            connection = Connection(raw, time.monotonic() + seconds)
+            connection.connect(path)
+            connection.send(HELLO)
+            connection.receive_line()
+        return True
+    except OSError:
+        return False
+
+
+class Connection:
     """A socket with one deadline for everything that happens on it."""
 
     def __init__(self, raw: socket.socket, end: float) -> None:

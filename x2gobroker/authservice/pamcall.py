@@ -1,67 +1,129 @@
-"""PAM: one login or one change of a password, with a fresh handle each, on top of pamela's bindings."""
+"""PAM: one login or one change of a password, with a fresh handle each, on libpam by ctypes.
+
+Only worker processes load this module. libpam calls back, and what ctypes makes for that lies in memory that processes
+share after a fork where memory may not be writable and executable (`MemoryDenyWriteExecute=`). So a process that has
+loaded this never forks to go on by itself, and each worker is started by exec.
+"""
 
 from __future__ import annotations
 
 import ctypes
-import os
-import re
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
-import pamela
+from x2gobroker.authservice.pamcodes import PAM_CONV_ERR, PAM_NEW_AUTHTOK_REQD, PAM_SUCCESS, PAM_SYSTEM_ERR, outcome_of
+from x2gobroker.authservice.pamfiles import names_module
+from x2gobroker.authservice.protocol import REFUSED
 
-# PAM items and codes that pamela does not name; <security/_pam_types.h> of Linux-PAM
+# <security/_pam_types.h> of Linux-PAM
+PAM_RHOST = 4
 PAM_FAIL_DELAY = 10
-PAM_NEW_AUTHTOK_REQD = 12
-PAM_CONV_ERR = 19
+PAM_PROMPT_ECHO_OFF, PAM_PROMPT_ECHO_ON = 1, 2
+PAM_DISALLOW_NULL_AUTHTOK = 0x0001
 PAM_SILENT = 0x8000
-SERVICE_NAME = re.compile(r"[A-Za-z0-9_.-]{1,64}")
-SERVICE_FOLDERS = ("/etc/pam.d", "/usr/lib/pam.d")
-RHOST_ITEM = pamela.PAM_RHOST
+# says PAM_SYSTEM_ERR also when the program that it runs says no
+PROGRAMS = "pam_exec.so"
 LONGEST_DELAY_MS = 10_000
-
-DELAY_FUNCTION = ctypes.CFUNCTYPE(None, ctypes.c_int, ctypes.c_uint, ctypes.c_void_p)
 
 # What to answer to a question: its text and whether the answer may be seen; None ends the conversation.
 Answerer = Callable[[str, bool], str | None]
 
 
-@dataclass(frozen=True)
-class PamVerdict:
-    """What PAM says. `delay_ms` is how long it wants a refusal to wait; nobody has waited yet.
+class PamCannotStartError(Exception):
+    """libpam gives no handle; the text says why."""
 
-    `must_change` is set where the password is right but has expired: it can still be used to set a new one.
-    `wrong_present` is set where a password was to be changed and the present one is wrong.
+
+class PamVerdict(NamedTuple):
+    """What PAM says. `outcome` is a result of the protocol: OK, REFUSED, or UNAVAILABLE where PAM could not check.
+
+    `delay_ms` is how long PAM wants a refusal to wait; nobody has waited yet. `must_change` is set where the password
+    is right but has expired: it can still be used to set a new one. `wrong_present` is set where a password was to be
+    changed and the present one is wrong.
     """
 
-    granted: bool
+    outcome: str
     reason: str
     delay_ms: int = 0
     must_change: bool = False
     wrong_present: bool = False
 
 
-def service_exists(service: str) -> bool:
-    """Whether there is a PAM service of this name; libpam would silently take the service `other` for it."""
-    return bool(SERVICE_NAME.fullmatch(service)) and any(
-        os.path.isfile(os.path.join(folder, service)) for folder in SERVICE_FOLDERS
-    )
+class _Message(ctypes.Structure):
+    _fields_ = (("style", ctypes.c_int), ("text", ctypes.c_char_p))
+
+
+class _Response(ctypes.Structure):
+    _fields_ = (("text", ctypes.c_void_p), ("code", ctypes.c_int))
+
+
+_CONVERSE = ctypes.CFUNCTYPE(
+    ctypes.c_int,
+    ctypes.c_int,
+    ctypes.POINTER(ctypes.POINTER(_Message)),
+    ctypes.POINTER(ctypes.POINTER(_Response)),
+    ctypes.c_void_p,
+)
+_DELAY = ctypes.CFUNCTYPE(None, ctypes.c_int, ctypes.c_uint, ctypes.c_void_p)
+
+
+class _Conversation(ctypes.Structure):
+    _fields_ = (("function", _CONVERSE), ("data", ctypes.c_void_p))
+
+
+def _function(library: ctypes.CDLL, name: str, result: Any, *arguments: Any) -> Any:
+    found = getattr(library, name)
+    found.restype, found.argtypes = result, list(arguments)
+    return found
+
+
+_PAM = ctypes.CDLL("libpam.so.0")
+_C = ctypes.CDLL(None)
+_HANDLE = ctypes.c_void_p
+_pam_start = _function(
+    _PAM,
+    "pam_start",
+    ctypes.c_int,
+    ctypes.c_char_p,
+    ctypes.c_char_p,
+    ctypes.POINTER(_Conversation),
+    ctypes.POINTER(_HANDLE),
+)
+_pam_end = _function(_PAM, "pam_end", ctypes.c_int, _HANDLE, ctypes.c_int)
+_pam_authenticate = _function(_PAM, "pam_authenticate", ctypes.c_int, _HANDLE, ctypes.c_int)
+_pam_acct_mgmt = _function(_PAM, "pam_acct_mgmt", ctypes.c_int, _HANDLE, ctypes.c_int)
+_pam_chauthtok = _function(_PAM, "pam_chauthtok", ctypes.c_int, _HANDLE, ctypes.c_int)
+_pam_strerror = _function(_PAM, "pam_strerror", ctypes.c_char_p, _HANDLE, ctypes.c_int)
+_pam_set_item = _function(_PAM, "pam_set_item", ctypes.c_int, _HANDLE, ctypes.c_int, ctypes.c_void_p)
+_calloc = _function(_C, "calloc", ctypes.c_void_p, ctypes.c_size_t, ctypes.c_size_t)
+_strdup = _function(_C, "strdup", ctypes.c_void_p, ctypes.c_char_p)
+
+
+def load_modules(service: str) -> object:
+    """Have libpam load the modules of a service before somebody waits for it; they stay as long as the result does."""
+    try:
+        return _Call(service, "nobody", lambda _question, _seen: None, "")
+    except PamCannotStartError:
+        return None  # the login says so
 
 
 def authenticate(service: str, user: str, answer: Answerer, address: str = "") -> PamVerdict:
-    """Check a user: password or whatever the service asks for, then whether the account may log in at all."""
+    """Check a user: password or whatever the service asks for, then whether the account may log in at all.
+
+    An account whose password field is empty does not get in. Raises PamCannotStartError, and what `answer` raises.
+    """
     call = _Call(service, user, answer, address)
-    code = call.run(lambda handle: pamela.PAM_AUTHENTICATE(handle, PAM_SILENT))
-    if code == pamela.PAM_SUCCESS:
-        code = call.run(lambda handle: pamela.PAM_ACCT_MGMT(handle, PAM_SILENT))
+    code = call.run(_pam_authenticate, PAM_SILENT | PAM_DISALLOW_NULL_AUTHTOK)
+    if code == PAM_SUCCESS:
+        code = call.run(_pam_acct_mgmt, PAM_SILENT | PAM_DISALLOW_NULL_AUTHTOK)
+    if code == PAM_SYSTEM_ERR and names_module(service, PROGRAMS):
+        return call.finish(code)._replace(outcome=REFUSED)
     return call.finish(code)
 
 
 def change_password(service: str, user: str, answer: Answerer) -> PamVerdict:
-    """Change a user's password; PAM asks for the old and the new one by itself."""
+    """Change a user's password; PAM asks for the old and the new one by itself. Raises as `authenticate`."""
     call = _Call(service, user, answer, "")
-    return call.finish(call.run(lambda handle: pamela.PAM_CHAUTHTOK(handle, PAM_SILENT)))
+    return call.finish(call.run(_pam_chauthtok, PAM_SILENT))
 
 
 class _Call:
@@ -71,33 +133,40 @@ class _Call:
         self._answer = answer
         self._delay_us = 0
         self._fault: Exception | None = None
-        self._conversation = pamela.CONV_FUNC(self._converse)
-        self._delay = DELAY_FUNCTION(self._note_delay)
-        self._handle = pamela.pam_start(service, user, conv_func=self._conversation)
+        self._converse = _CONVERSE(self._converse_safely)
+        self._note = _DELAY(self._note_delay)
+        self._handle = _HANDLE()
+        conversation = _Conversation(self._converse, None)
+        code = _pam_start(service.encode(), user.encode(), ctypes.byref(conversation), ctypes.byref(self._handle))
+        if code != PAM_SUCCESS:
+            raise PamCannotStartError(self._text_of(code))
         # with a function of our own libpam does not sleep after a refusal: the one who waits is told how long
-        pamela.PAM_SET_ITEM(self._handle, PAM_FAIL_DELAY, ctypes.cast(self._delay, ctypes.c_char_p))
+        _pam_set_item(self._handle, PAM_FAIL_DELAY, ctypes.cast(self._note, ctypes.c_void_p))
         if address:
-            self._handle.set_item(RHOST_ITEM, address)
+            _pam_set_item(self._handle, PAM_RHOST, ctypes.cast(ctypes.c_char_p(address.encode()), ctypes.c_void_p))
 
-    def run(self, step: Callable[[Any], int]) -> int:
+    def _text_of(self, code: int) -> str:
+        return bytes(_pam_strerror(self._handle, code) or b"").decode("utf-8", "replace")
+
+    def run(self, step: Callable[[Any, int], int], flags: int) -> int:
         """One step of the transaction; its PAM code. Raises what the conversation has raised."""
-        code = step(self._handle)
+        code = int(step(self._handle, flags))
         if self._fault is not None:
-            pamela.PAM_END(self._handle, code)
+            _pam_end(self._handle, code)
             raise self._fault
         return code
 
     def finish(self, code: int) -> PamVerdict:
         """End the transaction; what its last code means."""
-        reason = pamela.pam_strerror(self._handle, code)
-        pamela.PAM_END(self._handle, code)
+        reason = self._text_of(code)
+        _pam_end(self._handle, code)
         delay_ms = min(self._delay_us // 1000, LONGEST_DELAY_MS) if code else 0
-        return PamVerdict(code == pamela.PAM_SUCCESS, reason, delay_ms, code == PAM_NEW_AUTHTOK_REQD)
+        return PamVerdict(outcome_of(code), reason, delay_ms, code == PAM_NEW_AUTHTOK_REQD)
 
     def _note_delay(self, _code: int, microseconds: int, _data: object) -> None:
         self._delay_us = max(self._delay_us, microseconds)
 
-    def _converse(self, count: int, messages: Any, responses: Any, _data: object) -> int:
+    def _converse_safely(self, count: int, messages: Any, responses: Any, _data: object) -> int:
         """libpam's questions. What is raised here must not get lost: ctypes would take it for a success."""
         try:
             return self._answer_all(count, messages, responses)
@@ -107,17 +176,15 @@ class _Call:
 
     def _answer_all(self, count: int, messages: Any, responses: Any) -> int:
         """Answer some questions; the array of answers is libpam's to free."""
-        array = pamela.CALLOC(count, ctypes.sizeof(pamela.PamResponse))
-        responses[0] = ctypes.cast(array, ctypes.POINTER(pamela.PamResponse))
+        array = ctypes.cast(_calloc(count, ctypes.sizeof(_Response)), ctypes.POINTER(_Response))
+        responses[0] = array
         for index in range(count):
             message = messages[index].contents
-            if message.msg_style not in (pamela.PAM_PROMPT_ECHO_OFF, pamela.PAM_PROMPT_ECHO_ON):
+            if message.style not in (PAM_PROMPT_ECHO_OFF, PAM_PROMPT_ECHO_ON):
                 continue
-            text = ctypes.cast(message.msg, ctypes.c_char_p).value or b""
-            seen = message.msg_style == pamela.PAM_PROMPT_ECHO_ON
-            answer = self._answer(text.decode("utf-8", "replace"), seen)
+            seen = message.style == PAM_PROMPT_ECHO_ON
+            answer = self._answer((message.text or b"").decode("utf-8", "replace"), seen)
             if answer is None:
                 return PAM_CONV_ERR
-            responses[0][index].resp = pamela.STRDUP(answer.encode("utf-8", "surrogateescape"))
-            responses[0][index].resp_retcode = 0
-        return int(pamela.PAM_SUCCESS)
+            array[index].text = _strdup(answer.encode("utf-8", "surrogateescape"))
+        return PAM_SUCCESS

@@ -13,6 +13,9 @@ import struct
 from collections.abc import Mapping
 from typing import Any
 
+from x2gobroker.model.json_text import JsonError, read_object
+from x2gobroker.model.passwords import LONGEST_TYPED
+
 HELLO = b"x2gobroker-auth 1\n"
 LENGTH = struct.Struct("!I")
 MAX_LINE = 8192
@@ -30,11 +33,20 @@ OPERATIONS = (AUTHENTICATE, SET_PASSWORD)
 # what may come of it
 OK = "ok"
 REFUSED = "refused"  # PAM says no
+UNAVAILABLE = "unavailable"  # PAM cannot tell: a directory or a module fails
 PROMPT = "prompt"  # PAM asks something else; an `answer` is wanted
 BUSY = "busy"  # too much to do: try again
 TIMEOUT = "timeout"  # PAM took too long
 FAILED = "failed"  # the login could not be tried
-RESULTS = (OK, REFUSED, PROMPT, BUSY, TIMEOUT, FAILED)
+RESULTS = (OK, REFUSED, UNAVAILABLE, PROMPT, BUSY, TIMEOUT, FAILED)
+# results after which PAM may have looked at the password without saying what it found
+LOOKED = frozenset({UNAVAILABLE, TIMEOUT})
+
+# what a worker process is given: a request in the line form, or one in a frame
+LINE_JOB = b"L"
+FRAME_JOB = b"F"
+# what a worker process gets its requests on
+WORKER_CHANNEL = 3
 
 
 class ProtocolError(Exception):
@@ -60,12 +72,9 @@ def frame_length(head: bytes | bytearray | memoryview) -> int:
 def decode_body(body: bytes | bytearray | memoryview) -> dict[str, Any]:
     """The object of a frame's body. Raises ProtocolError when it is none."""
     try:
-        message = json.loads(bytes(body).decode("utf-8"))
-    except (ValueError, RecursionError):
+        return read_object(body, MAX_FRAME)
+    except JsonError:
         raise ProtocolError("a frame holds no JSON object") from None
-    if not isinstance(message, dict):
-        raise ProtocolError("a frame holds no JSON object")
-    return message
 
 
 def parse_line(line: bytes | bytearray | memoryview) -> dict[str, Any]:
@@ -80,7 +89,7 @@ def parse_line(line: bytes | bytearray | memoryview) -> dict[str, Any]:
     return {"op": AUTHENTICATE, "user": user, "password": password, "service": service}
 
 
-def text_of(message: Mapping[str, Any], name: str, longest: int = 1024) -> str:
+def text_of(message: Mapping[str, Any], name: str, longest: int = LONGEST_TYPED) -> str:
     """A text of a message. Raises ProtocolError when it is missing, no text, too long or holds NUL."""
     value = message.get(name)
     if not isinstance(value, str) or len(value) > longest or "\0" in value:

@@ -17,8 +17,10 @@ from x2gobroker.authservice.protocol import (
     BUSY,
     FAIL_LINE,
     FAILED,
+    FRAME_JOB,
     HELLO,
     LENGTH,
+    LINE_JOB,
     MAX_FRAME,
     MAX_LINE,
     OK,
@@ -29,7 +31,6 @@ from x2gobroker.authservice.protocol import (
     encode_frame,
     frame_length,
 )
-from x2gobroker.authservice.worker import FRAME_JOB, LINE_JOB
 from x2gobroker.authservice.workers import WorkerGoneError, WorkerPool
 from x2gobroker.logs import authservice_log, field
 
@@ -38,7 +39,7 @@ SO_PEERGROUPS = 59
 MOST_GROUP_BYTES = 1024
 STOP_SECONDS = 5.0
 BACKLOG = 1024
-ANSWERED = ("result", "reason", "delay_ms", "wrong_present")
+ANSWERED = ("result", "reason", "delay_ms", "wrong_present", "looked")
 BUFFER_SIZE = max(MAX_LINE, LENGTH.size + MAX_FRAME)
 
 
@@ -120,7 +121,8 @@ class Service:
         except TimeoutError:
             return {**whom, "result": TIMEOUT, "reason": f"PAM did not answer within {self.limits.login_seconds:g} s"}
         except WorkerGoneError:
-            return {**whom, "result": FAILED, "reason": "the worker process ended; a PAM module may have crashed"}
+            reason = "the worker process ended; a PAM module may have crashed"
+            return {**whom, "result": FAILED, "reason": reason, "looked": True}
         except OSError as error:
             return {"result": FAILED, "reason": f"no worker process could be started: {error.strerror}"}
         finally:

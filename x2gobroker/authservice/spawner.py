@@ -1,35 +1,15 @@
-"""The spawner: forks worker processes. It never sees a request, so that a new worker holds nobody else's secret."""
+"""The spawner: starts worker processes, each by exec. It never sees a request."""
 
 from __future__ import annotations
 
 import array
-import contextlib
-import ctypes
 import os
-import resource
 import signal
 import socket
-from typing import Any
+import sys
 
-import pamela
-
-from x2gobroker.authservice.worker import worker_main
-
-PR_SET_PDEATHSIG = 1
-PR_SET_DUMPABLE = 4
-_KEPT: list[Any] = []
-
-
-def forbid_core_dumps() -> None:
-    """No core file and no debugger of the same user for this process and those that it forks."""
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    _prctl(PR_SET_DUMPABLE, 0)
-
-
-def _prctl(option: int, value: int) -> None:
-    library = ctypes.CDLL(None, use_errno=True)
-    if library.prctl(option, value, 0, 0, 0) != 0:
-        raise OSError(ctypes.get_errno(), "prctl failed")
+from x2gobroker.authservice.hardening import PR_SET_PDEATHSIG, prctl
+from x2gobroker.authservice.start import start_worker
 
 
 class Spawner:
@@ -42,7 +22,7 @@ class Spawner:
             status = 1
             try:
                 mine.close()
-                _prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+                prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
                 status = _serve(theirs, allowed)
             finally:
                 os._exit(status)
@@ -71,27 +51,16 @@ def _serve(control: socket.socket, allowed: frozenset[str]) -> int:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     close_all_but(control)
-    preload_modules(allowed)
+    services = sorted(allowed)
     while True:
         message, descriptors, _, _ = socket.recv_fds(control, 1, 1)
         if not message:
             return 0
-        channel = socket.socket(fileno=descriptors[0])
-        if os.fork() == 0:
-            status = 1
+        with socket.socket(fileno=descriptors[0]) as channel:
             try:
-                control.close()
-                status = worker_main(channel, allowed)
-            finally:
-                os._exit(status)
-        channel.close()
-
-
-def preload_modules(services: frozenset[str]) -> None:
-    """Load the PAM modules once, so that workers find them in memory. The handles are kept: closing would unload."""
-    for service in services:
-        with contextlib.suppress(pamela.PAMError):  # a login says so when its PAM service cannot be used
-            _KEPT.append(pamela.pam_start(service, "nobody", conv_func=pamela.default_conv))
+                start_worker(channel, services)
+            except OSError as error:  # the service finds the channel closed; the reason is known here only
+                print(f"no worker process could be started: {error.strerror}", file=sys.stderr, flush=True)
 
 
 def close_all_but(kept: socket.socket) -> None:

@@ -1,26 +1,31 @@
-"""A worker process: takes one request, asks PAM, says what came of it, and ends."""
+"""A worker process: takes one request, asks PAM, says what came of it, and ends.
+
+`start.py` starts it by exec, so that its memory is its own: it shares none with another worker, and none of it has
+held anybody else's password. It imports little, because it starts for each login.
+"""
 
 from __future__ import annotations
 
 import os
-import signal
 import socket
+import sys
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Any
 
-import pamela
-
 from x2gobroker.authservice import pamcall
+from x2gobroker.authservice.hardening import forbid_core_dumps
+from x2gobroker.authservice.pamfiles import service_exists
 from x2gobroker.authservice.protocol import (
     ANSWER,
     AUTHENTICATE,
     FAILED,
     LENGTH,
-    OK,
+    LINE_JOB,
     PROMPT,
     REFUSED,
     SET_PASSWORD,
+    UNAVAILABLE,
+    WORKER_CHANNEL,
     ProtocolError,
     decode_body,
     encode_frame,
@@ -29,14 +34,11 @@ from x2gobroker.authservice.protocol import (
     text_of,
 )
 
-LINE_JOB = b"L"
-FRAME_JOB = b"F"
-
 
 class Worker:
     """One login, over one end of a socket pair whose other end the service holds."""
 
-    def __init__(self, channel: socket.socket, allowed: frozenset[str]) -> None:
+    def __init__(self, channel: socket.socket, allowed: tuple[str, ...]) -> None:
         self._channel = channel
         self._allowed = allowed
         self._asked = 0
@@ -44,6 +46,7 @@ class Worker:
     def run(self) -> None:
         """Do the one job. Ends without an answer when the service is gone."""
         self._send({"pid": os.getpid()})
+        loaded = [pamcall.load_modules(service) for service in self._allowed if service_exists(service)]
         kind = self._receive_exactly(1)
         body = self._receive_body()
         try:
@@ -51,16 +54,17 @@ class Worker:
             reply = self._perform(request)
         except ProtocolError as error:
             reply = {"result": FAILED, "reason": str(error)}
-        except pamela.PAMError as error:
-            reply = {"result": FAILED, "reason": f"PAM cannot start: {error.message}"}
+        except pamcall.PamCannotStartError as error:
+            reply = {"result": UNAVAILABLE, "reason": f"PAM cannot start: {error}"}
         self._send(reply)
+        del loaded
 
     def _perform(self, request: Mapping[str, Any]) -> dict[str, Any]:
         operation = request.get("op")
         user, service = text_of(request, "user", 256), text_of(request, "service", 64)
         if service not in self._allowed:
             return {"result": FAILED, "reason": "this PAM service is not allowed", "user": user}
-        if not pamcall.service_exists(service):
+        if not service_exists(service):
             return {"result": FAILED, "reason": f"there is no file {service} in /etc/pam.d", "user": user}
         if not user or not user.isprintable():
             return {"result": REFUSED, "reason": "no possible user name", "user": user}
@@ -71,9 +75,8 @@ class Worker:
             verdict = self._set_password(request, service, user)
         else:
             raise ProtocolError("unknown operation")
-        result = OK if verdict.granted else REFUSED
         return {
-            "result": result,
+            "result": verdict.outcome,
             "reason": verdict.reason,
             "delay_ms": verdict.delay_ms,
             "wrong_present": verdict.wrong_present,
@@ -100,8 +103,10 @@ class Worker:
     def _set_password(self, request: Mapping[str, Any], service: str, user: str) -> pamcall.PamVerdict:
         old, new = text_of(request, "password"), text_of(request, "new")
         checked = pamcall.authenticate(service, user, lambda _question, _seen: old)
-        if not checked.granted and not checked.must_change:
-            return replace(checked, wrong_present=True)
+        if checked.outcome == REFUSED and not checked.must_change:
+            return checked._replace(wrong_present=True)
+        if checked.outcome == UNAVAILABLE:
+            return checked
 
         def answer(question: str, _seen: bool) -> str | None:
             # root is not asked for the old password; modules that do ask name it so
@@ -132,15 +137,11 @@ class Worker:
         return data
 
 
-def worker_main(channel: socket.socket, allowed: frozenset[str]) -> int:
-    """What a new worker process runs; its exit status."""
-    # the spawner ignores its children's ends; PAM modules that start programs wait for theirs
-    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    os.setsid()  # a group of its own: programs that PAM modules start end with a worker that is killed
+def main() -> int:
+    """What a new worker process runs; its exit status. The arguments are the PAM services that may be asked."""
+    forbid_core_dumps()
     try:
-        Worker(channel, allowed).run()
+        Worker(socket.socket(fileno=WORKER_CHANNEL), tuple(sys.argv[1:])).run()
     except (EOFError, OSError, ProtocolError):
         return 1
     return 0

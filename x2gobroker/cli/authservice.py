@@ -13,8 +13,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from x2gobroker import __version__
+from x2gobroker.authservice.hardening import forbid_core_dumps
 from x2gobroker.authservice.server import Allowed, Limits, serve
-from x2gobroker.authservice.spawner import Spawner, forbid_core_dumps
+from x2gobroker.authservice.spawner import Spawner
 from x2gobroker.authservice.workers import WorkerPool
 from x2gobroker.cli.background import (
     LOG_FOLDER,

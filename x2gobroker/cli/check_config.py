@@ -18,6 +18,7 @@ from x2gobroker.scripts.chain import script_problems
 from x2gobroker.services import Services
 from x2gobroker.settings import BACKEND_PREFIX, ENVIRONMENT, GLOBAL, Problem, Settings, SettingsSource
 from x2gobroker.store.database import database_url
+from x2gobroker.store.shown import shown_url
 
 
 def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -108,7 +109,7 @@ def run(options: argparse.Namespace) -> int:
         print(f"{errors} error(s), {warnings} warning(s)", file=sys.stderr)
     else:
         print(f"{settings.environment('X2GOBROKER_CONFIG')}: no problems found")
-    print(f"state store: {database_url(settings).render_as_string(hide_password=True)}", file=sys.stderr)
+    print(f"state store: {shown_url(database_url(settings))}", file=sys.stderr)
     if settings.boolean(GLOBAL, "require-password") is False:
         print("passwords are not checked", file=sys.stderr)
     return 1 if errors else 0

@@ -59,7 +59,7 @@ def prepare(folder: Path, desktop: DemoDesktop | None = None) -> str:
         text = CONFIG.format(folder=folder.absolute(), more=desktop.settings if desktop else "")
         (folder / "x2gobroker.conf").write_text(text, encoding="utf-8")
         if desktop:
-            demo_desktop.write_types(folder, desktop)
+            demo_desktop.write_types(desktop)
         users = folder / "users"
         if not (password_file.exists() and users.exists() and USER in read_users(users)):
             password = secrets.token_urlsafe(9)

@@ -11,6 +11,7 @@ from x2gobroker.auth.htpasswd import write_user
 from x2gobroker.auth.passwords import SCHEMES, hash_password
 from x2gobroker.cli.common import add_config_options, source_of
 from x2gobroker.errors import ConfigurationError
+from x2gobroker.model.passwords import new_password_fault
 from x2gobroker.settings import AUTH_PREFIX
 
 
@@ -42,8 +43,8 @@ def ask_password(from_stdin: bool) -> str:
                 raise ConfigurationError("the two passwords differ; nothing was changed")
         except EOFError:
             password = ""
-    if not password:
-        raise ConfigurationError("the password is empty; nothing was changed")
+    if fault := new_password_fault(password):
+        raise ConfigurationError(f"{fault}; nothing was changed")
     return password
 
 

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import BinaryIO, NoReturn
 
 from x2gobroker.errors import BrokerError
+from x2gobroker.model.json_text import JsonError, read_json
 
 PIPED = "--piped"
 SUDO = "/usr/bin/sudo"
@@ -109,8 +110,8 @@ def unpack(stream: BinaryIO) -> Call:
     """Read a call. Raises CallError for anything that `pack` does not write: whoever may use sudo may send anything."""
     data = stream.read(MAX_CALL + 1)
     try:
-        found = json.loads(data) if len(data) <= MAX_CALL else None
-    except (ValueError, RecursionError):
+        found = read_json(data, MAX_CALL)
+    except JsonError:
         found = None
     match found:
         case [[*words], str() as ssh_client, str() as newpass] if all(isinstance(word, str) for word in words):

@@ -10,10 +10,11 @@ import sys
 from collections.abc import Sequence
 
 from x2gobroker import __version__
-from x2gobroker.auth.base import LONGEST_PASSWORD, NOT_AVAILABLE, AuthMechanism, Credentials
+from x2gobroker.auth.base import AuthMechanism, Credentials, Outcome
 from x2gobroker.cli.common import log_to_stderr, settings_of
 from x2gobroker.errors import ConfigurationError, PluginError
 from x2gobroker.logs import field as log_field
+from x2gobroker.model.passwords import LONGEST_TYPED
 from x2gobroker.plugins import AUTH_MECHANISMS, BACKENDS, registered
 from x2gobroker.services import Services
 from x2gobroker.settings import Settings
@@ -64,7 +65,7 @@ def read_password(options: argparse.Namespace) -> str:
         _say(f"warning: {SHOWN_PASSWORD}; leave out -p to be asked, or use --stdin")
         return str(options.password)
     if options.stdin:
-        return sys.stdin.readline(8 * LONGEST_PASSWORD).rstrip("\r\n")
+        return sys.stdin.readline(8 * LONGEST_TYPED).rstrip("\r\n")
     try:
         return getpass.getpass()
     except EOFError:
@@ -94,7 +95,7 @@ def mechanism_of(settings: Settings, options: argparse.Namespace, services: Serv
 def check(settings: Settings, mechanism: AuthMechanism, user: str, password: str) -> bool:
     """Whether the mechanism lets the user in. Raises UntestableError when it cannot tell."""
     verdict = mechanism.authenticate(settings, Credentials(user, password, "127.0.0.1"))
-    if verdict.reason == NOT_AVAILABLE:
+    if verdict.outcome is Outcome.UNAVAILABLE:
         raise UntestableError(advice(settings, mechanism.name))
     _say(f"mechanism {mechanism.name}: {verdict.reason}")
     return verdict.granted
@@ -127,7 +128,7 @@ def hide_password(options: argparse.Namespace) -> None:
         return
     _say(f"warning: {SHOWN_PASSWORD}; leave out -p to be asked, or use --stdin")
     read, write = os.pipe()
-    os.write(write, options.password.encode("utf-8", "surrogateescape")[: 4 * LONGEST_PASSWORD] + b"\n")
+    os.write(write, options.password.encode("utf-8", "surrogateescape")[: 4 * LONGEST_TYPED] + b"\n")
     os.close(write)
     os.dup2(read, 0)
     os.close(read)

@@ -13,6 +13,8 @@ from flask import request as http_request
 from x2gobroker.broker import Broker, Request
 from x2gobroker.errors import PluginError
 from x2gobroker.frontends.asked import asked_of
+from x2gobroker.frontends.outcome import CANNOT_CHECK
+from x2gobroker.frontends.readiness import ReadinessCheck
 from x2gobroker.logs import broker_log
 from x2gobroker.logs import field as log_field
 from x2gobroker.model.origins import Callers, may_come
@@ -21,6 +23,7 @@ from x2gobroker.services import Services
 from x2gobroker.settings import ENVIRONMENT, GLOBAL, Settings, SettingsSource
 
 EXTENSION = "x2gobroker"
+CHECK_AGAIN_SECONDS = 60
 ALL_METHODS = ("GET", "HEAD", "POST")
 
 
@@ -31,6 +34,10 @@ class Context:
     source: SettingsSource
     services: Services = field(default_factory=Services)
     brokers: dict[str, Broker] = field(default_factory=dict)
+    readiness: ReadinessCheck = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "readiness", ReadinessCheck(self.source, self.services))
 
     def broker(self, settings: Settings, backend: str) -> Broker | None:
         """The broker of a backend that is installed and enabled, else None."""
@@ -109,9 +116,21 @@ class Frontend(ABC):
 
     @final
     def route_backends(self, blueprint: Blueprint, path: str, view: object, *tails: str) -> None:
-        """Add `path`, `path/<backend>` and both with each of `tails`, all with and without a slash at the end."""
-        for rule in (path, f"{path}/<string:backend>"):
+        """Add `path`, `path/<backend>` and both with each of `tails`, all with and without a slash at the end.
+
+        Behind a backend there may be two slashes: clients that are given an address with one at its end add another.
+        """
+        named = f"{path}/<string:backend>"
+        for rule in (path, named):
             for tail in tails or ("",):
+                if rule == named:
+                    blueprint.add_url_rule(
+                        f"{rule}/{tail}/",
+                        view_func=view,  # type: ignore[arg-type]
+                        methods=ALL_METHODS,
+                        strict_slashes=not tail,
+                        provide_automatic_options=False,
+                    )
                 blueprint.add_url_rule(
                     rule + tail,
                     view_func=view,  # type: ignore[arg-type]
@@ -162,6 +181,17 @@ def read_request(fields: dict[str, str]) -> Request:
         time.time(),
         http_request.environ,
     )
+
+
+def unavailable(body: str, content_type: str) -> Response:
+    """The answer to a login that nobody can check at present: not a refusal, so that nobody types another password.
+
+    X2Go Client shows nothing of such an answer but the words behind the status.
+    """
+    response = answer(body, content_type, 503)
+    response.status = f"503 {CANNOT_CHECK}"
+    response.headers["Retry-After"] = str(CHECK_AGAIN_SECONDS)
+    return response
 
 
 def answer(body: str, content_type: str, status: int = 200, retry_after: int = 0) -> Response:

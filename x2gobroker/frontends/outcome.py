@@ -14,6 +14,8 @@ from x2gobroker.scripts.base import ScriptValues
 from x2gobroker.settings import Settings
 from x2gobroker.store import ClientEvent
 
+# what clients are told when nobody can tell whether a password is right
+CANNOT_CHECK = "Passwords cannot be checked at present; try again later"
 TEST = "testcon"
 SELECT = "selectsession"
 EVENT = "clientevent"
@@ -66,14 +68,14 @@ def log_in(
     before = script_values(fields, request)
     ruling = scripts.before_login(settings, before)
     if ruling.refused_by:
-        return fields, request, Login(False, request.user, "script", request.address)
+        return fields, request, Login.refused(request.user, "script", request.address)
     if ruling.values != before:
         fields, request = _changed_fields(fields, ruling.values), _changed_request(request, ruling.values)
     login = broker.vouched_login(settings, request, vouched_by) if vouched_by else broker.login(settings, request)
     before = script_values(fields, request, login.user, login.granted)
     ruling = scripts.after_login(settings, before)
-    if ruling.refused_by:
-        login = replace(login, granted=False, reason="script")
+    if ruling.refused_by and not login.cannot_tell:
+        login = Login.refused(login.user, "script", login.address)
     return _changed_fields(fields, ruling.values) if ruling.values != before else fields, request, login
 
 

@@ -8,7 +8,7 @@ from weakref import WeakKeyDictionary
 from x2gobroker.broker import Offer
 from x2gobroker.frontends.outcome import Outcome, spoken_server
 from x2gobroker.frontends.told import told_values
-from x2gobroker.model.ini_text import ini_text, value_text
+from x2gobroker.model.ini_text import ini_name, ini_text, value_text
 from x2gobroker.model.profile import BROKER_USER, SessionProfile
 from x2gobroker.scheduling.choice import Selection
 from x2gobroker.settings import GLOBAL, Settings
@@ -49,14 +49,14 @@ class ProfileTexts:
 
     @staticmethod
     def _halves(offer: Offer) -> Halves:
-        text = [f"[{offer.profile.id}]\n"]
+        text = [f"[{ini_name(offer.profile.id, is_section=True)}]\n"]
         before: str | None = None
         for name, value in told_values(offer).items():
             if name == "user" and value == BROKER_USER:
                 before = "".join(text) + "user="
                 text = ["\n"]
             else:
-                text.append(f"{name}={value_text(name, value)}\n")
+                text.append(f"{ini_name(name)}={value_text(name, value)}\n")
         text.append("\n")
         return ("".join(text), None) if before is None else (before, "".join(text))
 

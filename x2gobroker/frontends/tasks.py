@@ -9,9 +9,9 @@ from typing import ClassVar, final
 from flask import Blueprint, Response
 from flask import request as http_request
 
-from x2gobroker.frontends.base import Frontend, context, read_request
+from x2gobroker.frontends.base import Frontend, context, read_request, unavailable
 from x2gobroker.frontends.forms import read_fields
-from x2gobroker.frontends.outcome import TEST, Outcome, log_in, perform
+from x2gobroker.frontends.outcome import CANNOT_CHECK, TEST, Outcome, log_in, perform
 from x2gobroker.settings import Settings
 
 
@@ -35,6 +35,10 @@ class TaskFrontend(Frontend):
     def _refused(self, settings: Settings, task: str, retry_after: int) -> Response:
         """The answer to a login that failed; the client is to wait, unless `retry_after` is 0."""
 
+    def _unavailable(self, task: str) -> Response:
+        """The answer to a login that nobody can check at present."""
+        return unavailable(f"{CANNOT_CHECK}.\n", "text/plain; charset=utf-8")
+
     @abstractmethod
     def _answered(self, settings: Settings, outcome: Outcome, authid: str | None) -> Response:
         """The answer to somebody who is logged in; `authid` is None at a broker that is open to everybody."""
@@ -51,6 +55,8 @@ class TaskFrontend(Frontend):
             return self._tested()  # X2Go Client's connection test comes without a user and wants to be granted
         fields, request, login = log_in(settings, broker, fields, request)
         task = fields.get("task", "")
+        if login.cannot_tell:
+            return self._unavailable(task)
         if not login.granted:
             return self._refused(settings, task, login.retry_after)
         if task == TEST:

@@ -15,7 +15,8 @@ from flask import Blueprint, Response, abort
 from flask import request as http_request
 
 from x2gobroker.broker import Broker, Login, Offer
-from x2gobroker.frontends.base import Frontend, answer, context, read_request
+from x2gobroker.frontends.base import Frontend, answer, context, read_request, unavailable
+from x2gobroker.frontends.outcome import CANNOT_CHECK
 from x2gobroker.model.profile import BROKER_USER
 from x2gobroker.settings import GLOBAL, Settings
 
@@ -69,6 +70,8 @@ class UccsFrontend(Frontend):
         if version not in (4, 5):
             abort(404)
         login = self._login(settings, broker)
+        if login is not None and login.cannot_tell:
+            return unavailable(f"{CANNOT_CHECK}.\n", "text/plain; charset=utf-8")
         if login is None or not login.granted:
             retry_after = login.retry_after if login else 0
             refusal = answer("Authentication required\n", "text/plain; charset=utf-8", 401, retry_after)

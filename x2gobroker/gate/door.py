@@ -13,6 +13,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 
 from x2gobroker.gate.connection import Connection, Phase
+from x2gobroker.gate.credentials import unfolded
 from x2gobroker.gate.framing import Framing
 from x2gobroker.gate.limits import Limits
 from x2gobroker.gate.tls import TlsContext
@@ -256,7 +257,7 @@ class Door:
                 connection.say(GO_ON)
 
     def _hand_over(self, connection: Connection, framing: Framing) -> None:
-        request = bytes(connection.held[: framing.end])
+        request = unfolded(bytes(connection.held[: framing.end]))
         del connection.held[: framing.end]
         connection.lent_bytes = len(request)
         self._want(connection, 0)

@@ -30,7 +30,7 @@ class NameList:
     @property
     def with_parts(self) -> frozenset[str]:
         """The names, and those that an entry of several words may stand for: who a deny list denies."""
-        return self.names.union(*(MAY_SEPARATE.split(entry) for entry in self.parted))
+        return self.names.union(*map(parts_of, self.parted))
 
 
 def read_names(text: str, blanks: bool) -> NameList:
@@ -50,6 +50,25 @@ def read_names(text: str, blanks: bool) -> NameList:
         if not item.quoted and MAY_SEPARATE.search(item.text):
             parted.append(item.text)
     return NameList(frozenset(names), tuple(bad), tuple(parted))
+
+
+def parts_of(entry: str) -> list[str]:
+    """The names that an entry stands for, if what stands between them was meant to separate them."""
+    return MAY_SEPARATE.split(entry)
+
+
+def only_name(text: str) -> str:
+    """The name that a text of its own stands for, such as an item of a JSON list: `anna`, or `'a,b'` in quotes.
+
+    Raises ValueError with the reason where it is a slip and no name.
+    """
+    items = split_list(text)
+    if len(items) != 1 or not (items[0].quoted or items[0].text == text.strip()):
+        raise ValueError("is not one name; give each name an item of its own, and a name that holds a comma quotes")
+    fault = fault_of_name(items[0].text) if items[0].quoted else fault_of_entry(text)
+    if fault:
+        raise ValueError(fault)
+    return items[0].text
 
 
 def fault_of_name(name: str) -> str:

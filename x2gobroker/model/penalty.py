@@ -12,6 +12,10 @@ WAITS = (0.5, 1.0, 2.0, 4.0, 8.0, 15.0)
 MANY_WAITS = WAITS[2:]
 MANY_ALLOWED = 5
 BLOCK_BAN_FACTOR = 10
+# different passwords for one account, from one block, that may be under way at the same time
+AT_ONCE = 3
+# an attempt that is not settled by then belongs to a process that died
+ATTEMPT_SECONDS = 120.0
 IPV6_BITS = 64
 LONGEST_ADDRESS = 64
 
@@ -47,6 +51,19 @@ class PenaltyRules:
         """After `failures` of one block on all accounts; several users may sit behind one address."""
         banned = failures >= self.ban_failures * BLOCK_BAN_FACTOR
         return Penalty(step(MANY_WAITS, failures - MANY_ALLOWED), self.ban_seconds if banned else 0.0)
+
+    def places_for_account(self, failures: int) -> int:
+        """How many passwords of one block for one account may be looked at before a ban; always one."""
+        return max(1, self.ban_failures - failures)
+
+    def places_at_block(self, failures: int) -> int:
+        """The same for one block on all accounts."""
+        return max(1, self.ban_failures * BLOCK_BAN_FACTOR - failures)
+
+    @property
+    def longest_attempt(self) -> float:
+        """How far ahead the end of an attempt can lie; what lies further is from a clock that was wrong."""
+        return max(ATTEMPT_SECONDS, self.ban_seconds)
 
     def ahead(self, failures: int) -> float:
         """How long others wait while an attempt is checked that may become the next failure."""

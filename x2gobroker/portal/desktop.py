@@ -31,7 +31,7 @@ SCRIPT = "portal/desktop.js"
 def find_mine(sign_in: SignIn, desktop: str) -> Slot | None:
     """The user's desktop of this ID. None when it is over, and for that of somebody else. Raises StoreError."""
     slot = sign_in.services.desktops(sign_in.settings).find(desktop)
-    return slot if slot is not None and slot.username == sign_in.user and sign_in.vouched else None
+    return slot if slot is not None and slot.username == sign_in.user and sign_in.vouched is not None else None
 
 
 @signed_in

@@ -29,7 +29,7 @@ def home(sign_in: SignIn) -> Response:
     """What the user may open, and what is open."""
     settings = sign_in.settings
     # desktops run in the user's name: only for somebody whose name was checked
-    desks = catalogue.desks(settings, sign_in.services, sign_in.requester) if sign_in.vouched else []
+    desks = catalogue.desks(settings, sign_in.services, sign_in.requester) if sign_in.vouched is not None else []
     return page(
         "home.html",
         sign_in,

@@ -73,7 +73,7 @@ def _found(sign_in: SignIn, offers: list[Offer]) -> Found | None:
 
 def _login(sign_in: SignIn) -> UserLogin | None:
     """How the user logs in on X2Go Servers. Nobody tries passwords there who could not sign in here with one."""
-    if not sign_in.vouched or not sign_in.password:
+    if sign_in.vouched is None or not sign_in.password:
         return None
     return UserLogin(sign_in.user, sign_in.password)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from x2gobroker.auth.base import NOT_CHECKED, AuthMechanism, Credentials
+from x2gobroker.auth.base import AuthMechanism, Credentials, Outcome
 from x2gobroker.errors import PluginError
 from x2gobroker.logs import error_log
 from x2gobroker.portal.session import Portal
@@ -41,7 +41,7 @@ def check_again(portal: Portal, user: str, password: str) -> str:
     if mechanism is None or not mechanism.checks_password or _pam_digits(portal):
         return ""
     verdict = mechanism.authenticate(portal.settings, Credentials(user, password, portal.address))
-    return "" if verdict.granted or verdict.reason in NOT_CHECKED else verdict.reason
+    return verdict.reason if verdict.outcome is Outcome.REFUSED and verdict.looked else ""
 
 
 def _name(portal: Portal) -> str:

@@ -11,6 +11,7 @@ from flask import g
 
 from x2gobroker.broker import Broker, Login, Request
 from x2gobroker.model.acl import Requester
+from x2gobroker.model.vouched import Vouched
 from x2gobroker.services import Services
 from x2gobroker.settings import GLOBAL, Settings
 from x2gobroker.store import PortalSession
@@ -70,8 +71,8 @@ class SignIn:
         return self.session.username
 
     @property
-    def vouched(self) -> bool:
-        """Whether somebody has checked who this is. Desktops are only for those: they run in the user's name."""
+    def vouched(self) -> Vouched | None:
+        """Who has checked who this is. Desktops are only for whom somebody has: they run in the user's name."""
         return self.session.vouched
 
     @property
@@ -106,7 +107,7 @@ class SignIn:
     @property
     def login(self) -> Login:
         """The same as the broker's login, for `broker.list_profiles` and `broker.select_session`."""
-        return Login(True, self.user, REASON, self.address, vouched=self.vouched)
+        return Login(True, self.user, REASON, self.address, self.vouched)
 
     @cached_property
     def password(self) -> str | None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from flask import Response
 from flask import request as http_request
 
-from x2gobroker.broker import Request
+from x2gobroker.broker import Login, Request
 from x2gobroker.logs import broker_log
 from x2gobroker.logs import field as log_field
 from x2gobroker.portal import guard
@@ -32,6 +32,7 @@ PROBE_COOKIE = "__Host-x2gobroker-probe"
 PROBE_SECONDS = 300
 AGAIN = "again"
 BANNED = "penalty ban"
+CHECK_AGAIN_SECONDS = 60
 
 
 @dataclass(frozen=True)
@@ -120,7 +121,7 @@ def _let_in(portal: Portal, target: str, user: str, password: str, code: str) ->
     if not login.granted:
         if login.reason == BANNED:
             _close_block(portal, user)
-        return form(portal, target, user, _refusal(login.retry_after))
+        return form(portal, target, user, _refusal(login))
     keep = needs_password(portal) and settings.boolean(GLOBAL, "portal-keep-password")
     kept = None
     if keep:
@@ -130,7 +131,7 @@ def _let_in(portal: Portal, target: str, user: str, password: str, code: str) ->
     sessions.sweep(portal.idle_seconds, portal.now)
     sessions.close(http_request.cookies.get(guard.COOKIE, ""))
     token = sessions.open(
-        login.user, broker.backend.name, portal.address, portal.lifetime, kept, login.vouched, portal.now
+        login.user, broker.backend.name, portal.address, portal.lifetime, login.vouched, kept, portal.now
     )
     response = go_to_path(target)
     guard.set_cookie(response, guard.COOKIE, token)
@@ -143,10 +144,13 @@ def _close_block(portal: Portal, user: str) -> None:
         portal.services.desktops(portal.settings).ask_cut(user)
 
 
-def _refusal(seconds: int) -> Refusal:
-    if seconds:
-        wait = _("Too many wrong passwords. Wait %(time)s, then try again.", time=_time(seconds))
-        return Refusal(wait, 429, seconds)
+def _refusal(login: Login) -> Refusal:
+    if login.cannot_tell:
+        text = _("Passwords cannot be checked at present. That says nothing about yours. Try again in a few minutes.")
+        return Refusal(text, 503, CHECK_AGAIN_SECONDS)
+    if login.retry_after:
+        wait = _("Too many wrong passwords. Wait %(time)s, then try again.", time=_time(login.retry_after))
+        return Refusal(wait, 429, login.retry_after)
     return Refusal(_("User name, password or code is wrong, or you may not sign in here. Try again."))
 
 

@@ -6,7 +6,7 @@ process may tell a privileged one. docs/security.md lists everything that crosse
 """
 
 from x2gobroker.privilege.accounts import Account, AccountError, account_named, become, ordinary_account
-from x2gobroker.privilege.files import TrustError, open_trusted, read_trusted
+from x2gobroker.privilege.files import TrustError, open_trusted, read_trusted, trusted_place
 from x2gobroker.privilege.folders import SafeFolder, safe_folder
 from x2gobroker.privilege.messages import Flag, Form, MessageError, Number, OneOf, Text, read_message, write_message
 
@@ -28,5 +28,6 @@ __all__ = [
     "read_message",
     "read_trusted",
     "safe_folder",
+    "trusted_place",
     "write_message",
 ]

@@ -50,6 +50,17 @@ def read_trusted(path: Path, owners: Collection[int] = (0,), largest: int = LARG
 
 
 @contextlib.contextmanager
+def trusted_place(path: Path, owners: Collection[int] = (0,)) -> Iterator[int]:
+    """A descriptor (O_PATH) of a file, folder or socket that nobody but `owners` could have put there.
+
+    What it names is used by `/proc/self/fd/NUMBER`. Whoever may connect to a socket may write to it, so a socket's own
+    mode says nothing. Raises TrustError, when it is entered.
+    """
+    with _walk(path, frozenset(owners)) as (number, _place):
+        yield number
+
+
+@contextlib.contextmanager
 def _walk(path: Path, owners: frozenset[int]) -> Iterator[tuple[int, Path]]:
     """A descriptor (O_PATH) of what is at `path`, and its place without links. Everything on the way is trusted."""
     left = list(reversed(Path(os.path.abspath(path)).parts[1:]))
@@ -98,5 +109,5 @@ def _check(number: int, place: Path, owners: frozenset[int]) -> None:
     if status.st_uid not in owners:
         raise TrustError(f"{place} belongs to the user with the number {status.st_uid}: give it to root")
     sticky_folder = stat.S_ISDIR(status.st_mode) and status.st_mode & stat.S_ISVTX
-    if status.st_mode & OTHERS_WRITE and not sticky_folder:
+    if status.st_mode & OTHERS_WRITE and not sticky_folder and not stat.S_ISSOCK(status.st_mode):
         raise TrustError(f"{place} can be written by others than its owner: chmod go-w {place}")

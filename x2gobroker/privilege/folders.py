@@ -69,6 +69,11 @@ class SafeFolder:
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(temporary, dir_fd=self._number)
 
+    def remove(self, name: str) -> None:
+        """Remove a file, or a link instead of where it leads; nothing where there is none. Raises OSError."""
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(name, dir_fd=self._number)
+
     @contextlib.contextmanager
     def locked(self) -> Iterator[None]:
         """One at a time. Raises OSError when another one has it for too long."""

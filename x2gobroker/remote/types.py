@@ -7,7 +7,7 @@ The form of the file is that of CEI Nexus: an object with the name of each sessi
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from pathlib import Path
@@ -15,7 +15,10 @@ from typing import Any
 
 from x2gobroker.logs import broker_log, error_log
 from x2gobroker.model.acl import AccessRules, ClientList, parse_clients
+from x2gobroker.model.name_lists import only_name
+from x2gobroker.model.near_names import looks_like_a_rule
 from x2gobroker.model.options import did_you_mean
+from x2gobroker.privilege import TrustError, read_trusted
 from x2gobroker.remote.keys import (
     BY_NAME,
     EVERYBODY,
@@ -29,11 +32,12 @@ from x2gobroker.remote.keys import (
 from x2gobroker.remote.positions import Path as Place
 from x2gobroker.remote.positions import Positions, positions
 from x2gobroker.settings import GLOBAL, IniError, Problem, Settings, WatchedFile
-from x2gobroker.settings.text_files import TextFileError, read_text
+from x2gobroker.settings.text_files import TextFileError, decode_text, read_bytes
 
 LARGEST_FILE = 1 << 20
 OPTION = "remote-session-config"
 NEAR = 0.75
+ACCESS_KEYS = tuple(key.name for key in KEYS if key.access)
 
 
 @dataclass(frozen=True)
@@ -132,7 +136,7 @@ class _Reader:
             if name in BY_NAME:
                 continue
             near = get_close_matches(name, list(BY_NAME), n=1, cutoff=0.6)
-            error = bool(near) and BY_NAME[near[0]].access
+            error = (bool(near) and BY_NAME[near[0]].access) or looks_like_a_rule(name, ACCESS_KEYS)
             self.complain((name,), f"unknown key {name!r}{did_you_mean(name, BY_NAME)}", error)
         options = found.get("options")
         taken: set[str] = set(options) if isinstance(options, dict) else set()
@@ -169,19 +173,28 @@ class _Reader:
         )
 
     def _access(self, value: dict[str, Any], group: str) -> AccessRules:
-        groups = {*value["groups"], group} - {""}
+        groups = {*self._names("groups", value), *self._names("group", {"group": [group] if group else []})}
         for kind, also in (("users", groups), ("groups", {*groups, *value["users"]}), ("addresses", ())):
             if value[f"{kind}-deny"] and not value[kind] and not also:
                 message = f'{kind}-deny alone lets nobody in: add "{kind}": ["{EVERYBODY}"]'
                 self.complain((f"{kind}-deny",), message, error=False)
         return AccessRules(
-            users_allow=frozenset(value["users"]),
-            users_deny=frozenset(value["users-deny"]),
+            users_allow=self._names("users", value),
+            users_deny=self._names("users-deny", value),
             groups_allow=frozenset(groups),
-            groups_deny=frozenset(value["groups-deny"]),
+            groups_deny=self._names("groups-deny", value),
             clients_allow=self._clients("addresses", value),
             clients_deny=self._clients("addresses-deny", value),
         )
+
+    def _names(self, key: str, value: dict[str, Any]) -> frozenset[str]:
+        names = []
+        for entry in value[key]:
+            try:
+                names.append(only_name(entry))
+            except ValueError as error:
+                self.complain(("options", key) if key == "group" else (key,), f"{key}: {entry!r} {error}")
+        return frozenset(names)
 
     def _clients(self, key: str, value: dict[str, Any]) -> ClientList:
         clients = parse_clients(tuple(value[key]))
@@ -220,7 +233,27 @@ def parse_types(text: str, path: Path) -> SessionTypes:
 def read_types(path: Path) -> SessionTypes:
     """The session types of a file, as `parse_types`. Raises IniError, also for a file that cannot be read."""
     try:
-        text = read_text(path, LARGEST_FILE)
+        data = read_bytes(path, LARGEST_FILE)
+    except TextFileError as error:
+        raise _unreadable(path, error.line, error.reason) from error
+    return _parse_bytes(data, path)
+
+
+def read_types_trusted(path: Path, owners: Collection[int]) -> SessionTypes:
+    """The same, of a file that only `owners` (user numbers) can have written: as whoever runs its scripts has to ask.
+
+    Raises IniError for any other file, too.
+    """
+    try:
+        data = read_trusted(path, owners, LARGEST_FILE)
+    except TrustError as error:
+        raise _unreadable(path, 0, f"is not to be trusted: {error}") from error
+    return _parse_bytes(data, path)
+
+
+def _parse_bytes(data: bytes, path: Path) -> SessionTypes:
+    try:
+        text = decode_text(data, path)
     except TextFileError as error:
         raise _unreadable(path, error.line, error.reason) from error
     return parse_types(text, path)

@@ -29,6 +29,16 @@ AUTH_MECHANISMS = (
         maximum=32,
     ),
     Option(
+        "authmech_pam",
+        "without-authservice",
+        B,
+        False,
+        "Ask PAM without the authentication service where its socket is not there, although the broker does not run as "
+        "root. Only for PAM services whose modules need no root rights (SSSD, LDAP, Kerberos): pam_unix takes every "
+        "password for a wrong one then. A broker that runs as root asks PAM itself in any case.",
+        since=OURS,
+    ),
+    Option(
         "authmech_htpasswd",
         "file",
         P,

@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from x2gobroker.logs import broker_log, field
-from x2gobroker.model.hosts import DEFAULT_SSH_PORT, Endpoint
+from x2gobroker.model.hosts import DEFAULT_SSH_PORT, Endpoint, ascii_name
 from x2gobroker.model.public_key import PublicKey
 from x2gobroker.ssh.failures import HostKeyRefused
 from x2gobroker.ssh.keys import described
@@ -102,7 +102,8 @@ def known_names(endpoint: Endpoint, alias: str = "") -> tuple[str, ...]:
     """How known_hosts may name this server: by its name or its address, with the port unless it is 22; or an alias."""
     if alias:
         return (UNSAFE_IN_ALIAS.sub("_", alias.lower()),)
-    hosts = dict.fromkeys((endpoint.name.lower(), endpoint.address.lower()))
+    written = (endpoint.name.lower(), endpoint.address.lower())
+    hosts = dict.fromkeys((*written, *map(ascii_name, written)))
     if endpoint.port == DEFAULT_SSH_PORT:
         return tuple(hosts)
     return tuple(f"[{host}]:{endpoint.port}" for host in hosts)
@@ -137,7 +138,8 @@ def known_types(endpoint: Endpoint, trust: Trust) -> tuple[str, ...]:
 
 def _bare_names(endpoint: Endpoint, trust: Trust) -> set[str]:
     """Further names under which a known key counts, but another one is no reason to refuse it."""
-    bare = {endpoint.name.lower(), endpoint.address.lower()}
+    written = {endpoint.name.lower(), endpoint.address.lower()}
+    bare = written | set(map(ascii_name, written))
     return bare | set(known_names(endpoint)) if trust.alias else bare
 
 
@@ -155,9 +157,10 @@ def check_host_key(endpoint: Endpoint, key: PublicKey, trust: Trust) -> None:
         remember(endpoint, key, trust)
     else:
         port = "" if endpoint.port == DEFAULT_SSH_PORT else f" -p {endpoint.port}"
+        host = endpoint.address if len(endpoint.ways) == 1 else f"'{endpoint.name} ({endpoint.address})'"
         raise HostKeyRefused(
             f"the host key of {endpoint.name} ({endpoint.key}) is not known: {shown}; compare it with `ssh-keygen -l "
-            f"-f FILE.pub` on that server, then run `x2gobroker-testagent -H {endpoint.address}{port} -A`, or add it "
+            f"-f FILE.pub` on that server, then run `x2gobroker-testagent -H {host}{port} -A`, or add it "
             f"to {_first(trust)}",
             endpoint,
             key,

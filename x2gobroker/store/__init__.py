@@ -11,13 +11,14 @@ from x2gobroker.store.database import Store
 from x2gobroker.store.drains import Drain, Drains
 from x2gobroker.store.events import ClientEvent, ClientEvents
 from x2gobroker.store.loads import Loads, ServerLoad
-from x2gobroker.store.penalties import Attempt, Penalties
+from x2gobroker.store.penalties import Admission, Attempt, Penalties
 from x2gobroker.store.portal_sessions import PortalSession, PortalSessions
 from x2gobroker.store.remote_desktops import Pass, RemoteDesktops, Slot
 from x2gobroker.store.reservations import Reservation, Reservations, Seen
 from x2gobroker.store.totp import Enrolment, Enrolments
 
 __all__ = [
+    "Admission",
     "Attempt",
     "Authids",
     "AutologinKeys",

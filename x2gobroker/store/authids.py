@@ -23,12 +23,16 @@ KEEP_SPENT_SECONDS = 300
 
 @dataclass(frozen=True)
 class Standing:
-    """What is known of an authid that was shown: whose it is, and whether it still counts (`fault` is empty)."""
+    """What is known of an authid that was shown: whose it is, and whether it still counts (`fault` is empty).
+
+    `spent`: another request has got the next one for it, and was answered before this one came.
+    """
 
     digest: bytes
     user: str
     login_time: float
     fault: str = ""
+    spent: bool = False
 
 
 def digest_of(authid: str) -> bytes:
@@ -94,7 +98,12 @@ class Authids:
                 return Standing(digest, user, row.login_time, "authid is of another address")
             if min(row.expires, row.login_time + lifetime) < arrived:
                 return Standing(digest, user, row.login_time, "authid has expired")
-            return Standing(digest, user, row.login_time)
+            return Standing(digest, user, row.login_time, spent=self._is_spent(row.spent_at, arrived))
+
+    @staticmethod
+    def _is_spent(spent_at: float | None, arrived: float) -> bool:
+        """Spent before the request arrived. A time to come means: by a report, whose grace has not ended."""
+        return spent_at is not None and (spent_at < arrived or spent_at > time.time())
 
     def replace(self, standing: Standing, realm: str, address: str, lifetime: float, grace: float = 0.0) -> str:
         """Spend an authid, in `grace` seconds, and give the next one of the same login, whose time goes on counting."""

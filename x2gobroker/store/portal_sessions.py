@@ -19,6 +19,7 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from sqlalchemy import delete, insert, or_, select, update
 
 from x2gobroker.model.penalty import address_block
+from x2gobroker.model.vouched import Vouched
 from x2gobroker.store.authids import digest_of
 from x2gobroker.store.database import Store
 from x2gobroker.store.portal_tables import PORTAL_SESSIONS
@@ -30,6 +31,7 @@ NONCE_BYTES = 12
 PADDED_TO = 64
 PURPOSE = b"x2gobroker portal password"
 SEEN_SECONDS = 60.0  # a later sign of life than this is written down; one for each request would cost too much
+AT_SIGN_IN = Vouched("signed in at the portal")
 S = PORTAL_SESSIONS.c
 
 
@@ -37,7 +39,7 @@ S = PORTAL_SESSIONS.c
 class PortalSession:
     """One sign-in: from where, since when, and until when at the latest. Times are seconds since the epoch.
 
-    `vouched`: somebody has checked who this is. `checked` is when that was done last. `sealed` is the encrypted
+    `vouched`: somebody has checked who this is, at the sign-in; None: nobody. `checked` is when that was done last. `sealed` is the encrypted
     password, None where none is kept.
     """
 
@@ -45,7 +47,7 @@ class PortalSession:
     username: str
     backend: str
     address: str
-    vouched: bool
+    vouched: Vouched | None
     created: float
     last_seen: float
     ends: float
@@ -76,8 +78,8 @@ class PortalSessions:
         backend: str,
         address: str,
         lifetime: float,
+        vouched: Vouched | None,
         password: str | None = None,
-        vouched: bool = True,
         now: float | None = None,
     ) -> str:
         """Sign a user in for `lifetime` seconds at most; the token for the cookie."""
@@ -89,7 +91,7 @@ class PortalSessions:
             "username": user,
             "backend": backend,
             "address": address,
-            "vouched": vouched,
+            "vouched": vouched is not None,
             "created": moment,
             "last_seen": moment,
             "ends": moment + lifetime,
@@ -169,7 +171,8 @@ def _now(now: float | None) -> float:
 
 
 def _session(row: Any) -> PortalSession:
-    return PortalSession(**row._mapping)
+    values = dict(row._mapping)
+    return PortalSession(**{**values, "vouched": AT_SIGN_IN if values["vouched"] else None})
 
 
 def _key(token: str) -> bytes:

@@ -60,7 +60,6 @@ class Slot:
     host: str
     port: int
     unix_path: str
-    password: str | None = field(repr=False)
     connections: int
     last_seen: float
     last_input: float
@@ -118,7 +117,7 @@ class RemoteDesktops:
     ) -> Slot | None:
         """The slot of this user: the one that the user has of this type, else the first free one of `count`, else None.
 
-        `options` go to the script, as values of JSON: `size` as chosen, and `arguments` (SessionType.arguments_for).
+        `options`, values of JSON, have the `size` as chosen. What else a script gets is computed where it runs.
         The slot is kept for RESERVED_SECONDS until the user connects. Raises ValueError for options that are too long.
         """
         text = json.dumps(dict(options), sort_keys=True)
@@ -311,7 +310,7 @@ class RemoteDesktops:
                 connection.execute(delete(REMOTE_SLOTS).where(S.id == slot_id))
                 return
             values = {"state": FAILED, "since": time.time(), "note": note[:LONGEST_TEXT], "node": "", "connections": 0}
-            gone = {"password": None, "wanted": "", "ends": None, "ends_why": ""}
+            gone = {"wanted": "", "ends": None, "ends_why": ""}
             connection.execute(update(REMOTE_SLOTS).where(S.id == slot_id).values(values | gone))
 
     def sweep(self, now: float | None = None) -> None:
@@ -374,7 +373,6 @@ def _row(session_type: str, number: int, user: str, options: str, address: str, 
         "host": "",
         "port": 0,
         "unix_path": "",
-        "password": None,
         "connections": 0,
         "last_seen": now,
         "last_input": now,

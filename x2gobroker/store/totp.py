@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import time
-import unicodedata
 from dataclasses import dataclass, field
 
-from sqlalchemy import bindparam, delete, insert, select, update
+from sqlalchemy import bindparam, delete, select, update
 
-from x2gobroker.store.database import TOTP, Store
+from x2gobroker.model.accounts import account_name
+from x2gobroker.store.database import TOTP, Store, put, put_new
 
 
 @dataclass(frozen=True)
@@ -19,14 +19,6 @@ class Enrolment:
     secret: str = field(repr=False)
     enrolled: float
     last_step: int
-
-
-def same_name(user: str) -> str:
-    """The form in which user names are kept and compared.
-
-    Directories take `Anna` and `anna ` for one user: another spelling must not be a way around the second factor.
-    """
-    return unicodedata.normalize("NFKC", user).strip().casefold()
 
 
 _FIND = select(TOTP).where(TOTP.c.username == bindparam("user"))
@@ -45,7 +37,7 @@ class Enrolments:
     def find(self, user: str) -> Enrolment | None:
         """The second factor of a user; None without one."""
         with self.store.begin() as connection:
-            row = connection.execute(_FIND, {"user": same_name(user)}).one_or_none()
+            row = connection.execute(_FIND, {"user": account_name(user)}).one_or_none()
         return None if row is None else Enrolment(**row._mapping)
 
     def everybody(self) -> list[Enrolment]:
@@ -55,19 +47,14 @@ class Enrolments:
 
     def add(self, user: str, secret: str, replace: bool) -> bool:
         """Keep a user's secret; False, and nothing changed, where there is one that is not to be replaced."""
-        row = {"username": same_name(user), "secret": secret, "enrolled": time.time(), "last_step": 0}
+        row = {"username": account_name(user), "secret": secret, "enrolled": time.time(), "last_step": 0}
         with self.store.begin() as connection:
-            if replace:
-                connection.execute(_REMOVE, {"user": row["username"]})
-            elif connection.execute(_FIND, {"user": row["username"]}).one_or_none() is not None:
-                return False
-            connection.execute(insert(TOTP), row)
-        return True
+            return put(connection, TOTP, row) if replace else put_new(connection, TOTP, row)
 
     def remove(self, user: str) -> bool:
         """Forget a user's secret; False where there is none."""
         with self.store.begin() as connection:
-            return bool(connection.execute(_REMOVE, {"user": same_name(user)}).rowcount)
+            return bool(connection.execute(_REMOVE, {"user": account_name(user)}).rowcount)
 
     def advance(self, enrolment: Enrolment, step: int) -> bool:
         """Use up all codes up to `step`; True for one caller only, among all threads, processes and hosts."""

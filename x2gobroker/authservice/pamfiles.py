@@ -1,0 +1,42 @@
+"""The files of PAM services: which there are, and which modules they name."""
+
+from __future__ import annotations
+
+import os
+import re
+
+SERVICE_NAME = re.compile(r"[A-Za-z0-9_.-]{1,64}")
+SERVICE_FOLDERS = ("/etc/pam.d", "/usr/lib/pam.d")
+INCLUDES = ("include", "substack")
+LONGEST_FILE = 65536
+MOST_FILES = 32
+
+
+def service_exists(service: str) -> bool:
+    """Whether there is a PAM service of this name; libpam would silently take the service `other` for it."""
+    return bool(SERVICE_NAME.fullmatch(service)) and _path_of(service) is not None
+
+
+def names_module(service: str, module: str) -> bool:
+    """Whether the service names a module (`pam_exec.so`), itself or in what it includes."""
+    left, seen = [service], set[str]()
+    while left and len(seen) < MOST_FILES:
+        name = left.pop()
+        path = _path_of(name)
+        if name in seen or path is None:
+            continue
+        seen.add(name)
+        with open(path, encoding="utf-8", errors="replace") as stream:
+            lines = stream.read(LONGEST_FILE).replace("\\\n", " ").splitlines()
+        for line in lines:
+            words = line.partition("#")[0].split()
+            if any(os.path.basename(word) == module for word in words):
+                return True
+            if words[:1] == ["@include"] or (words[1:2] and words[1] in INCLUDES):
+                left.append(words[-1])
+    return False
+
+
+def _path_of(service: str) -> str | None:
+    paths = (os.path.join(folder, service) for folder in SERVICE_FOLDERS)
+    return next((path for path in paths if os.path.isfile(path)), None)
