@@ -34,7 +34,6 @@ enable-portal = true
 # the figures are those of many offices behind one address
 penalty-trusted-networks = 127.0.0.0/8
 remote-session-config = /etc/x2go/broker/session-types.json
-remote-stop-with-service = false
 
 [broker_inifile]
 enable = true
