@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import random
+import re
 import threading
 import urllib.parse
 import urllib.request
-from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -106,17 +106,10 @@ def logins(total: int, at_once: int, seed: int = 0) -> Logins:
     return found
 
 
-def complaints(site: Machine) -> Counter[str]:
-    """Lines of the journal that tell of processes that ended as they should not have, and how often."""
-    marks = (
-        "worker process ended",
-        "did not answer within",
-        "was sent SIG",
-        "Traceback",
-        "Exception ignored",
-        "core-dump",
-    )
-    return Counter(mark for line in site.journal().splitlines() for mark in marks if mark in line)
+def complaints(site: Machine) -> list[str]:
+    """Lines of the journal that tell of processes that ended, or hung, as they should not have."""
+    marks = "worker process ended|did not answer within|was sent SIG|Traceback|Exception ignored|core-dump"
+    return [line for line in site.journal().splitlines() if re.search(marks, line)]
 
 
 def desktop_token(site: Machine, name: str) -> str:
