@@ -147,8 +147,7 @@ def test_what_is_forked_shares_no_memory_with_code(booted: Machine) -> None:
     """libffi shares its callbacks between processes where memory may not be writable and executable at a time."""
     assert not logins(40, 8).wrong
     for unit in (DAEMON, AUTHSERVICE, LOADCHECKER):
-        group = booted.run("systemctl", "show", "-p", "ControlGroup", "--value", unit).strip()
-        processes = booted.run("cat", f"/sys/fs/cgroup{group}/cgroup.procs").split()
+        processes = booted.processes(unit)
         assert processes
         for process in processes:
             maps = booted.run("cat", f"/proc/{process}/maps")

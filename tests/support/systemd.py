@@ -82,6 +82,18 @@ class Machine:
         lines = self.run("find", *folders, "-printf", r"%p %u:%g %m\n").splitlines()
         return dict(line.split(" ", 1) for line in lines)
 
+    def processes(self, *units: str) -> list[int]:
+        """IDs of all processes of units, as the machine has them."""
+        groups = [self.run("systemctl", "show", "-p", "ControlGroup", "--value", unit).strip() for unit in units]
+        files = [f"/sys/fs/cgroup{group}/cgroup.procs" for group in groups if group]
+        return [int(word) for word in self.run("cat", *files).split()]
+
+    def memory(self, *units: str) -> float:
+        """MB that the processes of units have, memory that they share counted once."""
+        files = [f"/proc/{process}/smaps_rollup" for process in self.processes(*units)]
+        lines = self.call("grep", "-h", "^Pss:", *files).stdout.splitlines()
+        return sum(int(line.split()[1]) for line in lines) / 1024
+
     def follow(self, page: Path, heading: str) -> Iterator[str]:
         """Do what a page says below a heading, in its first block of commands: each of them, after it has worked."""
         text = page.read_text(encoding="utf-8").partition(f"\n## {heading}\n")[2]
