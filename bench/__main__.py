@@ -57,7 +57,19 @@ PARTS: dict[str, Callable[[Plan], str]] = {
     "units": lambda plan: units.report(units.measure(plan)),
 }
 AS_ROOT = ("authservice", "farm", "farm-logins", "agents", "selects", "x2go", "remote", "units")  # they make users
-OWN = ("authservice", "farm", "farm-logins", "agents", "selects", "balance", "x2go", "portal", "remote", "slow", "units")
+OWN = (
+    "authservice",
+    "farm",
+    "farm-logins",
+    "agents",
+    "selects",
+    "balance",
+    "x2go",
+    "portal",
+    "remote",
+    "slow",
+    "units",
+)
 SECTIONS = {part: part for part in OWN}  # of the page, of parts that have one of their own
 NEEDED = (PROGRAMS / "x2gobroker-daemon", Path("/usr/bin/wrk"), Path("/usr/bin/unshare"))
 
