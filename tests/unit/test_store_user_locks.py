@@ -24,7 +24,6 @@ from x2gobroker.store import (
     TakenAway,
     UserLocks,
 )
-from x2gobroker.store import user_locks as module
 
 NOW = 1_800_000_000.0
 HOME = "192.0.2.7"
@@ -80,7 +79,7 @@ def test_another_name_of_the_same_account_is_locked_as_well(store: Store, monkey
             raise KeyError(name)
         return pwd.struct_passwd(("anna", *known[1:]))
 
-    monkeypatch.setattr(module.pwd, "getpwnam", getpwnam)
+    monkeypatch.setattr(pwd, "getpwnam", getpwnam)
     locks, lockouts = UserLocks(store), Lockouts(store)
     for named in ("anna", "anna@site.example"):
         lockouts.lock(named, "root")
@@ -94,7 +93,7 @@ def test_all_that_lets_a_user_in_goes_in_one_go_and_nothing_of_others(store: Sto
     authids, sessions = Authids(store), PortalSessions(store)
     desktops, keys = RemoteDesktops(store), AutologinKeys(store)
     now = time.time()
-    kept = {}
+    kept: dict[str, tuple[str, ...]] = {}
     for user in ("Anna", "anna", "bert"):
         kept[user] = (
             authids.issue(user, "realm", HOME, 3600),
