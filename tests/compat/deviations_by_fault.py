@@ -177,7 +177,7 @@ FAULTS: tuple[Deviation, ...] = (
     Deviation(
         "auth-mech-crash",
         "That a password cannot be checked is a 503",
-        "401, as after a wrong password, also where the broker asks PAM by itself because the authentication service is "
+        "401, as after a wrong password, also where the broker asks PAM itself because the authentication service is "
         "down. `https_get` always is a 500, and so is an unknown mechanism whose name is no Python word.",
         "503 with words, at `/plain/`, too, and nothing is counted. PAM is asked without the service by root only, or "
         "with `without-authservice = true`. `https_get` works.",
