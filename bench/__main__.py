@@ -22,6 +22,7 @@ from bench import (
     farm,
     farm_logins,
     footprint,
+    guesses,
     logins,
     neighbours,
     portal,
@@ -43,6 +44,7 @@ PARTS: dict[str, Callable[[Plan], str]] = {
     "neighbours": lambda plan: report.neighbours(neighbours.measure(plan)),
     "footprint": lambda plan: report.footprint(footprint.measure(plan)),
     "authservice": lambda plan: authservice_report.authservice(authservice.measure(plan)),
+    "guesses": lambda plan: guesses.report(guesses.measure(plan)),
     "farm": lambda plan: farm.report(farm.measure(plan)),
     "farm-logins": lambda plan: farm_logins.report(farm_logins.measure(plan)),
     "agents": lambda plan: agents_report.calls(agents.measure(plan)),
@@ -53,7 +55,7 @@ PARTS: dict[str, Callable[[Plan], str]] = {
     "remote": lambda plan: remote_report.report(remote.measure(plan)),
 }
 AS_ROOT = ("authservice", "farm", "farm-logins", "agents", "selects", "x2go", "remote")  # they make users
-OWN = ("authservice", "farm", "farm-logins", "agents", "selects", "balance", "x2go", "portal", "remote")
+OWN = ("authservice", "guesses", "farm", "farm-logins", "agents", "selects", "balance", "x2go", "portal", "remote")
 SECTIONS = {part: part for part in OWN}  # of the page, of parts that have one of their own
 NEEDED = (PROGRAMS / "x2gobroker-daemon", Path("/usr/bin/wrk"), Path("/usr/bin/unshare"))
 

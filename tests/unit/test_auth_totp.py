@@ -435,7 +435,7 @@ def test_a_password_too_long_is_refused_alike_with_a_second_factor_and_without(w
 
 def test_a_pause_is_as_long_as_one_of_the_last_refusals_took(monkeypatch: pytest.MonkeyPatch) -> None:
     slept: list[float] = []
-    monkeypatch.setattr(pace.time, "sleep", slept.append)
+    monkeypatch.setattr(time, "sleep", slept.append)
     paces = pace.Pace()
     for number in range(pace.KEPT):
         paces.took(2 + number / 100)
