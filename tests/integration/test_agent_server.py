@@ -331,8 +331,8 @@ def test_a_host_without_x2goserver_takes_keys_and_tells_its_load(
 
     assert said("nobody", "availabletasks") == (0, "OK\navailabletasks\naddauthkey\ndelauthkey\ncheckload\n", "")
     assert said("nobody", "ping") == (0, "OK\n", "")
-    assert said(user.name, "addauthkey", make_key(tmp_path / "key"), ".x2go/proxy_keys") == (0, "OK\n", "")
-    assert (user.home / ".x2go/proxy_keys").exists()
+    assert said(user.name, "addauthkey", make_key(tmp_path / "key"), ".x2go/authorized_keys_proxy") == (0, "OK\n", "")
+    assert (user.home / ".x2go/authorized_keys_proxy").exists()
     status, output, _ = said("nobody", "checkload")
     assert (status, "numSessions" in output) == (0, False)
     status, output, errors = said(user.name, "listsessions")

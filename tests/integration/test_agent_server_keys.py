@@ -103,8 +103,63 @@ def test_other_lines_and_other_files_stay(user: Account, key: str) -> None:
     assert path.read_bytes().startswith(MINE + b"\nrestrict,")
     works(user.name, "delauthkey", key, FILE)
     assert path.read_bytes() == MINE + b"\n"
-    works(user.name, "addauthkey", key, ".ssh/%u")
-    assert (user.home / ".ssh" / user.name).exists()
+    works(user.name, "addauthkey", key, ".ssh/authorized_keys2")
+    assert (user.home / ".ssh" / "authorized_keys2").exists()
+
+
+@pytest.mark.parametrize("task", ["addauthkey", "delauthkey"])
+@pytest.mark.parametrize(
+    "pattern",
+    [
+        "%h/.bashrc",
+        "%h/.profile",
+        "%h/.ssh/rc",
+        "%h/.ssh/config",
+        "%h/.ssh/environment",
+        "%h/.ssh/id_ed25519",
+        "%h/.ssh/authorized_keys/../rc",
+        "%h/.ssh/sub/authorized_keys",
+        "%h/.config/autostart/x.desktop",
+        "%h/.config/systemd/user/authorized_keys",
+        "%h/authorized_keys",
+        "%h/.x2go/authorized%%keys",
+        "%h/.x2go/authorized_keys%%",
+        "/home/%u/.bashrc",
+        "%h//.ssh/./rc",
+        "x",
+    ],
+)
+def test_no_file_is_written_but_files_of_keys(user: Account, key: str, pattern: str, task: str) -> None:
+    refuses(user.name, task, key, pattern)
+    assert not any((user.home / name).exists() for name in (".ssh", ".x2go", ".config", "authorized_keys", "x"))
+
+
+@pytest.mark.parametrize(
+    "pattern",
+    [
+        FILE,
+        ".x2go/authorized_keys",
+        ".ssh/authorized_keys",
+        "%h/.ssh/authorized_keys2",
+        "%h/.ssh/authorized_keys.x2gobroker-%u",
+        "%h//.x2go/./authorized_keys",
+    ],
+)
+def test_the_usual_files_of_keys_need_no_permission(user: Account, key: str, pattern: str) -> None:
+    works(user.name, "addauthkey", key, pattern)
+    works(user.name, "delauthkey", key, pattern)
+
+
+def test_other_files_of_a_user_are_written_where_the_administrator_says(user: Account, key: str, outside: Path) -> None:
+    assert "is not allowed" in refuses(user.name, "addauthkey", key, "%h/keys/broker")
+    KEY_FILES.write_text("%h/keys/broker\n", encoding="ascii")
+    works(user.name, "addauthkey", key, "%h/keys/broker")
+    assert (user.home / "keys" / "broker").stat().st_uid == pwd.getpwnam(user.name).pw_uid
+    KEY_FILES.chmod(0o666)
+    assert "written to by others" in refuses(user.name, "addauthkey", key, "%h/keys/broker")
+    KEY_FILES.chmod(0o644)
+    os.chown(KEY_FILES, pwd.getpwnam(user.name).pw_uid, 0)
+    assert "belongs to somebody else" in refuses(user.name, "addauthkey", key, "%h/keys/broker")
 
 
 def test_nothing_is_made_for_taking_away(user: Account, key: str) -> None:
@@ -247,10 +302,12 @@ def test_files_of_root_are_written_only_where_the_administrator_says(user: Accou
     assert "written to by others" in refuses(user.name, "addauthkey", key, f"{outside}/%u/keys")
 
 
-def test_folders_of_the_users_elsewhere_need_no_permission(user: Account, key: str, outside: Path) -> None:
+def test_files_in_folders_of_the_users_elsewhere_are_the_users(user: Account, key: str, outside: Path) -> None:
     own = outside / "own"
     own.mkdir()
     shutil.chown(own, user.name, user.name)
+    assert "is not allowed" in refuses(user.name, "addauthkey", key, f"{outside}/own/keys")
+    KEY_FILES.write_text(f"{outside}/own/keys\n", encoding="ascii")
     works(user.name, "addauthkey", key, f"{outside}/own/keys")
     assert (own / "keys").stat().st_uid == pwd.getpwnam(user.name).pw_uid
 

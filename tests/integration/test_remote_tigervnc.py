@@ -132,7 +132,8 @@ def test_a_desktop_of_the_users_own(slot: Slot, user: Account) -> None:
     assert greeting(slot.socket) == b"RFB 003.008\n\x01\x01"
     status = slot.socket.lstat()
     assert (status.st_uid, status.st_mode & 0o777) == (pwd.getpwnam(user.name).pw_uid, 0o600)
-    assert slot.socket.parent.stat().st_mode & 0o777 == 0o700
+    above = slot.socket.parent.stat()
+    assert (above.st_uid, above.st_mode & 0o777) == (0, 0o711)
     (server,) = running(user.name, "Xvnc")
     words = words_of(server)
     assert words[words.index("-geometry") + 1] == "812x600"

@@ -28,6 +28,7 @@ remote-listen = 127.0.0.1:{port}
 cookie-directory = {folder}/state
 {more}
 """
+STOPS = "remote-stop-with-service"
 # Xvnc as a site's script would start it in a few lines
 SCRIPT = """\
 import os, signal, subprocess, time
@@ -90,6 +91,8 @@ class Remote:
         self.port = free_port()
         self.log = self.folder / "log"
         self.config = self.folder / "x2gobroker.conf"
+        if STOPS not in more:
+            more += f"\n{STOPS} = true"  # so that nothing is left of a test
         self.config.write_text(CONFIG.format(folder=self.folder, port=self.port, more=more), encoding="utf-8")
         self.write_script("plain.py", SCRIPT)
         self.write_types(types)

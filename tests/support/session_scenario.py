@@ -17,7 +17,7 @@ from tests.support.sshd import Sshd, make_key, sshd
 from tests.support.x2go_server import X2GoServer
 
 KEY_SECONDS = 30
-PROXY_KEYS = ".x2go/keys-of-the-proxy"
+PROXY_KEYS = ".x2go/authorized_keys_of_the_proxy"
 SETTINGS = f"""\
 default-agent-query-mode = SSH
 agent-timeout = 10

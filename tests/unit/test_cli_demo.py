@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import stat
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from x2gobroker.auth.passwords import verify_password
 from x2gobroker.cli import demo_desktop
 from x2gobroker.cli.demo import USER, prepare
 from x2gobroker.cli.main import main
-from x2gobroker.remote.types import read_types
+from x2gobroker.remote.types import read_types_trusted
 from x2gobroker.settings import SettingsSource
 
 
@@ -71,8 +72,9 @@ def test_its_desktop_is_a_session_type_without_faults(tmp_path: Path) -> None:
     folder = tmp_path / "demo"
     desktop = demo_desktop.plan(folder, 8080)
     prepare(folder, desktop)
-    assert read_types(folder / "session-types.json").problems == ()
-    assert list(read_types(folder / "session-types.json").types) == [demo_desktop.TYPE]
+    found = read_types_trusted(desktop.types, {os.geteuid(), 0})
+    assert found.problems == ()
+    assert list(found.types) == [demo_desktop.TYPE]
     variables = {"X2GOBROKER_CONFIG": str(folder / "x2gobroker.conf"), "X2GOBROKER_DEFAULTS": str(tmp_path / "none")}
     settings = SettingsSource(variables, desktop.variables).current()
     assert settings.problems == ()

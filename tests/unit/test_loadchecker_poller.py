@@ -73,10 +73,10 @@ class Running:
             raise StoreError(self.broken)
         return self.loads
 
-    def ports_that_answer(self, targets: Iterable[tuple[str, int]], _deadline: float) -> set[tuple[str, int]]:
+    def ports_that_answer(self, targets: Iterable[Endpoint], _deadline: float) -> set[Endpoint]:
         """Those of servers that are switched on."""
         self.tried += 1
-        return {(name, port) for name, port in targets if name not in self.off}
+        return {server for server in targets if server.name not in self.off}
 
     def states(self) -> dict[str, str]:
         return {load.key: load.state for load in self.loads.all()}
@@ -223,7 +223,7 @@ def test_ports_that_take_too_long_to_try_are_waited_for_no_longer(
     monkeypatch.setattr("x2gobroker.loadchecker.poller.PROBE_PATIENCE", 0.3)
     release = threading.Event()
 
-    def stuck(_targets: object, _deadline: float) -> set[tuple[str, int]]:
+    def stuck(_targets: object, _deadline: float) -> set[Endpoint]:
         release.wait(20)
         return set()
 

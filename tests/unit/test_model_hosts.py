@@ -7,7 +7,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from tests.unit.properties import MANY
-from x2gobroker.model.hosts import Host, is_ip_address, parse_host, parse_port, split_address
+from x2gobroker.model.hosts import Host, ascii_name, is_ip_address, parse_host, parse_port, split_address
 
 PIECES = (
     "h",
@@ -48,6 +48,15 @@ HOSTS = st.one_of(st.text(), st.lists(st.sampled_from(PIECES), max_size=7).map("
         ("[fe80::1]", Host("fe80::1")),
         ("[fe80::1]:2222", Host("fe80::1", "", 2222)),
         ("under_score", Host("under_score")),
+        ("büro.example", Host("büro.example")),
+        ("büro (пример.испытание:2222)", Host("büro", "пример.испытание", 2222)),
+        ("दिल्ली.example", Host("दिल्ली.example")),
+        ("例え。テスト", Host("例え。テスト")),
+        ("xn--bro-hoa.example", Host("xn--bro-hoa.example")),
+        ("127.1", Host("127.1")),
+        ("0x7f000001", Host("0x7f000001")),
+        ("fe80::1%eth0", Host("fe80::1%eth0")),
+        ("h.example.", Host("h.example.")),
     ],
 )
 def test_documented_forms_are_read(text: str, host: Host) -> None:
@@ -98,6 +107,22 @@ def test_f19_forms_that_the_reference_mangled_keep_name_address_and_port(text: s
         "h (1.2.3.4) x",
         "(10.0.2.18)",
         "h:٢٢",
+        "bü ro",
+        "bü..ro",
+        "-büro",
+        "büro-",
+        "bü'ro",
+        'bü"ro',
+        "bü;ro",
+        "bü=ro",
+        "bü\nro",
+        "bü\u2028ro",
+        "bü\u202ero",
+        "bü\u00a0ro",
+        "bü|ro",
+        "bü/ro",
+        "ü" * 64,
+        ".".join(["ü" * 60] * 5),
     ],
 )
 def test_f19_and_f14_forms_that_mean_nothing_are_refused_with_a_reason(text: str) -> None:
@@ -125,6 +150,26 @@ def test_every_host_accepted_has_a_name_and_a_port_that_exists_or_none(text: str
     assert host.target
     assert host.port is None or 1 <= host.port <= 65535
     assert not set("()[]") & set(host.target)
+
+
+@MANY
+@given(st.text(max_size=30), st.sampled_from(["{}", "h ({})", "{}:22", "h ({}:22)", "{}.example"]))
+def test_nothing_of_another_language_gets_through_in_a_name_of_any_script(text: str, form: str) -> None:
+    try:
+        host = parse_host(form.format(text))
+    except ValueError:
+        return
+    for part in (host.name, host.address):
+        assert part.isprintable()
+        assert not set(" \t\r\n\"'`\\|,;()[]{}<>=$&*?!#@/^~") & set(part)
+        assert not part.startswith("-")
+        assert ascii_name(part).isprintable()
+
+
+def test_a_name_is_resolved_as_dns_has_it() -> None:
+    assert ascii_name("büro.example") == "xn--bro-hoa.example"
+    assert ascii_name("ts1.example") == "ts1.example"
+    assert ascii_name("ü" * 300) == "ü" * 300
 
 
 @MANY

@@ -39,6 +39,24 @@ def test_a_file_that_is_no_json(files: Files, tmp_path: Path) -> None:
     assert problems(files, path) == [f"{path}:2: error: is no JSON: Expecting ':' delimiter (column 8)"]
 
 
+@pytest.mark.parametrize("fault", ["mode", "owner", "folder"])
+def test_a_file_that_somebody_else_can_write_is_an_error(files: Files, tmp_path: Path, fault: str) -> None:
+    folder = tmp_path / "types"
+    folder.mkdir()
+    path = write_types(folder, {"Desk": RIGHT})
+    if fault == "mode":
+        path.chmod(0o666)
+    elif fault == "owner":
+        os.chown(path, 4711, -1)
+    else:
+        folder.chmod(0o777)
+    (said,) = problems(files, path)
+    place = folder if fault == "folder" else path
+    expected = "belongs to the user with the number 4711" if fault == "owner" else "can be written by others"
+    assert said.startswith(f"{path}: error: is not to be trusted: {place} {expected}")
+    assert try_script(path, "Desk") in said
+
+
 def test_everything_that_is_wrong_is_said_once(files: Files, tmp_path: Path) -> None:
     found = {"Desk": RIGHT, "Broken": {"script": "broken.py", "count": 1}, "Slip": {**RIGHT, "count": "x"}}
     path = write_types(tmp_path, found, broken="print('hello')\nraise OSError('no disk')")

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.remote_types import NEXUS, one_type, write_script
-from x2gobroker.remote.loader import ScriptError, check_trusted, load_script, realize, realize_all, script_path
+from x2gobroker.remote.loader import ScriptError, load_script, read_script, realize, realize_all, script_path
 from x2gobroker.remote.script import RemoteServiceScript
 from x2gobroker.remote.types import read_types
 
@@ -159,5 +159,5 @@ def test_a_link_is_no_script(tmp_path: Path) -> None:
 
 
 def test_a_file_that_is_gone_is_told(tmp_path: Path) -> None:
-    with pytest.raises(ScriptError, match="cannot be read: No such file"):
-        check_trusted(tmp_path / "gone.py")
+    with pytest.raises(ScriptError, match="is not there"):
+        read_script(tmp_path / "gone.py")

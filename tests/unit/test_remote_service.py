@@ -1,9 +1,8 @@
-"""Who may connect to a desktop, and where from; connections to VNC servers; locked accounts."""
+"""Who may connect to a desktop, and where from; locked accounts."""
 
 from __future__ import annotations
 
-import socket
-from collections.abc import Iterator
+import os
 from ipaddress import ip_network
 from pathlib import Path
 
@@ -11,12 +10,12 @@ import pytest
 from websockets.datastructures import Headers
 
 from x2gobroker.model.forwarded import UNKNOWN_ADDRESS
-from x2gobroker.remote.runner import is_locked, make_state_folder
+from x2gobroker.remote.loader import ScriptError
+from x2gobroker.remote.permits import is_locked
+from x2gobroker.remote.runner import make_state_folder
 from x2gobroker.remote.service import asked_of, origin_allowed, token_of
-from x2gobroker.remote.target import TargetError, connect_to
 
 PROXIES = (ip_network("127.0.0.0/8"), ip_network("::1"))
-ME = "root"
 
 
 def headers(*pairs: tuple[str, str]) -> Headers:
@@ -95,35 +94,6 @@ def test_the_host_that_a_proxy_was_asked_for() -> None:
     assert not origin_allowed(twice, (), "a.example")
 
 
-@pytest.fixture
-def listening(tmp_path: Path) -> Iterator[Path]:
-    """A Unix socket on which this process listens."""
-    path = tmp_path.resolve() / "vnc.sock"
-    with socket.socket(socket.AF_UNIX) as listener:
-        listener.bind(str(path))
-        listener.listen()
-        yield path
-
-
-def test_a_socket_must_be_of_the_user(listening: Path, tmp_path: Path) -> None:
-    connect_to("", 0, str(listening), ME).close()
-    # the service's own sockets are for everybody, but not by a link that a user has put there
-    connect_to("", 0, str(listening), "nobody").close()
-    link = tmp_path / "link.sock"
-    link.symlink_to(listening)
-    with pytest.raises(TargetError, match="belongs to another user"):
-        connect_to("", 0, str(link), "nobody")
-
-
-def test_a_vnc_server_that_is_not_there(tmp_path: Path) -> None:
-    with pytest.raises(TargetError, match="does not answer"):
-        connect_to("", 0, str(tmp_path / "nothing"), ME)
-    with socket.socket() as unused:
-        unused.bind(("127.0.0.1", 0))
-        with pytest.raises(TargetError, match="does not answer"):
-            connect_to("127.0.0.1", unused.getsockname()[1], "", ME)
-
-
 @pytest.mark.parametrize(
     ("line", "locked"),
     [
@@ -150,3 +120,12 @@ def test_the_folder_of_scripts_is_closed_to_lists(tmp_path: Path) -> None:
     make_state_folder(folder)
     make_state_folder(folder)
     assert folder.stat().st_mode & 0o7777 == 0o711
+
+
+def test_the_folder_of_scripts_lies_where_nobody_can_swap_it(tmp_path: Path) -> None:
+    above = tmp_path / "theirs"
+    above.mkdir()
+    os.chown(above, 4711, -1)
+    with pytest.raises(ScriptError, match=r"no place for root: .* belongs to the user with the number 4711"):
+        make_state_folder(above / "run")
+    assert not (above / "run").exists()

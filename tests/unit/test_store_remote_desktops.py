@@ -90,11 +90,11 @@ def test_one_service_only_starts_a_slot(desktops: RemoteDesktops) -> None:
 
 def test_the_reason_of_a_failure_stays_a_while_and_blocks_nobody(desktops: RemoteDesktops) -> None:
     slot = taken(desktops, count=1)
-    desktops.change(slot.id, password="Vnc-pw-1", wanted="stop")
+    desktops.change(slot.id, wanted="stop")
     desktops.release(slot.id, "its VNC server did not come up " + "x" * 500)
     found = desktops.find(slot.id)
     assert found is not None
-    assert (found.state, found.password, found.wanted, len(found.note)) == ("failed", None, "", 200)
+    assert (found.state, found.wanted, len(found.note)) == ("failed", "", 200)
     assert desktops.free("KDE", 1) == 1
     desktops.sweep(time.time() + FAILED_SECONDS + 1)
     assert desktops.find(slot.id) is None

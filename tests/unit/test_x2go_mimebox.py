@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+import re
 import tempfile
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree
 
 import pytest
 from hypothesis import given
@@ -25,6 +27,7 @@ from x2gobroker.x2go.mimebox_actions import (
     X2GoMIMEboxActionSAVEAS,
     mimebox_action_of,
 )
+from x2gobroker.x2go.mimebox_kinds import DOCUMENTS, is_plain_text
 
 Started = Callable[..., X2GoMIMEboxQueue]
 
@@ -110,10 +113,65 @@ def opener(box: Path, then: str = "exit 0") -> Path:
         ("a.EXE", [], False),
         ("a.desktop ", [], False),
         ("a.bat. .", [], False),
+        ("a.unknown", [], False),
+        ("a.unknown", ["unknown"], True),
+        *((f"a.{kind}", [kind], False) for kind in "pyw command scpt xhtml docm x2go html svg iso xlsb PHAR".split()),
     ],
 )
 def test_extensions(name: str, allowed: list[str], yes: bool) -> None:
     assert extension_allowed(name, allowed) == yes
+
+
+# of freedesktop.org's types, those that are programs, start them, or set them up
+ACTIVE = re.compile(
+    r"application/(x-)?(.*(executable|sharedlib|shellscript|javascript|ecmascript|java|jnlp|perl|python|php|ruby|csh|awk|"
+    r"desktop|ms-shortcut|mswinurl|msdownload|bat|powershell|msi|installer|redhat-package|rpm|deb|snap|flatpak|appimage|"
+    r"macroenabled|xhtml|wasm|shockwave|hta|html-help|theme|apple-diskimage|cd-image|raw-disk-image|elc).*)"
+    r"|text/(html|x-(python.*|lua|ruby|tcl|csh|elisp|dsrc|makefile|scheme|groovy))|image/svg.*|application/xml"
+)
+NAMESPACE = "{http://www.freedesktop.org/standards/shared-mime-info}"
+
+
+def test_what_the_desktop_takes_for_programs_is_never_opened() -> None:
+    tree = ElementTree.parse("/usr/share/mime/packages/freedesktop.org.xml").getroot()  # noqa: S314 - the system's own
+    types: dict[str, list[str]] = {}
+    for kind in tree.iter(f"{NAMESPACE}mime-type"):
+        globs = [glob.get("pattern", "") for glob in kind.iter(f"{NAMESPACE}glob")]
+        types[kind.get("type", "")] = [each[2:].lower() for each in globs if re.fullmatch(r"\*\.[A-Za-z0-9+-]+", each)]
+    active = {name: globs for name, globs in types.items() if ACTIVE.fullmatch(name)}
+    assert len(active) > 40
+    missing = {
+        name: [each for each in globs if extension_allowed(f"a.{each}", [each])] for name, globs in active.items()
+    }
+    assert {name: globs for name, globs in missing.items() if globs} == {}
+    assert not DOCUMENTS & BLOCKED_EXTENSIONS
+
+
+@pytest.mark.parametrize(
+    ("start", "yes"),
+    [
+        (b"Dear Anna", True),
+        (b"", True),
+        ("Grüße".encode(), True),
+        (b"#!/bin/sh", False),
+        (b"\n [Desktop Entry]", False),
+        (b"<html>", False),
+        (b"\x7fELF\x02", False),
+        (b"MZ\x90", False),
+        (b"PK\x03\x04", False),
+        (b"a\0b", False),
+    ],
+)
+def test_a_file_without_an_extension_is_opened_if_it_is_text(
+    box: Path, queue: Started, start: bytes, yes: bool
+) -> None:
+    assert is_plain_text(start) == yes
+    if start[:2] in (b"De", b"#!"):
+        notes = opener(box)
+        (box / "README").write_bytes(start)
+        queue()
+        wait_until(lambda: not (box / "README").exists(), "the file opened or removed")
+        assert notes.exists() == yes
 
 
 @SOME

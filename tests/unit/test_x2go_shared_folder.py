@@ -12,7 +12,7 @@ from functools import partial
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from x2gobroker.x2go.shared_folder import SharedFolder
@@ -134,12 +134,104 @@ def test_links_are_told_if_they_stay_inside(
     else:
         assert folder.link_target(f"{NAME}/{place_of_link}") == told
     (place / place_of_link).unlink()
-    if told is None or target.startswith("{"):
+    if told is None or target.startswith("{") or ".." in target:
         refused(lambda: folder.make_link(target.format(shared=place), f"{NAME}/{place_of_link}"), errno.EACCES)
         assert not os.path.lexists(place / place_of_link)
     else:
         folder.make_link(target, f"{NAME}/{place_of_link}")
         assert os.readlink(place / place_of_link) == target
+
+
+def test_a_link_is_moved_to_no_place_where_it_leads_elsewhere(folder: SharedFolder, place: Path) -> None:
+    folder.make_folder(f"{NAME}/d", 0o755)
+    refused(lambda: folder.make_link("../outside", f"{NAME}/d/notes"), errno.EACCES)
+    (place / "d" / "own").symlink_to("../below/file")  # the user's, and it stays inside
+    (place / "out").symlink_to("../outside")
+    for path, new in (("d/own", "notes"), ("d", "e"), ("out", "notes"), ("d/own", "d/other")):
+        refused(partial(folder.rename, f"{NAME}/{path}", f"{NAME}/{new}"), errno.EACCES)
+    assert read(folder, f"{NAME}/below/file") == b"inside"
+    folder.make_link("file", f"{NAME}/below/on")
+    folder.rename(f"{NAME}/below/on", f"{NAME}/on")
+    folder.rename(f"{NAME}/below", f"{NAME}/beside")
+    assert os.readlink(place / "on") == "file"
+
+
+def test_a_link_leads_through_no_link_of_the_users_that_leads_out(folder: SharedFolder, place: Path) -> None:
+    (place / "ext").symlink_to("..")
+    (place / "in").symlink_to("below")
+    refused(lambda: folder.make_link("ext/outside", f"{NAME}/notes"), errno.EACCES)
+    folder.make_link("in/file", f"{NAME}/fine")
+    folder.make_link("ext/outside", f"{NAME}/below/notes")  # there is no such thing
+    refused(lambda: folder.rename(f"{NAME}/below/notes", f"{NAME}/notes"), errno.EACCES)
+    folder.make_link("fine", f"{NAME}/round")
+    for name in ("a", "b"):
+        folder.make_link({"a": "b", "b": "a"}[name], f"{NAME}/{name}")
+    refused(lambda: folder.make_link("a", f"{NAME}/endless"), errno.EACCES)
+
+
+def test_a_folder_that_is_too_deep_or_too_full_stays_where_it_is(
+    folder: SharedFolder, place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = f"{NAME}/deep"
+    for _ in range(120):
+        folder.make_folder(path, 0o700)
+        path += "/d"
+    refused(lambda: folder.rename(f"{NAME}/deep", f"{NAME}/moved"), errno.EACCES)
+    monkeypatch.setattr("x2gobroker.x2go.shared_folder.MOST_MOVED", 0)
+    refused(lambda: folder.rename(f"{NAME}/below", f"{NAME}/moved"), errno.EACCES)
+    before = len(os.listdir("/proc/self/fd"))
+    for _ in range(50):
+        refused(lambda: folder.rename(f"{NAME}/deep", f"{NAME}/moved"), errno.EACCES)
+    assert len(os.listdir("/proc/self/fd")) == before
+
+
+NAMES = ("a", "b", "c", "ext", "up", "file")
+SPOTS = st.lists(st.sampled_from(NAMES), min_size=1, max_size=4).map("/".join)
+TARGETS = st.lists(st.sampled_from((*NAMES, "..", ".", "", "outside")), min_size=1, max_size=4).map("/".join)
+STEPS = st.one_of(
+    st.tuples(st.sampled_from(("make_folder", "remove", "remove_folder", "write")), SPOTS, st.just("")),
+    st.tuples(st.just("make_link"), SPOTS, TARGETS | TARGETS.map(lambda text: f"/{text}")),
+    st.tuples(st.just("rename"), SPOTS, SPOTS),
+)
+
+
+def do(folder: SharedFolder, step: tuple[str, str, str]) -> None:
+    """One thing that a server may ask for; what is refused is refused."""
+    what, path, other = step
+    with contextlib.suppress(OSError):
+        match what:
+            case "make_folder":
+                folder.make_folder(f"{NAME}/{path}", 0o700)
+            case "write":
+                os.close(folder.open(f"{NAME}/{path}", os.O_WRONLY | os.O_CREAT, 0o600))
+            case "make_link":
+                folder.make_link(other, f"{NAME}/{path}")
+            case "rename":
+                folder.rename(f"{NAME}/{path}", f"{NAME}/{other}")
+            case _:
+                getattr(folder, what)(f"{NAME}/{path}")
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.lists(STEPS, max_size=40))
+def test_whatever_a_server_does_no_link_leads_out_but_those_of_the_user(steps: list[tuple[str, str, str]]) -> None:
+    with tempfile.TemporaryDirectory() as base:
+        root = Path(base) / "shared"
+        (root / "b" / "c").mkdir(parents=True)
+        own = {"ext": "..", "b/up": "../a", "b/c/file": "../../../outside", "c": "b"}
+        for path, target in own.items():
+            (root / path).symlink_to(target)
+        (Path(base) / "outside").write_text("secret")
+        with contextlib.closing(SharedFolder(str(root), NAME)) as folder:
+            for step in steps:
+                do(folder, step)
+        assert sorted(os.listdir(base)) == ["outside", "shared"]
+        assert (Path(base) / "outside").read_text() == "secret"
+        for above, folders, files in os.walk(root):
+            for link in (Path(above) / name for name in folders + files):
+                if link.is_symlink() and own.get(str(link.relative_to(root))) != os.readlink(link):
+                    assert os.path.realpath(link).startswith(os.path.realpath(root)), (link, os.readlink(link))
+                    assert ".." not in os.readlink(link).split("/")
 
 
 def test_files_are_changed(folder: SharedFolder, place: Path) -> None:

@@ -208,7 +208,8 @@ def test_a_user_name_cannot_forge_lines(broker: Bench) -> None:
 @pytest.mark.parametrize(
     ("written", "sent"),
     [
-        ("name = Plain text; 50%", "name=Plain text; 50%"),
+        ("name = Plain text, 50%", 'name="Plain text, 50%"'),
+        ("name = Plain text; 50%", 'name="Plain text; 50%"'),
         ("name = Büro", 'name="B\\xfcro"'),
         ("name = Büfett", 'name="B\\xfc\\x66\\x65tt"'),
         ("name = KDE, here", 'name="KDE, here"'),

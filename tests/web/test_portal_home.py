@@ -17,7 +17,7 @@ from webtest import TestApp
 from tests.web.portal import Browser, PortalBench
 from x2gobroker.remote.told import TOO_SLOW
 from x2gobroker.store import Slot
-from x2gobroker.store.remote_desktops import BROKEN, LONGEST_OPTIONS, RUNNING, STOPPING
+from x2gobroker.store.remote_desktops import BROKEN, RUNNING, STOPPING
 
 SVG = '<svg xmlns="http://www.w3.org/2000/svg"><script>alert(1)</script></svg>'
 MARKUP = '"><script>alert(1)</script>'
@@ -193,18 +193,10 @@ def test_no_desktop_from_another_address_than_the_rules_say(tmp_path: Path) -> N
     assert portal.signed_in().post("/portal/start", type="House").status_int == 404
 
 
-def test_arguments_of_the_user(tmp_path: Path) -> None:
-    lists = {"anna": ["--fast", "a b"], "@nogroup-of-anna": ["no"], "ALL": ["--all"]}
-    portal = portal_with(tmp_path, Desk=kind(3, arguments=lists))
-    assert slot_of(portal, start(portal.signed_in())).options["arguments"] == ["--fast", "a b"]
-    assert slot_of(portal, start(portal.signed_in("bert"))).options["arguments"] == ["--all"]
-
-
-def test_arguments_that_are_too_long(tmp_path: Path) -> None:
-    portal = portal_with(tmp_path, Desk=kind(3, arguments={"ALL": ["x" * 1000] * (LONGEST_OPTIONS // 1000 + 1)}))
-    answer = portal.signed_in().post("/portal/start", type="Desk")
-    assert answer.status_int == 500
-    assert "Tell your administrator" in answer.text
+def test_nothing_but_the_size_goes_into_the_store(tmp_path: Path) -> None:
+    """Arguments are computed where scripts run, from the file of session types."""
+    portal = portal_with(tmp_path, Desk=kind(3, arguments={"anna": ["--fast", "a b"]}))
+    assert slot_of(portal, start(portal.signed_in())).options.keys() == {"size"}
 
 
 def test_all_places_are_taken(portal: PortalBench) -> None:

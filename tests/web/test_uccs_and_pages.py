@@ -45,6 +45,14 @@ def test_servers_are_listed_for_a_greeter(greeter: Bench) -> None:
     }
 
 
+def test_two_slashes_behind_the_backend_are_as_good_as_one(greeter: Bench) -> None:
+    for path in ("/uccs/inifile//api/5/", "/uccs/inifile//api/5", "/uccs/inifile/api/5"):
+        assert greeter.app.get(path, headers=basic("anna", PASSWORD)).json["DefaultServer"], path
+    assert greeter.app.get("/uccs/inifile///api/5/", headers=basic("anna", PASSWORD), status=404)
+    assert greeter.app.post("/plain/inifile//", {"user": "anna", "password": PASSWORD, "task": "testcon"}).text
+    assert greeter.app.get("/plain//", status=404)
+
+
 def test_version_4_has_its_own_names(greeter: Bench) -> None:
     (server,) = greeter.app.get("/uccs/inifile/api/4", headers=basic("anna", PASSWORD)).json["RemoteDesktopServers"]
     assert server["SessionType"] == "XFCE"

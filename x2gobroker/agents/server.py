@@ -56,7 +56,10 @@ KEY_TYPES = ("ssh-ed25519", "ssh-rsa", "ecdsa-sha2-nistp256", "ecdsa-sha2-nistp3
 KEY_OPTIONS = "restrict,pty,port-forwarding,agent-forwarding"
 KEY_MARK = "x2gobroker-autologin-"  # and the end of the key's time in epoch seconds
 KEY_LIFE, LONGEST_KEY_LIFE = 300, 86400
-ROOT_KEY_FILES = "/etc/x2go/x2gobroker-agent.keyfiles"
+KEY_FOLDERS = (".ssh", ".x2go")  # below home folders, with files of KEY_FILE: what is let in there starts nothing
+KEY_FILE = "authorized_keys"  # and whatever letters, digits and - . _ behind it
+KEY_FILE_CHARACTERS = frozenset(LETTERS + "-._")
+KEY_FILES = "/etc/x2go/x2gobroker-agent.keyfiles"  # what an administrator allows beyond these
 
 
 class RefusedError(Exception):
@@ -536,19 +539,37 @@ def plain_path(path: str) -> str:
     return "/" + "/".join(name for name in path.split("/") if name not in ("", "."))
 
 
+def is_key_file(path: str, home: str) -> bool:
+    """Whether a path is a file of keys below this home folder, which no program but sshd reads."""
+    folder, _, name = path.rpartition("/")
+    is_named_so = name.startswith(KEY_FILE) and KEY_FILE_CHARACTERS.issuperset(name)
+    return is_named_so and folder in [f"{home}/{known}" for known in KEY_FOLDERS] and home != "/"
+
+
+def allowed_patterns() -> list[str]:
+    """The lines of KEY_FILES, if it is root's alone; none where it is not there. Raises RefusedError."""
+    try:
+        check_owner(os.stat(KEY_FILES), KEY_FILES, 0, True)
+    except OSError:
+        return []
+    return lines_of(KEY_FILES)
+
+
 def change_keys(account: pwd.struct_passwd, words: Sequence[str], add: bool) -> bytes:
     """Add a key to the key file of a user, or take it away; done as the user. Raises RefusedError.
 
-    A file outside the home folder, in a folder that is not the user's, is written by root: only for patterns that name
-    the user and stand in ROOT_KEY_FILES, below folders that only root can write to.
+    Only key files are written: those of KEY_FOLDERS, and patterns that stand in KEY_FILES. A file outside the home
+    folder, in a folder that is not the user's, is written by root: for patterns that name the user, below folders that
+    only root can write to.
     """
     line, pattern = words[:2]
     path, home = key_file(pattern, account), plain_path(account.pw_dir)
     folder, _, name = path.rpartition("/")
     start = home if path.startswith(home + "/") else "/"
     as_root = start == "/" and not (os.path.isdir(folder) and os.stat(folder).st_uid == account.pw_uid)
-    if as_root and (pattern not in lines_of(ROOT_KEY_FILES) or not any(mark in pattern for mark in ("%u", "%U", "%h"))):
-        raise RefusedError(f"{path} is not {account.pw_name}'s, and {pattern} is not allowed in {ROOT_KEY_FILES}")
+    names_user = any(mark in pattern for mark in ("%u", "%U", "%h"))
+    if not is_key_file(path, home) and (pattern not in allowed_patterns() or (as_root and not names_user)):
+        raise RefusedError(f"{path} is not written: {pattern} is not allowed in {KEY_FILES}")
     new = key_line(line, key_life(words[2:]), ssh_version(account)) if add else b""
 
     def key_file_change() -> bytes:
@@ -752,10 +773,23 @@ def main(arguments: Sequence[str] | None = None) -> int:
         alone = os.geteuid() == 0 or task in ("ping", "availabletasks")
         data = answer(user, task, rest) if alone else through_sudo(words)
     except RefusedError as error:
-        say(2, f"x2gobroker-agent: {' '.join(str(error).split())}\n".encode("utf-8", "replace"))
+        return complain(" ".join(str(error).split()))
+    except OSError as error:  # no process can be made, say, or a disk is full
+        return complain(f"{error.filename or 'the agent'}: {error.strerror}")
+    try:
+        say(1, b"OK\n" + data)
+    except OSError:  # nobody listens any more
         return 1
-    say(1, b"OK\n" + data)
     return 0
+
+
+def complain(text: str) -> int:
+    """Say what is wrong, if anybody listens; the exit status."""
+    try:
+        say(2, f"x2gobroker-agent: {text}\n".encode("utf-8", "replace"))
+    except OSError:
+        return 1
+    return 1
 
 
 if __name__ == "__main__":

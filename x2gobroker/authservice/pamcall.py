@@ -132,6 +132,15 @@ def authenticate(service: str, user: str, answer: Answerer, address: str = "") -
     return verdict
 
 
+def account(service: str, user: str, address: str = "") -> PamVerdict:
+    """Whether an account may log in at all: not expired, not barred by a module; nobody is asked for a password.
+
+    Raises PamCannotStartError.
+    """
+    call = _Call(service, user, lambda _question, _seen: None, address)
+    return call.finish(call.run(_pam_acct_mgmt, PAM_SILENT | PAM_DISALLOW_NULL_AUTHTOK))
+
+
 def change_password(service: str, user: str, answer: Answerer) -> PamVerdict:
     """Change a user's password; PAM asks for the old and the new one by itself. Raises as `authenticate`."""
     call = _Call(service, user, answer, "")

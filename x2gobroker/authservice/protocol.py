@@ -13,6 +13,7 @@ import struct
 from collections.abc import Mapping
 from typing import Any
 
+from x2gobroker.model.json_text import JsonError, read_object
 from x2gobroker.model.passwords import LONGEST_TYPED
 
 HELLO = b"x2gobroker-auth 1\n"
@@ -26,8 +27,9 @@ FAIL_LINE = b"fail\n"
 # what a request may ask for
 AUTHENTICATE = "authenticate"
 SET_PASSWORD = "setpass"  # noqa: S105 - the name of a request
+ACCOUNT = "account"  # whether a user who was let in before may still come in; no password is looked at
 ANSWER = "answer"
-OPERATIONS = (AUTHENTICATE, SET_PASSWORD)
+OPERATIONS = (AUTHENTICATE, SET_PASSWORD, ACCOUNT)
 
 # what may come of it
 OK = "ok"
@@ -71,12 +73,9 @@ def frame_length(head: bytes | bytearray | memoryview) -> int:
 def decode_body(body: bytes | bytearray | memoryview) -> dict[str, Any]:
     """The object of a frame's body. Raises ProtocolError when it is none."""
     try:
-        message = json.loads(bytes(body).decode("utf-8"))
-    except (ValueError, RecursionError):
+        return read_object(body, MAX_FRAME)
+    except JsonError:
         raise ProtocolError("a frame holds no JSON object") from None
-    if not isinstance(message, dict):
-        raise ProtocolError("a frame holds no JSON object")
-    return message
 
 
 def parse_line(line: bytes | bytearray | memoryview) -> dict[str, Any]:

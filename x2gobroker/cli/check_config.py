@@ -8,7 +8,9 @@ from pathlib import Path
 
 from x2gobroker.auth.base import AuthMechanism
 from x2gobroker.auth.totp import second_factor_problems
+from x2gobroker.cli.checks import check_problems
 from x2gobroker.cli.common import add_config_options, source_of
+from x2gobroker.cli.log_rotation import rotation_problems
 from x2gobroker.errors import PluginError
 from x2gobroker.model.penalty import read_networks
 from x2gobroker.nameservices.base import NameService
@@ -18,6 +20,7 @@ from x2gobroker.scripts.chain import script_problems
 from x2gobroker.services import Services
 from x2gobroker.settings import BACKEND_PREFIX, ENVIRONMENT, GLOBAL, Problem, Settings, SettingsSource
 from x2gobroker.store.database import database_url
+from x2gobroker.store.shown import shown_url
 
 
 def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -42,7 +45,9 @@ def find_problems(source: SettingsSource) -> list[Problem]:
         problems.append(Problem(config, 0, message, error=False))
     problems.extend(_network_problems(settings, config))
     problems.extend(_plugin_problems(settings, config))
+    problems.extend(check_problems(settings))
     problems.extend(remote_problems(settings))
+    problems.extend(rotation_problems())
     services = Services()
     for name in sorted(registered(BACKENDS)):
         if settings.backend_enabled(name):
@@ -108,7 +113,7 @@ def run(options: argparse.Namespace) -> int:
         print(f"{errors} error(s), {warnings} warning(s)", file=sys.stderr)
     else:
         print(f"{settings.environment('X2GOBROKER_CONFIG')}: no problems found")
-    print(f"state store: {database_url(settings).render_as_string(hide_password=True)}", file=sys.stderr)
+    print(f"state store: {shown_url(database_url(settings))}", file=sys.stderr)
     if settings.boolean(GLOBAL, "require-password") is False:
         print("passwords are not checked", file=sys.stderr)
     return 1 if errors else 0

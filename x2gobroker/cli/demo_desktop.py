@@ -17,6 +17,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from x2gobroker.errors import ConfigurationError
+from x2gobroker.privilege import safe_folder
+from x2gobroker.remote.loader import ScriptError
+from x2gobroker.remote.runner import make_state_folder
 
 LOOPBACK = "127.0.0.1"
 TYPE = "Desktop"
@@ -24,10 +27,11 @@ STOP_SECONDS = 30.0
 KILL_SECONDS = 5.0
 NOBODY = "nobody"
 SETTINGS = """\
-remote-session-config = {folder}/session-types.json
+remote-session-config = {types}
 remote-listen = {listen}
 remote-websocket-url = ws://{listen}/websockify
 remote-origins = {origins}
+remote-stop-with-service = true
 """
 
 
@@ -38,6 +42,7 @@ class DemoDesktop:
     settings: str
     variables: dict[str, str]
     type: dict[str, object]
+    types: Path
 
 
 def missing() -> list[str]:
@@ -80,14 +85,21 @@ def plan(folder: Path, port: int) -> DemoDesktop:
     variables = {"X2GOBROKER_REMOTE_FOLDER": str(state)}
     if os.geteuid() == 0:  # the demo's files are root's
         variables |= {"X2GOBROKER_DAEMON_USER": "root", "X2GOBROKER_DAEMON_GROUP": "root"}
-    settings = SETTINGS.format(folder=folder.absolute(), listen=listen, origins=origins)
-    return DemoDesktop(settings, variables, kind)
+    # the service believes only what nobody else can have written: the demo's own folder may lie anywhere
+    types = state / "session-types.json"
+    settings = SETTINGS.format(types=types, listen=listen, origins=origins)
+    return DemoDesktop(settings, variables, kind, types)
 
 
-def write_types(folder: Path, desktop: DemoDesktop) -> None:
-    """Write the file of session types. Raises OSError."""
-    text = json.dumps({TYPE: desktop.type}, indent=2)
-    (folder / "session-types.json").write_text(text + "\n", encoding="utf-8")
+def write_types(desktop: DemoDesktop) -> None:
+    """Write the file of session types. Raises OSError, ConfigurationError."""
+    folder = desktop.types.parent
+    try:
+        make_state_folder(folder)
+    except ScriptError as error:
+        raise ConfigurationError(str(error)) from None
+    with safe_folder(folder, os.geteuid(), os.getegid()) as opened:
+        opened.write(desktop.types.name, json.dumps({TYPE: desktop.type}, indent=2).encode() + b"\n", 0o644)
 
 
 @contextlib.contextmanager
@@ -110,4 +122,7 @@ def served(config: Path, variables: dict[str, str]) -> Iterator[None]:
             process.kill()
             process.wait(KILL_SECONDS)
         with contextlib.suppress(OSError):  # not there, or a desktop that could not be stopped is in it
-            Path(variables["X2GOBROKER_REMOTE_FOLDER"]).rmdir()
+            state = Path(variables["X2GOBROKER_REMOTE_FOLDER"])
+            for file in state.glob("*.json"):
+                file.unlink()
+            state.rmdir()

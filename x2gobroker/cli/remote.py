@@ -7,7 +7,6 @@ import asyncio
 import contextlib
 import grp
 import os
-import pwd
 import signal
 import socket
 import ssl
@@ -20,14 +19,19 @@ from sqlalchemy.exc import SQLAlchemyError
 from x2gobroker import __version__
 from x2gobroker.cli.common import add_debug_options, debug_variables
 from x2gobroker.cli.sockets import BACKLOG, make_socket, notify_init_system
-from x2gobroker.errors import BrokerError, ConfigurationError, StoreError
+from x2gobroker.cli.streams import told
+from x2gobroker.errors import BrokerError, ConfigurationError, PluginError, StoreError
 from x2gobroker.logs import broker_log, error_log, set_up_logging
 from x2gobroker.model.penalty import read_networks
-from x2gobroker.remote.loader import ScriptError
+from x2gobroker.nameservices.base import NameService
+from x2gobroker.plugins import NAME_SERVICES, load
+from x2gobroker.privilege import AccountError, account_named, become
+from x2gobroker.remote.loader import ScriptError, owners
 from x2gobroker.remote.runner import fork_spawner, make_state_folder
 from x2gobroker.remote.service import RemoteService, Rules
 from x2gobroker.remote.slots import Desktops
-from x2gobroker.remote.types import SessionType, SessionTypeSource, read_types, types_path
+from x2gobroker.remote.types import SessionType, SessionTypeSource, read_types_trusted, types_path
+from x2gobroker.remote.worker import Means
 from x2gobroker.remote.workers import Workers, wait_for
 from x2gobroker.settings import ENVIRONMENT, GLOBAL, Settings, SettingsSource
 from x2gobroker.store import RemoteDesktops, Store
@@ -125,12 +129,25 @@ class _State:
         return self._types.current(self._source.current()).types.get(name)
 
     def find_in_file(self, name: str) -> SessionType:
-        """The same for the process of a script, which reads the file itself. Raises BrokerError."""
+        """The same for the process of a script: it reads the file itself, and sees whose it is. Raises BrokerError."""
         path = types_path(self._source.current())
-        found = None if path is None else read_types(path).types.get(name)
+        found = None if path is None else read_types_trusted(path, owners()).types.get(name)
         if found is None:
             raise ScriptError(f"there is no usable session type {name!r} in remote-session-config")
         return found
+
+    def groups_of(self, user: str) -> frozenset[str] | None:
+        """A user's groups, by the name service that the portal asks; None where they are not known."""
+        settings = self._source.current()
+        backend = settings.text(GLOBAL, "portal-backend") or settings.environment("X2GOBROKER_DEFAULT_BACKEND")
+        service = settings.for_backend(backend, "group-db").lower()
+        primary = not settings.boolean(GLOBAL, "ignore-primary-group-memberships")
+        try:
+            made = load(NAME_SERVICES, service, NameService)()  # type: ignore[type-abstract]
+            return made.groups_of(user, primary)
+        except PluginError as error:
+            error_log.error("name service: %s", error)
+            return None
 
     def rules(self) -> Rules:
         """Who may connect."""
@@ -191,13 +208,9 @@ def go_on_as(user: str) -> None:
     if os.geteuid() != 0:
         return
     try:
-        account = pwd.getpwnam(user)
-        groups = os.getgrouplist(user, account.pw_gid)
-    except KeyError:
-        raise ConfigurationError(f"there is no user {user}; set X2GOBROKER_DAEMON_USER") from None
-    os.setgroups(groups)
-    os.setresgid(account.pw_gid, account.pw_gid, account.pw_gid)
-    os.setresuid(account.pw_uid, account.pw_uid, account.pw_uid)
+        become(account_named(user))
+    except AccountError as error:
+        raise ConfigurationError(f"{error}; set X2GOBROKER_DAEMON_USER") from None
 
 
 def _group_of(settings: Settings) -> int:
@@ -219,11 +232,12 @@ def serve(source: SettingsSource) -> int:
     with listen_at(settings.text(GLOBAL, "remote-listen"), _group_of(settings)) as listener:
         tls = tls_of(settings)
         state = _State(source)
-        pid, control = fork_spawner(state.find_in_file, folder)
+        user = settings.environment("X2GOBROKER_DAEMON_USER")
+        pid, control = fork_spawner(Means(state.find_in_file, folder, state.groups_of, user))
         workers = Workers(control)
         try:
             load_driver(settings)
-            go_on_as(settings.environment("X2GOBROKER_DAEMON_USER"))
+            go_on_as(user)
             # only now: the log's folder is the broker's account's, and no place for root to write
             console = settings.boolean(ENVIRONMENT, "X2GOBROKER_DEBUG_INTERACTIVELY")
             set_up_logging(Path(settings.environment("X2GOBROKER_LOGCONFIG")), settings.debug(), console)
@@ -234,6 +248,7 @@ def serve(source: SettingsSource) -> int:
             wait_for(pid)
 
 
+@told(PROGRAM)
 def main(arguments: Sequence[str] | None = None) -> int:
     """Entry point of `x2gobroker-remote`. Exit status 2: it could not start."""
     options = build_parser().parse_args(arguments)

@@ -18,10 +18,12 @@ from pathlib import Path
 from typing import BinaryIO, NoReturn
 
 from x2gobroker.errors import BrokerError
+from x2gobroker.model.json_text import JsonError, read_json
 
 PIPED = "--piped"
 SUDO = "/usr/bin/sudo"
 MAX_CALL = 256 * 1024
+MOST_WORDS = 128  # clients send some thirty; reading them takes longer than in proportion
 DEFAULT_ACCOUNT = "x2gobroker"
 DEFAULTS = Path("/etc/x2go/broker/defaults.conf")
 NAMES_ACCOUNT = re.compile(r"^\s*X2GOBROKER_DAEMON_USER\s*[=:]", re.IGNORECASE | re.MULTILINE)
@@ -95,6 +97,8 @@ def who_asks(broker: pwd.struct_passwd, environ: Mapping[str, str], piped: bool)
 
 def pack(call: Call) -> bytes:
     """A call as it goes to the process of the broker's account. Raises CallError for what is too long or no text."""
+    if len(call.words) > MOST_WORDS:
+        raise CallError("there are too many arguments", 2)
     try:
         "\0".join((*call.words, call.ssh_client, call.newpass)).encode("utf-8")
     except UnicodeEncodeError:
@@ -109,8 +113,8 @@ def unpack(stream: BinaryIO) -> Call:
     """Read a call. Raises CallError for anything that `pack` does not write: whoever may use sudo may send anything."""
     data = stream.read(MAX_CALL + 1)
     try:
-        found = json.loads(data) if len(data) <= MAX_CALL else None
-    except (ValueError, RecursionError):
+        found = read_json(data, MAX_CALL)
+    except JsonError:
         found = None
     match found:
         case [[*words], str() as ssh_client, str() as newpass] if all(isinstance(word, str) for word in words):
@@ -127,8 +131,11 @@ def hand_over(call: Call, account: str, program: Path) -> NoReturn:
     if not program.exists():
         raise CallError(f"there is no {program}; link x2gobroker-ssh there")
     descriptor = os.memfd_create("x2gobroker-ssh")
-    with open(descriptor, "wb", closefd=False) as stream:
-        stream.write(packed)
+    try:
+        with open(descriptor, "wb", buffering=0, closefd=False) as stream:
+            stream.write(packed)
+    except OSError as error:
+        raise CallError(f"the arguments cannot be handed on: {error.strerror}; see `ulimit -f`") from None
     os.lseek(descriptor, 0, os.SEEK_SET)
     os.dup2(descriptor, 0)
     words = ("sudo", "-n", "-u", account, "--", str(program), PIPED)

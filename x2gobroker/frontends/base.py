@@ -14,6 +14,7 @@ from x2gobroker.broker import Broker, Request
 from x2gobroker.errors import PluginError
 from x2gobroker.frontends.asked import asked_of
 from x2gobroker.frontends.outcome import CANNOT_CHECK
+from x2gobroker.frontends.readiness import ReadinessCheck
 from x2gobroker.logs import broker_log
 from x2gobroker.logs import field as log_field
 from x2gobroker.model.origins import Callers, may_come
@@ -33,6 +34,10 @@ class Context:
     source: SettingsSource
     services: Services = field(default_factory=Services)
     brokers: dict[str, Broker] = field(default_factory=dict)
+    readiness: ReadinessCheck = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "readiness", ReadinessCheck(self.source, self.services))
 
     def broker(self, settings: Settings, backend: str) -> Broker | None:
         """The broker of a backend that is installed and enabled, else None."""
@@ -111,9 +116,21 @@ class Frontend(ABC):
 
     @final
     def route_backends(self, blueprint: Blueprint, path: str, view: object, *tails: str) -> None:
-        """Add `path`, `path/<backend>` and both with each of `tails`, all with and without a slash at the end."""
-        for rule in (path, f"{path}/<string:backend>"):
+        """Add `path`, `path/<backend>` and both with each of `tails`, all with and without a slash at the end.
+
+        Behind a backend there may be two slashes: clients that are given an address with one at its end add another.
+        """
+        named = f"{path}/<string:backend>"
+        for rule in (path, named):
             for tail in tails or ("",):
+                if rule == named:
+                    blueprint.add_url_rule(
+                        f"{rule}/{tail}/",
+                        view_func=view,  # type: ignore[arg-type]
+                        methods=ALL_METHODS,
+                        strict_slashes=not tail,
+                        provide_automatic_options=False,
+                    )
                 blueprint.add_url_rule(
                     rule + tail,
                     view_func=view,  # type: ignore[arg-type]

@@ -7,29 +7,35 @@ from typing import Any
 
 from flask import Response
 
-from x2gobroker.broker import Offer
+from x2gobroker.broker import Login, Offer
 from x2gobroker.frontends.base import answer, unavailable
 from x2gobroker.frontends.outcome import CANNOT_CHECK, SELECT, TEST, Outcome
 from x2gobroker.frontends.tasks import TaskFrontend
 from x2gobroker.frontends.told import told_values
+from x2gobroker.model.exports import parse_exports
 from x2gobroker.model.options import Value, parse_boolean, parse_integer
 from x2gobroker.model.profile import BROKER_USER
 from x2gobroker.model.profile_options import PYHOCA_BOOLEANS, PYHOCA_INTEGERS, PYHOCA_KNOWS
 from x2gobroker.scheduling.choice import Selection
 from x2gobroker.settings import Settings
 
+JsonValue = Value | dict[str, bool]
+
 GRANTED = "Access granted"
 # no registered type, but Python X2Go reads no list of profiles that calls itself anything else
 CONTENT_TYPE = "text/json; charset=utf-8"
 
 
-def json_value(name: str, value: Value) -> Value | None:
+def json_value(name: str, value: Value) -> JsonValue | None:
     """A profile value in the type that Python X2Go expects; None for what it must not be sent.
 
-    It ends with a traceback on a text option that it does not know, and takes the text "false" for true.
+    It ends with a traceback on a text option that it does not know and on shared folders that are no object, and
+    takes the text "false" for true.
     """
     if not isinstance(value, str):
         return value
+    if name == "export":
+        return parse_exports(value)
     try:
         if name in PYHOCA_BOOLEANS:
             return parse_boolean(value)
@@ -40,7 +46,7 @@ def json_value(name: str, value: Value) -> Value | None:
     return value if name in PYHOCA_KNOWS else None
 
 
-def profile_values(offer: Offer) -> dict[str, Value]:
+def profile_values(offer: Offer) -> dict[str, JsonValue]:
     """What a client is told of one session profile."""
     values = {
         name: typed for name, value in told_values(offer).items() if (typed := json_value(name, value)) is not None
@@ -63,8 +69,11 @@ class JsonFrontend(TaskFrontend):
     def _tested(self) -> Response:
         return _render({"auth-status": GRANTED, "task": TEST})
 
-    def _refused(self, settings: Settings, task: str, retry_after: int) -> Response:
-        return _render({"auth-status": "Access denied", "task": task}, 401, retry_after)
+    def _refused(self, settings: Settings, task: str, login: Login) -> Response:
+        payload = {"auth-status": "Access denied", "task": task}
+        if login.told:
+            payload["reason"] = login.told
+        return _render(payload, 401, login.retry_after)
 
     def _unavailable(self, task: str) -> Response:
         payload = {"auth-status": "Unavailable", "task": task, "reason": CANNOT_CHECK}

@@ -26,6 +26,8 @@ class PagesFrontend(Frontend):
         blueprint.add_url_rule("/style.css", view_func=self.style, methods=("GET", "HEAD"))
         blueprint.add_url_rule("/health", view_func=self.health, methods=("GET", "HEAD"), strict_slashes=False)
         blueprint.add_url_rule("/health/", view_func=self.health, methods=("GET", "HEAD"))
+        for path, view in (("/health/live", self.live), ("/health/ready", self.ready)):
+            blueprint.add_url_rule(path, view_func=view, methods=("GET", "HEAD"), strict_slashes=False)
 
     def home(self) -> Response:
         """The page for people."""
@@ -59,6 +61,18 @@ class PagesFrontend(Frontend):
         good = not ctx.source.faults
         payload = {"status": "ok", "version": __version__, "configuration": "ok" if good else "broken"}
         return answer(json.dumps(payload) + "\n", "application/json")
+
+    def live(self) -> Response:
+        """Whether this process answers; to be started again when it does not."""
+        return answer(json.dumps({"status": "live", "version": __version__}) + "\n", "application/json")
+
+    def ready(self) -> Response:
+        """Whether users can log in now: 200, or 503 with the names of what fails."""
+        found = context().readiness.current()
+        payload: dict[str, object] = {"status": "not ready" if found.failing else "ready", "failing": found.failing}
+        if found.certificate_days is not None:
+            payload["certificate_days"] = found.certificate_days
+        return answer(json.dumps(payload) + "\n", "application/json", 503 if found.failing else 200)
 
     @staticmethod
     def _backends(settings: Settings) -> list[str]:

@@ -13,9 +13,10 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 
 from x2gobroker.gate.connection import Connection, Phase
+from x2gobroker.gate.credentials import unfolded
 from x2gobroker.gate.framing import Framing
 from x2gobroker.gate.limits import Limits
-from x2gobroker.gate.tls import TlsContext
+from x2gobroker.gate.tls import Tls
 from x2gobroker.logs import broker_log, field
 from x2gobroker.model.penalty import address_block
 
@@ -49,7 +50,7 @@ class Door:
         limits: Limits,
         serve: Callable[[Connection, bytes, bool], None],
         is_exempt: Callable[[str], bool],
-        tls: TlsContext | None = None,
+        tls: Tls | None = None,
     ) -> None:
         self._listeners = listeners
         self._limits = limits
@@ -256,7 +257,7 @@ class Door:
                 connection.say(GO_ON)
 
     def _hand_over(self, connection: Connection, framing: Framing) -> None:
-        request = bytes(connection.held[: framing.end])
+        request = unfolded(bytes(connection.held[: framing.end]))
         del connection.held[: framing.end]
         connection.lent_bytes = len(request)
         self._want(connection, 0)

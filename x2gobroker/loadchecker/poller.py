@@ -160,8 +160,8 @@ class Poller:
         return rules.mode == SSH and not rules.proxy and self._states.get(key, OK) == OK
 
     def _probe(self, ports: dict[str, Endpoint]) -> None:
-        up = try_all({(server.address, server.port) for server in ports.values()}, PROBE_SECONDS)
-        quiet = (key for key, server in ports.items() if (server.address, server.port) not in up)
+        up = try_all(set(ports.values()), PROBE_SECONDS)
+        quiet = (key for key, server in ports.items() if server not in up)
         self._events.put(_Probed(frozenset(ports), frozenset(quiet)))
 
     def _take_probed(self, probed: _Probed) -> None:

@@ -1,17 +1,22 @@
 """X2Go Servers as session profiles name them: `name`, `name:port`, `name (address)`, `name (address:port)`.
 
-The name is what the server calls itself (its `hostname`); the address is how a client reaches it. IPv6 addresses
-may stand with or without brackets; a port behind an IPv6 address needs the brackets.
+The name is what the server calls itself (its `hostname`); the address is how a client reaches it. The broker itself
+takes whichever of the two it reaches (`Endpoint.ways`). IPv6 addresses may stand with or without brackets; a port
+behind an IPv6 address needs the brackets. Names outside ASCII stay as they are written; who resolves them writes them
+as DNS has them (`ascii_name`).
 """
 
 from __future__ import annotations
 
 import re
+import unicodedata
 from dataclasses import dataclass
 from ipaddress import ip_address
 
 DEFAULT_SSH_PORT = 22
 HOST_NAME = re.compile(r"(?=.{1,253}\.?$)(?!-)[A-Za-z0-9_-]{1,63}(?<!-)(\.(?!-)[A-Za-z0-9_-]{1,63}(?<!-))*\.?$")
+LONGEST_NAME = 253
+DOTS = re.compile("[.\u3002\uff0e\uff61]")  # RFC 3490, 3.1: what separates labels in any script
 ZONE = re.compile(r"[A-Za-z0-9_.-]{1,32}")
 WITH_ADDRESS = re.compile(r"(?P<name>[^()]*?)\s*\((?P<address>[^()]*)\)\s*$")
 
@@ -23,6 +28,17 @@ class Endpoint:
     name: str
     address: str
     port: int = DEFAULT_SSH_PORT
+
+    @property
+    def ways(self) -> tuple[str, ...]:
+        """What the broker connects to: the name, and the address where that does not lead there.
+
+        Behind NAT the one leads there from inside and the other from outside; 0.0.4.3 tries them in this order.
+        """
+        is_same = self.name.lower() == self.address.lower()
+        if is_same or not self.name or (self.address, self.name.lower()) == ("127.0.0.1", "localhost"):
+            return (self.address,)
+        return (self.name, self.address)
 
     @property
     def key(self) -> str:
@@ -58,6 +74,36 @@ class Host:
         return self.name if ":" in self.target and ":" not in self.name else self.target
 
 
+def is_host_name(text: str) -> bool:
+    """Whether this can be the name of a host: labels of letters and digits of any script, `-` and `_`, with dots.
+
+    So there is nothing in it that a shell, an INI file, a URL or a line of a protocol could take for its own.
+    """
+    if text.isascii():
+        return bool(HOST_NAME.fullmatch(text))
+    labels = DOTS.split(text)
+    if labels and not labels[-1]:
+        labels.pop()
+    if not labels or len(text) > LONGEST_NAME:
+        return False
+    for label in labels:
+        if not 0 < len(label) <= 63 or label[0] == "-" or label[-1] == "-":
+            return False
+        if not all(sign in "-_" or unicodedata.category(sign)[0] in "LMN" for sign in label):
+            return False
+    return True
+
+
+def ascii_name(host: str) -> str:
+    """A name as DNS has it (`xn--...`); a name that is ASCII, or cannot be written so, as it is."""
+    if host.isascii():
+        return host
+    try:
+        return host.encode("idna").decode("ascii")
+    except UnicodeError:
+        return host
+
+
 def is_ip_address(text: str) -> bool:
     """Whether `text` is an IPv4 or IPv6 address, with or without brackets around the latter."""
     address, percent, zone = strip_brackets(text).partition("%")
@@ -89,7 +135,7 @@ def split_address(text: str) -> tuple[str, int | None]:
     if colon and not port:
         raise ValueError(f"no port behind the colon of {text!r}")
     address = strip_brackets(address)
-    if address and not (HOST_NAME.match(address) or is_ip_address(address)):
+    if address and not (is_host_name(address) or is_ip_address(address)):
         raise ValueError(f"{address!r} is neither a host name nor an IP address")
     return address, parse_port(port) if port else None
 
@@ -111,7 +157,7 @@ def parse_host(text: str) -> Host:
             raise ValueError(f"{text!r} has no host name")
         return Host(name, "", port)
     name = strip_brackets(parts["name"].strip())
-    if not (HOST_NAME.match(name) or is_ip_address(name)):
+    if not (is_host_name(name) or is_ip_address(name)):
         raise ValueError(f"{name!r} in {text!r} is not a host name; write the server's own hostname, without blanks")
     if not parts["address"].strip():
         raise ValueError(f"the parentheses of {text!r} are empty; write name (address:port) or the name alone")

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from x2gobroker.model.acl import AccessRules
 from x2gobroker.model.host_weights import parse_weight
 from x2gobroker.model.hosts import DEFAULT_SSH_PORT, Host, parse_host
-from x2gobroker.model.ini_text import text_between_quotes
+from x2gobroker.model.ini_text import text_of
 from x2gobroker.model.options import NOT_SET, Kind, Value, parse_value
 from x2gobroker.model.profile_options import (
     ACL_PREFIX,
@@ -173,8 +173,7 @@ def client_values(texts: Mapping[str, str], shared: Mapping[str, Value], report:
 def _client_value(name: str, text: str, shared: Mapping[str, Value], report: Report) -> Value:
     """The typed value of one key; where it cannot be used, that of `[DEFAULT]`, else the built-in one."""
     option = BY_NAME.get(name)
-    if option is None or option.kind is Kind.TEXT:
-        text = text_between_quotes(text)
+    text = text_of(name, text)
     if option is None:
         return text
     if text == NOT_SET and option.kind in (Kind.TEXT, Kind.INTEGER):

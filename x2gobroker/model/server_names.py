@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from x2gobroker.model.hosts import Host, is_ip_address
+from x2gobroker.model.hosts import Host, ascii_name, is_ip_address
 
 
 def find_host(hosts: Sequence[Host], reported: str, own_name: str = "") -> Host | None:
@@ -32,7 +32,7 @@ def find_host(hosts: Sequence[Host], reported: str, own_name: str = "") -> Host 
 
 
 def _plain(name: str) -> str:
-    return name.strip().rstrip(".").lower()
+    return ascii_name(name.strip().rstrip(".")).lower()
 
 
 def _agree(one: str, other: str) -> bool:

@@ -17,7 +17,7 @@ from flask import request as http_request
 
 from x2gobroker.broker import Broker
 from x2gobroker.model.hosts import Host
-from x2gobroker.model.ini_text import value_text
+from x2gobroker.model.ini_text import ini_name, value_text
 from x2gobroker.model.options import Value
 from x2gobroker.model.profile import BROKER_USER, SessionProfile
 from x2gobroker.portal.decorator import signed_in
@@ -32,8 +32,6 @@ CONTENT_TYPE = "application/x-x2go"
 LONGEST_FILE_NAME = 60
 # written by us, or about a client that asks a broker
 LEFT_OUT = frozenset(("name", "host", "sshport", "usebrokerpass", "status"))
-CONTROL = re.compile(r"[\x00-\x1f\x7f]")
-NEEDS_QUOTES = re.compile(r"[;=#]|^\s|\s$")
 
 
 @dataclass(frozen=True)
@@ -54,18 +52,8 @@ def session_file(profile: SessionProfile, user: str, host: Host) -> str:
     }
     lines = [f"[{section_name(profile.id)}]"]
     for name, value in values.items():
-        lines.append(f"{name}={_written(name, user if value == BROKER_USER else value)}")
+        lines.append(f"{ini_name(name)}={value_text(name, user if value == BROKER_USER else value)}")
     return "\n".join(lines) + "\n"
-
-
-def _written(name: str, value: Value) -> str:
-    """A value such that QSettings reads it from a file as it is meant."""
-    if isinstance(value, str):
-        value = CONTROL.sub(" ", value)
-    if isinstance(value, str) and value.startswith("@"):
-        value = f"@{value}"  # else it would begin a value with a type, such as @ByteArray(...)
-    text = value_text(name, value)
-    return f'"{text}"' if isinstance(value, str) and NEEDS_QUOTES.search(text) and text[:1] != '"' else text
 
 
 def section_name(profile_id: str) -> str:

@@ -6,6 +6,7 @@ from flask import Response, url_for
 from flask import request as http_request
 
 from x2gobroker.logs import broker_log, field
+from x2gobroker.model.json_text import JsonError, read_object
 from x2gobroker.portal import desktop as desktops
 from x2gobroker.portal import static
 from x2gobroker.portal.decorator import find_sign_in, signed_in
@@ -17,6 +18,7 @@ from x2gobroker.store.remote_desktops import MINE
 
 GUEST = "guest"
 MOST_LINKS = 20
+LONGEST_BODY = 4096
 SCRIPT = "portal/view.js"
 
 
@@ -61,8 +63,10 @@ def view() -> Response:
 def view_token() -> Response:
     """A token for one who looks on, for the secret of a link."""
     portal = here()
-    asked = http_request.get_json(silent=True)
-    secret = asked.get("share") if isinstance(asked, dict) else None
+    try:
+        secret = read_object(http_request.get_data(cache=False), LONGEST_BODY).get("share")
+    except JsonError:
+        return json_answer({"error": _("This link no longer counts. Ask for a new one.")}, 400)
     store = portal.services.desktops(portal.settings)
     slot = store.shared(secret) if isinstance(secret, str) else None
     if slot is None:

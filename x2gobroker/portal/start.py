@@ -7,8 +7,6 @@ import time
 from flask import Response
 from flask import request as http_request
 
-from x2gobroker.logs import error_log
-from x2gobroker.logs import field as log_field
 from x2gobroker.portal.catalogue import crowd, find_type
 from x2gobroker.portal.decorator import signed_in, signed_in_quietly
 from x2gobroker.portal.languages import _
@@ -29,17 +27,8 @@ def start(sign_in: SignIn) -> Response:
     size = field("size") or kind.sizes[0]
     if size not in kind.sizes:
         return message(_("No such size"), _("Go back to the home page, and choose a size of the list."), 400, sign_in)
-    options: dict[str, object] = {"size": size}
-    arguments = kind.arguments_for(sign_in.user, sign_in.requester.groups)
-    if arguments:
-        options["arguments"] = list(arguments)
     store = sign_in.services.desktops(sign_in.settings)
-    try:
-        slot = store.reserve(kind.name, kind.count, sign_in.user, options, sign_in.address)
-    except ValueError as error:
-        error_log.error("portal: session type %s for %s: %s", log_field(kind.name), log_field(sign_in.user), error)
-        text = _("Tell your administrator: its arguments are too long. The log says more.")
-        return message(_("%(name)s cannot be started", name=kind.name), text, 500, sign_in)
+    slot = store.reserve(kind.name, kind.count, sign_in.user, {"size": size}, sign_in.address)
     if slot is None:
         return go_to("portal.wait", type=kind.name, size=size)
     return go_to("portal.desktop", desktop=slot.id)

@@ -13,8 +13,9 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import NoReturn
 
-from x2gobroker.remote.loader import ScriptError, realize_all
-from x2gobroker.remote.types import OPTION, SessionType, SessionTypes, read_types, types_path
+from x2gobroker.model.json_text import JsonError, read_json
+from x2gobroker.remote.loader import ScriptError, owners, realize_all
+from x2gobroker.remote.types import OPTION, SessionType, SessionTypes, read_types_trusted, types_path
 from x2gobroker.settings import IniError, Problem, Settings
 
 TRIAL_SECONDS = 15.0
@@ -29,7 +30,7 @@ def remote_problems(settings: Settings) -> list[Problem]:
     if not path.exists():
         return [Problem(str(path), 0, f"does not exist; {OPTION} names it: write it, or leave the option empty")]
     try:
-        found = read_types(path)
+        found = read_types_trusted(path, owners())
     except IniError as error:
         return [error.problem]
     return [*found.problems, *script_problems(found, found.types.values())]
@@ -57,8 +58,8 @@ def try_script(path: Path, name: str, seconds: float = TRIAL_SECONDS) -> str:
     except OSError as error:
         return f"the script cannot be tried: {error.strerror}"
     try:
-        answer = json.loads(done.stdout[:LARGEST_ANSWER])
-    except ValueError:
+        answer = read_json(done.stdout, LARGEST_ANSWER)
+    except JsonError:
         return f"the script ended Python, with status {done.returncode}"
     return str(answer)
 
@@ -72,7 +73,7 @@ def main() -> NoReturn:
         os.dup2(nothing, number)
     reason = ""
     try:
-        realize_all(read_types(Path(path)).types[name])
+        realize_all(read_types_trusted(Path(path), owners()).types[name])
     except (ScriptError, IniError) as error:
         reason = str(error)
     except KeyError:

@@ -44,6 +44,9 @@ class Desktop:
     broken_since: float | None = None
     began: bool = False  # whether its script may have begun to start it; if not, nothing runs
     fault: str = ""  # for the user
+    password: str | None = field(
+        default=None, repr=False
+    )  # of its VNC server, as its worker said at the last connection
     looked_after: bool = False
     unsure: bool = False
 

@@ -1,9 +1,13 @@
 """The process that owns one desktop: it starts the VNC server and the user's programs, and ends them all, wholly.
 
-It is started by `kept.py`, on its own and with the standard library only, so that it is small and outlives a restart of
-the service. It reads its plan (JSON, see `Plan`) from the standard input. On the standard output it says `ready` with
-the display's name, or `failed` with the reason. It ends at SIGTERM, when the VNC server ends, or when the user's
-desktop command does. As a subreaper (prctl(2)) it is the parent of everything that the user's programs leave behind.
+It is started by `kept.py`, on its own and with little more than the standard library (`hold.py`, `display.py`), so
+that it is small and outlives a restart of the service. It reads its plan (JSON, see `Keeper`) from the standard input.
+On the standard output it says `ready` with the display's name, or `failed` with the reason. It ends at SIGTERM, when
+the VNC server ends, or when the user's desktop command does. All that the user's programs leave behind ends with it,
+see `hold.py`.
+
+The socket of the desktop is made here, in a folder of the service's, and only listened on in the user's name: the VNC
+server gets it ready made. So the user needs no folder to make it in, and everybody can see whose it is.
 """
 
 from __future__ import annotations
@@ -15,12 +19,17 @@ import os
 import selectors
 import signal
 import socket
-import struct
 import subprocess
 import sys
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, BinaryIO, NoReturn
+
+sys.path.append(str(Path(__file__).resolve().parents[2]))  # it is run as a file, without any site-packages
+
+from x2gobroker.remote.display import DISPLAY_TRIES, USUAL_DISPLAYS, display_words, readable_by, xauthority
+from x2gobroker.remote.hold import CGROUP, NAMESPACE, Cgroup, fork_into_namespace, kill_children, own_cgroup, own_stat
 
 PR_SET_PDEATHSIG = 1
 PR_SET_CHILD_SUBREAPER = 36
@@ -29,8 +38,10 @@ LARGEST_LOG = 1 << 18
 MOST_CONNECTIONS = 64
 TERM_SECONDS = 3.0
 GREETING = b"RFB "
-WILD = 0xFFFF  # FamilyWild of Xauth(3): an entry for every address
-COOKIE = b"MIT-MAGIC-COOKIE-1"
+NO_LIMITS = (
+    "memory-megabytes and tasks need control groups of version 2 with the controllers memory and pids, as systemd has "
+    "them: leave them out of the session type on this host"
+)
 Plan = dict[str, Any]
 
 _prctl = ctypes.CDLL(None, use_errno=True).prctl
@@ -58,20 +69,19 @@ def children_of(root: int) -> list[int]:
     return found
 
 
-def xauthority(display: str, cookie: bytes) -> bytes:
-    """An entry for the Xauthority file, as Xauth(3) has it: for any address, and for this display or (empty) all."""
-    parts = (b"", display.encode("ascii"), COOKIE, cookie)
-    return struct.pack(">H", WILD) + b"".join(struct.pack(">H", len(part)) + part for part in parts)
-
-
 class Keeper:
     """One desktop. `plan`: `folder`, `socket`, `user` (name, uid, gid, groups, home; None: stay who we are),
     `environment`, `seconds` to come up, and either `server` and `session`, or `each`: commands as lists of words.
+    `stat` is who this process is outside. `cgroup` holds the others, where there is one; else, where `is_first`, the
+    PID namespace does.
     """
 
-    def __init__(self, plan: Plan, answer: BinaryIO) -> None:
+    def __init__(self, plan: Plan, answer: BinaryIO, stat: str, cgroup: Cgroup | None, is_first: bool) -> None:
         self.plan = plan
         self.answer = answer
+        self.stat = stat
+        self.cgroup = cgroup
+        self.is_first = is_first
         self.end = time.monotonic() + float(plan["seconds"])
         self.selector = selectors.DefaultSelector()
         self.log = os.open(
@@ -82,13 +92,12 @@ class Keeper:
         self.server = 0
         self.listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
         self.ending = False
+        self.told_to_end = False
         self.connections: set[int] = set()
 
     def spawn(self, words: list[str], last_breath: bool, **more: Any) -> int:
         """Start a command as the user; its output goes to the log. Gives its process ID. Raises NoDesktopError."""
         readable, writable = os.pipe2(os.O_CLOEXEC)
-        user = self.plan["user"]
-        who = {"user": user["uid"], "group": user["gid"], "extra_groups": user["groups"]} if user else {}
         streams = {"stdin": subprocess.DEVNULL, "stdout": writable, "stderr": writable, **more}
         try:
             made = subprocess.Popen(
@@ -97,7 +106,6 @@ class Keeper:
                 start_new_session=True,
                 preexec_fn=lambda: self.prepare(last_breath),
                 **streams,
-                **who,
             )
         except (OSError, subprocess.SubprocessError) as error:
             os.close(readable)
@@ -112,9 +120,15 @@ class Keeper:
         return made.pid
 
     def prepare(self, last_breath: bool) -> None:
-        """In the new process, as the user: root may not be able to reach a home folder. With `last_breath`, it is ended
-        when this process dies.
+        """In the new process: hold it, and become the user: root may not be able to reach a home folder. With
+        `last_breath`, it is ended when this process dies.
         """
+        if self.cgroup is not None:
+            self.cgroup.enter()
+        if user := self.plan["user"]:
+            os.setgroups(user["groups"])
+            os.setresgid(user["gid"], user["gid"], user["gid"])
+            os.setresuid(user["uid"], user["uid"], user["uid"])
         if last_breath:
             _prctl(PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
         with contextlib.suppress(OSError):
@@ -151,44 +165,103 @@ class Keeper:
                     self.ending = True
         return False
 
+    def set_limits(self, megabytes: int, tasks: int) -> None:
+        """Limit what all programs together may take. Raises NoDesktopError where that cannot be.
+
+        In a scope of systemd that has been done, as far as the kernel has the controllers: systemd says nothing if not.
+        """
+        if not (megabytes or tasks):
+            return
+        try:
+            scope = own_cgroup() if self.plan["in_scope"] else None
+            if scope is not None and Cgroup(scope).is_limited(megabytes, tasks):
+                return
+            if scope is not None or self.cgroup is None:
+                raise NoDesktopError(NO_LIMITS)
+            self.cgroup.limit(megabytes, tasks)
+        except OSError as error:
+            raise NoDesktopError(NO_LIMITS) from error
+
     def start_server(self) -> str:
         """Start the VNC server, and then the user's desktop in it. Gives the display's name. Raises NoDesktopError."""
         cookie = os.urandom(16)
         authority = self.write_authority("", cookie)
-        readable, writable = os.pipe2(os.O_CLOEXEC)
-        words = [*self.plan["server"], "-auth", authority, "-displayfd", str(writable)]
-        server = self.spawn(words, last_breath=True, pass_fds=(writable,))
-        os.close(writable)
-        os.set_blocking(readable, False)
-        self.main.add(server)
-        self.server = server
-        text = b""
-        while not text.endswith(b"\n") or not os.path.exists(self.plan["socket"]):
-            self.turn(0.02)
-            with contextlib.suppress(BlockingIOError):
-                text += os.read(readable, 16)
-            if self.ending:
-                raise NoDesktopError("the VNC server ended at once" + self.last_words())
-            if time.monotonic() > self.end:
-                raise NoDesktopError(
-                    f"the VNC server did not come up within {self.plan['seconds']:g} s" + self.last_words()
-                )
-        os.close(readable)
+        self.listen()
+        for attempt in range(DISPLAY_TRIES):
+            words = display_words(USUAL_DISPLAYS + attempt)
+            text = self.try_server([*self.plan["server"], *words, "-auth", authority])
+            if text or not words:
+                break
+        if not text:
+            raise NoDesktopError("the VNC server ended at once" + self.last_words())
+        self.listener.close()
         number = text.decode("ascii", "replace").strip()
         self.write_authority(number, cookie)
         self.plan["environment"].update(DISPLAY=f":{number}", XAUTHORITY=authority)
         self.main.add(self.spawn(self.plan["session"], last_breath=False))
         return f":{number}"
 
+    def try_server(self, words: list[str]) -> bytes:
+        """Start it; what it says of its display, nothing when it ended. Raises NoDesktopError when it is too slow."""
+        readable, writable = os.pipe2(os.O_CLOEXEC)
+        try:
+            # -inetd comes last: it sends what Xvnc says nowhere
+            words = [*words, "-displayfd", str(writable), "-inetd"]
+            self.server = self.spawn(words, last_breath=True, stdin=self.listener, pass_fds=(writable,))
+            os.close(writable)
+            writable = -1
+            os.set_blocking(readable, False)
+            self.main = {self.server}
+            text = b""
+            while not text.endswith(b"\n"):
+                self.turn(0.02)
+                with contextlib.suppress(BlockingIOError):
+                    text += os.read(readable, 16)
+                if not self.main:
+                    self.ending = self.told_to_end
+                    return b""
+                if time.monotonic() > self.end or self.ending:
+                    raise NoDesktopError(
+                        f"the VNC server did not come up within {self.plan['seconds']:g} s" + self.last_words()
+                    )
+            return text
+        finally:
+            os.close(readable)
+            if writable >= 0:
+                os.close(writable)
+
+    def listen(self) -> None:
+        """Make the socket, in our folder, and listen in the user's name. Raises OSError."""
+        path, user = self.plan["socket"], self.plan["user"]
+        self.listener.bind(path)
+        os.chmod(path, 0o600)
+        if user:
+            os.chown(path, user["uid"], user["gid"], follow_symlinks=False)
+            os.seteuid(user["uid"])  # whom connect(2)'s side sees as the peer is who called listen(2)
+        try:
+            self.listener.listen(MOST_CONNECTIONS)
+        finally:
+            if user:
+                os.seteuid(0)
+
     def write_authority(self, display: str, cookie: bytes) -> str:
-        """Put the display's cookie where server and user find it. The folder is ours: no link is in the way."""
+        """Put the display's cookie where server and user find it. File and folder are ours: the user only reads it."""
         path = os.path.join(self.plan["folder"], "xauthority")
         with open(path + ".new", "wb", opener=lambda name, flags: os.open(name, flags, 0o600)) as stream:
             stream.write(xauthority(display, cookie))
             if self.plan["user"]:
-                os.fchown(stream.fileno(), self.plan["user"]["uid"], self.plan["user"]["gid"])
+                self.let_read(stream.fileno(), self.plan["user"]["uid"])
         os.rename(path + ".new", path)
         return path
+
+    def let_read(self, number: int, uid: int) -> None:
+        """Let a user read an open file of ours. Raises NoDesktopError where the file system cannot say so."""
+        try:
+            os.setxattr(number, "system.posix_acl_access", readable_by(uid))
+        except OSError as error:
+            raise NoDesktopError(
+                f"{self.plan['folder']} must be on a file system with access control lists: {error.strerror}"
+            ) from error
 
     def start_listener(self) -> str:
         """Listen, for a VNC server that is started for each connection; try it once. Raises NoDesktopError."""
@@ -211,8 +284,7 @@ class Keeper:
                     )
         if text != GREETING:
             raise NoDesktopError("what answers is no VNC server" + self.last_words())
-        self.listener.bind(self.plan["socket"])
-        self.listener.listen(MOST_CONNECTIONS)
+        self.listen()
         self.listener.setblocking(False)
         self.selector.register(self.listener, selectors.EVENT_READ, self.take_connection)
         return ""
@@ -242,12 +314,13 @@ class Keeper:
 
     def finish(self) -> None:
         """End everything: first politely the programs, then the VNC server, then whatever is left."""
-        with contextlib.suppress(KeyError):  # it listens for connections only where a server is started for each
+        # it listens for connections only where a server is started for each; it is closed where one has it
+        with contextlib.suppress(KeyError, ValueError):
             self.selector.unregister(self.listener)
         self.listener.close()
         self.end_those(signal.SIGTERM, lambda child: child != self.server)
         self.end_those(signal.SIGTERM, lambda child: child == self.server)
-        self.end_those(signal.SIGKILL, lambda _child: True)
+        self.end_all()
         end = time.monotonic() + TERM_SECONDS
         while self.reap() and time.monotonic() < end:  # the last ones; not every first process of a host does that
             time.sleep(0.005)
@@ -256,6 +329,17 @@ class Keeper:
                 os.unlink(os.path.join(self.plan["folder"], name))
         with contextlib.suppress(OSError):
             os.unlink(self.plan["socket"])
+
+    def end_all(self) -> None:
+        """Kill what is left, by what holds it."""
+        if self.cgroup is not None:
+            self.cgroup.end()
+        elif self.is_first:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(-1, signal.SIGKILL)  # all in the namespace but ourselves
+        else:
+            kill_children()
+        self.end_those(signal.SIGKILL, lambda _child: True)
 
     def end_those(self, number: signal.Signals, chosen: Callable[[int], bool]) -> None:
         """Send a signal to the processes that are chosen, and wait until they are gone, or have had their time."""
@@ -267,9 +351,13 @@ class Keeper:
                     with contextlib.suppress(ProcessLookupError):
                         os.kill(child, number)
                     told.add(child)
-            if number == signal.SIGTERM and time.monotonic() > end:
+            if time.monotonic() > end:  # what was killed and is not gone waits for a disk, perhaps for ever
                 break
             self.turn(0.02)
+
+    def end_soon(self, *_: object) -> None:
+        """Somebody wants it to end."""
+        self.ending = self.told_to_end = True
 
     def run(self) -> None:
         """The whole life of the desktop."""
@@ -277,11 +365,12 @@ class Keeper:
         signal.set_wakeup_fd(waker, warn_on_full_buffer=False)
         self.selector.register(wake, selectors.EVENT_READ, lambda number: os.read(number, 4096))
         for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, lambda *_: setattr(self, "ending", True))
+            signal.signal(number, self.end_soon)
         for number in (signal.SIGCHLD, signal.SIGHUP):  # not SIG_IGN, which the user's programs would inherit
             signal.signal(number, lambda *_: None)
         try:
-            write_state(self.plan)
+            write_state(self.plan, self.stat, self.cgroup)
+            self.set_limits(*self.plan["limits"])
             display = self.start_server() if self.plan["server"] else self.start_listener()
             self.say(outcome="ready", display=display)
             self.answer.close()
@@ -294,20 +383,24 @@ class Keeper:
         self.finish()
 
 
-def write_state(plan: Plan) -> None:
+def write_state(plan: Plan, stat: str, cgroup: Cgroup | None) -> None:
     """Note who this process is, for whoever has to find it: its ID, and when it began (field 22 of proc(5) stat)."""
-    with open("/proc/self/stat", encoding="utf-8", errors="replace") as stream:
-        began = int(stream.read().rpartition(")")[2].split()[19])
+    began = int(stat.rpartition(")")[2].split()[19])
+    pid = int(stat.partition(" ")[0])
+    state = {"pid": pid, "began": began, "socket": plan["socket"], "cgroup": str(cgroup.path) if cgroup else ""}
     path = os.path.join(plan["folder"], "state.json")
     with open(path + ".new", "w", encoding="ascii") as stream:
-        json.dump({"pid": os.getpid(), "began": began, "socket": plan["socket"]}, stream)
+        json.dump(state, stream)
     os.rename(path + ".new", path)
 
 
 def main() -> NoReturn:
     """Read the plan, leave the process that started this one, and keep the desktop."""
     plan: Plan = json.loads(sys.stdin.buffer.read(LARGEST_PLAN))
-    if os.fork():
+    cgroup = Cgroup.make(os.path.basename(plan["folder"])) if CGROUP in plan["holds"] else None
+    wants_namespace = cgroup is None and NAMESPACE in plan["holds"] and os.geteuid() == 0
+    outside = fork_into_namespace() if wants_namespace else ""
+    if not outside and os.fork():
         os._exit(0)
     os.chdir("/")
     os.umask(0o022)
@@ -317,11 +410,13 @@ def main() -> NoReturn:
         os.dup2(nothing, number)
     _prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
     try:
-        Keeper(plan, answer).run()
+        Keeper(plan, answer, outside or own_stat(), cgroup, is_first=bool(outside)).run()
     except OSError as error:
         with contextlib.suppress(OSError):
             answer.write(json.dumps({"outcome": "failed", "reason": str(error)}).encode("ascii"))
             answer.flush()
+    if cgroup is not None:
+        cgroup.end()
     os._exit(0)
 
 

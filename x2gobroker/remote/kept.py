@@ -1,19 +1,18 @@
 """Desktops that ship: a script's side of the process that keeps a desktop (`keeper.py`).
 
 A desktop outlives whoever started it. Where it is follows from the session type's name and the index, and what it is
-stands in a file there; so any later process can find it, ask for it and end it.
+stands in a file there, which only the service's account can write (`uses.py`); so any later process can find it, ask
+for it and end it.
 """
 
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import json
 import os
 import pwd
 import select
 import shlex
-import shutil
 import signal
 import subprocess
 import sys
@@ -24,9 +23,13 @@ from pathlib import Path
 from typing import IO, Any, cast
 
 from x2gobroker.errors import BrokerError
+from x2gobroker.remote.hold import CGROUP, HOLDS, Cgroup
 from x2gobroker.remote.script import RemoteServiceScript
+from x2gobroker.remote.uses import Use, Uses
 
 KEEPER = Path(__file__).resolve().parent / "keeper.py"
+PROC = Path("/proc")
+SYSTEMD = Path("/run/systemd/system")  # sd_booted(3)
 MARK = "X2GOBROKER_REMOTE_DESKTOP"
 SYSTEM_PATH = "/usr/local/bin:/usr/bin:/bin:/usr/local/games:/usr/games"
 LANGUAGE = ("LANG", "LC_ALL", "LC_CTYPE", "TZ")
@@ -82,12 +85,6 @@ class KeptDesktop(RemoteServiceScript, ABC):
     """A script whose desktop is kept by `keeper.py`. A child class writes `plan`."""
 
     @property
-    def folder(self) -> Path:
-        """The folder of this slot."""
-        name = hashlib.sha256(self._name.encode("utf-8", "surrogatepass")).hexdigest()[:12]
-        return self.state_folder / f"{name}-{self._index}"
-
-    @property
     def user(self) -> str:
         """As whom the programs run: the user who signed in."""
         return str(self._options.get("username") or "")
@@ -112,86 +109,81 @@ class KeptDesktop(RemoteServiceScript, ABC):
 
     def _start(self) -> None:
         plan = self.plan(str(self._options.get("size") or ""), list(self._options.get("arguments") or ()))
-        inside = self._make_folders(plan["user"])
-        environment = {**environment_of(self.user, {}), **plan.get("environment", {}), MARK: str(self.folder)}
-        self.set_unix_socket(inside / "vnc")
+        use = self._uses.fresh()
+        self.set_unix_socket(use.socket)
+        environment = {**environment_of(self.user, {}), **plan.get("environment", {}), MARK: str(use.folder)}
         keep = {
             "server": None,
             "session": None,
             "each": None,
             **plan,
             "environment": environment,
-            "folder": str(self.folder),
+            "folder": str(use.folder),
             "socket": self._unix_socket,
             "seconds": float(self._common_options.get("seconds", START_SECONDS)),
+            # x11vnc looks at the processes of the host, and starts none of the user's
+            "holds": [name for name in HOLDS if name == CGROUP or not plan.get("each")],
         }
-        answer = _run_keeper(keep)
+        scope = scope_for(use, *self._limits)
+        keep |= {"limits": self._limits, "in_scope": bool(scope)}
+        answer = _run_keeper(keep, scope)
         if answer.get("outcome") != "ready":
+            _end(use)
             raise StartError(answer.get("reason") or "the desktop did not come up")
-        self.set_unix_socket(inside / "vnc")
 
-    def _make_folders(self, user: dict[str, Any] | None) -> Path:
-        """The folder of the slot, which is ours, and in it one for the socket, which is the user's."""
-        self.state_folder.mkdir(mode=0o711, parents=True, exist_ok=True)
-        status = os.lstat(self.state_folder)
-        if status.st_uid != os.geteuid() or status.st_mode & 0o022:
-            raise StartError(f"{self.state_folder} must be a folder that only the service's account can write to")
-        _remove(self.folder)
-        self.folder.mkdir(mode=0o711)
-        self.folder.chmod(0o711)  # whatever the umask is: the user goes through it
-        inside = self.folder / "s"
-        inside.mkdir(mode=0o700)
-        if user:
-            os.chown(inside, user["uid"], user["gid"])
-        return inside
+    @property
+    def _uses(self) -> Uses:
+        return Uses(self.state_folder, self._name, self._index)
 
     def poll(self) -> bool:
         """Whether the process that keeps the desktop lives, and its socket is there."""
-        state = self._state()
-        if state is None or not _lives(state):
-            return False
-        self.set_unix_socket(state["socket"])
-        return super().poll()
+        for use in self._uses.all():
+            state = use.state()
+            if state is not None and _lives(state):
+                self.set_unix_socket(state["socket"])
+                return super().poll()
+        return False
 
     def stop(self) -> bool:
         """End the desktop, and everything that belongs to it, also after a crash of the process that kept it."""
-        if self._state_folder is None or not self.folder.exists():
-            return super().stop()
-        state = self._state()
-        end = time.monotonic() + STOP_SECONDS
-        if state is not None and _lives(state):
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(state["pid"], signal.SIGTERM)
-            while _lives(state):
-                if time.monotonic() > end:
-                    with contextlib.suppress(ProcessLookupError):
-                        os.kill(state["pid"], signal.SIGKILL)
-                    break
-                time.sleep(0.02)
-        if not _sweep(f"{MARK}={self.folder}"):
-            return False
-        _remove(self.folder)
-        return super().stop()
-
-    def _state(self) -> dict[str, Any] | None:
-        try:
-            with (self.folder / "state.json").open("rb") as stream:
-                found = json.loads(stream.read(LARGEST_ANSWER))
-        except (OSError, ValueError):
-            return None
-        return found if isinstance(found, dict) and {"pid", "began", "socket"} <= found.keys() else None
+        ended = [_end(use) for use in self._uses.all()] if self._state_folder is not None else []
+        return super().stop() and all(ended)
 
 
-def _remove(folder: Path) -> None:
-    """Remove a folder of ours; parts of it belong to a user, and rmtree follows no links."""
-    with contextlib.suppress(FileNotFoundError):
-        shutil.rmtree(folder)
+def _end(use: Use) -> bool:
+    """End one use of a slot; whether nothing of it is left that runs."""
+    state = use.state()
+    end = time.monotonic() + STOP_SECONDS
+    if state is not None and _lives(state):
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(state["pid"], signal.SIGTERM)
+        while _lives(state):
+            if time.monotonic() > end:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(state["pid"], signal.SIGKILL)
+                break
+            time.sleep(0.02)
+    if state is not None and state["cgroup"] and not Cgroup(Path(state["cgroup"])).end():
+        return False  # nothing in there could be killed at all
+    if not _sweep(f"{MARK}={use.folder}"):
+        return False
+    use.remove()
+    return True
 
 
-def _run_keeper(plan: dict[str, Any]) -> dict[str, str]:
-    """Start the keeper, and wait for its answer. An empty answer: it died."""
+def scope_for(use: Use, megabytes: int, tasks: int) -> list[str]:
+    """The words with which systemd starts a program in a scope of its own, where limits are wanted and systemd runs."""
+    if not (megabytes or tasks) or os.geteuid() != 0 or not SYSTEMD.is_dir():
+        return []
+    limits = [("MemoryMax", f"{megabytes}M" if megabytes else ""), ("TasksMax", str(tasks) if tasks else "")]
+    words = ["systemd-run", "--scope", "--quiet", "--collect", f"--unit=x2gobroker-desktop-{use.folder.name}"]
+    return [*words, *(f"--property={name}={value}" for name, value in limits if value), "--"]
+
+
+def _run_keeper(plan: dict[str, Any], before: Sequence[str]) -> dict[str, str]:
+    """Start the keeper, behind these words, and wait for its answer. An empty answer: it died."""
     process = subprocess.Popen(
-        [sys.executable, "-I", "-S", str(KEEPER)],
+        [*before, sys.executable, "-I", "-S", str(KEEPER)],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
@@ -226,15 +218,24 @@ def _lives(state: Mapping[str, Any]) -> bool:
     return fields[0] not in ("Z", "X") and int(fields[19]) == state["began"]
 
 
-def _marked(mark: bytes) -> list[int]:
-    """Processes with this entry in their environment; only those that we may look at."""
+def _marked(mark: bytes, proc: Path = PROC) -> list[int]:
+    """Processes with this entry in their environment, which we may look at and which can still do anything."""
     found = []
-    for entry in os.listdir("/proc"):
+    for entry in os.listdir(proc):
         if entry.isdigit() and int(entry) != os.getpid():
-            with contextlib.suppress(OSError), open(f"/proc/{entry}/environ", "rb") as stream:
-                if mark in stream.read(1 << 20).split(b"\0"):
+            with contextlib.suppress(OSError), open(proc / entry / "environ", "rb") as stream:
+                if mark in stream.read(1 << 20).split(b"\0") and not is_killed(proc / entry):
                     found.append(int(entry))
     return found
+
+
+def is_killed(process: Path) -> bool:
+    """Whether SIGKILL is on its way to a process of proc(5): it waits for a disk or for a file system of its user's
+    own, perhaps for ever, and does nothing more. Raises OSError.
+    """
+    lines = (process / "status").read_text(encoding="utf-8", errors="replace").splitlines()
+    pending = [line.split()[1] for line in lines if line.startswith(("SigPnd:", "ShdPnd:"))]
+    return any(int(mask, 16) >> (signal.SIGKILL - 1) & 1 for mask in pending)
 
 
 def _sweep(mark: str) -> bool:

@@ -1,24 +1,22 @@
 """Scripts of session types, loaded from the files that an administrator named in the file of session types.
 
 A script is Python that runs with the rights of the service. So its file, and every folder above it, must belong to
-root or to the service's account, and nobody else may write there. Its name comes from a file that was checked in the
-same way, never from a user.
+root or to the service's account, and nobody else may write there. What was looked at is what runs: it is read once, by
+a descriptor. Its name comes from a file that was checked in the same way, never from a user.
 """
 
 from __future__ import annotations
 
 import copy
 import hashlib
-import importlib.util
 import os
-import stat
 import sys
-from importlib.machinery import SourceFileLoader
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING
 
 from x2gobroker.errors import BrokerError
+from x2gobroker.privilege import TrustError, read_trusted
 from x2gobroker.remote.script import RemoteServiceScript
 
 if TYPE_CHECKING:
@@ -27,19 +25,11 @@ if TYPE_CHECKING:
 SHIPPED = Path(__file__).resolve().parent / "scripts"
 SUFFIX = ".py"
 REALIZE = "realize_service"
-OTHERS_WRITE = stat.S_IWGRP | stat.S_IWOTH
+LARGEST_SCRIPT = 1 << 20
 
 
 class ScriptError(BrokerError):
     """A script cannot be used. The text says which, why, and what to do."""
-
-
-class _FreshLoader(SourceFileLoader):
-    """Reads the source each time, and leaves no `__pycache__` beside an administrator's files."""
-
-    def path_stats(self, path: str | bytes | os.PathLike[str] | os.PathLike[bytes]) -> dict[str, object]:
-        """Without these, Python neither looks for compiled files nor writes them."""
-        raise OSError(f"{os.fsdecode(path)} is not cached")
 
 
 def script_path(folder: Path, name: str) -> Path:
@@ -56,22 +46,22 @@ def script_path(folder: Path, name: str) -> Path:
     raise ScriptError(f"script {name} is not in {folder}, and none of that name ships: put it there")
 
 
-def check_trusted(path: Path) -> None:
-    """Raise ScriptError unless only root and our own account can change this file, or put another in its place."""
-    for place in (path, *path.parents):
-        try:
-            status = os.lstat(place)
-        except OSError as error:
-            raise ScriptError(f"{place} cannot be read: {error.strerror}") from error
-        if place == path and not stat.S_ISREG(status.st_mode):
-            raise ScriptError(f"{place} is a link, or no file: put the script itself there")
-        if status.st_uid not in (0, os.geteuid()):
-            raise ScriptError(f"{place} belongs to the user with the number {status.st_uid}: give it to root")
-        if stat.S_ISLNK(status.st_mode):
-            continue  # the mode of a link says nothing; its folder, which is checked too, guards it
-        swappable = status.st_mode & OTHERS_WRITE and not (place != path and status.st_mode & stat.S_ISVTX)
-        if swappable:
-            raise ScriptError(f"{place} can be written by others than its owner: chmod go-w {place}")
+def owners() -> set[int]:
+    """Whose files are believed: root's, and those of the account that reads them."""
+    return {0, os.geteuid()}
+
+
+def read_script(path: Path) -> bytes:
+    """The text of a script. Raises ScriptError unless only root and our own account can have written it."""
+    if path.parent == SHIPPED:
+        return path.read_bytes()  # as much to be trusted as we are
+    if path.is_symlink() or not path.is_file():
+        reason = "is a link, or no file: put the script itself there" if os.path.lexists(path) else "is not there"
+        raise ScriptError(f"{path} {reason}")
+    try:
+        return read_trusted(path, owners(), LARGEST_SCRIPT)
+    except TrustError as error:
+        raise ScriptError(str(error)) from error
 
 
 def load_script(folder: Path, name: str) -> ModuleType:
@@ -80,16 +70,13 @@ def load_script(folder: Path, name: str) -> ModuleType:
     The script can take as long as it likes: call this where a deadline can end it.
     """
     path = script_path(folder.resolve(), name)
-    if path.parent != SHIPPED:
-        check_trusted(path)
+    source = read_script(path)
     module_name = "x2gobroker_remote_script_" + hashlib.sha256(os.fsencode(path)).hexdigest()[:16]
-    spec = importlib.util.spec_from_file_location(module_name, path, loader=_FreshLoader(module_name, str(path)))
-    if spec is None or spec.loader is None:
-        raise ScriptError(f"script {path} is nothing that Python can load")
-    module = importlib.util.module_from_spec(spec)
+    module = ModuleType(module_name)
+    module.__file__ = str(path)
     sys.modules[module_name] = module
     try:
-        spec.loader.exec_module(module)
+        exec(compile(source, path, "exec"), module.__dict__)  # noqa: S102 - that is what loading a module is
     except (Exception, SystemExit) as error:
         del sys.modules[module_name]
         raise ScriptError(f"script {path} does not load: {describe(error)}") from error
@@ -126,6 +113,7 @@ def realize(
     if not hasattr(found, "_common_options") or not hasattr(found, "_listener"):
         raise ScriptError(f"script {path}: {type(found).__name__}.__init__ must call that of RemoteServiceScript")
     found._state_folder = state_folder
+    found._limits = (session_type.memory_megabytes, session_type.tasks)
     return found
 
 

@@ -10,20 +10,21 @@ import contextlib
 import os
 import socket
 import struct
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 
 from websockets.asyncio.server import ServerConnection
 from websockets.exceptions import ConnectionClosed
 from websockets.protocol import State
 
+from x2gobroker.remote.cutting import DROP, Cutter
 from x2gobroker.remote.rfb import (
     NONE,
     SHARED,
     VNC_AUTH,
     BrowserSide,
-    ClientMessages,
     Kind,
     RfbError,
+    browser_messages,
     choose_security,
     encrypt_challenge,
     greet_server,
@@ -43,15 +44,25 @@ class Browser:
 
     def __init__(self, websocket: ServerConnection) -> None:
         self._websocket = websocket
+        self._message: AsyncIterator[str | bytes] | None = None
         self._held = b""
 
     async def receive(self) -> bytes:
-        """What has come, at least one byte. Raises RfbError for text, ConnectionClosed at the end."""
+        """What has come, at least one byte. Raises RfbError for text, ConnectionClosed at the end.
+
+        A message in many fragments is never put together: it is a stream of bytes in any case.
+        """
         while not self._held:
-            message = await self._websocket.recv()
-            if not isinstance(message, bytes):
+            if self._message is None:
+                self._message = self._websocket.recv_streaming()
+            try:
+                fragment = await anext(self._message)
+            except StopAsyncIteration:
+                self._message = None
+                continue
+            if not isinstance(fragment, bytes):
                 raise RfbError("the browser sends text; VNC is binary")
-            self._held = message
+            self._held = fragment
         data, self._held = self._held, b""
         return data
 
@@ -234,48 +245,66 @@ class Carrier:
 
 
 async def relay(
-    browser: Browser, server: Server, carrier: Carrier, view_only: bool, touched: Callable[[], None]
+    browser: Browser,
+    server: Server,
+    carrier: Carrier,
+    view_only: bool,
+    touched: Callable[[], None],
+    name: str = "",
 ) -> str:
-    """Carry bytes until one side ends; why it ended. `touched` is called when the user does something."""
-    viewer = Viewer(server, browser) if view_only else None
-    pumps = [
-        asyncio.ensure_future(viewer.run() if viewer else carrier.carry(server, browser)),
-        asyncio.ensure_future(
-            _from_viewer(browser, server, viewer) if viewer else _to_server(browser, server, touched)
-        ),
-    ]
+    """Carry bytes until one side ends; why it ended. `touched` is called when the user does something.
+
+    `name` is what the desktop is called for those who only look on: its own name says who works there.
+    """
+    viewer = Viewer(server, browser, name) if view_only else None
+    pumps = []
     try:
+        if viewer:
+            await viewer.begin()
+        pumps = [
+            asyncio.ensure_future(viewer.show() if viewer else carrier.carry(server, browser)),
+            asyncio.ensure_future(viewer.ask() if viewer else _to_server(browser, server, touched)),
+        ]
         done, _ = await asyncio.wait(pumps, return_when=asyncio.FIRST_COMPLETED)
-        try:
-            return next(iter(done)).result()
-        except ConnectionClosed:
-            return "the browser has gone"
-        except RfbError as error:
-            return str(error)
+        return next(iter(done)).result()
+    except ConnectionClosed:
+        return "the browser has gone"
+    except RfbError as error:
+        return str(error)
     finally:
         for pump in pumps:
             pump.cancel()
         await asyncio.gather(*pumps, return_exceptions=True)
 
 
-async def _from_viewer(browser: Browser, server: Server, viewer: Viewer) -> str:
-    messages = ClientMessages()
-    while True:
-        if data := viewer.let_in(messages.feed(await browser.receive())):
-            await server.write(data)
+class Activity:
+    """Watches what a browser sends, and says when its user does something."""
+
+    def __init__(self, touched: Callable[[], None]) -> None:
+        self._touched = touched
+        self._cutter: Cutter | None = Cutter(browser_messages(self._seen))
+
+    async def watch(self, data: bytes) -> None:
+        """The next bytes. They are not kept."""
+        if self._cutter is None:
+            self._touched()
+            return
+        try:
+            for _ in self._cutter.feed(data):
+                await asyncio.sleep(0)
+        except RfbError:  # an extension that is not known here: from now on all counts as done by the user
+            self._cutter = None
+            self._touched()
+
+    def _seen(self, kind: Kind, _head: bytes, _rest: int) -> tuple[bytes, int]:
+        if kind is not Kind.VIEW:
+            self._touched()
+        return b"", DROP
 
 
 async def _to_server(browser: Browser, server: Server, touched: Callable[[], None]) -> str:
-    messages: ClientMessages | None = ClientMessages()
+    activity = Activity(touched)
     while True:
         data = await browser.receive()
-        if messages is None:
-            touched()
-        else:
-            try:
-                active = any(kind is not Kind.VIEW for kind, _ in messages.feed(data))
-            except RfbError:  # an extension that is not known here: from now on all counts as done by the user
-                active, messages = True, None
-            if active:
-                touched()
+        await activity.watch(data)
         await server.write(data)

@@ -17,6 +17,7 @@ from cryptography.hazmat.decrepit.ciphers.algorithms import TripleDES
 from cryptography.hazmat.primitives.ciphers import Cipher, modes
 
 from x2gobroker.errors import BrokerError
+from x2gobroker.remote.cutting import GIVE, TAKE, Grammar
 
 VERSION = re.compile(rb"RFB (\d{3})\.(\d{3})\n")
 VERSION_BYTES = 12
@@ -172,7 +173,7 @@ _FIXED = {
     150: (10, Kind.VIEW),  # EnableContinuousUpdates
     250: (4, Kind.CONTROL),  # xvp
 }
-SET_ENCODINGS, CLIENT_CUT_TEXT, FENCE, SET_DESKTOP_SIZE, GII, QEMU = 2, 6, 248, 251, 253, 255
+POINTER, SET_ENCODINGS, CLIENT_CUT_TEXT, FENCE, SET_DESKTOP_SIZE, GII, QEMU = 5, 2, 6, 248, 251, 253, 255
 POINTER_EXTENDED = 0x80
 _LONGER = {
     SET_ENCODINGS: (4, Kind.VIEW),
@@ -184,61 +185,59 @@ _LONGER = {
 }
 
 
-class ClientMessages:
-    """Cuts what a browser sends into messages. Between calls it holds at most one message, and that not whole."""
+MOST_ENCODINGS = 1024
+Decide = Callable[[Kind, bytes, int], tuple[bytes, int]]
 
-    def __init__(self) -> None:
-        self._held = b""
 
-    def feed(self, data: bytes) -> list[tuple[Kind, bytes]]:
-        """The messages that are whole now. Raises RfbError for one of unknown type, which has no known end."""
-        data = self._held + data if self._held else data
-        found = []
-        at = 0
-        while at < len(data):
-            size = self._size(data, at)
-            if size is None:
-                break
-            if size[0] > MOST_MESSAGE_BYTES:
-                raise RfbError("the browser sends a message that is too long")
-            if at + size[0] > len(data):
-                break
-            found.append((size[1], data[at : at + size[0]]))
-            at += size[0]
-        self._held = data[at:]
-        return found
+def browser_messages(decide: Decide, longest: int = MOST_MESSAGE_BYTES) -> Grammar:
+    """The grammar of what a browser sends after the handshake.
 
-    @staticmethod
-    def _size(data: bytes, at: int) -> tuple[int, Kind] | None:
-        """Length and kind of the message that begins there; None while it cannot be told."""
-        kind = data[at]
+    `decide` gets the kind of a message, its first bytes, and how many are to come behind them; it says what of the
+    first bytes goes through, and what becomes of the others: PASS or DROP. SetEncodings and messages of a fixed length
+    come whole. Raises RfbError for a message of unknown type, which has no known end, and for one that is longer than
+    `longest`.
+    """
+    while True:
+        head = yield TAKE, 1
+        kind = head[0]
         if kind in _FIXED:
             size, what = _FIXED[kind]
+            head += yield TAKE, 1
             # the extended pointer message is a byte longer, and marked in its buttons
-            if kind == 5 and len(data) > at + 1 and data[at + 1] & POINTER_EXTENDED:
-                return size + 1, what
-            return (size, what) if len(data) > at + 1 else None
-        if kind not in _LONGER:
+            longer = kind == POINTER and bool(head[1] & POINTER_EXTENDED)
+            head += yield TAKE, size - 2 + longer
+            rest = 0
+        elif kind in _LONGER:
+            size, what = _LONGER[kind]
+            head += yield TAKE, size - 1
+            rest = _variable_size(kind, head) - size
+            if rest > longest or (kind == SET_ENCODINGS and rest > 4 * MOST_ENCODINGS):
+                raise RfbError("the browser sends a message that is too long")
+            if kind == SET_ENCODINGS and rest:
+                head += yield TAKE, rest
+                rest = 0
+        else:
             raise RfbError(f"the browser sends a message of the unknown type {kind}")
-        head, what = _LONGER[kind]
-        if len(data) < at + head:
-            return None
-        return _variable_size(kind, data, at), what
+        goes, then = decide(what, head, rest)
+        if goes:
+            yield GIVE, goes
+        if rest:
+            yield then, rest
 
 
-def _variable_size(kind: int, data: bytes, at: int) -> int:
+def _variable_size(kind: int, head: bytes) -> int:
     if kind == SET_ENCODINGS:
-        return 4 + 4 * int(struct.unpack_from(">H", data, at + 2)[0])
+        return 4 + 4 * int(struct.unpack_from(">H", head, 2)[0])
     if kind == CLIENT_CUT_TEXT:  # negative: an extended clipboard message of that length
-        return 8 + abs(int(struct.unpack_from(">i", data, at + 4)[0]))
+        return 8 + abs(int(struct.unpack_from(">i", head, 4)[0]))
     if kind == FENCE:
-        return 9 + data[at + 8]
+        return 9 + head[8]
     if kind == SET_DESKTOP_SIZE:
-        return 8 + 16 * data[at + 6]
+        return 8 + 16 * head[6]
     if kind == GII:
-        return 4 + int(struct.unpack_from(">H" if data[at + 1] & 0x80 else "<H", data, at + 2)[0])
-    if data[at + 1] == 0:  # QEMU extended key event
+        return 4 + int(struct.unpack_from(">H" if head[1] & 0x80 else "<H", head, 2)[0])
+    if head[1] == 0:  # QEMU extended key event
         return 12
-    if data[at + 1] == 1:  # QEMU audio: format has six bytes more
-        return 10 if int(struct.unpack_from(">H", data, at + 2)[0]) == 2 else 4
-    raise RfbError(f"the browser sends a QEMU message of the unknown type {data[at + 1]}")
+    if head[1] == 1:  # QEMU audio: format has six bytes more
+        return 10 if int(struct.unpack_from(">H", head, 2)[0]) == 2 else 4
+    raise RfbError(f"the browser sends a QEMU message of the unknown type {head[1]}")

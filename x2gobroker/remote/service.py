@@ -25,6 +25,7 @@ from x2gobroker.logs import SaidOnce, broker_log, error_log, field
 from x2gobroker.model.acl import Network
 from x2gobroker.model.forwarded import Asked, read_asked
 from x2gobroker.model.origins import split_origin
+from x2gobroker.remote.patient import PatientConnection, patient_connections
 from x2gobroker.remote.relay import Browser, Carrier, Server, refuse, relay, shake_hands
 from x2gobroker.remote.rfb import RfbError
 from x2gobroker.remote.slots import Desktops
@@ -113,11 +114,23 @@ class RemoteService:
             max_size=LARGEST_MESSAGE,
             max_queue=8,
             write_limit=WRITE_BYTES,
+            create_connection=patient_connections(),
+            ssl_handshake_timeout=HANDSHAKE_SECONDS if tls else None,
             logger=silent,
         )
 
     async def _admit(self, websocket: ServerConnection, request: Request) -> Response | None:
         """The answer to a request that is not let in; None lets it in. Nothing of its headers is logged whole."""
+        # what a browser sends before it is answered would be kept, and gone through in one go
+        websocket.transport.pause_reading()
+        try:
+            if websocket.protocol.reader.buffer:
+                return websocket.respond(HTTPStatus.BAD_REQUEST, "it sends more than a request\n")
+            return await self._answer(websocket, request)
+        finally:
+            websocket.transport.resume_reading()
+
+    async def _answer(self, websocket: ServerConnection, request: Request) -> Response | None:
         headers, rules = request.headers, self._rules()
         asked = asked_of(websocket.remote_address, headers, rules.proxies)
         address = asked.address
@@ -161,6 +174,8 @@ class RemoteService:
 
     async def _handle(self, websocket: ServerConnection) -> None:
         holder, address = self._admitted[websocket]
+        if isinstance(websocket, PatientConnection):
+            websocket.is_in()
         owner = holder.slot.username
         self._open += 1
         self._users[owner] += 1
@@ -200,9 +215,10 @@ class RemoteService:
         try:
             server = Server(connected)
             try:
-                password = desktop.slot.password if desktop.slot.password is not None else self._rules().password
+                password = desktop.password if desktop.password is not None else self._rules().password
                 await shake_hands(browser, server, password)
-                why = await relay(browser, server, self._carrier, link.holder.view_only, desktop.touch)
+                view_only = link.holder.view_only
+                why = await relay(browser, server, self._carrier, view_only, desktop.touch, slot.type)
             finally:
                 server.close()
         except RfbError as error:

@@ -101,13 +101,14 @@ class Desktops:
     async def _connect(self, desktop: Desktop) -> socket.socket:
         try:
             worker = worker_of(self._workers, desktop)
-            answer = await worker.ask("connect", ASK_SECONDS, username=desktop.slot.username)
+            answer = await worker.ask("connect", ASK_SECONDS, token=desktop.slot.id)
         except WorkerError as error:
             error_log.error("remote: no connection to %s: %s", name_of(desktop.slot), error)
             self._next_poll = 0.0
             raise NoDesktopError(NO_ANSWER) from error
         if answer.connection is None:
             raise NoDesktopError(NO_ANSWER)
+        desktop.password = answer.values["password"] if answer.values["asks"] else None
         return answer.connection
 
     async def _start(self, desktop: Desktop) -> None:
@@ -146,9 +147,6 @@ class Desktops:
             raise WorkerError(f"there is no session type {slot.type!r} with so many places any more", NO_TYPE)
         worker = desktop.worker = self._workers.make(slot.type, slot.number)
         end = time.monotonic() + kind.start_seconds
-        options = {"arguments": [], **slot.options, "username": slot.username}
-        if "size" not in options and kind.sizes:
-            options["size"] = kind.sizes[0]
         await worker.ask("load", kind.start_seconds)
         desktop.began = True
         answer = await worker.ask(
@@ -156,14 +154,14 @@ class Desktops:
             max(LOOK_SECONDS, end - time.monotonic()),
             told=partial(self._say, slot),
             token=slot.id,
-            timestamp=slot.reserved,
-            options=options,
+            milliseconds=int(slot.reserved * 1000),
             username=slot.username,
+            size=str(slot.options.get("size", "")),
         )
         values = answer.values
         place = {"host": values["host"], "port": values["port"], "unix_path": values["unix"]}
-        desktop.slot = replace(slot, **place, password=values["password"], node=self._node)
-        await self.ask_store(lambda store: store.change(slot.id, **place, password=values["password"]))
+        desktop.slot = replace(slot, **place, node=self._node)
+        await self.ask_store(lambda store: store.change(slot.id, **place))
         await self._wait_for_server(worker, end, kind.start_seconds)
         desktop.started = desktop.last_input = desktop.last_seen = time.time()
         await self.ask_store(lambda store: store.change(slot.id, RUNNING, started=desktop.started, progress=""))
@@ -249,7 +247,7 @@ class Desktops:
         if slot.state == RUNNING:
             try:
                 worker = worker_of(self._workers, desktop)
-                alive = bool((await worker.ask("poll", ASK_SECONDS, username=slot.username)).values["alive"])
+                alive = bool((await worker.ask("poll", ASK_SECONDS)).values["alive"])
             except WorkerError as error:
                 error_log.error("remote: %s cannot be found again: %s", name_of(slot), error)
         if alive:
@@ -308,9 +306,21 @@ class Desktops:
                 for connection in list(desktop.connections):
                     if connection.share is not None and connection.share not in valid:
                         connection.cut("the link was taken back")
+        await self._cut_locked()
         if time.monotonic() >= self._next_sweep:
             self._next_sweep = time.monotonic() + WRITE_SECONDS
             await self.ask_store(lambda store: store.sweep())
+
+    async def _cut_locked(self) -> None:
+        """End all connections to desktops of users who are locked out, whenever they have come in."""
+        seen = [desktop for desktop in self._known.values() if desktop.connections]
+        users = {desktop.slot.username for desktop in seen}
+        locked = await self.ask_store(lambda store: store.locked(users)) if users else set()
+        for desktop in seen:
+            if desktop.slot.username in locked:
+                broker_log.info("remote: %s is cut off: its user is locked out", name_of(desktop.slot))
+                for connection in list(desktop.connections):
+                    connection.cut(SIGNED_OUT)
 
     async def _cut(self, desktop: Desktop) -> None:
         """End its user's connections, as the portal wishes: whoever is still signed in comes back by itself."""
@@ -337,7 +347,7 @@ class Desktops:
         """Ask the script whether its session runs."""
         try:
             worker = worker_of(self._workers, desktop)
-            found = (await worker.ask("poll", ASK_SECONDS, username=desktop.slot.username)).values
+            found = (await worker.ask("poll", ASK_SECONDS)).values
             desktop.unsure = False
         except WorkerError as error:
             if not desktop.unsure:

@@ -25,9 +25,7 @@ def worker_of(workers: Workers, desktop: Desktop) -> Worker:
     if desktop.worker is None or desktop.worker.lost:
         if desktop.worker is not None:
             desktop.worker.close(group=False)
-        slot = desktop.slot
-        known = {"host": slot.host, "port": slot.port, "unix": slot.unix_path, "password": slot.password}
-        desktop.worker = workers.make(slot.type, slot.number, known)
+        desktop.worker = workers.make(desktop.slot.type, desktop.slot.number)
     return desktop.worker
 
 
@@ -70,9 +68,6 @@ def _drop_lost(desktop: Desktop) -> None:
 
 async def _without_script(workers: Workers, desktop: Desktop, fault: str) -> str:
     """The same where the script does not load: then what counts is whether anything answers where the desktop was."""
-    slot = desktop.slot
-    if not slot.port and not slot.unix_path:
-        return fault
     try:
         worker = worker_of(workers, desktop)
         if (await worker.ask("look", ASK_SECONDS)).values["alive"]:
@@ -80,5 +75,5 @@ async def _without_script(workers: Workers, desktop: Desktop, fault: str) -> str
     except WorkerError as error:
         return f"{fault}; {error}"
     desktop.fault = desktop.fault or SCRIPT_FAILED
-    error_log.error("remote: stopping %s: %s; but it no longer runs", name_of(slot), fault)
+    error_log.error("remote: stopping %s: %s; but it no longer runs", name_of(desktop.slot), fault)
     return ""

@@ -7,7 +7,7 @@ The form of the file is that of CEI Nexus: an object with the name of each sessi
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from pathlib import Path
@@ -18,6 +18,7 @@ from x2gobroker.model.acl import AccessRules, ClientList, parse_clients
 from x2gobroker.model.name_lists import only_name
 from x2gobroker.model.near_names import looks_like_a_rule
 from x2gobroker.model.options import did_you_mean
+from x2gobroker.privilege import TrustError, read_trusted
 from x2gobroker.remote.keys import (
     BY_NAME,
     EVERYBODY,
@@ -31,7 +32,7 @@ from x2gobroker.remote.keys import (
 from x2gobroker.remote.positions import Path as Place
 from x2gobroker.remote.positions import Positions, positions
 from x2gobroker.settings import GLOBAL, IniError, Problem, Settings, WatchedFile
-from x2gobroker.settings.text_files import TextFileError, read_text
+from x2gobroker.settings.text_files import TextFileError, decode_text, read_bytes
 
 LARGEST_FILE = 1 << 20
 OPTION = "remote-session-config"
@@ -58,6 +59,8 @@ class SessionType:
     grace_seconds: int = BY_NAME["grace-seconds"].default
     idle_minutes: int = BY_NAME["idle-minutes"].default
     absolute_minutes: int = BY_NAME["absolute-minutes"].default
+    memory_megabytes: int = BY_NAME["memory-megabytes"].default
+    tasks: int = BY_NAME["tasks"].default
     stop_at_logout: bool = BY_NAME["stop-at-logout"].default
 
     @property
@@ -168,6 +171,8 @@ class _Reader:
             grace_seconds=value["grace-seconds"],
             idle_minutes=value["idle-minutes"],
             absolute_minutes=value["absolute-minutes"],
+            memory_megabytes=value["memory-megabytes"],
+            tasks=value["tasks"],
             stop_at_logout=value["stop-at-logout"],
         )
 
@@ -232,7 +237,27 @@ def parse_types(text: str, path: Path) -> SessionTypes:
 def read_types(path: Path) -> SessionTypes:
     """The session types of a file, as `parse_types`. Raises IniError, also for a file that cannot be read."""
     try:
-        text = read_text(path, LARGEST_FILE)
+        data = read_bytes(path, LARGEST_FILE)
+    except TextFileError as error:
+        raise _unreadable(path, error.line, error.reason) from error
+    return _parse_bytes(data, path)
+
+
+def read_types_trusted(path: Path, owners: Collection[int]) -> SessionTypes:
+    """The same, of a file that only `owners` (user numbers) can have written: as whoever runs its scripts has to ask.
+
+    Raises IniError for any other file, too.
+    """
+    try:
+        data = read_trusted(path, owners, LARGEST_FILE)
+    except TrustError as error:
+        raise _unreadable(path, 0, f"is not to be trusted: {error}") from error
+    return _parse_bytes(data, path)
+
+
+def _parse_bytes(data: bytes, path: Path) -> SessionTypes:
+    try:
+        text = decode_text(data, path)
     except TextFileError as error:
         raise _unreadable(path, error.line, error.reason) from error
     return parse_types(text, path)

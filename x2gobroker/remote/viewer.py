@@ -1,16 +1,19 @@
 """Those who may only look on: what of a browser goes through to the VNC server, and what of the server to them.
 
 Nothing that does something goes in, and the clipboard of the desktop does not come out: what somebody copies there, a
-password perhaps, is not theirs. To find the clipboard in the server's stream one must know where each message ends, so
-the browser may only ask for encodings whose end can be told.
+password perhaps, is not theirs. To find the clipboard in the server's stream one must know where each message ends.
+So the browser may only ask for encodings whose end can be told, and the form of pixels is chosen here, once, before
+the browser can ask for anything: nothing that a browser sends changes how the server's stream is read.
 """
 
 from __future__ import annotations
 
+import asyncio
 import struct
 from typing import Protocol
 
-from x2gobroker.remote.rfb import FENCE, SET_ENCODINGS, Kind, RfbError
+from x2gobroker.remote.cutting import DROP, GIVE, PASS, TAKE, Cutter, Grammar
+from x2gobroker.remote.rfb import FENCE, SET_ENCODINGS, Kind, RfbError, browser_messages
 
 RAW, COPY_RECT, ZRLE = 0, 1, 16
 DESKTOP_SIZE, LAST_RECT, CURSOR, EXTENDED_DESKTOP_SIZE = -223, -224, -239, -308
@@ -19,100 +22,74 @@ LEVELS = (range(-256, -246), range(-32, -22))  # of compression and quality: the
 ENCODINGS = {RAW, COPY_RECT, ZRLE, DESKTOP_SIZE, LAST_RECT, CURSOR, EXTENDED_DESKTOP_SIZE, FENCES, CONTINUOUS_UPDATES}
 SET_PIXEL_FORMAT = 0
 UPDATE, COLOURS, BELL, CUT_TEXT, END_OF_CONTINUOUS, XVP = 0, 1, 2, 3, 150, 250
-CHUNK_BYTES = 1 << 17
+CHUNK_BYTES = 1 << 15
+LONGEST_MESSAGE = 1 << 16  # of a browser that looks on; what such ones do send is short
+INIT_SECONDS = 15.0
+PIXEL_BYTES = 4
+# 32 bits, 24 of them colour, little-endian, 8 bits each from red on: the form that noVNC wants
+PIXEL_FORMAT = struct.pack(">BBBBHHHBBBxxx", 8 * PIXEL_BYTES, 24, 0, 1, 255, 255, 255, 0, 8, 16)
 
 
 class Source(Protocol):
     """The VNC server."""
 
     async def read(self, size: int) -> bytes:
-        """Exactly `size` bytes. Raises RfbError at the end."""
+        """Exactly `size` bytes, few. Raises RfbError at the end."""
 
     async def receive(self, size: int) -> bytes:
         """At most `size` bytes; nothing at the end."""
 
+    async def write(self, data: bytes) -> None:
+        """Send all of it."""
+
 
 class Target(Protocol):
     """The browser."""
+
+    async def receive(self) -> bytes:
+        """What has come, at least one byte."""
 
     async def write(self, data: bytes) -> None:
         """Send one message."""
 
 
 class Viewer:
-    """One who looks on. `pixel_bytes` follows what the browser has asked for."""
+    """One who looks on at a desktop that is shown to them as `name`, whatever the VNC server calls it."""
 
-    def __init__(self, server: Source, browser: Target) -> None:
+    def __init__(self, server: Source, browser: Target, name: str) -> None:
         self._server = server
         self._browser = browser
-        self._waiting = bytearray()
-        self.pixel_bytes = 4
+        self._name = name.encode()[:LONGEST_MESSAGE]
+        self._shown = Cutter(server_messages())
+        self._asked = Cutter(browser_messages(_let_in, LONGEST_MESSAGE))
 
-    def let_in(self, messages: list[tuple[Kind, bytes]]) -> bytes:
-        """What goes through to the VNC server."""
-        kept = []
-        for kind, message in messages:
-            if kind is not Kind.VIEW:
-                continue
-            if message[0] == SET_PIXEL_FORMAT:
-                self.pixel_bytes = max(1, message[4] // 8)
-            kept.append(plain_encodings(message) if message[0] == SET_ENCODINGS else message)
-        return b"".join(kept)
+    async def begin(self) -> None:
+        """Choose the form of pixels, and tell the browser; to be awaited before anything else. Raises RfbError."""
+        try:
+            async with asyncio.timeout(INIT_SECONDS):
+                head = await self._server.read(24)
+                await self._skip(struct.unpack(">I", head[20:])[0])
+                await self._server.write(struct.pack(">Bxxx", SET_PIXEL_FORMAT) + PIXEL_FORMAT)
+        except TimeoutError:
+            raise RfbError("the VNC server took too long") from None
+        await self._browser.write(head[:4] + PIXEL_FORMAT + struct.pack(">I", len(self._name)) + self._name)
 
-    async def run(self) -> str:
-        """Carry what the VNC server sends, from its ServerInit on, without end. Raises RfbError at the end."""
-        head = await self._copy(24)
-        self.pixel_bytes = max(1, head[4] // 8)
-        await self._copy(struct.unpack(">I", head[20:])[0])
+    async def show(self) -> str:
+        """Carry what the VNC server sends until its end; why it ended. Raises RfbError."""
+        while data := await self._server.receive(CHUNK_BYTES):
+            for part in self._shown.feed(data):
+                if part:
+                    await self._browser.write(part)
+                await asyncio.sleep(0)
+        return "the VNC server has closed the connection"
+
+    async def ask(self) -> str:
+        """Carry what the browser may ask, without end. Raises RfbError, ConnectionClosed at the browser's end."""
         while True:
-            await self._flush()
-            kind = (await self._server.read(1))[0]
-            if kind == CUT_TEXT:
-                await self._skip(abs(struct.unpack(">3xi", await self._server.read(7))[0]))
-                continue
-            self._waiting.append(kind)
-            if kind == UPDATE:
-                await self._update()
-            elif kind == COLOURS:
-                await self._copy(6 * struct.unpack(">xHH", await self._copy(5))[1])
-            elif kind == FENCE:
-                await self._copy((await self._copy(8))[7])
-            elif kind == XVP:
-                await self._copy(3)
-            elif kind not in (BELL, END_OF_CONTINUOUS):
-                raise RfbError(f"the VNC server sends a message of the unknown type {kind}")
-
-    async def _update(self) -> None:
-        (count,) = struct.unpack(">xH", await self._copy(3))
-        for _ in range(count):
-            _, _, width, height, encoding = struct.unpack(">HHHHi", await self._copy(12))
-            if encoding == LAST_RECT:
-                return
-            if encoding == RAW:
-                await self._copy(width * height * self.pixel_bytes)
-            elif encoding == COPY_RECT:
-                await self._copy(4)
-            elif encoding == ZRLE:
-                await self._copy(struct.unpack(">I", await self._copy(4))[0])
-            elif encoding == CURSOR:
-                await self._copy(width * height * self.pixel_bytes + (width + 7) // 8 * height)
-            elif encoding == EXTENDED_DESKTOP_SIZE:
-                await self._copy(16 * (await self._copy(4))[0])
-            elif encoding != DESKTOP_SIZE:
-                raise RfbError(f"the VNC server sends the encoding {encoding}, which was not asked for")
-
-    async def _copy(self, size: int) -> bytes:
-        """Let so many bytes through. They are given back, where they are few."""
-        if size <= CHUNK_BYTES:
-            data = await self._server.read(size) if size else b""
-            self._waiting += data
-            if len(self._waiting) >= CHUNK_BYTES:
-                await self._flush()
-            return data
-        while size:
-            await self._copy(part := min(size, CHUNK_BYTES))
-            size -= part
-        return b""
+            for part in self._asked.feed(await self._browser.receive()):
+                if part:
+                    await self._server.write(part)
+                await asyncio.sleep(0)
 
     async def _skip(self, size: int) -> None:
         while size:
@@ -121,10 +98,14 @@ class Viewer:
                 raise RfbError("the VNC server has closed the connection")
             size -= len(data)
 
-    async def _flush(self) -> None:
-        if self._waiting:
-            data, self._waiting = bytes(self._waiting), bytearray()
-            await self._browser.write(data)
+
+def _let_in(kind: Kind, head: bytes, _rest: int) -> tuple[bytes, int]:
+    """What of a browser's message goes through to the VNC server."""
+    if kind is not Kind.VIEW or head[0] == SET_PIXEL_FORMAT:
+        return b"", DROP
+    if head[0] == SET_ENCODINGS:
+        return plain_encodings(head), DROP
+    return head, PASS
 
 
 def plain_encodings(message: bytes) -> bytes:
@@ -132,3 +113,53 @@ def plain_encodings(message: bytes) -> bytes:
     numbers = struct.unpack_from(f">{(len(message) - 4) // 4}i", message, 4)
     kept = [number for number in numbers if number in ENCODINGS or any(number in levels for levels in LEVELS)]
     return struct.pack(f">BxH{len(kept)}i", SET_ENCODINGS, len(kept), *kept)
+
+
+def server_messages() -> Grammar:
+    """The grammar of what a VNC server sends to viewers, after its ServerInit. Raises RfbError for what has no end."""
+    while True:
+        kind = (yield TAKE, 1)[0]
+        if kind == CUT_TEXT:  # negative: an extended clipboard message of that length
+            (size,) = struct.unpack(">3xi", (yield TAKE, 7))
+            yield DROP, abs(size)
+            continue
+        yield GIVE, bytes((kind,))
+        if kind == UPDATE:
+            (count,) = struct.unpack(">xH", (head := (yield TAKE, 3)))
+            yield GIVE, head
+            yield from _rectangles(count)
+        elif kind == COLOURS:
+            yield GIVE, (head := (yield TAKE, 5))
+            yield PASS, 6 * struct.unpack(">xHH", head)[1]
+        elif kind == FENCE:
+            yield GIVE, (head := (yield TAKE, 8))
+            yield PASS, head[7]
+        elif kind == XVP:
+            yield PASS, 3
+        elif kind not in (BELL, END_OF_CONTINUOUS):
+            raise RfbError(f"the VNC server sends a message of the unknown type {kind}")
+
+
+def _rectangles(count: int) -> Grammar:
+    for _ in range(count):
+        head = yield TAKE, 12
+        _, _, width, height, encoding = struct.unpack(">HHHHi", head)
+        if encoding not in ENCODINGS:
+            raise RfbError(f"the VNC server sends the encoding {encoding}, which was not asked for")
+        yield GIVE, head
+        if encoding == LAST_RECT:
+            return
+        if encoding == RAW:
+            yield PASS, width * height * PIXEL_BYTES
+        elif encoding == COPY_RECT:
+            yield PASS, 4
+        elif encoding == ZRLE:
+            yield GIVE, (size := (yield TAKE, 4))
+            yield PASS, struct.unpack(">I", size)[0]
+        elif encoding == CURSOR:
+            yield PASS, width * height * PIXEL_BYTES + (width + 7) // 8 * height
+        elif encoding == EXTENDED_DESKTOP_SIZE:
+            yield GIVE, (head := (yield TAKE, 4))
+            yield PASS, 16 * head[0]
+        elif encoding != DESKTOP_SIZE:
+            raise RfbError(f"the VNC server sends {encoding} as if it were a rectangle")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import itertools
-import json
 import math
 import os
 import socket
@@ -14,8 +13,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from x2gobroker.errors import BrokerError
-from x2gobroker.remote.runner import LARGEST_MESSAGE
+from x2gobroker.privilege import MessageError, read_message, write_message
+from x2gobroker.remote.crossing import FROM_WORKER, TO_SPAWNER, TO_WORKER
 from x2gobroker.remote.told import SCRIPT_FAILED, TOO_SLOW
+from x2gobroker.remote.worker import LARGEST_MESSAGE
 
 Told = Callable[[str], Awaitable[None]]
 
@@ -42,10 +43,9 @@ class Answer:
 class Worker:
     """One worker process. Questions wait for each other."""
 
-    def __init__(self, channel: socket.socket, end: Callable[[bool], None], known: Mapping[str, Any]) -> None:
+    def __init__(self, channel: socket.socket, end: Callable[[bool], None]) -> None:
         self._channel = channel
         self._end = end
-        self._known = known
         self._turn = asyncio.Lock()
         self.lost = False
         self.loaded = False  # whether its script has been loaded
@@ -61,7 +61,10 @@ class Worker:
             async with asyncio.timeout(seconds), self._turn:
                 if self.lost:
                     raise WorkerError("the script's process is gone")
-                message = json.dumps({"do": what, "known": self._known, **values}).encode()
+                try:
+                    message = write_message(what, values, TO_WORKER)
+                except MessageError as error:
+                    raise WorkerError(f"this cannot be asked of a script: {error}") from error
                 try:
                     await asyncio.get_running_loop().sock_sendall(self._channel, message)
                     answer = await self._answer(told)
@@ -81,14 +84,18 @@ class Worker:
             data, descriptors = await self._receive()
             if not data:
                 raise self._lose("the script's process has ended")
-            answer = json.loads(data)
-            if "progress" in answer:
+            connection = socket.socket(fileno=descriptors[0]) if descriptors else None
+            try:
+                answer = read_message(data, FROM_WORKER)
+            except MessageError as error:
+                raise self._lose(f"the script's process answered with {error}") from error
+            if answer["do"] == "progress":
                 if told is not None:
-                    await told(str(answer["progress"]))
+                    await told(answer["text"])
                 continue
-            if not answer["ok"]:
-                raise WorkerError(str(answer["reason"]))
-            return Answer(answer, socket.socket(fileno=descriptors[0]) if descriptors else None)
+            if answer["do"] == "refused":
+                raise WorkerError(answer["reason"])
+            return Answer(answer, connection)
 
     async def _receive(self) -> tuple[bytes, list[int]]:
         loop = asyncio.get_running_loop()
@@ -101,6 +108,8 @@ class Worker:
                 loop.remove_reader(self._channel)
             with contextlib.suppress(BlockingIOError):
                 data, descriptors, _, _ = socket.recv_fds(self._channel, LARGEST_MESSAGE, 1)
+                for descriptor in descriptors:
+                    os.set_inheritable(descriptor, False)
                 return data, descriptors
 
     def _lose(self, why: str) -> WorkerError:
@@ -122,23 +131,24 @@ class Workers:
         self._control = control
         self._numbers = itertools.count(1)
 
-    def make(self, type_name: str, index: int, known: Mapping[str, Any] | None = None) -> Worker:
-        """A new worker for a slot; `known` is where its desktop is, if it has been started. Raises WorkerError."""
+    def make(self, type_name: str, index: int) -> Worker:
+        """A new worker for a slot. Raises WorkerError."""
         number = next(self._numbers)
         mine, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         mine.setblocking(False)
-        message = {"do": "worker", "id": number, "type": type_name, "number": index}
         try:
             with theirs:
-                socket.send_fds(self._control, [json.dumps(message).encode()], [theirs.fileno()])
-        except OSError as error:
+                message = write_message("worker", {"id": number, "type": type_name, "number": index}, TO_SPAWNER)
+                socket.send_fds(self._control, [message], [theirs.fileno()])
+        except (OSError, MessageError) as error:
             mine.close()
-            raise WorkerError(f"no process for a script: {error.strerror}") from error
-        return Worker(mine, lambda group: self._end(number, group), known or {})
+            reason = error.strerror if isinstance(error, OSError) else error
+            raise WorkerError(f"no process for a script: {reason}") from error
+        return Worker(mine, lambda group: self._end(number, group))
 
     def _end(self, number: int, group: bool) -> None:
         with contextlib.suppress(OSError):  # without a spawner there are no workers either
-            self._control.send(json.dumps({"do": "end", "id": number, "group": group}).encode())
+            self._control.send(write_message("end", {"id": number, "group": group}, TO_SPAWNER))
 
     def watch(self, lost: Callable[[], None]) -> None:
         """Call `lost` when the spawner ends."""

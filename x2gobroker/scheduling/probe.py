@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import errno
-import selectors
 import socket
 import threading
 import time
 from collections.abc import Collection, Iterable
 
 from x2gobroker.logs import broker_log, field
+from x2gobroker.model.hosts import Endpoint
+from x2gobroker.ssh.dial import Dial
 
 DEADLINE = 1.5
 HOPELESS_SECONDS = 0.05
@@ -17,7 +17,7 @@ KEEP_SECONDS = 10.0  # that a port did not answer
 KEEP_UP_SECONDS = 3.0  # that it did: asking again costs little then, and a user who is sent to a dead server much
 MOST_TARGETS = 4096
 
-Target = tuple[str, int]
+Target = Endpoint
 
 
 class PortProbe:
@@ -47,8 +47,9 @@ class PortProbe:
         """Try these now, and remember what came of it."""
         if unknown:
             up = try_all(unknown, DEADLINE, hopeless)
-            for target in sorted(unknown - up):
-                broker_log.warning("X2Go Server %s: port %d does not answer", field(target[0]), target[1])
+            for target in sorted(unknown - up, key=lambda target: target.key):
+                tried = " nor ".join(target.ways)
+                broker_log.warning("X2Go Server %s: port %d does not answer", field(tried), target.port)
             with self._lock:
                 if len(self._known) + len(unknown) > MOST_TARGETS:
                     self._known.clear()
@@ -71,52 +72,27 @@ def _state(is_up: bool, now: float) -> tuple[float, bool]:
 
 
 def try_all(targets: Iterable[Target], deadline: float, hopeless: Collection[Target] = ()) -> set[Target]:
-    """Connect to all targets at the same time; those that accepted within `deadline` seconds.
+    """Connect to all targets at the same time, by name and address; those that accepted within `deadline` seconds.
 
-    Once only `hopeless` ones are left, they have HOPELESS_SECONDS; where there are no others, the whole time.
+    Once only `hopeless` ones are left, they have HOPELESS_SECONDS; where there are no others, the whole time. Names
+    that the resolver does not know in that time are down.
     """
     up: set[Target] = set()
-    targets = set(targets)
-    waited_for = targets - set(hopeless) or targets
-    with selectors.DefaultSelector() as selector:
-        for target in targets:
-            for connection in _connecting(target):
-                selector.register(connection, selectors.EVENT_WRITE, target)
-        begun = time.monotonic()  # resolving names may have taken a while
-        while pending := {key.data for key in selector.get_map().values()} - up:
+    open_ways = {target: len(target.ways) for target in targets}
+    waited_for = set(open_ways) - set(hopeless) or set(open_ways)
+    begun = time.monotonic()
+    with Dial[tuple[Target, str]]() as dial:
+        for target in open_ways:
+            for way in target.ways:
+                dial.begin((target, way), way, target.port)
+        while pending := {target for target, ways in open_ways.items() if ways and target not in up}:
             left = begun + (deadline if pending & waited_for else HOPELESS_SECONDS) - time.monotonic()
-            ready = selector.select(max(0.0, left))
-            if left <= 0 and not ready:  # on a busy machine the time may be over before anything was looked at
+            events = dial.wait(max(0.0, left))
+            for (target, _), result in events:
+                open_ways[target] -= 1
+                if isinstance(result, socket.socket):
+                    result.close()
+                    up.add(target)
+            if left <= 0 and not events:  # on a busy machine the time may be over before anything was looked at
                 break
-            for key, _ in ready:
-                attempt = key.fileobj
-                assert isinstance(attempt, socket.socket)  # noqa: S101 - for the type checker
-                if attempt.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR) == 0:
-                    up.add(key.data)
-                selector.unregister(attempt)
-                attempt.close()
-        for key in list(selector.get_map().values()):
-            if isinstance(key.fileobj, socket.socket):
-                key.fileobj.close()
     return up
-
-
-def _connecting(target: Target) -> list[socket.socket]:
-    """Sockets that are on their way to each address of a target; none when the name does not resolve."""
-    try:
-        addresses = socket.getaddrinfo(*target, type=socket.SOCK_STREAM)
-    except (OSError, UnicodeError):
-        return []
-    sockets = []
-    for family, kind, protocol, _, address in addresses[:4]:
-        try:
-            connection = socket.socket(family, kind, protocol)
-        except OSError:
-            continue
-        connection.setblocking(False)
-        # what fails at once (no route, for example) is told here only: to the selector it would look connected
-        if connection.connect_ex(address) in (0, errno.EINPROGRESS):
-            sockets.append(connection)
-        else:
-            connection.close()
-    return sockets

@@ -46,7 +46,7 @@ class Servers:
 
     def targets(self) -> dict[str, Target]:
         """What to connect to, by key."""
-        return {key: (endpoint.address, endpoint.port) for key, endpoint in self.endpoints.items()}
+        return dict(self.endpoints)
 
     def key_of(self, profile: SessionProfile, reported: str, own_name: str) -> str:
         """The key of the server that calls itself `reported`; empty when it is none of the profile's."""

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from x2gobroker.errors import PluginError
 from x2gobroker.logs import broker_log, error_log
 from x2gobroker.logs import field as log_field
-from x2gobroker.model.hosts import HOST_NAME
+from x2gobroker.model.hosts import is_host_name
 from x2gobroker.plugins import SCRIPTS, load
 from x2gobroker.scripts.base import BrokerScript, ScriptError, ScriptValues
 from x2gobroker.settings import GLOBAL, Problem, Settings
@@ -72,7 +72,7 @@ class ScriptChain:
             except ScriptError:
                 continue
             server = said.server or ""
-            if HOST_NAME.fullmatch(server):
+            if is_host_name(server):
                 values = replace(values, server=server)
             elif server != values.server:
                 error_log.error(

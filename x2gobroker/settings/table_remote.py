@@ -105,9 +105,9 @@ REMOTE = (
         "global",
         "remote-stop-with-service",
         Kind.BOOLEAN,
-        True,
-        "Stop all desktops when `x2gobroker-remote` is stopped. With false they go on, and are found again at its next "
-        "start: for updates while people work.",
+        False,
+        "Stop all desktops when `x2gobroker-remote` is stopped. By default they go on, and are found again at its next "
+        "start: updates and restarts end nobody's work.",
         since=OURS,
     ),
 )

@@ -4,45 +4,30 @@ from __future__ import annotations
 
 import logging
 import math
-import os
-import queue
-import socket
 import threading
-from typing import Any
 
 import paramiko
 
 from x2gobroker.logs import field
-from x2gobroker.model.hosts import is_ip_address
+from x2gobroker.model.hosts import ascii_name
 from x2gobroker.model.public_key import PublicKey
 from x2gobroker.ssh.deadline import Deadline
-from x2gobroker.ssh.failures import ConnectionBroken, NobodyAnswers, SshTimeout, Unreachable
+from x2gobroker.ssh.failures import ConnectionBroken, Unreachable
 from x2gobroker.ssh.host_keys import check_host_key, known_types
 from x2gobroker.ssh.login import log_in
+from x2gobroker.ssh.reach import WAYS, reach
 from x2gobroker.ssh.routes import Route
 from x2gobroker.ssh.wire import Wire
 
 KEEPALIVE_SECONDS = 30
-UNANSWERED_MS = 20_000
-MOST_RESOLVERS = 64
 REKEYING_SECONDS = 5.0
 LATER_SECONDS = 5.0
 FORWARDING_FORBIDDEN = 1  # RFC 4254, 5.1
 RSA_ALGORITHMS = ("rsa-sha2-512", "rsa-sha2-256")
 
-_resolvers = threading.BoundedSemaphore(MOST_RESOLVERS)
-
 # what goes wrong is told by the exceptions of this room; paramiko would write tracebacks to the standard error stream
 if logging.getLogger("paramiko").level == logging.NOTSET:
     logging.getLogger("paramiko").setLevel(logging.CRITICAL)
-
-
-def _forget_resolvers() -> None:
-    global _resolvers
-    _resolvers = threading.BoundedSemaphore(MOST_RESOLVERS)
-
-
-os.register_at_fork(after_in_child=_forget_resolvers)
 
 
 def connect(
@@ -59,7 +44,7 @@ def connect(
     if route.proxy is not None and through is None:
         through = own_proxy = connect(route.proxy, seconds)
     try:
-        wire = Wire(_tcp(route, deadline, tcp_seconds) if through is None else _tunnel(route, through, deadline))
+        wire = Wire(reach(route, deadline, tcp_seconds) if through is None else _tunnel(route, through, deadline))
         transport = _OurTransport(wire, own_proxy)
     except BaseException:
         if own_proxy is not None:
@@ -129,90 +114,36 @@ def _prefer_known_types(transport: paramiko.Transport, route: Route) -> None:
 
 
 def _tunnel(route: Route, through: paramiko.Transport, deadline: Deadline) -> paramiko.Channel:
-    """A connection from the proxy to the server. Raises Unreachable, SshTimeout, ConnectionBroken."""
-    target = route.endpoint
-    proxy = route.proxy.shown if route.proxy is not None else "the proxy"
-    try:
-        return through.open_channel(
-            "direct-tcpip", (target.address, target.port), ("127.0.0.1", 0), timeout=deadline.left()
-        )
-    except paramiko.ChannelException as error:
-        if error.code == FORWARDING_FORBIDDEN:
-            why = "the proxy forbids it; see AllowTcpForwarding and PermitOpen of its sshd_config, and authorized_keys"
-        else:
-            why = "the proxy cannot reach it"
-        raise Unreachable(f"{route.shown} through {proxy}: {why}") from None
-    except (paramiko.SSHException, OSError, EOFError):
-        deadline.left()
-        raise ConnectionBroken(f"{route.shown} through {proxy}: the connection to the proxy broke") from None
+    """A connection from the proxy to the server, by the name or the address that the proxy reaches.
 
-
-def _tcp(route: Route, deadline: Deadline, most_seconds: float) -> socket.socket:
-    """A connected socket, without Nagle's delays. Raises Unreachable, SshTimeout."""
-    addresses = _resolved(route, deadline)
-    failure: Exception = Unreachable(f"{route.shown}: the name has no address")
-    for number, (family, address) in enumerate(addresses):
-        connection = socket.socket(family, socket.SOCK_STREAM)
+    Raises Unreachable, SshTimeout, ConnectionBroken.
+    """
+    proxy, by = (route.proxy.shown, route.proxy.endpoint.key) if route.proxy is not None else ("the proxy", "-")
+    ways = WAYS.order(route.endpoint, by)
+    for number, way in enumerate(ways, 1):
         try:
-            patience = min(deadline.left(), most_seconds)
-            connection.settimeout(patience / (len(addresses) - number))
-            connection.connect(address)
-        except TimeoutError:
-            connection.close()
-            kind = NobodyAnswers if most_seconds < deadline.seconds else SshTimeout
-            failure = kind(f"{route.shown}: nobody answers within {min(deadline.seconds, most_seconds):g} s")
-        except OSError as error:
-            connection.close()
-            text = f"{route.shown}: {error.strerror or error}; is an SSH server running there?"
-            failure = Unreachable(text, error.errno or 0)
-        except BaseException:
-            connection.close()
-            raise
+            channel = through.open_channel(
+                "direct-tcpip",
+                (ascii_name(way), route.endpoint.port),
+                ("127.0.0.1", 0),
+                timeout=deadline.left() / (len(ways) + 1 - number),
+            )
+        except paramiko.ChannelException as error:
+            if number == len(ways):
+                raise _proxy_refuses(route, proxy, error) from None
+        except (paramiko.SSHException, OSError, EOFError):
+            deadline.left()
+            if number == len(ways) or not through.is_active():
+                raise ConnectionBroken(f"{route.shown} through {proxy}: the connection to the proxy broke") from None
         else:
-            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            connection.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-            # a host that vanished is noticed by what it does not acknowledge
-            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, UNANSWERED_MS)
-            return connection
-    raise failure from None
+            WAYS.note(route.endpoint, way, by)
+            return channel
+    raise AssertionError("every server has a way")
 
 
-def _resolved(route: Route, deadline: Deadline) -> list[tuple[socket.AddressFamily, Any]]:
-    """The addresses of a server. Raises Unreachable, SshTimeout."""
-    host, port = route.endpoint.address, route.endpoint.port
-    try:
-        return _look_up(host, port) if is_ip_address(host) else _look_up_in_time(route, deadline)
-    except OSError as error:
-        raise Unreachable(f"{route.shown}: the name cannot be resolved: {error.strerror}") from None
-
-
-def _look_up_in_time(route: Route, deadline: Deadline) -> list[tuple[socket.AddressFamily, Any]]:
-    """Ask in a thread: the resolver has no deadline of its own. Raises OSError, SshTimeout."""
-    host, port = route.endpoint.address, route.endpoint.port
-    answers: queue.SimpleQueue[list[tuple[socket.AddressFamily, Any]] | OSError] = queue.SimpleQueue()
-    pool = _resolvers
-
-    def ask() -> None:
-        try:
-            answers.put(_look_up(host, port))
-        except OSError as error:
-            answers.put(error)
-        finally:
-            pool.release()
-
-    slow = SshTimeout(f"{route.shown}: the name is not resolved within {deadline.seconds:g} s; see /etc/resolv.conf")
-    if not pool.acquire(timeout=deadline.left()):
-        raise slow
-    threading.Thread(target=ask, name="ssh-resolver", daemon=True).start()
-    try:
-        answer = answers.get(timeout=deadline.left())
-    except queue.Empty:
-        raise slow from None
-    if isinstance(answer, OSError):
-        raise answer
-    return answer
-
-
-def _look_up(host: str, port: int) -> list[tuple[socket.AddressFamily, Any]]:
-    found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    return [(family, address) for family, _, _, _, address in found]
+def _proxy_refuses(route: Route, proxy: str, error: paramiko.ChannelException) -> Unreachable:
+    if error.code == FORWARDING_FORBIDDEN:
+        why = "the proxy forbids it; see AllowTcpForwarding and PermitOpen of its sshd_config, and authorized_keys"
+    else:
+        why = "the proxy cannot reach it"
+    return Unreachable(f"{route.shown} through {proxy}: {why}")

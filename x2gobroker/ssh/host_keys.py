@@ -21,8 +21,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from x2gobroker.logs import broker_log, field
-from x2gobroker.model.hosts import DEFAULT_SSH_PORT, Endpoint
+from x2gobroker.model.hosts import DEFAULT_SSH_PORT, Endpoint, ascii_name
 from x2gobroker.model.public_key import PublicKey
+from x2gobroker.privilege import TrustError, check_place
 from x2gobroker.ssh.failures import HostKeyRefused
 from x2gobroker.ssh.keys import described
 from x2gobroker.ssh.routes import AUTO_ADD, WARNING, Trust
@@ -102,7 +103,8 @@ def known_names(endpoint: Endpoint, alias: str = "") -> tuple[str, ...]:
     """How known_hosts may name this server: by its name or its address, with the port unless it is 22; or an alias."""
     if alias:
         return (UNSAFE_IN_ALIAS.sub("_", alias.lower()),)
-    hosts = dict.fromkeys((endpoint.name.lower(), endpoint.address.lower()))
+    written = (endpoint.name.lower(), endpoint.address.lower())
+    hosts = dict.fromkeys((*written, *map(ascii_name, written)))
     if endpoint.port == DEFAULT_SSH_PORT:
         return tuple(hosts)
     return tuple(f"[{host}]:{endpoint.port}" for host in hosts)
@@ -137,7 +139,8 @@ def known_types(endpoint: Endpoint, trust: Trust) -> tuple[str, ...]:
 
 def _bare_names(endpoint: Endpoint, trust: Trust) -> set[str]:
     """Further names under which a known key counts, but another one is no reason to refuse it."""
-    bare = {endpoint.name.lower(), endpoint.address.lower()}
+    written = {endpoint.name.lower(), endpoint.address.lower()}
+    bare = written | set(map(ascii_name, written))
     return bare | set(known_names(endpoint)) if trust.alias else bare
 
 
@@ -155,9 +158,10 @@ def check_host_key(endpoint: Endpoint, key: PublicKey, trust: Trust) -> None:
         remember(endpoint, key, trust)
     else:
         port = "" if endpoint.port == DEFAULT_SSH_PORT else f" -p {endpoint.port}"
+        host = endpoint.address if len(endpoint.ways) == 1 else f"'{endpoint.name} ({endpoint.address})'"
         raise HostKeyRefused(
             f"the host key of {endpoint.name} ({endpoint.key}) is not known: {shown}; compare it with `ssh-keygen -l "
-            f"-f FILE.pub` on that server, then run `x2gobroker-testagent -H {endpoint.address}{port} -A`, or add it "
+            f"-f FILE.pub` on that server, then run `x2gobroker-testagent -H {host}{port} -A`, or add it "
             f"to {_first(trust)}",
             endpoint,
             key,
@@ -179,8 +183,8 @@ def remember(endpoint: Endpoint, key: PublicKey, trust: Trust) -> None:
             if _is_known(endpoint, key, trust):
                 return
             _append(number, f"{','.join(known_names(endpoint, trust.alias))} {key.kind} {key.blob}\n".encode())
-    except OSError as error:
-        reason = error.strerror or "it is locked"
+    except (OSError, TrustError) as error:
+        reason = getattr(error, "strerror", None) or str(error) or "it is locked"
         broker_log.warning(
             "host key of %s (%s) cannot be written to %s: %s", field(endpoint.name), shown, _first(trust), reason
         )
@@ -229,8 +233,9 @@ def _refused(endpoint: Endpoint, key: PublicKey, why: str, expected: PublicKey |
 
 @contextlib.contextmanager
 def _locked_for_appending(path: Path) -> Iterator[int]:
-    """The file, made if missing, locked against other processes that do the same. Raises OSError."""
-    number, is_new = _open_or_make(path)
+    """The file, made if missing, locked against other processes that do the same. Raises OSError, TrustError."""
+    check_place(path.parent)
+    number = _open_or_make(path)
     try:
         end = time.monotonic() + LOCK_SECONDS
         while True:
@@ -241,25 +246,22 @@ def _locked_for_appending(path: Path) -> Iterator[int]:
                 if time.monotonic() > end:
                     raise
                 time.sleep(0.02)
-        if is_new and os.geteuid() == 0:
-            owner = path.parent.stat()  # the broker must be able to go on writing
-            os.fchown(number, owner.st_uid, owner.st_gid)
         yield number
     finally:
         os.close(number)
 
 
-def _open_or_make(path: Path) -> tuple[int, bool]:
-    """The open file, and whether it is new. Links are not followed: root may do this in another user's folder."""
+def _open_or_make(path: Path) -> int:
+    """The open file. Links are not followed."""
     flags = os.O_RDWR | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
     with contextlib.suppress(FileExistsError):
-        return os.open(path, flags | os.O_CREAT | os.O_EXCL, 0o644), True
+        return os.open(path, flags | os.O_CREAT | os.O_EXCL, 0o644)
     number = os.open(path, flags)
     status = os.fstat(number)
     if status.st_nlink != 1 or not stat.S_ISREG(status.st_mode):
         os.close(number)
         raise OSError(0, "it is no plain file")
-    return number, False
+    return number
 
 
 def _append(number: int, line: bytes) -> None:

@@ -6,7 +6,7 @@ import contextlib
 import os
 import stat
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +14,7 @@ from sqlalchemy import (
     BigInteger,
     Boolean,
     Column,
+    ColumnElement,
     Connection,
     Engine,
     Float,
@@ -34,16 +35,21 @@ from sqlalchemy.exc import (
     ProgrammingError,
     SQLAlchemyError,
 )
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.schema import CreateIndex, CreateTable, ExecutableDDLElement
 
 from x2gobroker.errors import StoreError
+from x2gobroker.privilege import TrustError, check_place
 from x2gobroker.settings import GLOBAL, Settings
+from x2gobroker.store.breaker import Breaker
+from x2gobroker.store.patience import be_patient, connect_options
+from x2gobroker.store.shown import shown_url, without_secrets
 
 if TYPE_CHECKING:
     from sqlalchemy.dialects import postgresql, sqlite
 
 FILE_NAME = "x2gobroker.sqlite"
-BUSY_SECONDS = 10
+BUSY_SECONDS = 5
 METADATA = MetaData()
 
 AUTHIDS = Table(
@@ -136,23 +142,38 @@ class Store:
 
     def __init__(self, url: URL) -> None:
         self.url = url
+        self._breaker = Breaker()
         self._lock = threading.Lock()
         self._engine: Engine | None = None
         self._pid = 0
 
     @contextlib.contextmanager
     def begin(self) -> Iterator[Connection]:
-        """A transaction, committed at the end of the block. Raises StoreError with what to do."""
+        """A transaction, committed at the end of the block. Raises StoreError with what to do.
+
+        While the database hangs, it raises at once: see `breaker.py`.
+        """
+        try:
+            token = self._breaker.enter()
+        except TimeoutError as error:
+            raise StoreError(f"the state store {self.place} fails: {error}") from None
+        failure = ""
         try:
             with self._opened().begin() as connection:
                 yield connection
         except SQLAlchemyError as error:
-            raise StoreError(f"the state store {self.place} fails: {self._reason(error)}") from None
+            failure = self._reason(error)
+            raise StoreError(f"the state store {self.place} fails: {failure}") from None
+        except StoreError as error:
+            failure = str(error)
+            raise
+        finally:
+            self._breaker.leave(token, failure)
 
     @property
     def place(self) -> str:
         """Where the store is, without a password."""
-        return self.url.database or "" if self._is_sqlite else self.url.render_as_string(hide_password=True)
+        return shown_url(self.url)
 
     def close(self) -> None:
         """Close all connections; the next use opens new ones."""
@@ -165,16 +186,24 @@ class Store:
     def _is_sqlite(self) -> bool:
         return self.url.get_backend_name() == "sqlite"
 
+    @property
+    def _is_postgresql(self) -> bool:
+        return self.url.get_backend_name() == "postgresql"
+
     def _opened(self) -> Engine:
         engine = self._engine
         if engine is not None and self._pid == os.getpid():
             return engine
-        with self._lock:
+        if not self._lock.acquire(timeout=BUSY_SECONDS):
+            raise StoreError(f"the state store {self.place} fails: it cannot be opened")
+        try:
             if self._engine is None or self._pid != os.getpid():
                 if self._engine is not None:
                     self._engine.dispose(close=False)  # they belong to the process this one was forked from
                 self._engine, self._pid = self._open(), os.getpid()
             return self._engine
+        finally:
+            self._lock.release()
 
     def _open(self) -> Engine:
         try:
@@ -182,6 +211,8 @@ class Store:
                 engine = create_engine(
                     self.url, pool_pre_ping=True, pool_timeout=BUSY_SECONDS, connect_args=self._deadlines()
                 )
+                if self._is_postgresql:
+                    be_patient(engine)
                 create_tables(engine)
                 return engine
             self._make_folder(Path(self.url.database or ""))
@@ -195,9 +226,15 @@ class Store:
         return engine
 
     def _deadlines(self) -> dict[str, Any]:
-        return {"connect_timeout": BUSY_SECONDS} if self.url.get_backend_name() == "postgresql" else {}
+        return connect_options(self.url.query) if self._is_postgresql else {}
 
     def _make_folder(self, path: Path) -> None:
+        try:
+            check_place(path.parent)  # SQLite opens by name
+        except TrustError as error:
+            raise StoreError(
+                f"root does not open the state store {path}: {error}; or start this as its owner"
+            ) from None
         try:
             path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             descriptor = os.open(
@@ -210,11 +247,12 @@ class Store:
             ) from None
         os.close(descriptor)
 
-    @staticmethod
-    def _reason(error: SQLAlchemyError) -> str:
+    def _reason(self, error: SQLAlchemyError) -> str:
         """The driver's own words: those of SQLAlchemy would repeat statements and values."""
         original = getattr(error, "orig", None)
-        return str(original).strip().replace("\n", " ") if original is not None else type(error).__name__
+        if original is None:
+            return "too many wait for it" if isinstance(error, PoolTimeoutError) else type(error).__name__
+        return without_secrets(str(original).strip().replace("\n", " "), self.url)
 
 
 def upsert(connection: Connection, table: Table) -> postgresql.Insert | sqlite.Insert:
@@ -226,6 +264,31 @@ def upsert(connection: Connection, table: Table) -> postgresql.Insert | sqlite.I
     from sqlalchemy.dialects.sqlite import insert as insert_sqlite
 
     return insert_sqlite(table)
+
+
+def put(
+    connection: Connection,
+    table: Table,
+    row: Mapping[str, object],
+    when: Callable[[Any], ColumnElement[bool]] | None = None,
+) -> bool:
+    """Write a row in one statement, whether or not there is one with its primary key; False where it stays as it is.
+
+    `when` is given the columns of the new row, and says under which condition it takes the place of the old one. To
+    delete and insert, or to look and insert, fails in PostgreSQL when two do it at once.
+    """
+    statement = upsert(connection, table).values(**row)
+    keys = [column.name for column in table.primary_key]
+    changed = {name: statement.excluded[name] for name in row if name not in keys}
+    condition = None if when is None else when(statement.excluded)
+    written = statement.on_conflict_do_update(index_elements=keys, set_=changed, where=condition)
+    return connection.execute(written.returning(*table.primary_key)).first() is not None
+
+
+def put_new(connection: Connection, table: Table, row: Mapping[str, object]) -> bool:
+    """Write a row, unless there is one with its primary key; whether it was written."""
+    statement = upsert(connection, table).values(**row).on_conflict_do_nothing()
+    return connection.execute(statement.returning(*table.primary_key)).first() is not None
 
 
 def create_tables(engine: Engine) -> None:

@@ -5,12 +5,11 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass
 
-from sqlalchemy import Connection, delete, insert, select
+from sqlalchemy import Connection, delete, select
 
-from x2gobroker.store.database import Store
-from x2gobroker.store.server_tables import DRAINS, lock
+from x2gobroker.store.database import Store, put
+from x2gobroker.store.server_tables import DRAINS
 
-LOCK = "drains"
 ALL = select(*DRAINS.c).order_by(DRAINS.c.name)
 
 
@@ -34,9 +33,7 @@ class Drains:
         """Drain a server; for one that is drained already, the new reason counts. Names are kept in small letters."""
         name = name.strip().lower()
         with self.store.begin() as connection:
-            lock(connection, LOCK)
-            connection.execute(delete(DRAINS).where(DRAINS.c.name == name))
-            connection.execute(insert(DRAINS).values(name=name, by=by, reason=reason, since=time.time()))
+            put(connection, DRAINS, {"name": name, "by": by, "reason": reason, "since": time.time()})
 
     def end(self, name: str) -> bool:
         """Let a server have new sessions again; False when it was not drained."""

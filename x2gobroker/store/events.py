@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import time
 from dataclasses import asdict, dataclass
+from typing import Any
 
-from sqlalchemy import delete, insert, select
+from sqlalchemy import ColumnElement, Connection, and_, case, delete, or_, select, tuple_
 
-from x2gobroker.store.database import CLIENT_EVENTS, Store
+from x2gobroker.store.database import CLIENT_EVENTS, Store, put
 
 KEEP_SECONDS = 30 * 86400
 MOST_PER_USER = 200
+SAME_SECONDS = 1.0  # of two reports this close nobody knows which one came first
+# what ends a session beats what may come just before it
+RANKS = {"FINISHED": 2, "TERMINATING": 1}
+T = CLIENT_EVENTS.c
 
 
 @dataclass(frozen=True)
@@ -40,15 +45,14 @@ class ClientEvents:
         self.store = store
 
     def record(self, report: ClientEvent) -> None:
-        """Keep this as the last report of its user and session, and drop what is old or too much."""
-        table = CLIENT_EVENTS
-        mine = table.c.username == report.username
-        newest = select(table.c.session).where(mine).order_by(table.c.reported.desc()).limit(MOST_PER_USER - 1)
+        """Keep this as the last report of its user and session, unless a later one is there; drop what is too much.
+
+        Reports that overlap, on any number of hosts, are written in any order: the last by its time counts, and of
+        those within a second the one that ends the session.
+        """
         with self.store.begin() as connection:
-            connection.execute(delete(table).where(mine, table.c.session == report.session))
-            connection.execute(delete(table).where(mine, table.c.session.not_in(newest)))
-            connection.execute(delete(table).where(table.c.reported < time.time() - KEEP_SECONDS))
-            connection.execute(insert(table), asdict(report))
+            put(connection, CLIENT_EVENTS, asdict(report), _is_later)
+            self._sweep(connection, report.username)
 
     def of_user(self, user: str) -> list[ClientEvent]:
         """The last reports of a user's sessions, the newest first."""
@@ -56,3 +60,23 @@ class ClientEvents:
         query = select(table).where(table.c.username == user).order_by(table.c.reported.desc())
         with self.store.begin() as connection:
             return [ClientEvent(**row._mapping) for row in connection.execute(query)]
+
+    @staticmethod
+    def _sweep(connection: Connection, user: str) -> None:
+        """Rows that somebody else just writes are left alone, so that nobody waits for anybody."""
+        key = tuple_(T.username, T.session)
+        newest = select(T.session).where(T.username == user).order_by(T.reported.desc()).limit(MOST_PER_USER)
+        surplus = and_(T.username == user, T.session.not_in(newest))
+        old = T.reported < time.time() - KEEP_SECONDS
+        free = select(T.username, T.session).where(or_(surplus, old)).with_for_update(skip_locked=True)
+        connection.execute(delete(CLIENT_EVENTS).where(key.in_(free)))
+
+
+def _is_later(fresh: Any) -> ColumnElement[bool]:
+    """Whether a new report takes the place of the one that is there."""
+    ranks = [case(RANKS, value=event, else_=0) for event in (fresh.event, T.event)]
+    return or_(
+        fresh.reported >= T.reported + SAME_SECONDS,
+        and_(fresh.reported > T.reported - SAME_SECONDS, ranks[0] > ranks[1]),
+        and_(fresh.reported >= T.reported, ranks[0] == ranks[1]),
+    )

@@ -22,7 +22,6 @@ REMOTE_SLOTS = Table(
     Column("host", String, nullable=False),
     Column("port", Integer, nullable=False),
     Column("unix_path", String, nullable=False),
-    Column("password", String),
     Column("connections", Integer, nullable=False),
     Column("last_seen", Float, nullable=False),
     Column("last_input", Float, nullable=False),

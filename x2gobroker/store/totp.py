@@ -5,10 +5,10 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass, field
 
-from sqlalchemy import bindparam, delete, insert, select, update
+from sqlalchemy import bindparam, delete, select, update
 
 from x2gobroker.model.accounts import account_name
-from x2gobroker.store.database import TOTP, Store
+from x2gobroker.store.database import TOTP, Store, put, put_new
 
 
 @dataclass(frozen=True)
@@ -49,12 +49,7 @@ class Enrolments:
         """Keep a user's secret; False, and nothing changed, where there is one that is not to be replaced."""
         row = {"username": account_name(user), "secret": secret, "enrolled": time.time(), "last_step": 0}
         with self.store.begin() as connection:
-            if replace:
-                connection.execute(_REMOVE, {"user": row["username"]})
-            elif connection.execute(_FIND, {"user": row["username"]}).one_or_none() is not None:
-                return False
-            connection.execute(insert(TOTP), row)
-        return True
+            return put(connection, TOTP, row) if replace else put_new(connection, TOTP, row)
 
     def remove(self, user: str) -> bool:
         """Forget a user's secret; False where there is none."""

@@ -11,28 +11,13 @@ from typing import Any
 from x2gobroker.x2go.errors import X2GoException
 from x2gobroker.x2go.log import LOGLEVEL_DEBUG, LOGLEVEL_DEFAULT, LOGLEVEL_NOTICE, LOGLEVEL_WARN, X2GoLogger, logger_of
 from x2gobroker.x2go.mimebox_actions import X2GoMIMEboxAction, mimebox_action_of
-from x2gobroker.x2go.spool_files import printable
+from x2gobroker.x2go.mimebox_kinds import BLOCKED_EXTENSIONS, extension_allowed, is_plain_text
+from x2gobroker.x2go.spool_files import printable, read_start
 from x2gobroker.x2go.spool_queue import SpoolQueue, reason_of
 
-# Python X2Go's list, and what else programs are or start them. No setting allows these.
-BLOCKED_EXTENSIONS = frozenset(
-    "lock sys swp exe com cmd ps1 ps2 bat js py pl sh "
-    "appimage application bash bin chm class cpl csh deb desktop dll elf fish flatpakref gadget hta inf jar jnlp jse "
-    "ksh lnk mjs msc msi msp out php pif pyc pyz rb reg rpm run scf scr service snap so tcl url vb vbe vbs webloc "
-    "wsf wsh zsh".split()
-)
+__all__ = ["BLOCKED_EXTENSIONS", "X2GoMIMEboxJob", "X2GoMIMEboxQueue", "extension_allowed", "x2go_mimeboxjob_handler"]
 
-
-def extension_allowed(name: str, allowed: Sequence[str] = ()) -> bool:
-    """Whether a file of this name may be opened: its extension is none of BLOCKED_EXTENSIONS and one of `allowed`.
-
-    `allowed` are extensions in any case, with or without their dot, also double ones as in `tar.gz`; none: all.
-    """
-    lower = name.lower().rstrip(" .")
-    if "." in lower and lower.rpartition(".")[2] in BLOCKED_EXTENSIONS:
-        return False
-    wanted = [extension.strip().lower().lstrip(".") for extension in allowed]
-    return not allowed or any(extension and lower.endswith(f".{extension}") for extension in wanted)
+START_BYTES = 4096
 
 
 class X2GoMIMEboxQueue(SpoolQueue):
@@ -86,12 +71,23 @@ class X2GoMIMEboxQueue(SpoolQueue):
                 continue
             if before.get(name) != self._seen[name] or self.busy:
                 continue
-            if not extension_allowed(name, self.mimebox_extensions):
+            if not self._is_allowed(name):
                 self.logger(f"The MIME box file {printable(name)} is removed: its kind is not allowed.", LOGLEVEL_WARN)
                 self.remove(name)
                 continue
             values = (name, self.mimebox_action, self, self.logger)
             self._start_job(name, X2GoMIMEboxJob(target=x2go_mimeboxjob_handler, args=values))
+
+    def _is_allowed(self, name: str) -> bool:
+        """Whether this file may be opened: by its extension; without one, by how it begins."""
+        if not extension_allowed(name, self.mimebox_extensions):
+            return False
+        if "." in name.rstrip(" ."):
+            return True
+        try:
+            return is_plain_text(read_start(os.path.join(self.folder, name), START_BYTES))
+        except OSError:
+            return False
 
     def _is_file(self, name: str) -> bool:
         """Whether this is a regular file; notes size and time of change. Links and pipes are removed, folders stay."""

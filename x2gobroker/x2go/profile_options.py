@@ -11,6 +11,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from x2gobroker.model import exports
 from x2gobroker.x2go import defaults
 
 MIMEBOX_ACTIONS = ("OPEN", "OPENWITH", "SAVEAS")
@@ -228,23 +229,12 @@ def _listed(value: Any) -> list[str]:
 
 
 def parse_exports(value: Any) -> dict[str, bool]:
-    """The folders of option `export`, each with whether it is to be shared.
-
-    The file has `"/path:1;/other:0;"`; Python X2Go's older clients wrote commas, and paths without a number, which
-    are shared.
-    """
+    """The folders of option `export`, each with whether it is to be shared, also where they are given as a list."""
     if isinstance(value, Mapping):
         return {str(path): bool(shared) for path, shared in value.items()}
     if not isinstance(value, str):
         return {str(path): True for path in value}
-    folders = {}
-    for entry in value.replace(",", ";").replace('"', "").split(";"):
-        path, mark, shared = entry.strip().rpartition(":")
-        if not mark:
-            path, shared = entry.strip(), "1"
-        if path:
-            folders[path] = shared == "1"
-    return folders
+    return exports.parse_exports(value)
 
 
 def format_exports(folders: Mapping[str, bool]) -> str:

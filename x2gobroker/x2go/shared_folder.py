@@ -2,6 +2,10 @@
 
 Every step into the folder is taken from an open folder, and never through a link, so that nobody can exchange one for
 the other in between. sshfs needs no more: the server's kernel resolves links itself, and asks for what it found.
+
+Local programs do follow links, so a server must not bring it about that a name leads elsewhere than the user meant.
+Links that it makes lead on from where they stand: without `..`, not from the root, and through no link of the user's
+that does lead out. Such links of the user's stay where they are, and so do the folders that hold one.
 """
 
 from __future__ import annotations
@@ -16,6 +20,9 @@ from collections.abc import Iterator
 WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
 STEP = os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 SAFELY = os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
+MOST_LINKS = 40  # in one path, as Linux has it
+DEEPEST = 100  # of folders within a folder that is moved
+MOST_MOVED = 50_000  # entries in it, which are looked at for links
 MODE_BITS = 0o777  # nobody makes a program setuid from afar
 
 
@@ -116,8 +123,16 @@ class SharedFolder:
             os.unlink(name, dir_fd=folder)
 
     def rename(self, path: str, new: str) -> None:
-        """Give a file or folder another name; what had that name is replaced, as POSIX has it."""
+        """Give a file or folder another name; what had that name is replaced, as POSIX has it.
+
+        A link that leads up or out, and a folder that holds one, would lead elsewhere from another place: EACCES.
+        """
         with self._to_change(path) as (folder, name), self._to_change(new) as (new_folder, new_name):
+            mode = os.stat(name, dir_fd=folder, follow_symlinks=False).st_mode
+            if stat.S_ISLNK(mode):
+                _check_link(new_folder, os.readlink(name, dir_fd=folder))
+            elif stat.S_ISDIR(mode):
+                _check_folder(folder, name)
             os.rename(name, new_name, src_dir_fd=folder, dst_dir_fd=new_folder)
 
     def make_folder(self, path: str, mode: int) -> None:
@@ -146,9 +161,10 @@ class SharedFolder:
         return _checked_target(target, len(place))
 
     def make_link(self, target: str, path: str) -> None:
-        """Make a link that leads to something in the folder; another one is refused: local programs would follow it."""
+        """Make a link that leads on from where it is, to something in the folder; another one is refused: EACCES."""
         with self._to_change(path) as (folder, name):
-            os.symlink(_checked_target(target, len(self._parts(path)) - 1), name, dir_fd=folder)
+            _check_link(folder, target)
+            os.symlink(target, name, dir_fd=folder)
 
     def set_mode(self, path: str, mode: int) -> None:
         """Change the permissions of a file or folder."""
@@ -177,10 +193,80 @@ class SharedFolder:
             os.close(number)
 
 
-def _checked_target(target: str, depth: int) -> str:
-    """A relative target that stays inside, seen from `depth` folders below the shared one. Raises OSError, EACCES.
+def _leads_on(target: str) -> bool:
+    """Whether a link with this target leads to something below the folder that it is in, wherever that folder is."""
+    return bool(target) and not target.startswith("/") and ".." not in target.split("/")
 
-    Ways up are only taken at its beginning: behind a name, which may be a link, nobody knows where they lead.
+
+def _check_link(folder: int, target: str) -> None:
+    """Raises OSError, EACCES, unless a link in this open folder would lead on from it, through whatever links."""
+    astray = OSError(errno.EACCES, "the link leads up, or out of the shared folder")
+    if not _leads_on(target):
+        raise astray
+    place, names, links = os.dup(folder), target.split("/"), 0
+    try:
+        while names:
+            name = names.pop(0)
+            if name in ("", "."):
+                continue
+            try:
+                below = os.open(name, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=place)
+            except OSError:
+                return  # nothing is there yet, and what a server puts there leads on as well
+            mode = os.fstat(below).st_mode
+            if stat.S_ISLNK(mode):
+                onward = os.readlink("", dir_fd=below)
+                os.close(below)
+                links += 1
+                if links > MOST_LINKS or not _leads_on(onward):
+                    raise astray
+                names = onward.split("/") + names
+                continue
+            os.close(place)
+            place = below
+            if not stat.S_ISDIR(mode):
+                return
+    finally:
+        os.close(place)
+
+
+def _check_folder(folder: int, name: str) -> None:
+    """Raises OSError, EACCES, when there is a link that leads up or out below this folder, or too much to look at."""
+    left = MOST_MOVED
+    with contextlib.ExitStack() as stack:
+        levels: list[Iterator[os.DirEntry[str]]] = []
+        numbers: list[int] = []
+
+        def enter(above: int, entry: str) -> None:
+            number = os.open(entry, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=above)
+            numbers.append(number)
+            levels.append(stack.enter_context(os.scandir(number)))
+
+        try:
+            enter(folder, name)
+            while levels:
+                entry = next(levels[-1], None)
+                if entry is None:
+                    levels.pop()
+                    os.close(numbers.pop())
+                    continue
+                left -= 1
+                if left < 0 or len(levels) > DEEPEST:
+                    raise OSError(errno.EACCES, "the folder holds too much to be moved from afar")
+                if entry.is_symlink() and not _leads_on(os.readlink(entry.name, dir_fd=numbers[-1])):
+                    raise OSError(errno.EACCES, "the folder holds a link that would lead elsewhere")
+                if entry.is_dir(follow_symlinks=False):
+                    enter(numbers[-1], entry.name)
+        finally:
+            for number in numbers:
+                os.close(number)
+
+
+def _checked_target(target: str, depth: int) -> str:
+    """A link of the user's, as told to a server that sees it `depth` folders below the shared one.
+
+    Raises OSError, EACCES, where it leads out. Ways up are only taken at its beginning: behind a name, which may be a
+    link, nobody knows where they lead.
     """
     parts = [part for part in target.split("/") if part not in ("", ".")]
     ups = next((number for number, part in enumerate(parts) if part != ".."), len(parts))

@@ -200,7 +200,8 @@ class TerminalServices(TerminalBase):
     def start_mimebox(self, mimebox_extensions: Sequence[str] = (), mimebox_action: Any = None) -> None:
         """Take files from the session that are to be opened here.
 
-        `mimebox_extensions` are those of files that may be; none is all. Raises X2GoMIMEboxQueueException when the
+        `mimebox_extensions` are those of files that may be; none: those of documents. Programs and what starts them
+        never are. Raises X2GoMIMEboxQueueException when the
         folder for them cannot be used, and what `start_sshfs` raises.
         """
         self._must_have_sshfs("use the MIME box")

@@ -15,10 +15,11 @@ import contextlib
 import os
 import re
 import shutil
+import stat
 from collections.abc import Sequence
 from typing import Any
 
-from x2gobroker.remote.kept import DesktopError, KeptDesktop, account_of, words_of
+from x2gobroker.remote.kept import DesktopError, KeptDesktop, StartError, account_of, words_of
 from x2gobroker.remote.script import RemoteServiceScript
 
 PROGRAMS = ("Xvnc", "Xtigervnc")
@@ -29,11 +30,18 @@ DISPLAY_FOLDER = "/tmp/.X11-unix"  # noqa: S108 - that is where X servers and th
 USUAL_SIZE = "1280x800"
 
 
-def make_display_folder() -> None:
-    """Make the folder of the sockets of X servers, where nobody has since the host started: users cannot."""
+def make_display_folder(folder: str = DISPLAY_FOLDER) -> None:
+    """Make the folder of the sockets of X servers, where nobody has since the host started: users cannot.
+
+    Raises StartError where it is not as it has to be: its owner could take displays away.
+    """
     with contextlib.suppress(FileExistsError):
-        os.mkdir(DISPLAY_FOLDER)
-        os.chmod(DISPLAY_FOLDER, 0o1777)  # noqa: S103 - as systemd makes it, like /tmp
+        os.mkdir(folder)
+        os.chmod(folder, 0o1777)  # noqa: S103 - as systemd makes it, like /tmp
+    status = os.lstat(folder)
+    sticky = status.st_mode & stat.S_ISVTX or not status.st_mode & 0o022
+    if not stat.S_ISDIR(status.st_mode) or status.st_uid != 0 or not sticky:
+        raise StartError(f"{folder} must be a folder of root, with mode 1777: remove what is there")
 
 
 class TigerVNC(KeptDesktop):
@@ -62,7 +70,7 @@ class TigerVNC(KeptDesktop):
         if not SIZE.fullmatch(size) or max(map(int, size.split("x"))) > LARGEST_SIDE:
             raise DesktopError(f"{size!r} is no size that Xvnc can have; it must be such as 1280x800")
         user = account_of(self.user)
-        server = [program, "-rfbunixpath", str(self.folder / "s" / "vnc"), "-rfbunixmode", "0600", "-rfbport", "-1"]
+        server = [program, "-rfbport", "-1"]  # it gets a socket that listens already, from keeper.py
         server += ["-SecurityTypes", "None", "-geometry", size, "-depth", str(self.depth), "-nolisten", "tcp"]
         server += ["-desktop", f"{self._name} ({self.user})", "-AlwaysShared", *self.further]
         if user:

@@ -1,0 +1,63 @@
+"""What may cross between the service, which browsers reach, and the processes that have root's rights.
+
+Each side checks what comes from the other one. No command, file name, argument, host, port or path goes to the
+privileged side: it computes these from the file of session types, and keeps what its scripts have said.
+"""
+
+from __future__ import annotations
+
+import re
+
+from x2gobroker.privilege.messages import Flag, Form, Number, Text
+from x2gobroker.remote.keys import LONGEST_NAME, LONGEST_TEXT, MOST_SLOTS
+from x2gobroker.remote.script import LARGEST_PORT, LONGEST_HOST, LONGEST_PROGRESS, LONGEST_SOCKET_PATH
+
+LONGEST_USER = 256
+LONGEST_REASON = 1000
+LONGEST_PASSWORD = 1000
+MOST_NUMBERS = 1 << 53
+NAME = re.compile(r"[^\0]+")
+# a user's name may become part of a path or an argument in a site's script
+USER = re.compile(r"(?![-.])[^\x00-\x1f\x7f-\x9f/:\u2028\u2029\ud800-\udfff]+")
+TOKEN = re.compile(r"[0-9a-f]{16,64}")
+PRINTABLE = re.compile(r"[^\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]*")
+ANY = re.compile(r"[^\0\ud800-\udfff]*")
+
+TO_SPAWNER: dict[str, Form] = {
+    "worker": {
+        "id": Number(1, MOST_NUMBERS),
+        "type": Text(LONGEST_NAME, NAME),
+        "number": Number(0, MOST_SLOTS - 1),
+    },
+    "end": {"id": Number(1, MOST_NUMBERS), "group": Flag()},
+}
+TO_WORKER: dict[str, Form] = {
+    "load": {},
+    "start": {
+        "token": Text(64, TOKEN),
+        "milliseconds": Number(0, MOST_NUMBERS),
+        "username": Text(LONGEST_USER, USER),
+        "size": Text(LONGEST_TEXT, PRINTABLE),
+    },
+    "poll": {},
+    "stop": {},
+    "connect": {"token": Text(64, TOKEN)},
+    "look": {},
+}
+FROM_WORKER: dict[str, Form] = {
+    "done": {},
+    "refused": {"reason": Text(LONGEST_REASON, PRINTABLE)},
+    "progress": {"text": Text(LONGEST_PROGRESS, PRINTABLE)},
+    "started": {
+        "host": Text(LONGEST_HOST, PRINTABLE),
+        "port": Number(0, LARGEST_PORT),
+        "unix": Text(LONGEST_SOCKET_PATH, PRINTABLE),
+    },
+    "polled": {"alive": Flag(), "locked": Flag()},
+    "connected": {"asks": Flag(), "password": Text(LONGEST_PASSWORD, ANY)},
+}
+
+
+def printable(text: str, most: int) -> str:
+    """A text of any origin as the other side takes it: without what is not printable, and cut."""
+    return "".join(letter if PRINTABLE.fullmatch(letter) else " " for letter in text[:most])
