@@ -101,7 +101,7 @@ def test_an_account_with_an_empty_password_field_does_not_get_in() -> None:
         assert outcome(service, pam, user.name, RIGHT) == OK
         change_accounts("passwd", "--delete", user.name)
         assert user.shadow() == ""
-        for password in ("", "x", RIGHT):
+        for password in ("", WRONG, RIGHT):
             assert outcome(service, pam, user.name, password) == REFUSED
 
 
