@@ -22,6 +22,7 @@ from bench import (
     farm,
     farm_logins,
     footprint,
+    guesses,
     logins,
     neighbours,
     portal,
@@ -45,6 +46,7 @@ PARTS: dict[str, Callable[[Plan], str]] = {
     "neighbours": lambda plan: report.neighbours(neighbours.measure(plan)),
     "footprint": lambda plan: report.footprint(footprint.measure(plan)),
     "authservice": lambda plan: authservice_report.authservice(authservice.measure(plan)),
+    "guesses": lambda plan: guesses.report(guesses.measure(plan)),
     "farm": lambda plan: farm.report(farm.measure(plan)),
     "farm-logins": lambda plan: farm_logins.report(farm_logins.measure(plan)),
     "agents": lambda plan: agents_report.calls(agents.measure(plan)),
@@ -59,6 +61,7 @@ PARTS: dict[str, Callable[[Plan], str]] = {
 AS_ROOT = ("authservice", "farm", "farm-logins", "agents", "selects", "x2go", "remote", "units")  # they make users
 OWN = (
     "authservice",
+    "guesses",
     "farm",
     "farm-logins",
     "agents",
