@@ -8,6 +8,7 @@ by root, or where the configuration says that the modules can do without.
 from __future__ import annotations
 
 import os
+import pwd
 import threading
 from pathlib import Path
 
@@ -65,6 +66,18 @@ class PamMechanism(AuthMechanism):
         ask = direct.authenticate if client is None else client.authenticate
         answer = ask(service, credentials.user, password, code, credentials.address)
         return granted(credentials.user, answer.reason) if answer.granted else refused(credentials.user, answer.reason)
+
+    def _account(self, settings: Settings, user: str, address: str) -> Verdict:
+        service = settings.text(self.section, "service")
+        client = self._service_client(settings)
+        answer = (direct.account if client is None else client.account)(service, user, address)
+        if answer is None:  # the reference's service: what can be seen without it is whether the account is still there
+            try:
+                pwd.getpwnam(user)
+            except KeyError:
+                return refused(user, "there is no such account any more", looked=False)
+            return granted(user, "the account is there")
+        return granted(user, answer.reason) if answer.granted else refused(user, answer.reason, looked=False)
 
     def takes_codes(self, settings: Settings) -> bool:
         """Whether a code stands behind the password."""
