@@ -249,7 +249,7 @@ def read_types_trusted(path: Path, owners: Collection[int]) -> SessionTypes:
     Raises IniError for any other file, too.
     """
     try:
-        text = decode_text(read_trusted(path, owners, LARGEST_FILE), path)
+        data = read_trusted(path, owners, LARGEST_FILE)
     except TrustError as error:
         raise _unreadable(path, 0, f"is not to be trusted: {error}") from error
     return _parse_bytes(data, path)
