@@ -24,7 +24,6 @@ from x2gobroker.store import (
     TakenAway,
     UserLocks,
 )
-from x2gobroker.store import user_locks as module
 
 NOW = 1_800_000_000.0
 HOME = "192.0.2.7"
@@ -80,7 +79,7 @@ def test_another_name_of_the_same_account_is_locked_as_well(store: Store, monkey
             raise KeyError(name)
         return pwd.struct_passwd(("anna", *known[1:]))
 
-    monkeypatch.setattr(module.pwd, "getpwnam", getpwnam)
+    monkeypatch.setattr(pwd, "getpwnam", getpwnam)
     locks, lockouts = UserLocks(store), Lockouts(store)
     for named in ("anna", "anna@site.example"):
         lockouts.lock(named, "root")
@@ -94,16 +93,14 @@ def test_all_that_lets_a_user_in_goes_in_one_go_and_nothing_of_others(store: Sto
     authids, sessions = Authids(store), PortalSessions(store)
     desktops, keys = RemoteDesktops(store), AutologinKeys(store)
     now = time.time()
-    kept = {}
+    kept: dict[str, tuple[str, str, str, str]] = {}
     for user in ("Anna", "anna", "bert"):
-        kept[user] = (
-            authids.issue(user, "realm", HOME, 3600),
-            sessions.open(user, "inifile", HOME, 3600, Vouched("password")),
-        )
+        authid = authids.issue(user, "realm", HOME, 3600)
+        cookie = sessions.open(user, "inifile", HOME, 3600, Vouched("password"))
         slot = desktops.reserve(f"Terminal of {user}", 1, user, {}, HOME)
         assert slot is not None
         desktops.begin_start(slot.id, "here")
-        kept[user] += (desktops.token(slot, user, HOME), desktops.share(slot))
+        kept[user] = authid, cookie, desktops.token(slot, user, HOME), desktops.share(slot)
     keys.record([stored("anna", now + 100), stored("bert", now + 100)])
     keys.record([stored("shared", now + 100)], "Anna")
     assert Lockouts(store).lock("anna", "root") == TakenAway(2, 2, 2, 2, 2, 2)
