@@ -31,6 +31,7 @@ from x2gobroker.model.profile import SessionProfile
 from x2gobroker.model.vouched import Vouched
 from x2gobroker.placement import Guest, Placement
 from x2gobroker.scheduling.choice import Selection
+from x2gobroker.scheduling.standing import Count
 from x2gobroker.services import Services
 from x2gobroker.settings import AUTH_PREFIX, GLOBAL, Settings, options_of
 from x2gobroker.store import Attempt, ClientEvent, Standing, UserLock
@@ -40,6 +41,7 @@ from x2gobroker.store.penalties import penalty_rules
 SSH_REALM = "ssh"
 EVENT_GRACE = 30.0
 LOCKED_OUT = "account is locked out"
+NONE_AT_ALL = Count()
 EVENTS = ("CONNECTING", "CONNECTED", "ALIVE", "SUSPENDING", "TERMINATING", "FINISHED")
 
 
@@ -105,7 +107,7 @@ class Offer:
     """A session profile that a user may have, and what is particular to this user.
 
     `status` is `R` or `S` where a session of the user is running or suspended, else empty; `server` is then the
-    profile's name of the host that it is on.
+    profile's name of the host that it is on. `running` and `suspended` count the sessions that were begun from it.
     """
 
     profile: SessionProfile
@@ -113,6 +115,13 @@ class Offer:
     autologin: bool
     status: str = ""
     server: str = ""
+    running: int = 0
+    suspended: int = 0
+
+    @property
+    def is_own(self) -> bool:
+        """Whether anything of it is about sessions of the user."""
+        return bool(self.status or self.running or self.suspended)
 
 
 class Broker:
@@ -350,15 +359,17 @@ class Broker:
         who = self.requester(settings, login.user, login.address)
         profiles = self.backend.offered(settings, who)
         sessions = self._placement.sessions(settings, profiles, login.user)
+        counts = self._placement.counts(settings, login.user, sessions)
         autologin = settings.boolean(GLOBAL, "default-session-autologin")
         offers = []
         for profile in profiles:
             status, server = "", ""
-            if profile.id in sessions:
-                session, host = sessions[profile.id]
+            if profile.id in sessions.resumable:
+                session, host = sessions.resumable[profile.id]
                 status, server = session.state, host.name
             by_key = profile.broker_flag("session-autologin", autologin)
-            offers.append(Offer(profile, login.user, by_key, status, server))
+            count = counts.get(profile.id, NONE_AT_ALL)
+            offers.append(Offer(profile, login.user, by_key, status, server, count.running, count.suspended))
         return offers
 
     def select_session(

@@ -28,6 +28,7 @@ from x2gobroker.store import (
     Drains,
     Enrolments,
     Loads,
+    Origins,
     Penalties,
     PortalSessions,
     RemoteDesktops,
@@ -144,6 +145,10 @@ class Services:
     def events(self, settings: Settings) -> ClientEvents:
         """The client events of the store. Raises StoreError."""
         return ClientEvents(self.store(settings))
+
+    def origins(self, settings: Settings) -> Origins:
+        """From which profiles sessions were begun, from the store. Raises StoreError."""
+        return Origins(self.store(settings))
 
     def enrolments(self, settings: Settings) -> Enrolments:
         """The second factors of the store. Raises StoreError."""

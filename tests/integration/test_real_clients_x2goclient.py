@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.client_home import ClientHome
-from tests.support.client_scenario import PASSWORDS, PROFILES, Endpoint, TwoHosts, configuration, our_broker, users_file
+from tests.support.client_scenario import PASSWORDS, Endpoint, TwoHosts, our_broker, own_daemon
 from tests.support.desktop import Desktop
 from tests.support.our_broker import PROGRAM, OurBroker
 from tests.support.processes import wait_until
@@ -138,11 +138,6 @@ def test_each_virtual_host_has_profiles_of_its_own(
         assert missing not in client.answers[-1]
 
 
-def running_broker(folder: Path, ssh: int) -> OurBroker:
-    """The small broker, with its files at hand."""
-    return OurBroker(configuration("{state}", users_file(folder / "users")), PROFILES.format(port=ssh))
-
-
 def time_logins(broker: OurBroker, seconds: int) -> None:
     """Have logins last for so many seconds from now on."""
     text = broker.config.read_text(encoding="utf-8")
@@ -162,7 +157,7 @@ def test_a_client_whose_login_counts_no_longer_goes_on_with_its_password(
 ) -> None:
     """The client was left open over night, or the broker was exchanged. It shows the dead authid with each request."""
     with (
-        running_broker(tmp_path, x2go_server.port) as broker,
+        own_daemon(tmp_path, x2go_server.port) as broker,
         x2goclient(screen, home, f"{broker.url}/plain/inifile/", pictures) as client,
     ):
         client.log_in("anna", ANNA)
@@ -185,7 +180,7 @@ def test_who_is_locked_out_gets_nothing_more_by_a_client_that_is_open(
 ) -> None:
     """The click is refused, and so is the right password; once the lock is lifted, the same client goes on."""
     with (
-        running_broker(tmp_path, x2go_server.port) as broker,
+        own_daemon(tmp_path, x2go_server.port) as broker,
         x2goclient(screen, home, f"{broker.url}/plain/inifile/", pictures) as client,
     ):
         client.log_in("anna", ANNA)

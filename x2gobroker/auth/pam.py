@@ -84,12 +84,12 @@ class PamMechanism(AuthMechanism):
         return settings.integer(self.section, "code-digits") > 0
 
     def is_ready(self, settings: Settings, seconds: float) -> bool:
-        """Whether the authentication service answers; without one, only root can check passwords of /etc/shadow."""
-        path = Path(settings.environment("X2GOBROKER_AUTHSERVICE_SOCKET"))
+        """Whether the authentication service answers, or PAM can be asked without it."""
         try:
-            return answers(path, seconds) if path.exists() else os.geteuid() == 0
-        except OSError:
+            client = self._service_client(settings)
+        except AuthMechanismError:
             return False
+        return client is None or answers(client.path, seconds)
 
     def _split(self, settings: Settings, password: str) -> tuple[str, str | None]:
         """Password and one-time code of the one string that a client sends; no code where none is asked for."""

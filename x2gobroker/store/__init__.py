@@ -12,6 +12,7 @@ from x2gobroker.store.drains import Drain, Drains
 from x2gobroker.store.events import ClientEvent, ClientEvents
 from x2gobroker.store.loads import Loads, ServerLoad
 from x2gobroker.store.lockouts import Lockouts, TakenAway
+from x2gobroker.store.origins import Origins
 from x2gobroker.store.penalties import Admission, Attempt, Penalties
 from x2gobroker.store.portal_sessions import PortalSession, PortalSessions
 from x2gobroker.store.remote_desktops import Pass, RemoteDesktops, Slot
@@ -32,6 +33,7 @@ __all__ = [
     "Enrolments",
     "Loads",
     "Lockouts",
+    "Origins",
     "Pass",
     "Penalties",
     "PortalSession",
