@@ -15,6 +15,7 @@ from typing import Any
 from tests.compat.deviation import Deviation
 from tests.compat.deviations_by_fault import FAULTS
 from tests.compat.meaning import Meaning, Profile, as_text
+from tests.compat.reference_results import reference_tests_markdown
 from tests.compat.runner import Exchange
 
 ZEROCONF = "localhost"
@@ -321,8 +322,8 @@ REWRITES: tuple[Deviation, ...] = (
         "Text that X2Go Client would misread stands between quotes at `/plain/`",
         "Values are sent as they stand in the file: `name=Büro, 2. Stock`.",
         "What is not ASCII, a comma or a semicolon in a text, a quote, a backslash, a line end and whatever else is "
-        'special there is escaped: `name="B\\xfcro, 2. Stock"`. A value that stands between double quotes in the file is '
-        "the text between them.",
+        'special there is escaped: `name="B\\xfcro, 2. Stock"`. A value between double quotes in the file is the text '
+        "between them.",
         "X2Go Client reads the list with QSettings: it shows that name as an empty one, "
         "`Büro` as `BÃ¼ro`, and "
         "takes `user=SITE\\anna` for another user.",
@@ -428,4 +429,4 @@ def deviations_markdown() -> str:
             f"- Why: {deviation.why}",
             "",
         ]
-    return "\n".join(lines)
+    return "\n".join([*lines, *reference_tests_markdown()])
