@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 
 from x2gobroker.agents.rules import NONE, AgentRules, agent_rules, mode_of, uses_load_checker
-from x2gobroker.errors import StoreError
+from x2gobroker.errors import PluginError, StoreError
 from x2gobroker.logs import broker_log, error_log
 from x2gobroker.logs import field as log_field
 from x2gobroker.model.hosts import Endpoint, Host
@@ -94,6 +94,12 @@ class Placement:
                 log_field(guest.user),
             )
             return selection
+        why_not = self._no_longer_welcome(settings, guest, account)
+        if why_not:
+            error_log.error(
+                "session profile [%s]: no autologin for %s: %s", log_field(profile.id), log_field(guest.user), why_not
+            )
+            return selection
         grant = self._services.autologin(settings).grant(
             settings,
             profile,
@@ -103,8 +109,23 @@ class Placement:
             guest.pubkey,
             guest.address,
             selection.silent,
+            guest.user,
         )
         return replace(selection, private_key=grant.private_key, key_accepted=grant.accepted)
+
+    def _no_longer_welcome(self, settings: Settings, guest: Guest, account: str) -> str:
+        """Why a user gets no key although the login was good: much may have happened since; nothing if all is well."""
+        locks = self._services.user_locks(settings)
+        if any(locks.find(name) is not None for name in dict.fromkeys((guest.user, account))):
+            return "the user or the account is locked out"
+        name = guest.vouched.mechanism if guest.vouched is not None else ""
+        if not name:
+            return ""
+        try:
+            verdict = self._services.mechanism(name).account(settings, guest.user, guest.address)
+        except PluginError as error:
+            return str(error)
+        return "" if verdict.granted else f"{name} does not let the account in any more: {verdict.reason}"
 
     def _wish(self, settings: Settings, profile: SessionProfile, account: str, user: str) -> Wish:
         return Wish(

@@ -34,6 +34,7 @@ from x2gobroker.store import (
     RemoteDesktops,
     Reservations,
     Store,
+    UserLocks,
 )
 from x2gobroker.store.database import database_url
 
@@ -156,6 +157,10 @@ class Services:
     def desktops(self, settings: Settings) -> RemoteDesktops:
         """The desktops in the browser of the store. Raises StoreError."""
         return RemoteDesktops(self.store(settings))
+
+    def user_locks(self, settings: Settings) -> UserLocks:
+        """Who is locked out, from the store. Raises StoreError."""
+        return UserLocks(self.store(settings))
 
     def portal_sessions(self, settings: Settings) -> PortalSessions:
         """Who is signed in at the portal, from the store. Raises StoreError."""

@@ -322,8 +322,8 @@ REWRITES: tuple[Deviation, ...] = (
         "Text that X2Go Client would misread stands between quotes at `/plain/`",
         "Values are sent as they stand in the file: `name=Büro, 2. Stock`.",
         "What is not ASCII, a comma or a semicolon in a text, a quote, a backslash, a line end and whatever else is "
-        'special there is escaped: `name="B\\xfcro, 2. Stock"`. A value between double quotes in the file is the text '
-        "between them.",
+        'special there is escaped: `name="B\\xfcro, 2. Stock"`. A value that stands between double quotes in the file '
+        "is the text between them.",
         "X2Go Client reads the list with QSettings: it shows that name as an empty one, "
         "`Büro` as `BÃ¼ro`, and "
         "takes `user=SITE\\anna` for another user.",

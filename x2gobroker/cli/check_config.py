@@ -10,6 +10,7 @@ from x2gobroker.auth.base import AuthMechanism
 from x2gobroker.auth.totp import second_factor_problems
 from x2gobroker.cli.checks import check_problems
 from x2gobroker.cli.common import add_config_options, source_of
+from x2gobroker.cli.log_rotation import rotation_problems
 from x2gobroker.errors import PluginError
 from x2gobroker.model.penalty import read_networks
 from x2gobroker.nameservices.base import NameService
@@ -46,6 +47,7 @@ def find_problems(source: SettingsSource) -> list[Problem]:
     problems.extend(_plugin_problems(settings, config))
     problems.extend(check_problems(settings))
     problems.extend(remote_problems(settings))
+    problems.extend(rotation_problems())
     services = Services()
     for name in sorted(registered(BACKENDS)):
         if settings.backend_enabled(name):

@@ -19,6 +19,7 @@ from x2gobroker.cli import (
     drain,
     explain,
     load,
+    lockout,
     passwd,
     penalties,
     plugins,
@@ -28,8 +29,9 @@ from x2gobroker.cli import (
     x2go,
 )
 from x2gobroker.cli.common import run_told
+from x2gobroker.cli.streams import told
 
-COMMANDS = (check_config, explain, passwd, totp, penalties, load, drain, remote_admin, plugins, demo, x2go)
+COMMANDS = (check_config, explain, passwd, totp, penalties, load, drain, lockout, remote_admin, plugins, demo, x2go)
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -68,6 +70,7 @@ def wants_task(arguments: Sequence[str]) -> bool:
     return "--task" in words or "--event" in words
 
 
+@told("x2gobroker")
 def main(arguments: Sequence[str] | None = None) -> int:
     """Entry point of `x2gobroker`. Exit status 0: fine, 1: something is wrong, 2: the command line is."""
     arguments = sys.argv[1:] if arguments is None else arguments
@@ -76,10 +79,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if wants_daemon(arguments):
         return daemon.run(daemon.build_parser("x2gobroker").parse_args(arguments))
     options = build_parser().parse_args(arguments)
-    try:
-        return run_told("x2gobroker", options.run, options)
-    except BrokenPipeError:
-        return 1
+    return run_told("x2gobroker", options.run, options)
 
 
 if __name__ == "__main__":

@@ -17,6 +17,15 @@ GRANTED = "Access granted\n"
 DENIED = "Access denied\nThe user name, the password or the login before was not accepted.\n"
 TEST_ANSWER = "OK\n" + GRANTED
 
+
+def denied(told: str = "") -> str:
+    """The answer to a login that failed, with what else its user is told.
+
+    X2Go Client takes an answer for granted that has these two words anywhere.
+    """
+    return f"Access denied\n{told}\n" if told and GRANTED.strip() not in told else DENIED
+
+
 Halves = tuple[str, str | None]
 
 
