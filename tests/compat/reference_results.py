@@ -32,7 +32,7 @@ INTERNAL: dict[tuple[str, str], str] = {
 }
 # modules that are not run
 NOT_RUN = {
-    "test_broker_agent": "takes the place of Python functions that call agents, and fails with Debian's 0.0.4.3 as well",
+    "test_broker_agent": "takes the place of Python functions that call agents, and fails with 0.0.4.3 as well",
     "test_utils": "Python functions that compare lists of host names",
     "test_web_uccs_zeroconf": "0.0.4.3 leaves it out of its own suite",
 }

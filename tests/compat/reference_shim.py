@@ -15,7 +15,7 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Iterable
 from ipaddress import ip_address
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
@@ -27,6 +27,7 @@ import x2gobroker
 from x2gobroker.app import create_app
 from x2gobroker.auth.base import AuthMechanism, Credentials, Outcome, Verdict
 from x2gobroker.backends.inifile import DEFAULT_SECTION
+from x2gobroker.model.hosts import Endpoint
 from x2gobroker.model.options import Kind, Value, parse_list
 from x2gobroker.model.profile import Defaults
 from x2gobroker.model.profile_options import ACL_OPTIONS, ACL_PREFIX
@@ -303,7 +304,7 @@ class PlainClient:
         return None if answer.status_int == 404 else str(answer.text)
 
 
-def _try_all(targets: Any, _deadline: float, _hopeless: Any = ()) -> set[Any]:
+def _try_all(targets: Iterable[Endpoint], deadline: float, hopeless: Collection[Endpoint] = ()) -> set[Endpoint]:
     return {target for target in targets if any(utils.portscan(way, port=target.port) for way in target.ways)}
 
 

@@ -14,6 +14,7 @@ import sys
 import tempfile
 import unittest
 from pathlib import Path
+from typing import Any
 
 from tests.compat.reference_shim import REFERENCE, install, reset
 
@@ -46,14 +47,14 @@ class Results(unittest.TestResult):
         super().stopTest(test)
         self.said.setdefault(test.id().split(".", 1)[1].split(".")[-1], "")
 
-    def addFailure(self, test: unittest.TestCase, err: object) -> None:  # type: ignore[override]
+    def addFailure(self, test: unittest.TestCase, err: Any) -> None:
         """A test has failed."""
-        super().addFailure(test, err)  # type: ignore[arg-type]
+        super().addFailure(test, err)
         self.said[test.id().split(".")[-1]] = self.failures[-1][1].strip().splitlines()[-1]
 
-    def addError(self, test: unittest.TestCase, err: object) -> None:  # type: ignore[override]
+    def addError(self, test: unittest.TestCase, err: Any) -> None:
         """A test has ended with an exception."""
-        super().addError(test, err)  # type: ignore[arg-type]
+        super().addError(test, err)
         self.said[test.id().split(".")[-1]] = self.errors[-1][1].strip().splitlines()[-1]
 
 
