@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import logging
 import logging.config
+import os
 import sys
 from pathlib import Path
+
+from x2gobroker.privilege.logfiles import read_loggers
 
 broker_log = logging.getLogger("broker")
 access_log = logging.getLogger("access")
@@ -15,6 +18,8 @@ loadchecker_log = logging.getLogger("loadchecker")
 
 LOGGERS = (broker_log, access_log, error_log, authservice_log, loadchecker_log)
 LINE_FORMAT = "%(asctime)s - %(name)s - %(levelname)s - %(message)s"
+JOURNAL_FORMAT = "%(name)s - %(levelname)s - %(message)s"  # the journal has the time itself
+JOURNAL_LEVELS = ((logging.CRITICAL, 2), (logging.ERROR, 3), (logging.WARNING, 4), (logging.INFO, 6))
 LONGEST_FIELD = 64
 
 
@@ -45,12 +50,12 @@ def set_up_logging(
 ) -> None:
     """Direct the loggers: as the file `config` says (configparser form), else to `fallback`, the error stream if None.
 
-    A file that cannot be used is reported there, where all lines then go.
+    A file that cannot be used is reported there, where all lines then go; root uses none that could lead it astray.
     """
     handler = fallback or logging.StreamHandler(sys.stderr)
     if config is not None and config.is_file() and not console:
         try:
-            logging.config.fileConfig(config, disable_existing_loggers=False)
+            logging.config.fileConfig(read_loggers(config), disable_existing_loggers=False)
         except Exception as error:  # noqa: BLE001 - the file names classes and arguments: anything may come of it
             _log_to(handler)
             reason = error.__cause__ or error
@@ -62,8 +67,27 @@ def set_up_logging(
             logger.setLevel(logging.DEBUG)
 
 
+class JournalFormatter(logging.Formatter):
+    """Lines as systemd's journal takes them from the error stream: each begins with its level, as sd-daemon(3) says."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """The text of a record, also of several lines."""
+        level = next((number for least, number in JOURNAL_LEVELS if record.levelno >= least), 7)
+        return "\n".join(f"<{level}>{line}" for line in super().format(record).splitlines())
+
+
+def goes_to_journal(stream: object) -> bool:
+    """Whether this stream is the one that systemd has connected with its journal, as systemd.exec(5) says."""
+    try:
+        status = os.fstat(stream.fileno())  # type: ignore[attr-defined]
+    except (AttributeError, OSError, ValueError):  # no file, or closed
+        return False
+    return os.environ.get("JOURNAL_STREAM") == f"{status.st_dev}:{status.st_ino}"
+
+
 def _log_to(handler: logging.Handler) -> None:
-    handler.setFormatter(logging.Formatter(LINE_FORMAT))
+    journal = isinstance(handler, logging.StreamHandler) and goes_to_journal(handler.stream)
+    handler.setFormatter(JournalFormatter(JOURNAL_FORMAT) if journal else logging.Formatter(LINE_FORMAT))
     for logger in LOGGERS:
         logger.handlers = [handler]
         logger.propagate = False

@@ -34,6 +34,12 @@ def _loggers_as_they_were() -> Iterator[None]:
     root.handlers = root_before[1]
 
 
+@pytest.fixture(autouse=True)
+def _stay_who_we_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Commands that run in the process of the tests must not give its rights away: it would not get them back."""
+    monkeypatch.setattr("x2gobroker.cli.broker_account.become", lambda account: None)
+
+
 @pytest.fixture
 def said(caplog: pytest.LogCaptureFixture) -> pytest.LogCaptureFixture:
     """What the loggers `broker`, `access` and `error` say from here on, from DEBUG up."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import stat
 import threading
 from pathlib import Path
@@ -17,6 +18,7 @@ from x2gobroker.auth.base import Credentials, Verdict
 from x2gobroker.auth.htpasswd import HtpasswdMechanism, parse_users, read_users, write_user
 from x2gobroker.auth.passwords import hash_password, verify_password
 from x2gobroker.errors import ConfigurationError
+from x2gobroker.privilege import TrustError
 from x2gobroker.settings import Settings
 
 PASSWORD = "p:w é"
@@ -105,8 +107,16 @@ def test_a_password_is_changed_with_the_present_one_only(mechanism: HtpasswdMech
     assert check(mechanism, users, "bert").granted
 
 
+def make_unwritable(folder: Path) -> None:
+    """Let this process write no file there."""
+    if os.geteuid() == 0:
+        os.chown(folder, 33, 33)  # root writes nothing in a folder of somebody else
+    else:
+        folder.chmod(0o500)
+
+
 def test_a_file_that_cannot_be_written_changes_no_password(mechanism: HtpasswdMechanism, users: Path) -> None:
-    users.with_name("users.lock").mkdir()
+    make_unwritable(users.parent)
     change = mechanism.change_password(settings(users), Credentials("anna", PASSWORD), "new")
     assert (change.changed, change.reason) == (False, "not possible at present")
     assert check(mechanism, users, "anna").granted
@@ -149,7 +159,28 @@ def test_nothing_is_left_behind_of_a_change_that_fails(tmp_path: Path) -> None:
     path.mkdir()
     with pytest.raises((OSError, ConfigurationError), match=r"."):
         write_user(path, "anna", "h")
-    assert {file.name for file in tmp_path.iterdir()} <= {"users", "users.lock"}
+    assert {file.name for file in tmp_path.iterdir()} <= {"users"}
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="gives files away")
+def test_a_file_keeps_its_owner_and_nothing_stays_beside_it(tmp_path: Path) -> None:
+    path = tmp_path / "users"
+    path.write_text("bert:h\n")
+    os.chown(path, 33, 1)
+    path.chmod(0o440)
+    write_user(path, "anna", "h")
+    status = path.stat()
+    assert (status.st_uid, status.st_gid, stat.S_IMODE(status.st_mode)) == (33, 1, 0o440)
+    assert [file.name for file in tmp_path.iterdir()] == ["users"]
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="gives folders away")
+def test_root_writes_nothing_in_a_folder_of_somebody_else(users: Path) -> None:
+    before = users.read_bytes()
+    os.chown(users.parent, 33, 33)
+    with pytest.raises(TrustError, match="number 33"):
+        write_user(users, "anna", "h")
+    assert users.read_bytes() == before
 
 
 def test_changes_at_the_same_time_do_not_lose_each_other(tmp_path: Path) -> None:

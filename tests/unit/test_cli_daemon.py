@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import os
 from pathlib import Path
 
 import pytest
@@ -15,7 +14,6 @@ from tests.unit.properties import SOME
 from x2gobroker.cli.common import check_usable
 from x2gobroker.cli.daemon import (
     PID_FILE,
-    account,
     build_parser,
     main,
     parse_bind,
@@ -96,10 +94,10 @@ def test_options_become_the_variables_they_override(arguments: list[str], variab
     assert variables_of(parsed(*arguments)) == variables
 
 
-def test_without_options_it_is_gthread_on_loopback_without_tls() -> None:
+def test_without_options_it_listens_on_loopback_without_tls() -> None:
     options = server_options(Settings(), parsed())
     assert options["bind"] == "127.0.0.1:8080"
-    assert options["worker_class"] == "gthread"
+    assert options["worker_class"] == "x2gobroker.cli.serving.DoorWorker"
     assert (options["workers"], options["threads"]) == (2, 32)
     assert options["control_socket_disable"] is True
     assert not {"certfile", "keyfile", "pidfile", "daemon", "user", "group"} & set(options)
@@ -125,23 +123,6 @@ def test_the_pid_file_is_the_one_named_and_in_the_background_always_there(
     arguments: list[str], pid_file: str | None
 ) -> None:
     assert server_options(Settings(), parsed(*arguments)).get("pidfile") == pid_file
-
-
-def test_privileges_are_dropped_by_root_only(monkeypatch: pytest.MonkeyPatch) -> None:
-    settings = environment(X2GOBROKER_DAEMON_USER="daemon", X2GOBROKER_DAEMON_GROUP="daemon")
-    monkeypatch.setattr(os, "geteuid", lambda: 0)
-    options = server_options(settings, parsed("--drop-privileges"))
-    assert (options["user"], options["group"]) == (1, 1)
-    assert "user" not in server_options(settings, parsed())
-    monkeypatch.setattr(os, "geteuid", lambda: 1000)
-    assert "user" not in server_options(settings, parsed("--drop-privileges"))
-
-
-def test_an_account_that_is_not_there_says_how_to_make_it() -> None:
-    for variables in ({"X2GOBROKER_DAEMON_USER": "no-such-user"}, {"X2GOBROKER_DAEMON_GROUP": "no-such-group"}):
-        names: dict[str, Value] = {"X2GOBROKER_DAEMON_USER": "root", "X2GOBROKER_DAEMON_GROUP": "root", **variables}
-        with pytest.raises(ConfigurationError, match="adduser"):
-            account(environment(**names))
 
 
 class TestTls:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 from pathlib import Path
 
 import pytest
@@ -153,3 +154,122 @@ def test_a_logging_file_that_cannot_be_used_is_named_and_the_error_stream_takes_
     assert str(config) in printed
     assert "cannot be used" in printed
     assert "still heard" in printed
+
+
+def test_lines_for_the_journal_have_a_priority_and_no_time_of_their_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "journal"
+    with path.open("w") as stream:
+        monkeypatch.setattr("sys.stderr", stream)
+        status = path.stat()
+        monkeypatch.setenv("JOURNAL_STREAM", f"{status.st_dev}:{status.st_ino}")
+        set_up_logging(None, debug=True)
+        error_log.critical("worst")
+        error_log.error("bad\nin two lines")
+        broker_log.warning("odd")
+        broker_log.info("as ever")
+        broker_log.debug("all of it")
+    assert path.read_text().splitlines() == [
+        "<2>error - CRITICAL - worst",
+        "<3>error - ERROR - bad",
+        "<3>in two lines",
+        "<4>broker - WARNING - odd",
+        "<6>broker - INFO - as ever",
+        "<7>broker - DEBUG - all of it",
+    ]
+
+
+@pytest.mark.parametrize("value", ["", "1:2", "nonsense"])
+def test_a_stream_that_is_not_the_journals_has_the_time(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, value: str
+) -> None:
+    monkeypatch.setenv("JOURNAL_STREAM", value)
+    set_up_logging(None)
+    broker_log.info("here")
+    assert capsys.readouterr().err.startswith("20")
+
+
+@pytest.mark.parametrize("handler", ["FileHandler", "handlers.WatchedFileHandler", "logging.FileHandler"])
+def test_a_file_that_was_moved_away_is_opened_anew(tmp_path: Path, handler: str) -> None:
+    config, log = tmp_path / "loggers.conf", tmp_path / "broker.log"
+    config.write_text(FILE_LOGGING.format(handler=handler, path=str(log)))
+    set_up_logging(config)
+    broker_log.warning("before")
+    log.rename(tmp_path / "broker.log.1")
+    broker_log.warning("between")
+    log.unlink()
+    broker_log.warning("after")
+    assert (tmp_path / "broker.log.1").read_text() == "broker/before\n"
+    assert log.read_text() == "broker/after\n"
+    assert log.stat().st_mode & 0o777 == 0o640
+
+
+def test_a_line_that_the_file_does_not_take_goes_to_the_error_stream(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "logs"
+    folder.mkdir()
+    config, log = tmp_path / "loggers.conf", folder / "broker.log"
+    config.write_text(FILE_LOGGING.format(handler="FileHandler", path=str(log)))
+    set_up_logging(config)
+    log.unlink()
+    folder.rmdir()
+    broker_log.warning("not lost")
+    assert "not lost" in capsys.readouterr().err
+    folder.mkdir()
+    broker_log.warning("again")
+    assert log.read_text() == "broker/again\n"
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="what root believes")
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ("class = FileHandler", "class = handlers.RotatingFileHandler", "logrotate"),
+        ("class = FileHandler", "class = open('/tmp/x2gt-made', 'w')", "name of a class"),
+        ("args = (", "args = (str(1), ", "plain values"),
+        ("args = (", "kwargs = dict(a=1)\nargs = (", "plain values"),
+        ("args = (", "args = [x for x in (", "plain values"),
+        ("args = (", "args = (lambda: 1, ", "plain values"),
+    ],
+)
+def test_root_takes_nothing_that_is_executed_from_a_file_of_loggers(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], old: str, new: str, said: str
+) -> None:
+    config = tmp_path / "loggers.conf"
+    config.write_text(FILE_LOGGING.format(handler="FileHandler", path=str(tmp_path / "log")).replace(old, new))
+    set_up_logging(config)
+    assert said in capsys.readouterr().err
+    assert not Path("/tmp/x2gt-made").exists()
+    assert not (tmp_path / "log").exists()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="gives files away")
+@pytest.mark.parametrize("whose", ["folder", "file", "link", "second name", "pipe"])
+def test_root_opens_no_log_that_somebody_else_could_have_put_there(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], whose: str
+) -> None:
+    folder, other = tmp_path / "logs", tmp_path / "other"
+    folder.mkdir()
+    other.write_text("")
+    log = folder / "broker.log"
+    if whose == "folder":
+        os.chown(folder, 33, 33)
+    elif whose == "file":
+        log.touch()
+        os.chown(log, 33, 33)
+    elif whose == "link":
+        log.symlink_to(other)
+        os.chown(log, 33, 33, follow_symlinks=False)
+    elif whose == "second name":
+        os.link(other, log)
+    else:
+        os.mkfifo(log)
+    config = tmp_path / "loggers.conf"
+    config.write_text(FILE_LOGGING.format(handler="FileHandler", path=str(log)))
+    set_up_logging(config)
+    broker_log.warning("told")
+    assert "cannot be used" in capsys.readouterr().err
+    assert other.read_text() == ""
+    assert whose != "folder" or not log.exists()

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from x2gobroker.errors import ConfigurationError
 from x2gobroker.settings import parse_ini
-from x2gobroker.settings.edit import change_file, change_text, give_to_group
+from x2gobroker.settings.edit import change_file, change_text
 
 SAMPLE = Path(__file__).resolve().parents[2] / "etc/x2gobroker.conf"
 TEXT = """\
@@ -116,9 +116,23 @@ def test_a_new_file_is_not_for_everybody(tmp_path: Path) -> None:
     change_file(path, "global", {"a": "1"})
     assert path.read_text(encoding="utf-8") == "[global]\na = 1\n"
     assert stat.S_IMODE(path.stat().st_mode) == 0o640
-    give_to_group(path, "no-such-group-of-ours")
-    give_to_group(path, "daemon")
-    assert os.geteuid() != 0 or path.group() == "daemon"
+    for group, made in (("no-such-group-of-ours", "root"), ("daemon", "daemon")):
+        path = tmp_path / group
+        change_file(path, "global", {"a": "1"}, group)
+        assert os.geteuid() != 0 or path.group() == made
+        assert stat.S_IMODE(path.stat().st_mode) == 0o640
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="gives folders away")
+def test_root_changes_no_file_where_others_can_write(tmp_path: Path) -> None:
+    folder = tmp_path / "of-another"
+    folder.mkdir()
+    path = folder / "x.conf"
+    path.write_text(TEXT, encoding="utf-8")
+    os.chown(folder, 33, 33)
+    with pytest.raises(ConfigurationError, match=r"by root: .*belongs to the user with the number 33"):
+        change_file(path, "global", {"a": "1"})
+    assert path.read_text(encoding="utf-8") == TEXT
 
 
 def test_a_change_that_is_none_does_not_touch_the_file(tmp_path: Path) -> None:

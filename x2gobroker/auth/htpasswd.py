@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import hashlib
-import os
-import tempfile
 import threading
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -17,10 +14,12 @@ from x2gobroker.auth.base import WRONG_PRESENT, AuthMechanism, Credentials, Pass
 from x2gobroker.auth.passwords import hash_password, kind_of, verify_password
 from x2gobroker.errors import AuthMechanismError, ConfigurationError
 from x2gobroker.logs import error_log
+from x2gobroker.privilege import TrustError, own_folder
 from x2gobroker.settings import Settings, WatchedFile
-from x2gobroker.settings.text_files import read_text
+from x2gobroker.settings.text_files import decode_text, read_text
 
 MAX_FILE_SIZE = 16 * 1024 * 1024
+NEW_FILE_MODE = 0o640
 
 
 @dataclass(frozen=True, eq=False)
@@ -80,55 +79,26 @@ def _with_stand_ins(path: Path) -> Users:
     return Users.of(read_users(path))
 
 
-@contextlib.contextmanager
-def _locked(path: Path) -> Iterator[None]:
-    """Hold a lock beside the file, so that two who change it do not lose each other's change."""
-    lock = path.with_name(path.name + ".lock")
-    descriptor = os.open(lock, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(descriptor)
-
-
-def write_user(path: Path, user: str, hashed: str | None) -> bool:
+def write_user(path: Path, user: str, hashed: str | None, new_group: int | None = None) -> bool:
     """Set a user's hash, or remove the user when `hashed` is None; other lines stay as they are.
 
-    The file is replaced whole, with its owner and mode; a new one is readable by its owner and group. Returns
-    whether the user was there before. Raises ValueError for a name that the format cannot hold, OSError, and
-    ConfigurationError when the file cannot be read.
+    The file is replaced whole, with its owner and mode; a new one is readable by its owner and group, `new_group` where
+    that is given and may be. Returns whether the user was there before. Raises ValueError for a name that the format
+    cannot hold, OSError, ConfigurationError for a file that is no text, and as root TrustError in a folder that is not
+    root's alone.
     """
     if not user or ":" in user or user.startswith("#") or not user.isprintable() or user != user.strip():
         raise ValueError(f"{user!r} is no user name: no colon, no leading #, no blanks around it")
-    with _locked(path):
-        lines = read_text(path, MAX_FILE_SIZE).splitlines() if path.exists() else []
+    target = path.resolve()
+    with own_folder(target.parent) as folder, folder.locked():
+        lines = decode_text(folder.read(target.name, MAX_FILE_SIZE) or b"", path).splitlines()
         kept = [line for line in lines if line.strip().partition(":")[0] != user or ":" not in line]
         known = len(kept) != len(lines)
         if hashed is not None:
             kept.append(f"{user}:{hashed}")
-        _replace(path, "".join(line + "\n" for line in kept))
+        text = "".join(line + "\n" for line in kept)
+        folder.replace(target.name, text.encode("utf-8"), NEW_FILE_MODE, new_group)
     return known
-
-
-def _replace(path: Path, text: str) -> None:
-    descriptor, name = tempfile.mkstemp(prefix=path.name, dir=path.parent)
-    try:
-        with os.fdopen(descriptor, "w", encoding="utf-8") as stream:
-            stream.write(text)
-            stream.flush()
-            os.fsync(stream.fileno())
-        if path.exists():
-            status = path.stat()
-            os.chmod(name, status.st_mode & 0o7777)
-            if os.geteuid() == 0:
-                os.chown(name, status.st_uid, status.st_gid)
-        else:
-            os.chmod(name, 0o640)
-        os.replace(name, path)
-    except BaseException:
-        os.unlink(name)
-        raise
 
 
 class HtpasswdMechanism(AuthMechanism):
@@ -177,6 +147,16 @@ class HtpasswdMechanism(AuthMechanism):
     def _spend(self, settings: Settings, credentials: Credentials) -> None:
         self._check(settings, credentials)
 
+    def _account(self, settings: Settings, user: str, address: str) -> Verdict:
+        hashed = self._users(settings).hashes.get(user)
+        if hashed is None:
+            return refused(user, "is no longer in the file", looked=False)
+        try:
+            kind_of(hashed)
+        except ValueError:  # as administrators lock users: `!` before the hash
+            return refused(user, "no usable password hash", looked=False)
+        return granted(user, "is in the file")
+
     def _change_password(self, settings: Settings, credentials: Credentials, new: str) -> PasswordChange:
         if not self._check(settings, credentials).granted:
             return WRONG_PRESENT
@@ -186,4 +166,6 @@ class HtpasswdMechanism(AuthMechanism):
             raise AuthMechanismError(f"the file of users cannot be written: {error.strerror}", looked=False) from None
         except ConfigurationError as error:
             raise AuthMechanismError(f"the file of users cannot be written: {error}", looked=False) from None
+        except TrustError as error:
+            raise AuthMechanismError(f"the file of users cannot be written by root: {error}", looked=False) from None
         return PasswordChange(True)

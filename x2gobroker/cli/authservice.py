@@ -18,9 +18,9 @@ from x2gobroker.authservice.server import Allowed, Limits, serve
 from x2gobroker.authservice.spawner import Spawner
 from x2gobroker.authservice.workers import WorkerPool
 from x2gobroker.cli.background import (
-    LOG_FOLDER,
     add_background_options,
     go_to_background,
+    own_log_folder,
     redirect_output,
     write_pid_file,
 )
@@ -32,20 +32,24 @@ from x2gobroker.cli.sockets import (
     mode_of,
     notify_init_system,
     passed_socket,
+    remove_socket,
 )
 from x2gobroker.cli.streams import told
 from x2gobroker.errors import ConfigurationError
 from x2gobroker.logs import authservice_log, error_log, set_up_logging
 from x2gobroker.settings import ENVIRONMENT, Settings, SettingsSource
 
+PROGRAM = "x2gobroker-authservice"
 PID_FILE = "/run/x2gobroker/x2gobroker-authservice.pid"
 
 
 def build_parser() -> argparse.ArgumentParser:
     """The command line, as the reference has it."""
     parser = argparse.ArgumentParser(
-        "x2gobroker-authservice",
-        description="Checks passwords with PAM, over a Unix socket, for brokers that do not run as root.",
+        PROGRAM,
+        description="Checks passwords with PAM, over a Unix socket, for brokers that do not run as root. As root it "
+        "opens files for its log and its output only where nobody else can write: without -L, and where the usual "
+        "folder is the broker's account's, the output goes to /var/log/x2gobroker-authservice/.",
     )
     parser.add_argument("-V", "--version", action="version", version=f"x2gobroker {__version__}")
     add_socket_options(parser, "X2GOBROKER_AUTHSERVICE_SOCKET")
@@ -116,7 +120,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         mode = mode_of(options.permissions)
         limits = limits_of(settings)
         if options.daemonize:
-            redirect_output(Path(options.logdir or LOG_FOLDER), "x2gobroker-authservice")
+            redirect_output(Path(options.logdir or own_log_folder(PROGRAM)), PROGRAM)
             go_to_background()
         listener = passed_socket()
         made_here = listener is None
@@ -138,7 +142,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     finally:
         spawner.close()
         if made_here:
-            path.unlink(missing_ok=True)
+            remove_socket(path)
 
 
 if __name__ == "__main__":

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from x2gobroker.errors import ConfigurationError
+from x2gobroker.privilege import TrustError, check_place, open_log, service_folder
 
 LOG_FOLDER = "/var/log/x2gobroker/"
 
@@ -23,17 +24,31 @@ def add_background_options(parser: argparse.ArgumentParser, pid_file: str) -> No
     )
 
 
-def redirect_output(folder: Path, name: str) -> None:
-    """Send what is printed to files of the log folder. Raises ConfigurationError when that cannot be."""
+def own_log_folder(program: str) -> Path:
+    """Where the output of a program that stays root goes without -L: not into a folder of the broker's account."""
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        sys.stdout.flush()
-        sys.stderr.flush()
+        check_place(Path(LOG_FOLDER))
+    except TrustError:
+        return Path("/var/log") / program
+    return Path(LOG_FOLDER)
+
+
+def redirect_output(folder: Path, name: str) -> None:
+    """Send what is printed to files of the log folder. Raises ConfigurationError when that cannot be.
+
+    Root does so only in a folder that is root's alone: elsewhere somebody else could choose the file.
+    """
+    try:
+        check_place(folder)
+        with service_folder(folder):
+            sys.stdout.flush()
+            sys.stderr.flush()
         for suffix, stream in (("stdout", 1), ("stderr", 2)):
-            flags = os.O_CREAT | os.O_WRONLY | os.O_APPEND | os.O_NOFOLLOW
-            descriptor = os.open(folder / f"{name}.{suffix}", flags, 0o640)
+            descriptor = open_log(folder / f"{name}.{suffix}")
             os.dup2(descriptor, stream)
             os.close(descriptor)
+    except TrustError as error:
+        raise ConfigurationError(f"root writes no output there: {error}, or choose another folder with -L") from None
     except OSError as error:
         raise ConfigurationError(f"{folder} cannot be written: {error.strerror}; choose another with -L") from None
 
@@ -53,16 +68,21 @@ def go_to_background() -> None:
 
 @contextlib.contextmanager
 def write_pid_file(path: Path | None) -> Iterator[None]:
-    """Keep the process ID in a file for the length of the block."""
+    """Keep the process ID in a file for the length of the block. Raises ConfigurationError when that cannot be.
+
+    A process that has meanwhile become another account may have to leave the file of root behind.
+    """
     if path is None:
         yield
         return
-    path.unlink(missing_ok=True)
-    # never through a link: the folder may belong to an account that is not trusted like this process
-    flags = os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_NOFOLLOW | os.O_CLOEXEC
-    with os.fdopen(os.open(path, flags, 0o644), "w", encoding="ascii") as stream:
-        stream.write(f"{os.getpid()}\n")
+    try:
+        with service_folder(path.parent) as folder:
+            folder.write(path.name, b"%d\n" % os.getpid(), 0o644)
+    except (OSError, TrustError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise ConfigurationError(f"{path} cannot be written: {reason}; choose another with -P") from None
     try:
         yield
     finally:
-        path.unlink(missing_ok=True)
+        with contextlib.suppress(OSError, TrustError), service_folder(path.parent) as folder:
+            folder.remove(path.name)

@@ -8,7 +8,9 @@ from pathlib import Path
 
 from x2gobroker.auth.base import AuthMechanism
 from x2gobroker.auth.totp import second_factor_problems
+from x2gobroker.cli.checks import check_problems
 from x2gobroker.cli.common import add_config_options, source_of
+from x2gobroker.cli.log_rotation import rotation_problems
 from x2gobroker.errors import PluginError
 from x2gobroker.model.penalty import read_networks
 from x2gobroker.nameservices.base import NameService
@@ -43,7 +45,9 @@ def find_problems(source: SettingsSource) -> list[Problem]:
         problems.append(Problem(config, 0, message, error=False))
     problems.extend(_network_problems(settings, config))
     problems.extend(_plugin_problems(settings, config))
+    problems.extend(check_problems(settings))
     problems.extend(remote_problems(settings))
+    problems.extend(rotation_problems())
     services = Services()
     for name in sorted(registered(BACKENDS)):
         if settings.backend_enabled(name):

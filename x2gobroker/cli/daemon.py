@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import errno
-import grp
 import os
-import pwd
 import socket
 import sys
 from collections.abc import Sequence
@@ -19,18 +18,23 @@ from gunicorn.util import daemonize
 
 from x2gobroker import __version__
 from x2gobroker.app import create_app, start_housekeeping
-from x2gobroker.cli.background import LOG_FOLDER, add_background_options, redirect_output
+from x2gobroker.cli.background import LOG_FOLDER, add_background_options, redirect_output, write_pid_file
+from x2gobroker.cli.broker_account import broker_account, go_on_as
 from x2gobroker.cli.common import add_debug_options, check_usable, debug_variables
+from x2gobroker.cli.daemon_account import TLS, context_of_root, tls_options
 from x2gobroker.cli.serving import PatientArbiter, hear_signals
 from x2gobroker.cli.streams import told
-from x2gobroker.errors import ConfigurationError
+from x2gobroker.errors import BrokerError, ConfigurationError
 from x2gobroker.frontends.forms import MAX_BODY
+from x2gobroker.gate import FixedTls
 from x2gobroker.gate.limits import Limits, most_connections
 from x2gobroker.logs import broker_log, error_log, set_up_logging
 from x2gobroker.model.hosts import parse_port, split_address
 from x2gobroker.model.penalty import is_within
+from x2gobroker.privilege import TrustError, check_place
 from x2gobroker.settings import ENVIRONMENT, GLOBAL, Settings, SettingsSource
 
+PROGRAM = "x2gobroker-daemon"
 DEFAULT_PORT = 8080
 PID_FILE = "/run/x2gobroker/x2gobroker-daemon.pid"
 GRACEFUL_SECONDS = 30
@@ -54,12 +58,20 @@ def parse_bind(text: str) -> str:
 
 def check_bindable(bind: str) -> None:
     """Raises ConfigurationError when nobody can listen there: the port is taken, or the address is not ours."""
+    bound(bind).close()
+
+
+def bound(bind: str) -> socket.socket:
+    """A socket that is bound there. Raises ConfigurationError."""
     host, _, port = bind.rpartition(":")
     try:
         family, kind, protocol, _, address = socket.getaddrinfo(host.strip("[]"), int(port), type=socket.SOCK_STREAM)[0]
-        with socket.socket(family, kind, protocol) as attempt:
+        with contextlib.ExitStack() as failed:
+            attempt = failed.enter_context(socket.socket(family, kind, protocol))
             attempt.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             attempt.bind(address)
+            failed.pop_all()
+            return attempt
     except OSError as error:
         advice = "another program listens there, perhaps another broker; " if error.errno == errno.EADDRINUSE else ""
         raise ConfigurationError(f"cannot listen on {bind}: {error.strerror}; {advice}choose another with -b") from None
@@ -76,7 +88,7 @@ def _split_bind(text: str) -> tuple[str, int]:
     return address or "127.0.0.1", port or DEFAULT_PORT
 
 
-def build_parser(program: str = "x2gobroker-daemon") -> argparse.ArgumentParser:
+def build_parser(program: str = PROGRAM) -> argparse.ArgumentParser:
     """The command line, as the reference has it."""
     parser = argparse.ArgumentParser(program, description="X2Go Session Broker, as a program of its own.")
     parser.add_argument("-V", "--version", action="version", version=f"x2gobroker {__version__}")
@@ -117,18 +129,6 @@ def tls_files(settings: Settings) -> dict[str, str]:
     return files
 
 
-def account(settings: Settings) -> dict[str, int]:
-    """gunicorn's options for the user and group to run as. Raises ConfigurationError for unknown ones."""
-    user, group = settings.environment("X2GOBROKER_DAEMON_USER"), settings.environment("X2GOBROKER_DAEMON_GROUP")
-    try:
-        return {"user": pwd.getpwnam(user).pw_uid, "group": grp.getgrnam(group).gr_gid}
-    except KeyError:
-        raise ConfigurationError(
-            f"there is no user {user} or no group {group}; make them (adduser --system --group {user}) "
-            "or set X2GOBROKER_DAEMON_USER and X2GOBROKER_DAEMON_GROUP"
-        ) from None
-
-
 def server_options(settings: Settings, options: argparse.Namespace) -> dict[str, Any]:
     """All gunicorn options of this daemon. Raises ConfigurationError."""
     chosen: dict[str, Any] = {
@@ -143,15 +143,13 @@ def server_options(settings: Settings, options: argparse.Namespace) -> dict[str,
         "forwarded_allow_ips": "",
         "forwarder_headers": "",
         "secure_scheme_headers": {},
-        "proc_name": "x2gobroker-daemon",
+        "proc_name": PROGRAM,
         "logger_class": "x2gobroker.cli.serving.GunicornLogger",
         "access_log_format": ACCESS_FORMAT,
         "control_socket_disable": True,
         "worker_tmp_dir": "/dev/shm" if os.access("/dev/shm", os.W_OK) else None,  # noqa: S108 - heartbeat, no data
         **tls_files(settings),
     }
-    if options.drop_privileges and os.geteuid() == 0:
-        chosen.update(account(settings))
     if options.pidfile or options.daemonize:
         chosen["pidfile"] = options.pidfile or PID_FILE
     return chosen
@@ -163,6 +161,7 @@ class Daemon(BaseApplication):  # type: ignore[misc]
     def __init__(self, app: Flask, chosen: dict[str, Any], source: SettingsSource | None = None) -> None:
         self._app = app
         self._chosen = chosen
+        self.tls: FixedTls | None = chosen.get(TLS)  # what only root could read
         self._source = source
         super().__init__()
 
@@ -215,30 +214,74 @@ def run(options: argparse.Namespace, *variables: dict[str, str]) -> int:
     """Serve until a signal ends it. Returns the exit status."""
     source = SettingsSource.of_process(*variables, variables_of(options))
     settings = source.current()
-    console = settings.boolean(ENVIRONMENT, "X2GOBROKER_DEBUG_INTERACTIVELY")
-    set_up_logging(Path(settings.environment("X2GOBROKER_LOGCONFIG")), settings.debug(), console)
-    try:
-        check_usable(source)
-        if options.mode.upper() != "HTTP":
-            raise ConfigurationError(f"mode {options.mode} is not available; the broker runs with -M HTTP")
-        chosen = server_options(settings, options)
-        check_bindable(chosen["bind"])
-        if options.daemonize:
-            redirect_output(Path(options.logdir or LOG_FOLDER), "x2gobroker-daemon")
-            daemonize(enable_stdio_inheritance=True)
-    except ConfigurationError as error:
-        error_log.error("not started: %s", error)
-        print(f"{Path(sys.argv[0]).name}: not started: {error}", file=sys.stderr)
-        return 2
-    broker_log.info("x2gobroker %s starts on %s", __version__, chosen["bind"])
-    if os.geteuid() == 0 and "user" not in chosen:
-        broker_log.warning("serving as root: start with --drop-privileges, or as another user")
-    app = create_app(source=source)
-    Daemon(app, {**chosen, "post_worker_init": lambda worker: start_worker(app)}, source).run()
+    with contextlib.ExitStack() as ending:
+        try:
+            check_usable(source)
+            if options.mode.upper() != "HTTP":
+                raise ConfigurationError(f"mode {options.mode} is not available; the broker runs with -M HTTP")
+            chosen = prepared(settings, options, ending)
+        except BrokerError as error:
+            if not options.drop_privileges:  # else this may still be root
+                log_for(settings)
+                error_log.error("not started: %s", error)
+            print(f"{Path(sys.argv[0]).name}: not started: {error}", file=sys.stderr)
+            return 2
+        app = create_app(source=source)
+        Daemon(app, {**chosen, "post_worker_init": lambda worker: start_worker(app)}, source).run()
     return 0
 
 
-@told("x2gobroker-daemon")
+def log_for(settings: Settings) -> None:
+    """Set up logging as it is configured: files are opened here, by the account that this process is."""
+    console = settings.boolean(ENVIRONMENT, "X2GOBROKER_DEBUG_INTERACTIVELY")
+    set_up_logging(Path(settings.environment("X2GOBROKER_LOGCONFIG")), settings.debug(), console)
+
+
+def prepared(settings: Settings, options: argparse.Namespace, ending: contextlib.ExitStack) -> dict[str, Any]:
+    """gunicorn's options, after what comes before it: port, keys, background, PID file, account, and at last the logs.
+
+    `ending` gets what is to be done at the end. Raises BrokerError.
+    """
+    chosen = server_options(settings, options)
+    place, as_root = chosen["bind"], os.geteuid() == 0
+    drops = options.drop_privileges and as_root
+    account = broker_account(settings) if drops else None
+    if drops:
+        chosen["bind"] = f"fd://{bound(place).detach()}"  # ports below 1024 are root's to take
+    else:
+        check_bindable(place)
+    context = context_of_root(chosen) if drops else None
+    redirects = options.daemonize
+    if redirects and (not drops or _is_roots(options)):
+        redirect_output(Path(options.logdir or LOG_FOLDER), PROGRAM)
+        redirects = False
+    if options.daemonize:
+        daemonize(enable_stdio_inheritance=True)
+    if as_root and "pidfile" in chosen:
+        ending.enter_context(write_pid_file(Path(chosen.pop("pidfile"))))
+    if account is not None:
+        go_on_as(account)
+        # gunicorn takes for granted that it runs as whom it was loaded by
+        chosen |= {"user": account.uid, "group": account.gid, **tls_options(chosen, context)}
+    if redirects:
+        redirect_output(Path(options.logdir or LOG_FOLDER), PROGRAM)
+    log_for(settings)
+    broker_log.info("x2gobroker %s starts on %s", __version__, place)
+    if os.geteuid() == 0:
+        broker_log.warning("serving as root: start with --drop-privileges, or as another user")
+    return chosen
+
+
+def _is_roots(options: argparse.Namespace) -> bool:
+    """Whether the output goes to a folder that is root's alone: then root opens the files, as nobody else may."""
+    try:
+        check_place(Path(options.logdir or LOG_FOLDER))
+    except TrustError:
+        return False
+    return True
+
+
+@told(PROGRAM)
 def main(arguments: Sequence[str] | None = None) -> int:
     """Entry point of `x2gobroker-daemon`."""
     return run(build_parser().parse_args(arguments))

@@ -15,6 +15,7 @@ from x2gobroker.auth.passwords import hash_password
 from x2gobroker.cli import daemon, demo_desktop
 from x2gobroker.cli.demo_desktop import DemoDesktop
 from x2gobroker.errors import ConfigurationError
+from x2gobroker.privilege import check_place
 
 USER = "demo"
 CONFIG = """\
@@ -52,8 +53,9 @@ def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
 
 
 def prepare(folder: Path, desktop: DemoDesktop | None = None) -> str:
-    """Write what is missing of the demo's files; returns the demo user's password. Raises ConfigurationError."""
+    """Write what is missing of the demo's files; returns the demo user's password. Raises BrokerError."""
     password_file = folder / "password"
+    check_place(folder)
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         text = CONFIG.format(folder=folder.absolute(), more=desktop.settings if desktop else "")

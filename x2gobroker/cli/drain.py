@@ -9,6 +9,7 @@ import sys
 from collections.abc import Iterator
 from datetime import datetime
 
+from x2gobroker.cli.broker_account import as_broker
 from x2gobroker.cli.common import add_config_options, check_made, source_of
 from x2gobroker.errors import ConfigurationError, PluginError
 from x2gobroker.logs import field
@@ -47,6 +48,7 @@ def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
 
 def opened(settings: Settings, services: Services) -> Drains:
     """The drained servers of the store, which is the broker's to make: ConfigurationError while there is none."""
+    as_broker(settings)
     drains = services.stores(settings).drains
     check_made(drains.store)
     return drains
@@ -96,6 +98,7 @@ def run(options: argparse.Namespace) -> int:
     """Drain, end it, or list; 1 when there is nothing to end. Raises ConfigurationError, StoreError."""
     settings = source_of(options).current()
     services = Services()
+    by = operator()
     drains = opened(settings, services)
     name = options.name
     if name is None:
@@ -113,7 +116,7 @@ def run(options: argparse.Namespace) -> int:
         return 1
     if len(options.reason) > LONGEST_REASON or not options.reason.isprintable():
         raise ConfigurationError(f"a reason is one line of at most {LONGEST_REASON} characters")
-    drains.start(name, operator(), options.reason)
+    drains.start(name, by, options.reason)
     meant = list(dict.fromkeys(hosts_named(settings, services, name)))
     print(f"{name}: no new sessions from now on; end that with: x2gobroker drain {name} --end")
     for line in meant:

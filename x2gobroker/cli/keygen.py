@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 import argparse
-import grp
 import os
-import pwd
 import socket
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 from x2gobroker import __version__
 from x2gobroker.agents.rules import ssh_folder
+from x2gobroker.cli.broker_account import broker_account, go_on_as
 from x2gobroker.cli.common import run_told, source_of
 from x2gobroker.cli.streams import told
 from x2gobroker.errors import ConfigurationError
-from x2gobroker.privilege.folders import SafeFolder, safe_folder
+from x2gobroker.privilege import Account, SafeFolder, safe_folder, worker_in
 from x2gobroker.settings import Settings
 from x2gobroker.ssh.keys import KINDS, described, generate_key
 
@@ -25,15 +23,6 @@ PROGRAM = "x2gobroker-keygen"
 DSA_REFUSED = (
     "DSA keys are refused: OpenSSH stopped taking them in 7.0 (2015) and dropped them in 10.0; use ED25519 or RSA"
 )
-
-
-@dataclass(frozen=True)
-class Owner:
-    """The user that the broker runs as. `gid` is the number of the broker's group."""
-
-    name: str
-    uid: int
-    gid: int
 
 
 def key_type(text: str) -> str:
@@ -73,20 +62,12 @@ def build_parser() -> argparse.ArgumentParser:
     return parser
 
 
-def owner_of(settings: Settings) -> Owner:
+def owner_of(settings: Settings) -> Account:
     """Whose key it will be. Raises ConfigurationError when this process may not give it to that user."""
-    name, group = settings.environment("X2GOBROKER_DAEMON_USER"), settings.environment("X2GOBROKER_DAEMON_GROUP")
-    try:
-        account = pwd.getpwnam(name)
-    except KeyError:
-        raise ConfigurationError(f"there is no user {name}, whom X2GOBROKER_DAEMON_USER names") from None
-    try:
-        gid = grp.getgrnam(group).gr_gid
-    except KeyError:
-        gid = account.pw_gid
-    if os.geteuid() not in (0, account.pw_uid):
-        raise ConfigurationError(f"run this program as root or as {name}: the key is that user's")
-    return Owner(name, account.pw_uid, gid)
+    account = broker_account(settings)
+    if os.geteuid() not in (0, account.uid):
+        raise ConfigurationError(f"run this program as root or as {account.name}: the key is that user's")
+    return account
 
 
 def write_key(folder: SafeFolder, kind: str, comment: str, force: bool) -> str:
@@ -112,6 +93,8 @@ def run(options: argparse.Namespace) -> int:
     """Make the key and say where it is. Raises BrokerError."""
     settings = source_of(argparse.Namespace(config_file=options.config_file, session_profiles=None)).current()
     owner, path = owner_of(settings), ssh_folder(settings)
+    if worker_in(path, lambda: owner) is not None:
+        go_on_as(owner)  # the folder, or one above it, is not root's: what root would do there, others could direct
     try:
         with safe_folder(path, owner.uid, owner.gid) as folder:
             comment = f"{owner.name}@{socket.gethostname()}"

@@ -22,10 +22,18 @@ from x2gobroker.cli.background import (
     redirect_output,
     write_pid_file,
 )
+from x2gobroker.cli.broker_account import as_broker
 from x2gobroker.cli.common import debug_variables
-from x2gobroker.cli.sockets import account_ids, add_socket_options, make_socket, mode_of, notify_init_system
+from x2gobroker.cli.sockets import (
+    account_ids,
+    add_socket_options,
+    make_socket,
+    mode_of,
+    notify_init_system,
+    remove_socket,
+)
 from x2gobroker.cli.streams import told
-from x2gobroker.errors import ConfigurationError
+from x2gobroker.errors import BrokerError, ConfigurationError
 from x2gobroker.loadchecker.poller import Poller
 from x2gobroker.loadchecker.server import LoadSocket
 from x2gobroker.loadchecker.targets import Target, Watch
@@ -120,7 +128,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     source = SettingsSource.of_process(variables_of(options), program="loadchecker")
     settings = source.current()
     console = settings.boolean(ENVIRONMENT, "X2GOBROKER_DEBUG_INTERACTIVELY")
-    set_up_logging(Path(settings.environment("X2GOBROKER_LOADCHECKER_LOGCONFIG")), settings.debug(), console)
     path = Path(settings.environment("X2GOBROKER_LOADCHECKER_SOCKET"))
     pid_file = options.pidfile or (PID_FILE if options.daemonize else "")
     try:
@@ -132,14 +139,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
             go_to_background()
         listener = make_socket(path, owner, group, mode)
     except ConfigurationError as error:
-        error_log.error("not started: %s", error)
         print(f"x2gobroker-loadchecker: not started: {error}", file=sys.stderr)
         return 2
     try:
         with listener, write_pid_file(pid_path):
+            as_broker(settings)
+            # only now: log files may be in a folder of the broker's account, where root opens none
+            set_up_logging(Path(settings.environment("X2GOBROKER_LOADCHECKER_LOGCONFIG")), settings.debug(), console)
             return serve(source, listener)
+    except BrokerError as error:
+        error_log.error("not started: %s", error)
+        print(f"x2gobroker-loadchecker: not started: {error}", file=sys.stderr)
+        return 2
     finally:
-        path.unlink(missing_ok=True)
+        remove_socket(path)
 
 
 def run() -> None:

@@ -19,6 +19,7 @@ from x2gobroker.cli import (
     drain,
     explain,
     load,
+    lockout,
     passwd,
     penalties,
     plugins,
@@ -30,7 +31,7 @@ from x2gobroker.cli import (
 from x2gobroker.cli.common import run_told
 from x2gobroker.cli.streams import told
 
-COMMANDS = (check_config, explain, passwd, totp, penalties, load, drain, remote_admin, plugins, demo, x2go)
+COMMANDS = (check_config, explain, passwd, totp, penalties, load, drain, lockout, remote_admin, plugins, demo, x2go)
 
 
 def build_parser() -> argparse.ArgumentParser:

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import argparse
 import getpass
+import grp
 import sys
 from pathlib import Path
 
 from x2gobroker.auth.htpasswd import write_user
 from x2gobroker.auth.passwords import SCHEMES, hash_password
+from x2gobroker.cli.broker_account import work_in
 from x2gobroker.cli.common import add_config_options, source_of
 from x2gobroker.errors import ConfigurationError
 from x2gobroker.model.passwords import new_password_fault
-from x2gobroker.settings import AUTH_PREFIX
+from x2gobroker.settings import AUTH_PREFIX, Settings
 
 
 def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -21,7 +23,8 @@ def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
         "passwd",
         help="set the password of a user in the file of the auth mechanism htpasswd",
         description="Asks for a password twice and writes its hash. The password is never an argument: other users "
-        "could read it in the list of processes.",
+        "could read it in the list of processes. Where others than root can write into the folder of the file, root "
+        "works there as the owner of the folder.",
     )
     add_config_options(parser)
     parser.add_argument("user", metavar="USER", help="user name")
@@ -48,12 +51,24 @@ def ask_password(from_stdin: bool) -> str:
     return password
 
 
+def group_of(settings: Settings) -> int | None:
+    """The group that is to read a new file of users: the broker's; None without one."""
+    try:
+        return grp.getgrnam(settings.environment("X2GOBROKER_DAEMON_GROUP")).gr_gid
+    except KeyError:
+        return None
+
+
 def run(options: argparse.Namespace) -> int:
     """Set or remove one user. Raises ConfigurationError."""
-    path = Path(options.file or source_of(options).current().text(AUTH_PREFIX + "htpasswd", "file"))
+    settings = source_of(options).current()
+    path = Path(options.file or settings.text(AUTH_PREFIX + "htpasswd", "file"))
     try:
         hashed = None if options.delete else hash_password(ask_password(options.stdin), options.scheme)
-        known = write_user(path, options.user, hashed)
+        work_in(settings, path.parent)
+        path = path.resolve()
+        work_in(settings, path.parent)
+        known = write_user(path, options.user, hashed, group_of(settings))
     except ValueError as error:
         raise ConfigurationError(f"{error}; nothing was changed") from None
     except OSError as error:

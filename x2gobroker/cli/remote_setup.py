@@ -9,14 +9,16 @@ import ssl
 import sys
 from pathlib import Path
 
+from x2gobroker.cli.broker_account import work_in
 from x2gobroker.cli.common import add_config_options, check_usable, source_of
 from x2gobroker.cli.remote_web import reachable
 from x2gobroker.errors import ConfigurationError
 from x2gobroker.model.options import did_you_mean, format_value, parse_value
+from x2gobroker.privilege import TrustError, own_folder
 from x2gobroker.remote.check import remote_problems
 from x2gobroker.remote.types import types_path
 from x2gobroker.settings import GLOBAL, Settings, SettingsSource, options_of
-from x2gobroker.settings.edit import change_file, give_to_group
+from x2gobroker.settings.edit import change_file
 
 PASSWORD = "remote-vnc-password"  # noqa: S105 - the name of an option
 PASSWORD_COUNTS = 8
@@ -76,13 +78,10 @@ def run_setup(options: argparse.Namespace) -> int:
     changes, wants_example = ask_everything(interview, options.example)
     check_answers(changes)
     path = settings.path("environment", "X2GOBROKER_CONFIG")
-    group = settings.environment("X2GOBROKER_DAEMON_GROUP")
-    is_new = not path.exists()
     if wants_example:
         write_example(Path(changes[TYPES]))
-    change_file(path, GLOBAL, changes)
-    if is_new:
-        give_to_group(path, group)
+    work_in(settings, path.parent)
+    change_file(path, GLOBAL, changes, settings.environment("X2GOBROKER_DAEMON_GROUP"))
     print(f"{path}: " + ("written" if changes[ENABLE] == "true" else "the portal is off"))
     return report(source_of(options), changes, path) if changes[ENABLE] == "true" else 0
 
@@ -222,9 +221,11 @@ def report(source: SettingsSource, changes: dict[str, str], path: Path) -> int:
 def write_example(path: Path) -> None:
     """Write a file of session types. Raises ConfigurationError; a file that is there stays."""
     try:
-        with path.open("x", encoding="utf-8") as stream:
-            path.chmod(0o644)
-            stream.write(json.dumps(EXAMPLE, indent=2) + "\n")
+        with own_folder(path.parent) as folder:
+            data = (json.dumps(EXAMPLE, indent=2) + "\n").encode()
+            folder.write(path.name, data, 0o644, replace=False)
+    except TrustError as error:
+        raise ConfigurationError(f"{path} cannot be written by root: {error}; nothing was changed") from None
     except OSError as error:
         raise ConfigurationError(f"{path} cannot be written: {error.strerror}; nothing was changed") from None
     print(f"{path}: written, with one session type")

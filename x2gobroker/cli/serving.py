@@ -114,7 +114,7 @@ class DoorWorker(Worker):  # type: ignore[misc]
     def init_process(self) -> None:
         """Start what this process needs, and serve."""
         self._threads = ThreadPoolExecutor(self.cfg.threads, thread_name_prefix="request")
-        tls = TlsContext(self.cfg.certfile, self.cfg.keyfile) if self.cfg.is_ssl else None
+        tls = self.app.tls or (TlsContext(self.cfg.certfile, self.cfg.keyfile) if self.cfg.is_ssl else None)
         self._door = Door(self.sockets, self.app.limits(), self._submit, self.app.is_exempt, tls)
         super().init_process()
 

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from x2gobroker.cli.common import add_debug_options
 from x2gobroker.errors import ConfigurationError
+from x2gobroker.privilege import ServiceFolder, TrustError, service_folder
 
 FIRST_PASSED_DESCRIPTOR = 3
 BACKLOG = 1024
@@ -63,36 +64,34 @@ def passed_socket() -> socket.socket | None:
 def make_socket(path: Path, owner: int, group: int, mode: int) -> socket.socket:
     """Listen at `path`, with this owner and mode from the first moment on. Raises ConfigurationError."""
     try:
-        path.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
-        _remove_stale(path)
-        listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        before = os.umask(0o777 & ~mode)
-        try:
-            listener.bind(str(path))
-        finally:
-            os.umask(before)
-        if os.geteuid() == 0:
-            os.chown(path, owner, group, follow_symlinks=False)
-        listener.listen(BACKLOG)
+        with service_folder(path.parent) as folder:
+            _remove_stale(folder, path)
+            listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+            folder.bind(listener, path.name, owner, group, mode)
+            listener.listen(BACKLOG)
+    except TrustError as error:
+        raise ConfigurationError(f"root does not listen on {path}: {error}, or choose another with -s") from None
     except OSError as error:
         raise ConfigurationError(f"cannot listen on {path}: {error.strerror}; choose another with -s") from None
     return listener
 
 
-def _remove_stale(path: Path) -> None:
+def remove_socket(path: Path) -> None:
+    """Remove a socket that `make_socket` has made, where this process still may."""
+    with contextlib.suppress(OSError, TrustError), service_folder(path.parent) as folder:
+        folder.remove(path.name)
+
+
+def _remove_stale(folder: ServiceFolder, path: Path) -> None:
     """Remove a socket that nobody listens on. Raises ConfigurationError when somebody does, or it is no socket."""
-    try:
-        status = path.lstat()
-    except FileNotFoundError:
+    status = folder.status(path.name)
+    if status is None:
         return
     if not stat.S_ISSOCK(status.st_mode):
         raise ConfigurationError(f"{path} is there already, and no socket; remove it or choose another with -s")
-    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
-        probe.settimeout(2)
-        with contextlib.suppress(ConnectionRefusedError):
-            probe.connect(str(path))
-            raise ConfigurationError(f"another process listens on {path} already; stop it, or choose another with -s")
-    path.unlink()
+    if folder.is_listening(path.name):
+        raise ConfigurationError(f"another process listens on {path} already; stop it, or choose another with -s")
+    folder.remove(path.name)
 
 
 def notify_init_system(state: str) -> None:

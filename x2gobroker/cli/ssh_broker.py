@@ -26,6 +26,7 @@ from x2gobroker.cli.ssh_caller import (
     CallError,
     broker_account,
     hand_over,
+    pack,
     unpack,
     who_asks,
 )
@@ -187,6 +188,7 @@ def serve(words: Sequence[str], broker: pwd.struct_passwd, defaults: Path) -> in
     piped = list(words) == [PIPED]
     caller = who_asks(broker, os.environ, piped)
     call = unpack(sys.stdin.buffer) if piped else Call(tuple(words), os.environ.get("SSH_CLIENT", ""))
+    pack(call)  # behind a wrapper program as well, nobody has this account read without end
     options = parse(call.words)
     if ignored(options):
         return 0

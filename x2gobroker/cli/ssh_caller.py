@@ -23,6 +23,7 @@ from x2gobroker.model.json_text import JsonError, read_json
 PIPED = "--piped"
 SUDO = "/usr/bin/sudo"
 MAX_CALL = 256 * 1024
+MOST_WORDS = 128  # clients send some thirty; reading them takes longer than in proportion
 DEFAULT_ACCOUNT = "x2gobroker"
 DEFAULTS = Path("/etc/x2go/broker/defaults.conf")
 NAMES_ACCOUNT = re.compile(r"^\s*X2GOBROKER_DAEMON_USER\s*[=:]", re.IGNORECASE | re.MULTILINE)
@@ -96,6 +97,8 @@ def who_asks(broker: pwd.struct_passwd, environ: Mapping[str, str], piped: bool)
 
 def pack(call: Call) -> bytes:
     """A call as it goes to the process of the broker's account. Raises CallError for what is too long or no text."""
+    if len(call.words) > MOST_WORDS:
+        raise CallError("there are too many arguments", 2)
     try:
         "\0".join((*call.words, call.ssh_client, call.newpass)).encode("utf-8")
     except UnicodeEncodeError:

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import argparse
-import grp
 import os
-import pwd
 import shlex
 import sys
 import time
@@ -17,6 +15,7 @@ from x2gobroker.agents.base import BrokerAgent
 from x2gobroker.agents.farm import AgentFarm, own_endpoint
 from x2gobroker.agents.rules import LOCAL, SSH, AgentRules, agent_rules, ssh_folder
 from x2gobroker.agents.ssh import route_to
+from x2gobroker.cli.broker_account import broker_account, go_on_as
 from x2gobroker.cli.common import log_to_stderr, settings_of
 from x2gobroker.cli.streams import told
 from x2gobroker.errors import AgentError, ConfigurationError
@@ -208,21 +207,12 @@ def check_options(options: argparse.Namespace) -> None:
 
 
 def become_broker(settings: Settings) -> None:
-    """Go on as the broker's user, for good. Raises NotAskedError when this is neither root nor that user."""
-    user, group = settings.environment("X2GOBROKER_DAEMON_USER"), settings.environment("X2GOBROKER_DAEMON_GROUP")
-    try:
-        account, gid = pwd.getpwnam(user), grp.getgrnam(group).gr_gid
-    except KeyError:
-        raise NotAskedError(
-            f"there is no user {user} or no group {group}: set X2GOBROKER_DAEMON_USER and X2GOBROKER_DAEMON_GROUP"
-        ) from None
-    if os.geteuid() == account.pw_uid:
-        return
-    if os.geteuid() != 0:
-        raise NotAskedError(f"run this as root or as {user}: only these may read the broker's keys")
-    os.initgroups(user, gid)
-    os.setgid(gid)
-    os.setuid(account.pw_uid)
+    """Go on as the broker's user, for good. Raises ConfigurationError, NotAskedError when this is nobody who may."""
+    account = broker_account(settings)
+    if os.geteuid() not in (0, account.uid):
+        raise NotAskedError(f"run this as root or as {account.name}: only these may read the broker's keys")
+    if os.geteuid() == 0:
+        go_on_as(account)
 
 
 def target_of(settings: Settings, options: argparse.Namespace, farm: AgentFarm) -> Target:

@@ -8,6 +8,6 @@ broker is given a request that is whole, and gives back an answer that is whole.
 from x2gobroker.gate.connection import Connection
 from x2gobroker.gate.door import Door
 from x2gobroker.gate.limits import Limits
-from x2gobroker.gate.tls import TlsContext
+from x2gobroker.gate.tls import FixedTls, Tls, TlsContext, make_context
 
-__all__ = ["Connection", "Door", "Limits", "TlsContext"]
+__all__ = ["Connection", "Door", "FixedTls", "Limits", "Tls", "TlsContext", "make_context"]

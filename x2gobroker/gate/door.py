@@ -16,7 +16,7 @@ from x2gobroker.gate.connection import Connection, Phase
 from x2gobroker.gate.credentials import unfolded
 from x2gobroker.gate.framing import Framing
 from x2gobroker.gate.limits import Limits
-from x2gobroker.gate.tls import TlsContext
+from x2gobroker.gate.tls import Tls
 from x2gobroker.logs import broker_log, field
 from x2gobroker.model.penalty import address_block
 
@@ -50,7 +50,7 @@ class Door:
         limits: Limits,
         serve: Callable[[Connection, bytes, bool], None],
         is_exempt: Callable[[str], bool],
-        tls: TlsContext | None = None,
+        tls: Tls | None = None,
     ) -> None:
         self._listeners = listeners
         self._limits = limits

@@ -5,10 +5,38 @@ from __future__ import annotations
 import os
 import ssl
 import time
+from dataclasses import dataclass
+from typing import Protocol
 
 from x2gobroker.logs import error_log
 
 LOOK_SECONDS = 2.0
+
+
+class Tls(Protocol):
+    """What a connection needs to begin with TLS."""
+
+    def current(self) -> ssl.SSLContext:
+        """The context for the next connection."""
+
+
+@dataclass(frozen=True)
+class FixedTls:
+    """TLS with a certificate whose key this process could not read again: root has read it. A restart renews it."""
+
+    context: ssl.SSLContext
+
+    def current(self) -> ssl.SSLContext:
+        """The one context there is."""
+        return self.context
+
+
+def make_context(certificate: str, key: str) -> ssl.SSLContext:
+    """A context for a server with these two files. Raises OSError or ssl.SSLError when they cannot be used."""
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.load_cert_chain(certificate, key)
+    context.set_alpn_protocols(["http/1.1"])
+    return context
 
 
 class TlsContext:
@@ -39,7 +67,4 @@ class TlsContext:
         return tuple((status.st_ino, status.st_size, status.st_mtime_ns) for status in found)
 
     def _made(self) -> ssl.SSLContext:
-        context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-        context.load_cert_chain(*self._files)
-        context.set_alpn_protocols(["http/1.1"])
-        return context
+        return make_context(*self._files)

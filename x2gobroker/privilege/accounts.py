@@ -41,6 +41,15 @@ def account_named(name: str) -> Account:
     return Account(found.pw_name, found.pw_uid, found.pw_gid, tuple(groups), found.pw_dir, found.pw_shell or "/bin/sh")
 
 
+def account_numbered(uid: int) -> Account:
+    """The account of this number. Raises AccountError when there is none."""
+    try:
+        name = pwd.getpwuid(uid).pw_name
+    except (KeyError, OverflowError):
+        raise AccountError(f"there is no user with the number {uid} on this host") from None
+    return account_named(name)
+
+
 def ordinary_account(name: str) -> Account:
     """The account of a person: its number is no system account's, and it has a shell to sign in with.
 

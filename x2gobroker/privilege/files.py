@@ -10,6 +10,7 @@ import contextlib
 import os
 import stat
 from collections.abc import Collection, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 from x2gobroker.errors import BrokerError
@@ -24,12 +25,24 @@ class TrustError(BrokerError):
     """A file, or a folder on the way to it, could have been written by somebody else. The text says what to do."""
 
 
+class MissingError(TrustError):
+    """There is nothing at this place. What is on the way to it is trusted."""
+
+
+class ForeignError(TrustError):
+    """Somebody else could change this. `owner`: whose it is, None where it is trusted, but others can write."""
+
+    def __init__(self, message: str, owner: int | None) -> None:
+        super().__init__(message)
+        self.owner = owner
+
+
 def open_trusted(path: Path, owners: Collection[int] = (0,)) -> int:
     """A descriptor to read a regular file, which only `owners` (user numbers) could change or put in its place.
 
     Raises TrustError where that is not so, and where it cannot be read. Links of trusted owners are followed.
     """
-    with _walk(path, frozenset(owners)) as (number, place):
+    with walk(path, owners) as (number, place):
         status = os.fstat(number)
         if not stat.S_ISREG(status.st_mode):
             raise TrustError(f"{place} is no file")
@@ -56,25 +69,48 @@ def trusted_place(path: Path, owners: Collection[int] = (0,)) -> Iterator[int]:
     What it names is used by `/proc/self/fd/NUMBER`. Whoever may connect to a socket may write to it, so a socket's own
     mode says nothing. Raises TrustError, when it is entered.
     """
-    with _walk(path, frozenset(owners)) as (number, _place):
+    with walk(path, owners) as (number, _place):
         yield number
 
 
+@dataclass(frozen=True)
+class _Rules:
+    """Whom a walk trusts: owners of files and folders, owners of links, and whether modes count."""
+
+    owners: Collection[int]
+    links_of: Collection[int]
+    others_may_write: bool
+
+
 @contextlib.contextmanager
-def _walk(path: Path, owners: frozenset[int]) -> Iterator[tuple[int, Path]]:
-    """A descriptor (O_PATH) of what is at `path`, and its place without links. Everything on the way is trusted."""
+def walk(
+    path: Path,
+    owners: Collection[int] = (0,),
+    last_too: bool = True,
+    links_of: Collection[int] | None = None,
+    others_may_write: bool = False,
+) -> Iterator[tuple[int, Path]]:
+    """A descriptor (O_PATH) of what is at `path`, and its place without links. Everything on the way is trusted.
+
+    What is there itself may be anybody's where `last_too` is false. Links may be of `links_of`, by default of the
+    owners; modes do not count where `others_may_write`. Raises TrustError.
+    """
+    rules = _Rules(owners, owners if links_of is None else links_of, others_may_write)
     left = list(reversed(Path(os.path.abspath(path)).parts[1:]))
     place, links = Path("/"), 0
     number = os.open("/", STEP | os.O_DIRECTORY)
     try:
-        _check(number, place, owners)
+        if left or last_too:
+            _check(number, place, rules)
         while left:
             name = left.pop()
             following = _step(number, name, place)
             target = place.parent if name == ".." else place / name
             if stat.S_ISLNK(os.fstat(following).st_mode):
-                words, links = _follow(following, target, owners), links + 1
-                os.close(following)
+                try:
+                    words, links = _follow(following, target, rules), links + 1
+                finally:
+                    os.close(following)
                 if links > MOST_LINKS:
                     raise TrustError(f"{path} leads through more than {MOST_LINKS} links")
                 if words.startswith("/"):
@@ -84,7 +120,8 @@ def _walk(path: Path, owners: frozenset[int]) -> Iterator[tuple[int, Path]]:
                 continue
             os.close(number)
             number, place = following, target
-            _check(number, place, owners)
+            if left or last_too:
+                _check(number, place, rules)
         yield number, place
     finally:
         os.close(number)
@@ -93,21 +130,26 @@ def _walk(path: Path, owners: frozenset[int]) -> Iterator[tuple[int, Path]]:
 def _step(number: int, name: str, place: Path) -> int:
     try:
         return os.open(name, STEP, dir_fd=number)
+    except FileNotFoundError as error:
+        raise MissingError(f"{place / name} cannot be read: {error.strerror}") from error
     except OSError as error:
         raise TrustError(f"{place / name} cannot be read: {error.strerror}") from error
 
 
-def _follow(number: int, place: Path, owners: frozenset[int]) -> str:
+def _follow(number: int, place: Path, rules: _Rules) -> str:
     """Where a link leads; its mode says nothing, but its owner has to be trusted."""
-    if os.fstat(number).st_uid not in owners:
-        raise TrustError(f"{place} is a link of the user with the number {os.fstat(number).st_uid}: give it to root")
+    owner = os.fstat(number).st_uid
+    if owner not in rules.links_of:
+        raise ForeignError(f"{place} is a link of the user with the number {owner}: give it to root", owner)
     return os.readlink("", dir_fd=number)
 
 
-def _check(number: int, place: Path, owners: frozenset[int]) -> None:
+def _check(number: int, place: Path, rules: _Rules) -> None:
     status = os.fstat(number)
-    if status.st_uid not in owners:
-        raise TrustError(f"{place} belongs to the user with the number {status.st_uid}: give it to root")
+    if status.st_uid not in rules.owners:
+        message = f"{place} belongs to the user with the number {status.st_uid}: give it to root"
+        raise ForeignError(message, status.st_uid)
     sticky_folder = stat.S_ISDIR(status.st_mode) and status.st_mode & stat.S_ISVTX
-    if status.st_mode & OTHERS_WRITE and not sticky_folder and not stat.S_ISSOCK(status.st_mode):
-        raise TrustError(f"{place} can be written by others than its owner: chmod go-w {place}")
+    is_socket = stat.S_ISSOCK(status.st_mode)
+    if status.st_mode & OTHERS_WRITE and not sticky_folder and not rules.others_may_write and not is_socket:
+        raise ForeignError(f"{place} can be written by others than its owner: chmod go-w {place}", None)

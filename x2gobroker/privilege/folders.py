@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import os
 import secrets
@@ -11,9 +12,12 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+from x2gobroker.privilege.files import MissingError, TrustError, walk
+
 LARGEST_FILE = 4 << 20
 LOCK_SECONDS = 10.0
 OTHERS_WRITE = 0o022
+READ_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 
 
 class SafeFolder:
@@ -25,7 +29,7 @@ class SafeFolder:
         self._uid = uid
         self._gid = gid
 
-    def read(self, name: str) -> bytes | None:
+    def read(self, name: str, largest: int = LARGEST_FILE) -> bytes | None:
         """A file's content, None where there is none. Raises OSError, also for links and what is too large."""
         try:
             number = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=self._number)
@@ -34,9 +38,9 @@ class SafeFolder:
         with open(number, "rb") as stream:
             if not stat.S_ISREG(os.fstat(number).st_mode):
                 raise OSError(0, "it is no file")
-            data = stream.read(LARGEST_FILE + 1)
-        if len(data) > LARGEST_FILE:
-            raise OSError(0, f"it has more than {LARGEST_FILE} bytes")
+            data = stream.read(largest + 1)
+        if len(data) > largest:
+            raise OSError(0, f"it has more than {largest} bytes")
         return data
 
     def is_right(self, name: str, mode: int) -> bool:
@@ -49,6 +53,24 @@ class SafeFolder:
 
     def write(self, name: str, data: bytes, mode: int, replace: bool = True) -> None:
         """Write a file of the user. Raises OSError; FileExistsError where it is there and `replace` is false."""
+        self._put(name, data, mode, (self._uid, self._gid), replace)
+
+    def replace(self, name: str, data: bytes, new_mode: int, new_group: int | None = None) -> None:
+        """Put this content in the place of a file, in one step; it keeps owner, group and mode. Raises OSError.
+
+        A new file gets `new_mode`, the folder's user as its owner and `new_group` as its group, by default the user's.
+        """
+        try:
+            status = os.stat(name, dir_fd=self._number, follow_symlinks=False)
+        except FileNotFoundError:
+            group = self._gid if new_group is None else new_group
+            self._put(name, data, new_mode, (self._uid, group), replace=False)
+            return
+        if not stat.S_ISREG(status.st_mode):
+            raise OSError(0, "it is no file")
+        self._put(name, data, stat.S_IMODE(status.st_mode), (status.st_uid, status.st_gid), replace=True)
+
+    def _put(self, name: str, data: bytes, mode: int, owner: tuple[int, int], replace: bool) -> None:
         temporary = f".{name}.{secrets.token_hex(8)}"
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
         number = os.open(temporary, flags, 0o600, dir_fd=self._number)
@@ -56,8 +78,7 @@ class SafeFolder:
             with open(number, "wb") as stream:
                 stream.write(data)
                 stream.flush()
-                if os.geteuid() == 0:
-                    os.fchown(number, self._uid, self._gid)
+                _give(number, *owner)
                 os.fchmod(number, mode)
                 os.fsync(number)
             if replace:
@@ -92,13 +113,36 @@ class SafeFolder:
             fcntl.flock(self._number, fcntl.LOCK_UN)
 
 
+def _give(number: int, uid: int, gid: int) -> None:
+    """Give an open file away: root can, everybody else keeps what is possible, the group."""
+    if os.geteuid() == 0:
+        os.fchown(number, uid, gid)
+    elif gid != os.fstat(number).st_gid:
+        with contextlib.suppress(PermissionError):  # only to a group that one is in
+            os.fchown(number, -1, gid)
+
+
+@contextlib.contextmanager
+def own_folder(path: Path) -> Iterator[SafeFolder]:
+    """A folder that is there, to work in as who we are. Raises OSError; as root TrustError, unless it is root's alone.
+
+    Elsewhere root first has to become somebody else: see `worker_in`.
+    """
+    number = _open_own(path) if os.geteuid() == 0 else os.open(path, READ_FOLDER)
+    try:
+        yield SafeFolder(path, number, os.geteuid(), os.getegid())
+    finally:
+        os.close(number)
+
+
 @contextlib.contextmanager
 def safe_folder(path: Path, uid: int, gid: int) -> Iterator[SafeFolder]:
     """The folder, made with mode 0700 if it is missing. Raises OSError; the folder above it must be there.
 
-    Root gives it to the user, and takes away that others may write into it: sshd refuses such folders.
+    Root gives it to the user, and takes away that others may write into it: sshd refuses such folders. On the way to it
+    root follows no link of the user: it could lead into a folder of root's, which would be given away.
     """
-    above = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    above = _open_above(path.parent, uid)
     try:
         with contextlib.suppress(FileExistsError):
             os.mkdir(path.name, 0o700, dir_fd=above)
@@ -116,6 +160,31 @@ def safe_folder(path: Path, uid: int, gid: int) -> Iterator[SafeFolder]:
         yield SafeFolder(path, number, uid, gid)
     finally:
         os.close(number)
+
+
+def _open_own(path: Path) -> int:
+    try:
+        with walk(path) as (way, _):
+            return os.open(f"/proc/self/fd/{way}", READ_FOLDER)
+    except MissingError as error:
+        raise _missing(path) from error
+
+
+def _missing(path: Path) -> FileNotFoundError:
+    return FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(path))
+
+
+def _open_above(path: Path, uid: int) -> int:
+    if os.geteuid() != 0:
+        return os.open(path, READ_FOLDER)
+    try:
+        # a user's folders may be writable by the user's group; links count only where root has put them
+        with walk(path, (0, uid), links_of=(0,), others_may_write=True) as (way, _):
+            return os.open(f"/proc/self/fd/{way}", READ_FOLDER)
+    except MissingError as error:
+        raise _missing(path) from error
+    except TrustError as error:
+        raise OSError(0, str(error)) from error
 
 
 def _open_folder(name: str, above: int) -> int:

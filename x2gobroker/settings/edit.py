@@ -2,42 +2,57 @@
 
 from __future__ import annotations
 
-import os
+import grp
 import re
-import shutil
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
 from configupdater import Comment, ConfigUpdater, Option, Section
 
 from x2gobroker.errors import ConfigurationError
+from x2gobroker.privilege import SafeFolder, TrustError, own_folder
 from x2gobroker.settings.ini import IniError, IniFile, parse_ini
-from x2gobroker.settings.text_files import TextFileError, decode_text, read_bytes
+from x2gobroker.settings.text_files import TextFileError, decode_text
 
 NEW_FILE_MODE = 0o640
 
 
-def change_file(path: Path, section: str, changes: Mapping[str, str]) -> None:
+def change_file(path: Path, section: str, changes: Mapping[str, str], group: str = "") -> None:
     """Set options of one section of a file, which is made when it is missing; an empty text takes an option out.
 
-    The file is replaced in one step and keeps owner and mode. Raises ConfigurationError, and then nothing was changed.
+    The file is replaced in one step and keeps owner and mode; a new one is for its owner and, where there is such a
+    group and we may give it that, `group` to read. Raises ConfigurationError, and then nothing was changed.
     """
     target = path.resolve()
     try:
-        data = read_bytes(target) if target.exists() else b""
-        text = decode_text(data, path)
+        with own_folder(target.parent) as folder, folder.locked():
+            data = _read(folder, target.name, path)
+            text = decode_text(data, path)
+            fresh = change_text(text, str(path), section, changes)
+            if fresh != text:
+                if data.count(b"\r"):
+                    fresh = fresh.replace("\n", "\r\n" if b"\r\n" in data else "\r")
+                folder.replace(target.name, fresh.encode("utf-8"), NEW_FILE_MODE, _number_of(group))
     except TextFileError as error:
         raise ConfigurationError(f"{error}; nothing was changed") from None
-    fresh = change_text(text, str(path), section, changes)
-    if fresh == text:
-        return
-    if data.count(b"\r"):
-        fresh = fresh.replace("\n", "\r\n" if b"\r\n" in data else "\r")
-    try:
-        _replace(target, fresh)
+    except TrustError as error:
+        raise ConfigurationError(f"{path} cannot be written by root: {error}; nothing was changed") from None
     except OSError as error:
         raise ConfigurationError(f"{path} cannot be written: {error.strerror}; nothing was changed") from None
+
+
+def _read(folder: SafeFolder, name: str, path: Path) -> bytes:
+    try:
+        return folder.read(name) or b""
+    except OSError as error:
+        raise ConfigurationError(f"{path} cannot be read: {error.strerror}; nothing was changed") from None
+
+
+def _number_of(group: str) -> int | None:
+    try:
+        return grp.getgrnam(group).gr_gid if group else None
+    except KeyError:
+        return None
 
 
 def change_text(text: str, path: str, section: str, changes: Mapping[str, str]) -> str:
@@ -93,30 +108,3 @@ def _check(before: IniFile, after: IniFile, section: str, changes: Mapping[str, 
             options[name] = value
     if after.sections != wanted:
         raise ConfigurationError(f"{before.path} cannot be changed by program; edit it by hand")
-
-
-def _replace(target: Path, text: str) -> None:
-    number, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
-    try:
-        with os.fdopen(number, "w", encoding="utf-8", newline="") as stream:
-            if target.exists():
-                status = target.stat()
-                os.fchown(number, status.st_uid, status.st_gid)
-                os.fchmod(number, status.st_mode & 0o7777)
-            else:
-                os.fchmod(number, NEW_FILE_MODE)
-            stream.write(text)
-            stream.flush()
-            os.fsync(number)
-        os.replace(name, target)
-    except BaseException:
-        os.unlink(name)
-        raise
-
-
-def give_to_group(path: Path, group: str) -> None:
-    """Let a group read a new file, where there is this group, and we may. The mode says what it may do."""
-    try:
-        shutil.chown(path, group=group)
-    except (LookupError, PermissionError):
-        return

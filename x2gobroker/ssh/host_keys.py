@@ -23,6 +23,7 @@ from pathlib import Path
 from x2gobroker.logs import broker_log, field
 from x2gobroker.model.hosts import DEFAULT_SSH_PORT, Endpoint, ascii_name
 from x2gobroker.model.public_key import PublicKey
+from x2gobroker.privilege import TrustError, check_place
 from x2gobroker.ssh.failures import HostKeyRefused
 from x2gobroker.ssh.keys import described
 from x2gobroker.ssh.routes import AUTO_ADD, WARNING, Trust
@@ -182,8 +183,8 @@ def remember(endpoint: Endpoint, key: PublicKey, trust: Trust) -> None:
             if _is_known(endpoint, key, trust):
                 return
             _append(number, f"{','.join(known_names(endpoint, trust.alias))} {key.kind} {key.blob}\n".encode())
-    except OSError as error:
-        reason = error.strerror or "it is locked"
+    except (OSError, TrustError) as error:
+        reason = getattr(error, "strerror", None) or str(error) or "it is locked"
         broker_log.warning(
             "host key of %s (%s) cannot be written to %s: %s", field(endpoint.name), shown, _first(trust), reason
         )
@@ -232,8 +233,9 @@ def _refused(endpoint: Endpoint, key: PublicKey, why: str, expected: PublicKey |
 
 @contextlib.contextmanager
 def _locked_for_appending(path: Path) -> Iterator[int]:
-    """The file, made if missing, locked against other processes that do the same. Raises OSError."""
-    number, is_new = _open_or_make(path)
+    """The file, made if missing, locked against other processes that do the same. Raises OSError, TrustError."""
+    check_place(path.parent)
+    number = _open_or_make(path)
     try:
         end = time.monotonic() + LOCK_SECONDS
         while True:
@@ -244,25 +246,22 @@ def _locked_for_appending(path: Path) -> Iterator[int]:
                 if time.monotonic() > end:
                     raise
                 time.sleep(0.02)
-        if is_new and os.geteuid() == 0:
-            owner = path.parent.stat()  # the broker must be able to go on writing
-            os.fchown(number, owner.st_uid, owner.st_gid)
         yield number
     finally:
         os.close(number)
 
 
-def _open_or_make(path: Path) -> tuple[int, bool]:
-    """The open file, and whether it is new. Links are not followed: root may do this in another user's folder."""
+def _open_or_make(path: Path) -> int:
+    """The open file. Links are not followed."""
     flags = os.O_RDWR | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
     with contextlib.suppress(FileExistsError):
-        return os.open(path, flags | os.O_CREAT | os.O_EXCL, 0o644), True
+        return os.open(path, flags | os.O_CREAT | os.O_EXCL, 0o644)
     number = os.open(path, flags)
     status = os.fstat(number)
     if status.st_nlink != 1 or not stat.S_ISREG(status.st_mode):
         os.close(number)
         raise OSError(0, "it is no plain file")
-    return number, False
+    return number
 
 
 def _append(number: int, line: bytes) -> None:

@@ -39,6 +39,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.schema import CreateIndex, CreateTable, ExecutableDDLElement
 
 from x2gobroker.errors import StoreError
+from x2gobroker.privilege import TrustError, check_place
 from x2gobroker.settings import GLOBAL, Settings
 from x2gobroker.store.breaker import Breaker
 from x2gobroker.store.patience import be_patient, connect_options
@@ -228,6 +229,12 @@ class Store:
         return connect_options(self.url.query) if self._is_postgresql else {}
 
     def _make_folder(self, path: Path) -> None:
+        try:
+            check_place(path.parent)  # SQLite opens by name
+        except TrustError as error:
+            raise StoreError(
+                f"root does not open the state store {path}: {error}; or start this as its owner"
+            ) from None
         try:
             path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             descriptor = os.open(

@@ -8,6 +8,7 @@ from pathlib import Path
 from sqlalchemy import select
 
 from x2gobroker.errors import StoreError
+from x2gobroker.privilege import TrustError, check_place
 from x2gobroker.store.database import METADATA, Store
 from x2gobroker.store.server_tables import lock
 
@@ -28,8 +29,11 @@ def probe(store: Store) -> None:
 def _probe_file(path: Path) -> None:
     """What processes that have the file open would notice late: that others can no longer open it, or write much."""
     try:
+        check_place(path.parent)
         os.close(os.open(path, os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC))
         free = os.statvfs(path.parent)
+    except TrustError as error:
+        raise StoreError(f"root does not open the state store {path}: {error}") from None
     except FileNotFoundError as error:
         if path.parent.is_dir() or not path.parent.exists():
             return  # a store that is still to be made
