@@ -98,7 +98,7 @@ def test_sudo_reads_its_files() -> None:
 def test_logrotate_reads_its_file() -> None:
     said = run("logrotate", "--debug", "--state", os.devnull, str(ROOT / "etc/logrotate.d/x2gobroker"))
     assert "error" not in said.replace("error.log", "")
-    for name in ("access", "broker", "error", "authservice", "loadchecker"):
+    for name in ("access", "broker", "error", "loadchecker"):
         assert f"/var/log/x2gobroker/{name}.log" in said
 
 
