@@ -1,10 +1,29 @@
 """Packaging of x2gobroker; the names of all plug-ins and programs stand here, and only here."""
 
+import shutil
+import sys
 from pathlib import Path
 
 from setuptools import find_packages, setup
+from setuptools.command.build_py import build_py
 
 HERE = Path(__file__).parent
+NOVNC = HERE / "x2gobroker" / "static" / "novnc" / "VERSION"
+
+
+class BuildPackage(build_py):
+    """Build the package from what is there now: setuptools would add what an earlier build has left in build/lib."""
+
+    def run(self):
+        """Copy the modules and data files, and say what is missing."""
+        if not self.editable_mode:
+            shutil.rmtree(Path(self.build_lib) / "x2gobroker", ignore_errors=True)
+        if not NOVNC.is_file():
+            print(
+                "x2gobroker: without noVNC, no desktop is shown in browsers: run scripts/novnc before", file=sys.stderr
+            )
+        super().run()
+
 
 ENTRY_POINTS = {
     "console_scripts": [
@@ -80,14 +99,15 @@ setup(
     install_requires=[
         "flask>=3.0,<4",
         "jinja2>=3.1,<4",
-        "gunicorn>=22",
+        # x2gobroker/cli/serving.py builds on classes of gunicorn that are not its public API
+        "gunicorn>=22,<28",
         "sqlalchemy>=2.0,<3",
         "libpass>=1.9,<2",
         "segno>=1.6,<2",
-        "bcrypt>=4",
-        "argon2-cffi>=23",
+        "bcrypt>=4,<6",
+        "argon2-cffi>=23,<26",
         "paramiko>=3.5,<6",
-        "cryptography>=42",
+        "cryptography>=43",
         "websockets>=17,<18",
         "babel>=2.14,<3",
         "configupdater>=4.1,<5",
@@ -112,5 +132,6 @@ setup(
         "docs": ["sphinx>=7", "myst-parser>=3", "furo>=2024.1"],
     },
     entry_points=ENTRY_POINTS,
+    cmdclass={"build_py": BuildPackage},
     zip_safe=False,
 )

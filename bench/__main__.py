@@ -29,7 +29,9 @@ from bench import (
     remote_report,
     report,
     selects,
+    slow,
     throughput,
+    units,
     x2go,
     x2go_report,
 )
@@ -51,9 +53,23 @@ PARTS: dict[str, Callable[[Plan], str]] = {
     "x2go": lambda plan: x2go_report.report(x2go.measure(plan)),
     "portal": lambda plan: portal.report(portal.measure(plan)),
     "remote": lambda plan: remote_report.report(remote.measure(plan)),
+    "slow": lambda plan: slow.report(slow.measure(plan)),
+    "units": lambda plan: units.report(units.measure(plan)),
 }
-AS_ROOT = ("authservice", "farm", "farm-logins", "agents", "selects", "x2go", "remote")  # they make users
-OWN = ("authservice", "farm", "farm-logins", "agents", "selects", "balance", "x2go", "portal", "remote")
+AS_ROOT = ("authservice", "farm", "farm-logins", "agents", "selects", "x2go", "remote", "units")  # they make users
+OWN = (
+    "authservice",
+    "farm",
+    "farm-logins",
+    "agents",
+    "selects",
+    "balance",
+    "x2go",
+    "portal",
+    "remote",
+    "slow",
+    "units",
+)
 SECTIONS = {part: part for part in OWN}  # of the page, of parts that have one of their own
 NEEDED = (PROGRAMS / "x2gobroker-daemon", Path("/usr/bin/wrk"), Path("/usr/bin/unshare"))
 

@@ -6,6 +6,7 @@ no other one sees. What this machine has in its environment, and in /etc about a
 tests/room/ has what it finds instead.
 
 Usage: python -m tests.rooms [-j ROOMS] [PATH ...]   (as root; paths as for pytest, by default all tests)
+       python -m tests.rooms --module MODULE [ARGUMENT ...]   (something else in a room, such as a benchmark)
 
 A batch that fails is run once more when nothing else runs any more, its failed tests alone: these start hundreds of
 real programs on machines of any speed. What passes then is named in the summary as unsteady.
@@ -94,7 +95,8 @@ def run(batch: Batch, folder: Path, cgroup: Path | None, again: bool = False) ->
     room.chmod(0o755)
     began = time.monotonic()
     with group(cgroup, room.name) as (enter, variables):
-        output = _output_of(batch, [*enter, *_command(batch, folder, room, bool(enter), again)], variables)
+        argv = [*enter, *_into_room(room, bool(enter), batch.network), *_pytest(batch, folder, again)]
+        output = _output_of(batch, argv, variables)
     batch.seconds += time.monotonic() - began
     batch.outputs.append(output)
     last = output.rstrip().rpartition("\n")[2]
@@ -103,18 +105,29 @@ def run(batch: Batch, folder: Path, cgroup: Path | None, again: bool = False) ->
     shutil.rmtree(room, ignore_errors=True)
 
 
-def _command(batch: Batch, folder: Path, room: Path, has_cgroup: bool, again: bool) -> list[str]:
+def _into_room(room: Path, has_cgroup: bool, network: bool) -> list[str]:
+    """The words before a command that runs in a new room, in a folder of its own."""
     argv = ["env", "--default-signal", *_UNSHARE]  # a shell that starts things in the background ignores SIGINT
-    argv += [
-        *(() if batch.network else ("--net",)),
-        *(("--cgroup",) if has_cgroup else ()),
-        "bash",
-        str(SCRIPT),
-        str(room),
-    ]
-    argv += [sys.executable, "-m", "pytest", "-q", "-o", f"cache_dir={folder / 'cache' / batch.name}"]
+    argv += [] if network else ["--net"]
+    argv += ["--cgroup"] if has_cgroup else []
+    return [*argv, "bash", str(SCRIPT), str(room), sys.executable]
+
+
+def _pytest(batch: Batch, folder: Path, again: bool) -> list[str]:
+    argv = ["-m", "pytest", "-q", "-o", f"cache_dir={folder / 'cache' / batch.name}"]
     argv += ["--last-failed", "--last-failed-no-failures=all"] if again else []
     return [*argv, *batch.paths]
+
+
+def run_module(words: Sequence[str], folder: Path, cgroup: Path | None) -> int:
+    """Run `python -m WORDS...` in a room, without tests around it; its exit status."""
+    room = folder / "room"
+    room.mkdir()
+    with group(cgroup, room.name) as (enter, variables):
+        argv = [*enter, *_into_room(room, bool(enter), network=False), "-m", *words]
+        return subprocess.run(
+            argv, cwd=TESTS.parent, env=room_environment(os.environ, network=False) | variables, check=False
+        ).returncode
 
 
 def _output_of(batch: Batch, argv: list[str], variables: dict[str, str]) -> str:
@@ -174,6 +187,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.rooms", description="Run the tests, each file in a room.")
     parser.add_argument("-j", "--rooms", type=int, default=(os.cpu_count() or 1) + 1, help="how many at a time")
     parser.add_argument("paths", nargs="*", help="files and folders of tests; by default all")
+    parser.add_argument(
+        "--module", nargs=argparse.REMAINDER, help="a module and its arguments, to be run in a room instead"
+    )
     options = parser.parse_args(argv)
     if os.geteuid() != 0:
         print("The tests make accounts and start real servers: run them as root.", file=sys.stderr)
@@ -192,6 +208,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     began = time.monotonic()
     try:
         _prepare(folder)
+        if options.module:
+            return run_module(options.module, folder, cgroup)
         with ThreadPoolExecutor(options.rooms) as pool:
             list(pool.map(work, todo))
         second = [batch for batch in todo if batch.failed]

@@ -31,14 +31,17 @@ from x2gobroker.model.profile import SessionProfile
 from x2gobroker.model.vouched import Vouched
 from x2gobroker.placement import Guest, Placement
 from x2gobroker.scheduling.choice import Selection
+from x2gobroker.scheduling.standing import Count
 from x2gobroker.services import Services
 from x2gobroker.settings import AUTH_PREFIX, GLOBAL, Settings, options_of
-from x2gobroker.store import Attempt, ClientEvent, Standing
+from x2gobroker.store import Attempt, ClientEvent, Standing, UserLock
 from x2gobroker.store.penalties import penalty_rules
 
 # the realm of authids given out over SSH; all others are hashes
 SSH_REALM = "ssh"
 EVENT_GRACE = 30.0
+LOCKED_OUT = "account is locked out"
+NONE_AT_ALL = Count()
 EVENTS = ("CONNECTING", "CONNECTED", "ALIVE", "SUSPENDING", "TERMINATING", "FINISHED")
 
 
@@ -67,9 +70,9 @@ class Login:
     `vouched` says who has checked who this is; None: nobody has. `standing` is what the shown authid stood for;
     `fixed_authid` the one that goes on being valid, if any. Where `needs_authid` is set, `Broker.next_authid` makes a
     new one. `retry_after`: seconds before which a password is not checked at all, after wrong ones; 0 otherwise.
-    `told` is what the user is told of a refusal, beside that it is one. `dead_authid`: why an authid that was shown
-    beside the password did not count. `cannot_tell`: it is not granted because nobody can check the password at
-    present; that says nothing about the password, and the client is told so.
+    `told` is what the user is told of a refusal, beside that it is one; `lock` the lock of a user who is locked out.
+    `dead_authid`: why an authid that was shown beside the password did not count. `cannot_tell`: it is not granted
+    because nobody can check the password at present; that says nothing about the password, and the client is told so.
     """
 
     granted: bool
@@ -84,6 +87,7 @@ class Login:
     retry_after: int = 0
     grace: float = 0.0
     told: str = ""
+    lock: UserLock | None = None
     dead_authid: str = ""
     cannot_tell: bool = False
 
@@ -103,7 +107,7 @@ class Offer:
     """A session profile that a user may have, and what is particular to this user.
 
     `status` is `R` or `S` where a session of the user is running or suspended, else empty; `server` is then the
-    profile's name of the host that it is on.
+    profile's name of the host that it is on. `running` and `suspended` count the sessions that were begun from it.
     """
 
     profile: SessionProfile
@@ -111,6 +115,13 @@ class Offer:
     autologin: bool
     status: str = ""
     server: str = ""
+    running: int = 0
+    suspended: int = 0
+
+    @property
+    def is_own(self) -> bool:
+        """Whether anything of it is about sessions of the user."""
+        return bool(self.status or self.running or self.suspended)
 
 
 class Broker:
@@ -128,14 +139,24 @@ class Broker:
 
         Nothing is remembered of it, and no authid is used up, before `next_authid` is called.
         """
-        return self._logged(request, *self._login(settings, request))
+        return self._logged(request, *self._admitted(settings, *self._login(settings, request)))
 
     def vouched_login(self, settings: Settings, request: Request, reason: str) -> Login:
         """As `login`, for a user whom sshd has let in, for `reason`: no password, penalties or second factor.
 
         Authids given out here do not count where a password is asked for, nor the other way round.
         """
-        return self._logged(request, *self._login(settings, request, vouched_by=reason))
+        return self._logged(request, *self._admitted(settings, *self._login(settings, request, vouched_by=reason)))
+
+    def _admitted(self, settings: Settings, login: Login, mechanism: str) -> tuple[Login, str]:
+        """The login, unless its user is locked out; only who is known to be the user learns that."""
+        if not login.granted:
+            return login, mechanism
+        lock = self.services.user_locks(settings).find(login.user)
+        if lock is None:
+            return login, mechanism
+        refused = Login.refused(login.user, LOCKED_OUT, login.address)
+        return (refused if login.vouched is None else replace(refused, told=told_of(lock), lock=lock)), mechanism
 
     def _logged(self, request: Request, login: Login, mechanism: str) -> Login:
         outcome = Outcome.GRANTED if login.granted else Outcome.UNAVAILABLE if login.cannot_tell else Outcome.REFUSED
@@ -186,19 +207,19 @@ class Broker:
         return replace(login, dead_authid=dead), name
 
     def _may_log_in_anew(self, settings: Settings, request: Request) -> bool:
-        """Whether a request whose authid does not count is a login by the password that is beside it.
+        """Whether a request whose authid does not count is a login by what is beside it: a password, or the web server.
 
         Not what clients report by themselves, where a password is good only once: each report would count as a guess.
         """
+        try:
+            mechanism = self.services.mechanism(self._mechanism_name(settings))
+        except PluginError:
+            return False
+        if not mechanism.needs_password:
+            return True
         if not request.password:
             return False
-        return not request.grace or not (self.second_factor.is_on(settings) or self._takes_codes(settings))
-
-    def _takes_codes(self, settings: Settings) -> bool:
-        try:
-            return self.services.mechanism(self._mechanism_name(settings)).takes_codes(settings)
-        except PluginError:
-            return True
+        return not request.grace or not (self.second_factor.is_on(settings) or mechanism.takes_codes(settings))
 
     def _login_by_ssh(self, request: Request, reason: str, vouched: Vouched) -> Login:
         if not request.user:
@@ -283,6 +304,10 @@ class Broker:
         except PluginError:
             return None
 
+    def still_vouched(self, settings: Settings, before: Vouched | None) -> Vouched | None:
+        """Who has checked who somebody is whose login was `before`: the mechanism of then is asked again."""
+        return None if before is None else self._mechanism_vouches(settings)
+
     def next_authid(self, settings: Settings, login: Login) -> str | None:
         """The authid to show next. To be called once, when the answer is ready.
 
@@ -334,15 +359,17 @@ class Broker:
         who = self.requester(settings, login.user, login.address)
         profiles = self.backend.offered(settings, who)
         sessions = self._placement.sessions(settings, profiles, login.user)
+        counts = self._placement.counts(settings, login.user, sessions)
         autologin = settings.boolean(GLOBAL, "default-session-autologin")
         offers = []
         for profile in profiles:
             status, server = "", ""
-            if profile.id in sessions:
-                session, host = sessions[profile.id]
+            if profile.id in sessions.resumable:
+                session, host = sessions.resumable[profile.id]
                 status, server = session.state, host.name
             by_key = profile.broker_flag("session-autologin", autologin)
-            offers.append(Offer(profile, login.user, by_key, status, server))
+            count = counts.get(profile.id, NONE_AT_ALL)
+            offers.append(Offer(profile, login.user, by_key, status, server, count.running, count.suspended))
         return offers
 
     def select_session(
@@ -416,8 +443,14 @@ class Broker:
         return True
 
 
+def told_of(lock: UserLock) -> str:
+    """What users are told who are locked out, in English as all that clients show."""
+    reason = f": {lock.for_user}" if lock.for_user else ""
+    return f"This account is locked{reason}. Ask your administrator."
+
+
 def _vouched_by(name: str, mechanism: AuthMechanism) -> Vouched | None:
-    return Vouched(f"{mechanism.vouches} by {name}") if mechanism.vouches else None
+    return Vouched(f"{mechanism.vouches} by {name}", name) if mechanism.vouches else None
 
 
 def _in_log(login: Login) -> str:

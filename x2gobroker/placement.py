@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import socket
+import time
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from x2gobroker.agents.rules import NONE, AgentRules, agent_rules, mode_of, uses_load_checker
-from x2gobroker.logs import broker_log, error_log, field
+from x2gobroker.errors import PluginError, StoreError
+from x2gobroker.logs import broker_log, error_log
+from x2gobroker.logs import field as log_field
 from x2gobroker.model.hosts import Endpoint, Host
 from x2gobroker.model.profile import BROKER_USER, SessionProfile
 from x2gobroker.model.server_names import find_host
 from x2gobroker.model.sessions import ServerSession, resume_order
 from x2gobroker.model.vouched import Vouched
 from x2gobroker.scheduling.choice import Selection, Wish
+from x2gobroker.scheduling.standing import Count, count_listed, count_reported
 from x2gobroker.services import Services
 from x2gobroker.settings import GLOBAL, Settings
 from x2gobroker.store import ClientEvent
@@ -33,6 +37,15 @@ class Guest:
     login: str = ""
     pubkey: str = ""
     address: str = ""
+
+
+@dataclass(frozen=True)
+class Sessions:
+    """What servers said of a user's sessions, by profile ID: the one that the profile would resume, with its host; and
+    the states of all on its servers, by name."""
+
+    resumable: dict[str, tuple[ServerSession, Host]] = field(default_factory=dict)
+    listed: dict[str, dict[str, str]] = field(default_factory=dict)
 
 
 def account_for(profile: SessionProfile, user: str, login: str = "") -> str:
@@ -66,8 +79,8 @@ class Placement:
         if guest.user and not account:
             broker_log.warning(
                 "selectsession user=%s login=%s: another account than the broker vouches for: no agent is asked",
-                field(guest.user),
-                field(guest.login),
+                log_field(guest.user),
+                log_field(guest.login),
             )
         wish = self._wish(settings, profile, account, guest.user)
         selection = self._services.scheduler.choose(wish, self._services.stores(settings))
@@ -77,8 +90,14 @@ class Placement:
         if guest.vouched is None:
             error_log.error(
                 "session profile [%s]: no autologin for %s: this broker does not check who its users are",
-                field(profile.id),
-                field(guest.user),
+                log_field(profile.id),
+                log_field(guest.user),
+            )
+            return selection
+        why_not = self._no_longer_welcome(settings, guest, account)
+        if why_not:
+            error_log.error(
+                "session profile [%s]: no autologin for %s: %s", log_field(profile.id), log_field(guest.user), why_not
             )
             return selection
         grant = self._services.autologin(settings).grant(
@@ -90,8 +109,23 @@ class Placement:
             guest.pubkey,
             guest.address,
             selection.silent,
+            guest.user,
         )
         return replace(selection, private_key=grant.private_key, key_accepted=grant.accepted)
+
+    def _no_longer_welcome(self, settings: Settings, guest: Guest, account: str) -> str:
+        """Why a user gets no key although the login was good: much may have happened since; nothing if all is well."""
+        locks = self._services.user_locks(settings)
+        if any(locks.find(name) is not None for name in dict.fromkeys((guest.user, account))):
+            return "the user or the account is locked out"
+        name = guest.vouched.mechanism if guest.vouched is not None else ""
+        if not name:
+            return ""
+        try:
+            verdict = self._services.mechanism(name).account(settings, guest.user, guest.address)
+        except PluginError as error:
+            return str(error)
+        return "" if verdict.granted else f"{name} does not let the account in any more: {verdict.reason}"
 
     def _wish(self, settings: Settings, profile: SessionProfile, account: str, user: str) -> Wish:
         return Wish(
@@ -112,12 +146,11 @@ class Placement:
         reservations = self._services.stores(settings).reservations
         reservations.reported(event.username, event.server, event.session, event.reported)
 
-    def sessions(
-        self, settings: Settings, profiles: Iterable[SessionProfile], user: str
-    ) -> dict[str, tuple[ServerSession, Host]]:
-        """The session that each profile would resume, and its host, by profile ID. All servers are asked at once."""
+    def sessions(self, settings: Settings, profiles: Iterable[SessionProfile], user: str) -> Sessions:
+        """What sessions each profile could resume. All servers are asked at once."""
+        found = Sessions()
         if not user or not settings.boolean(GLOBAL, "session-status-in-listing"):
-            return {}
+            return found
         asked: dict[tuple[AgentRules, str], list[SessionProfile]] = {}
         for profile in profiles:
             if profile.is_shadow or mode_of(settings, self._backend, profile) == NONE:
@@ -125,14 +158,32 @@ class Placement:
             rules = agent_rules(settings, self._backend, profile)
             rules = replace(rules, timeout=min(rules.timeout, LISTING_SECONDS))
             asked.setdefault((rules, account_for(profile, user)), []).append(profile)
-        found: dict[str, tuple[ServerSession, Host]] = {}
         for (rules, account), members in asked.items():
-            found.update(self._sessions_of(settings, members, rules, account))
+            self._sessions_of(settings, members, rules, account, found)
         return found
 
+    def counts(self, settings: Settings, user: str, found: Sessions) -> dict[str, Count]:
+        """How many sessions of the user run and are suspended, by the profile that each was begun from.
+
+        By what servers have just said, else by what clients reported; nobody is asked again.
+        """
+        if not user or not (settings.boolean(GLOBAL, "client-events") or found.listed):
+            return {}
+        try:
+            origins = self._services.origins(settings)
+            live = settings.integer(GLOBAL, "client-live-event")
+            counts = count_reported(origins.reported(user, self._backend), live, time.time())
+            if found.listed:
+                counts = {profile: count for profile, count in counts.items() if profile not in found.listed}
+                counts.update(count_listed(found.listed, origins.profile_of(user, self._backend)))
+        except StoreError as error:
+            error_log.error("listing profiles without counts of sessions: %s", error)
+            return {}
+        return counts
+
     def _sessions_of(
-        self, settings: Settings, profiles: list[SessionProfile], rules: AgentRules, account: str
-    ) -> dict[str, tuple[ServerSession, Host]]:
+        self, settings: Settings, profiles: list[SessionProfile], rules: AgentRules, account: str, found: Sessions
+    ) -> None:
         endpoints: dict[str, Endpoint] = {}
         for profile in profiles:
             for host in profile.hosts:
@@ -141,12 +192,13 @@ class Placement:
         interval = settings.integer(GLOBAL, "load-checker-intervals")
         dead = self._services.stores(settings).loads.known_dead(endpoints, interval)
         findings = self._services.farm.sessions_of(tuple(endpoints.values()), rules, account, dead)
+        if not findings.answered:
+            return
         own_name = socket.gethostname()
-        found = {}
         for profile in profiles:
+            listed = found.listed.setdefault(profile.id, {})
             for session in resume_order(findings.sessions):
                 its_host = find_host(profile.hosts, session.server, own_name)
                 if its_host is not None:
-                    found[profile.id] = session, its_host
-                    break
-        return found
+                    listed[session.name] = session.state
+                    found.resumable.setdefault(profile.id, (session, its_host))

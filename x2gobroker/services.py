@@ -28,11 +28,13 @@ from x2gobroker.store import (
     Drains,
     Enrolments,
     Loads,
+    Origins,
     Penalties,
     PortalSessions,
     RemoteDesktops,
     Reservations,
     Store,
+    UserLocks,
 )
 from x2gobroker.store.database import database_url
 
@@ -144,6 +146,10 @@ class Services:
         """The client events of the store. Raises StoreError."""
         return ClientEvents(self.store(settings))
 
+    def origins(self, settings: Settings) -> Origins:
+        """From which profiles sessions were begun, from the store. Raises StoreError."""
+        return Origins(self.store(settings))
+
     def enrolments(self, settings: Settings) -> Enrolments:
         """The second factors of the store. Raises StoreError."""
         return Enrolments(self.store(settings))
@@ -151,6 +157,10 @@ class Services:
     def desktops(self, settings: Settings) -> RemoteDesktops:
         """The desktops in the browser of the store. Raises StoreError."""
         return RemoteDesktops(self.store(settings))
+
+    def user_locks(self, settings: Settings) -> UserLocks:
+        """Who is locked out, from the store. Raises StoreError."""
+        return UserLocks(self.store(settings))
 
     def portal_sessions(self, settings: Settings) -> PortalSessions:
         """Who is signed in at the portal, from the store. Raises StoreError."""

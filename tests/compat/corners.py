@@ -40,7 +40,7 @@ def logins() -> Iterator[Scenario]:
             [ask("plain", "listsessions"), elsewhere, ask("plain", "listsessions", AGAIN)],
         )  # fmt: skip
     stolen: Fields = (("user", "bert"), ("authid", Authid.FOREIGN))
-    used: Fields = (("user", "anna"), ("password", "secret"), ("authid", Authid.USED))
+    used: Fields = (("user", "anna"), ("authid", Authid.USED))
     for flags in ({}, {"use-static-cookie": "true"}):
         yield Scenario.of(
             f"authids: whose and how often, {flags or 'dynamic'}", files({}, conf=conf_text(flags)),

@@ -14,7 +14,7 @@ from typing import Any
 
 from tests.compat.deviation import Deviation
 from tests.compat.deviations_by_fault import FAULTS
-from tests.compat.meaning import Meaning, as_text
+from tests.compat.meaning import Meaning, Profile, as_text
 from tests.compat.runner import Exchange
 
 ZEROCONF = "localhost"
@@ -148,7 +148,13 @@ def _quoted(exchange: Exchange, said: Meaning) -> Meaning:
     known = {*PYHOCA_TEXTS.split()} - {"host", "applications"}
 
     def quoted(key: str, value: str) -> str:
-        special = not value.isascii() or '"' in value or "\\" in value or ("," in value and key in known)
+        special = (
+            not value.isascii()
+            or any(mark in value for mark in '"\\;\n')
+            or value.startswith("@")
+            or value != value.strip()
+            or ("," in value and key in known)
+        )
         return as_text(value) if special else value
 
     return replace(
@@ -157,6 +163,50 @@ def _quoted(exchange: Exchange, said: Meaning) -> Meaning:
             (id_, tuple((key, quoted(key, value)) for key, value in profile)) for id_, profile in said.profiles
         ),
     )
+
+
+def _names(exchange: Exchange, said: Meaning) -> Meaning:
+    if exchange.request.frontend != "plain" or not said.profiles:
+        return said
+
+    def written(name: str) -> str:
+        return "".join(
+            f"%{ord(letter):02X}" if letter in '%"#;,' or not letter.isascii() else letter for letter in name
+        )
+
+    return replace(said, profiles=tuple((written(id_), profile) for id_, profile in said.profiles))
+
+
+def _spelling(exchange: Exchange, said: Meaning) -> Meaning:
+    """`Height`, the one misspelt option of the scenarios."""
+    if not said.profiles:
+        return said
+    file = configparser.RawConfigParser(default_section="none")
+    file.optionxform = str  # type: ignore[assignment,method-assign]
+    file.read_string(exchange.scenario.files.profiles)
+
+    def counts(id_: str) -> bool:
+        for section in (id_, "DEFAULT"):
+            if file.has_section(section):
+                if file.has_option(section, "height"):
+                    return False
+                if file.has_option(section, "Height"):
+                    return True
+        return False
+
+    def spelt(id_: str, profile: Profile) -> Profile:
+        if not any(key == "Height" for key, _ in profile):
+            return profile
+        if not counts(id_):
+            return tuple((key, value) for key, value in profile if key != "Height")
+        height = next(value for key, value in profile if key == "height")
+        return tuple(
+            ("height", type(height)(value)) if key == "Height" else (key, value)
+            for key, value in profile
+            if key != "height"
+        )
+
+    return replace(said, profiles=tuple((id_, spelt(id_, profile)) for id_, profile in said.profiles))
 
 
 def _clientevent(exchange: Exchange, said: Meaning) -> Meaning:
@@ -228,6 +278,17 @@ REWRITES: tuple[Deviation, ...] = (
         _nameless,
     ),
     Deviation(
+        "misspelt-options",
+        "A slip in an option's name is an error, and is not sent to clients",
+        "An option with another case, such as `Host` or `ACL-Users-Allow`, is an option of the client: the rule or "
+        "value does not count, and all clients are told it.",
+        "A known option spelt otherwise counts, one with a letter wrong is left out, and a name that is nearly an "
+        "access rule closes the profile; `check-config` names each.",
+        "A slip must not open a profile.",
+        (),
+        _spelling,
+    ),
+    Deviation(
         "json-types",
         "JSON answers hold options in the types that PyHoca expects",
         'Options for which the broker has no type are text, such as `"published": "true"`.',
@@ -259,12 +320,23 @@ REWRITES: tuple[Deviation, ...] = (
         "quoted-text",
         "Text that X2Go Client would misread stands between quotes at `/plain/`",
         "Values are sent as they stand in the file: `name=Büro, 2. Stock`.",
-        'What is not ASCII, a comma in a text, a quote or a backslash is escaped: `name="B\\xfcro, 2. Stock"`.',
+        "What is not ASCII, a comma or a semicolon in a text, a quote, a backslash, a line end and whatever else is "
+        'special there is escaped: `name="B\\xfcro, 2. Stock"`. A value that stands between double quotes in the file '
+        "is the text between them.",
         "X2Go Client reads the list with QSettings: it shows that name as an empty one, "
         "`Büro` as `BÃ¼ro`, and "
         "takes `user=SITE\\anna` for another user.",
         (),
         _quoted,
+    ),
+    Deviation(
+        "section-names",
+        "Ids of session profiles arrive at X2Go Client as they are",
+        "Ids are sent as they stand in the file: `[Büro]`.",
+        "What is not ASCII, a percent sign and other special characters are escaped at `/plain/`: `[B%FCro]`.",
+        "X2Go Client reads the list with QSettings, and would ask for a profile `BÃ¼ro` that does not exist.",
+        (),
+        _names,
     ),
     Deviation(
         "setpass-answer",

@@ -58,8 +58,8 @@ FAULTS: tuple[Deviation, ...] = (
         "Several blanks, a lone port, an IP address as name, IPv6 and others give `0.0.0.0`, half a name or a wrong "
         "port.",
         "`name`, `name:port`, `name (address)`, `name (address:port)`, `name (port)` with IPv4, IPv6 (in brackets "
-        "before a port) and host names; an entry that is none of them is left out and reported. A plain answer cannot "
-        "hold an IPv6 address: it holds the name.",
+        "before a port) and host names, also outside ASCII; an entry that is none of them is left out and reported. A "
+        "plain answer cannot hold an IPv6 address: it holds the name.",
         "Clients would connect to the wrong place.",
         ("F19",),
     ),
@@ -94,6 +94,14 @@ FAULTS: tuple[Deviation, ...] = (
         "The pre-shared authid and the password are both needed at first contact, and a new authid is handed out.",
         "It is documented.",
         ("F9",),
+    ),
+    Deviation(
+        "dead-authid",
+        "An authid that does not count is no refusal beside the right password",
+        "An authid that is unknown, expired or used up is a refusal, whatever stands beside it.",
+        "With a password beside it, or over SSH, the request is a login as without the authid.",
+        "X2Go Client goes on showing a dead authid beside the password that its user has just typed: it could never "
+        "log in again.",
     ),
     Deviation(
         "testcon-keeps-authid",
@@ -148,7 +156,7 @@ FAULTS: tuple[Deviation, ...] = (
         "longer-paths",
         "Nothing may stand behind the backend of a URL",
         "Whatever follows the backend's name is ignored.",
-        "404.",
+        "404; a second slash does no harm.",
         "A mistyped URL should be noticed.",
     ),
     Deviation(
@@ -176,10 +184,12 @@ FAULTS: tuple[Deviation, ...] = (
     ),
     Deviation(
         "auth-mech-crash",
-        "An auth mechanism that does not work refuses",
-        "`https_get` always is a 500, and so is an unknown mechanism whose name is no Python word.",
-        "The login is refused, and the log says why; `https_get` works.",
-        "A client can do nothing about it, and must not get in.",
+        "That a password cannot be checked is a 503",
+        "401, as after a wrong password, also where the broker asks PAM by itself because the authentication "
+        "service is down. `https_get` always is a 500, and so is an unknown mechanism whose name is no Python word.",
+        "503 with words, at `/plain/`, too, and nothing is counted. PAM is asked without the service by root only, or "
+        "with `without-authservice = true`. `https_get` works.",
+        "Users who are told that a right password is wrong type others, and ask for new ones.",
         ("F15",),
     ),
     Deviation(
@@ -189,6 +199,13 @@ FAULTS: tuple[Deviation, ...] = (
         "The only host is answered, up or down; a name that cannot exist is left out.",
         "It is what the reference does with every other host.",
         ("F14",),
+    ),
+    Deviation(
+        "empty-passwords",
+        "Accounts with an empty password field do not get in",
+        "They get in with any password, where the PAM service says `nullok`, as Debian's does.",
+        "They do not.",
+        "Over a network that is nobody's intention; `sshd` has it so.",
     ),
     Deviation(
         "uccs-password",

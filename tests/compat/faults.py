@@ -154,6 +154,15 @@ def authids() -> Iterator[Scenario]:
     yield Scenario(
         "pre-shared-authid: with a password", files({}, conf=conf_text(wanted)), steps, "pre-shared-authid", files({})
     )
+    for dead in ("0123456789abcdef", Authid.USED):
+        shown: Fields = (("user", "anna"), ("password", "secret"), ("authid", dead))
+        yield Scenario(
+            f"dead-authid: {dead}", files({}),
+            [Step.of(ask("plain", "listsessions")), Step.of(ask("plain", "listsessions", AGAIN)),
+             Step(ask("plain", "listsessions", shown), ask("plain", "listsessions")),
+             Step.of(ask("json", "listprofiles", AGAIN))],
+            "dead-authid", files({}),
+        )  # fmt: skip
     for frontend in ("plain", "json"):
         test = ask(frontend, "testcon", AGAIN)
         yield Scenario(

@@ -70,7 +70,7 @@ def paths() -> Iterator[Scenario]:
         "no-slash", files({}),
     )  # fmt: skip
     requests = [
-        (Request(f, f"/{f}/inifile{tail}", asked), 404) for f in ("plain", "json") for tail in ("/more", "/a/b/", "//")
+        (Request(f, f"/{f}/inifile{tail}", asked), 404) for f in ("plain", "json") for tail in ("/more", "/a/b/", "///")
     ]
     yield demanded("longer-paths", "behind the backend", files({}), requests)
     yield Scenario(

@@ -70,8 +70,8 @@ def read_quoted(text: str) -> str:
     if len(text) < 2 or text[0] != '"' or text[-1] != '"':
         return text
     units: list[int] = []
-    for escaped, kept in re.findall(r"\\x([0-9a-f]+)|\\?(.)", text[1:-1]):
-        units.extend([int(escaped, 16)] if escaped else [ord(kept)])
+    for escaped, short, kept in re.findall(r"\\x([0-9a-f]+)|\\([nrt])|\\?(.)", text[1:-1]):
+        units.append(int(escaped, 16) if escaped else ord({"n": "\n", "r": "\r", "t": "\t"}.get(short, kept)))
     data = b"".join(unit.to_bytes(2, "big") for unit in units)
     return as_text(data.decode("utf-16-be"))
 

@@ -115,7 +115,12 @@ def config_problems(root: Path, config: Path) -> str:
     profiles = root / "etc/x2gobroker-sessionprofiles.conf"
     command = [str(program), "check-config", "-C", str(config), "--session-profiles", str(profiles)]
     result = subprocess.run(
-        command, env={"X2GOBROKER_DEFAULTS": "/nowhere"}, capture_output=True, text=True, timeout=60, check=False
+        command,
+        env={"X2GOBROKER_DEFAULTS": "/nowhere", "X2GOBROKER_DAEMON_USER": "root"},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
     )
     assert result.returncode == 0, result.stdout + result.stderr
     return result.stdout

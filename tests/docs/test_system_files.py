@@ -100,6 +100,7 @@ def test_logrotate_reads_its_file() -> None:
     assert "error" not in said.replace("error.log", "")
     for name in ("access", "broker", "error", "loadchecker"):
         assert f"/var/log/x2gobroker/{name}.log" in said
+    assert "authservice.log" not in said, "root writes no log where others may put links"
 
 
 def test_the_pam_service_has_the_three_phases_of_the_host() -> None:

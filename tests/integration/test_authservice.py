@@ -84,6 +84,26 @@ def test_a_locked_account_is_refused(running: AuthService, unix: str, user: Acco
     assert not running.client().authenticate(unix, user.name, RIGHT).granted
 
 
+def test_an_account_is_asked_about_without_its_password(running: AuthService, unix: str, user: Account) -> None:
+    """Before something is given out on a login that was: a key, for example."""
+
+    def may_come_in(name: str) -> bool:
+        answer = running.client().account(unix, name, "192.0.2.7")
+        assert answer is not None
+        return answer.granted
+
+    assert may_come_in(user.name)
+    subprocess.run(["chage", "-E", "0", user.name], check=True)
+    assert not may_come_in(user.name)
+    subprocess.run(["chage", "-E", "-1", user.name], check=True)
+    assert may_come_in(user.name)
+    subprocess.run(["userdel", user.name], check=True)
+    assert not may_come_in(user.name)
+    subprocess.run(["useradd", user.name], check=True)
+    with pytest.raises(AuthMechanismError, match="not allowed"):
+        running.client().account("sshd", user.name)
+
+
 def test_a_password_that_must_be_changed_is_refused_until_it_is(running: AuthService, unix: str, user: Account) -> None:
     user.demand_new_password()
     client = running.client()

@@ -17,17 +17,6 @@ from x2gobroker.authservice.client import AuthServiceClient
 
 UNIT = Path(__file__).resolve().parents[2] / "etc/systemd/x2gobroker-authservice.service"
 SERVICE = "x2gobroker"
-# PR_SET_MDWE does what MemoryDenyWriteExecute= does. Linux has it from 6.3 on; before, the program goes on without.
-CONFINED = (
-    "import ctypes, mmap, os, sys\n"
-    "if ctypes.CDLL(None).prctl(65, 1, 0, 0, 0) != 0:\n"
-    "    os.execv(sys.argv[1], sys.argv[1:])\n"
-    "try:\n"
-    "    mmap.mmap(-1, 4096, prot=mmap.PROT_READ | mmap.PROT_WRITE | mmap.PROT_EXEC)\n"
-    "except OSError:\n"
-    "    os.execv(sys.argv[1], sys.argv[1:])\n"
-    "sys.exit('memory can still be writable and executable')\n"
-)
 
 
 def setting(name: str) -> str:
@@ -41,8 +30,8 @@ def confined() -> list[str]:
     """The command that gives up what the unit gives up."""
     capabilities = [name.removeprefix("CAP_").lower() for name in setting("CapabilityBoundingSet").split()]
     allowed = ",".join(["-all", *(f"+{name}" for name in capabilities)])
-    assert setting("NoNewPrivileges") == setting("MemoryDenyWriteExecute") == "yes"
-    return ["setpriv", "--no-new-privs", f"--bounding-set={allowed}", sys.executable, "-c", CONFINED]
+    assert setting("NoNewPrivileges") == "yes"
+    return ["setpriv", "--no-new-privs", f"--bounding-set={allowed}"]
 
 
 def command() -> list[str]:

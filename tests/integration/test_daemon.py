@@ -277,3 +277,49 @@ def test_started_as_the_references_program(tmp_path: Path) -> None:
     finally:
         program.terminate()
         assert program.wait(20) == 0
+
+
+def asked(broker: OurBroker, line: str, *headers: str, body: str = "") -> bytes:
+    """What the daemon says to a request that is sent as it stands."""
+    head = "\r\n".join([f"{line} HTTP/1.1", "Host: broker.example", "Connection: close", *headers])
+    with socket.create_connection(("127.0.0.1", broker.port), timeout=20) as connection:
+        connection.sendall(f"{head}\r\nContent-Length: {len(body)}\r\n\r\n{body}".encode())
+        answer = b""
+        while piece := connection.recv(65536):
+            answer += piece
+    return answer
+
+
+@pytest.mark.parametrize("name", ["SCRIPT_NAME", "Script-Name", "PATH_INFO", "X-Script-Name", "X-Forwarded-Prefix"])
+def test_no_header_moves_a_request_to_another_address(name: str) -> None:
+    """The daemon's neighbours on the loopback are web servers, which may hand on whatever a client has sent."""
+    with OurBroker(OPEN + "enable-portal = true\ntrusted-proxies = 127.0.0.1\n", PROFILES) as broker:
+        for value in ("/plain", "/x", "//", ""):
+            assert b" 404 " in asked(broker, "GET /plain/portal/sign-in", f"{name}: {value}").split(b"\r\n")[0]
+            form = "user=anna&password=x&task=listsessions"
+            granted = asked(broker, "POST /plain/inifile/", f"{name}: {value}", body=form)
+            assert b" 200 " in granted.split(b"\r\n")[0]
+            assert b"Access granted" in granted
+
+
+@pytest.mark.parametrize(("trusted", "scheme"), [("", b"http"), ("trusted-proxies = 127.0.0.1\n", b"https")])
+def test_how_the_browser_came_is_believed_of_trusted_web_servers_only(trusted: str, scheme: bytes) -> None:
+    with OurBroker(OPEN + trusted, PROFILES) as broker:
+        for name in ("X-Forwarded-Proto: https", "X-Forwarded-Ssl: on", "X-Forwarded-Protocol: ssl"):
+            page = asked(broker, "GET /", name, "X-Forwarded-For: 192.0.2.7")
+            told = scheme if name.startswith("X-Forwarded-Proto:") else b"http"
+            assert told + b"://broker.example/plain/inifile/" in page
+
+
+def test_the_address_of_a_client_comes_with_a_port_or_in_brackets_or_not_at_all() -> None:
+    rules = "[inside]\nhost = h\nacl-clients-allow = 127.0.0.0/8\n[all]\nhost = h\n"
+    form = "user=anna&password=x&task=listsessions"
+    with OurBroker(OPEN + "trusted-proxies = 127.0.0.1\n", rules) as broker:
+        for said in ("198.51.100.9:4711", "[2001:db8::9]:4711", "unknown", "198.51.100.9,", '"198.51.100.9"'):
+            answer = asked(broker, "POST /plain/inifile/", f"X-Forwarded-For: {said}", body=form)
+            assert b"[all]" in answer
+            assert b"[inside]" not in answer
+        assert b"[inside]" in asked(broker, "POST /plain/inifile/", body=form)
+        for known in ("address=198.51.100.9 ", "address=2001:db8::9 ", "address=unknown "):
+            assert known in broker.log()
+        assert broker.log().count("does not say for whom it asks") == 1

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +18,7 @@ import requests
 from websockets.sync.client import connect
 from websockets.typing import Origin, Subprotocol
 
+from tests.support.installation import installation
 from tests.support.processes import Program, free_port, wait_until
 from x2gobroker.portal.guard import COOKIE
 
@@ -47,27 +51,27 @@ def start(folder: Path, port: int) -> Program:
     return Program([*demo, "--folder", str(folder / "d"), "-b", f"127.0.0.1:{port}"], folder / "log")
 
 
-@pytest.fixture(scope="module")
-def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Demo]:
-    folder = tmp_path_factory.mktemp("demo")
+@pytest.fixture(scope="module", params=[None, "www-data"])
+def demo(request: pytest.FixtureRequest) -> Iterator[Demo]:
+    """The demo of root, and of somebody else, who can have nothing but programs of the own account."""
+    user: str | None = request.param
     port = free_port()
-    program = Program(
-        [
-            str(Path(sys.executable).parent / "x2gobroker"),
-            "demo",
-            "--folder",
-            str(folder / "d"),
-            "-b",
-            f"127.0.0.1:{port}",
-        ],
-        folder / "log",
-    )
-    url = f"http://127.0.0.1:{port}"
-    try:
-        wait_until(lambda: "is ready" in program.output() and "Booting worker" in program.output(), "the demo's start")
-        yield Demo(url, (folder / "d" / "password").read_text().strip(), program, folder / "d")
-    finally:
-        program.stop()
+    with tempfile.TemporaryDirectory(prefix="x2gt-demo-") as name:
+        folder = Path(name)
+        if user:
+            shutil.chown(folder, user, user)
+        argv = [str(installation(user).venv / "bin/x2gobroker"), "demo", "--folder", str(folder / "d")]
+        program = Program(
+            [*argv, "-b", f"127.0.0.1:{port}"], folder / "log", env={**os.environ, "HOME": name}, cwd=folder, user=user
+        )
+        try:
+            ready = ("is ready", "Booting worker")
+            wait_until(lambda: all(words in program.output() for words in ready), "the demo's start")
+            password = (folder / "d/password").read_text().strip()
+            yield Demo(f"http://127.0.0.1:{port}", password, program, folder / "d")
+        finally:
+            print(program.output())  # pytest shows it where a test fails
+            program.stop()
 
 
 def remote_of(demo: Demo) -> str:

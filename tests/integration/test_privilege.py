@@ -418,6 +418,8 @@ def test_in_a_folder_of_root_the_file_is_roots_and_the_group_of_the_broker_reads
         ("drain",),
         ("drain", "desk.example", "--reason", "maintenance"),
         ("load",),
+        ("lockout", "anna", "--reason", "maintenance"),
+        ("lockout",),
     ],
 )
 def test_commands_of_root_work_on_the_store_as_the_account(site: Site, words: tuple[str, ...]) -> None:

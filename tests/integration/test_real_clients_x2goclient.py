@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
+import sqlite3
+import subprocess
+import time
 from pathlib import Path
 
 import pytest
 
 from tests.support.client_home import ClientHome
-from tests.support.client_scenario import PASSWORDS, Endpoint, TwoHosts, our_broker
+from tests.support.client_scenario import PASSWORDS, Endpoint, TwoHosts, our_broker, own_daemon
 from tests.support.desktop import Desktop
+from tests.support.our_broker import PROGRAM, OurBroker
 from tests.support.processes import wait_until
 from tests.support.ssh_port import SshPort
 from tests.support.x2goclient import X2GoClient, x2goclient
@@ -131,3 +136,72 @@ def test_each_virtual_host_has_profiles_of_its_own(
         for name in names:
             assert f"name={name}" in client.answers[-1]
         assert missing not in client.answers[-1]
+
+
+def time_logins(broker: OurBroker, seconds: int) -> None:
+    """Have logins last for so many seconds from now on."""
+    text = broker.config.read_text(encoding="utf-8")
+    assert "auth-timeout = 36000" in text
+    broker.write_config(text.replace("auth-timeout = 36000", f"auth-timeout = {seconds}"))
+
+
+def forget_logins(broker: OurBroker) -> None:
+    """As on the day of a migration, or after the loss of the store: nobody knows the clients' authids."""
+    with contextlib.closing(sqlite3.connect(broker.state / "x2gobroker.sqlite")) as store, store:
+        assert store.execute("delete from authids").rowcount
+
+
+@pytest.mark.parametrize("why", ["authid-has-expired", "unknown-authid"])
+def test_a_client_whose_login_counts_no_longer_goes_on_with_its_password(
+    screen: Desktop, home: ClientHome, x2go_server: SshPort, pictures: Path, tmp_path: Path, why: str
+) -> None:
+    """The client was left open over night, or the broker was exchanged. It shows the dead authid with each request."""
+    with (
+        own_daemon(tmp_path, x2go_server.port) as broker,
+        x2goclient(screen, home, f"{broker.url}/plain/inifile/", pictures) as client,
+    ):
+        client.log_in("anna", ANNA)
+        client.wait_for_profiles(2)
+        if why == "unknown-authid":
+            forget_logins(broker)
+        else:
+            time_logins(broker, 2)
+            time.sleep(3)
+        x2go_server.greetings.clear()
+        client.choose("Beta terminal")
+        client.wait_for_answers(2)
+        assert_selected(client, "beta", x2go_server)
+        assert client.dialogs() == {}
+        assert f"outcome=granted reason=right-password,-beside:-{why}" in broker.log()
+
+
+def test_who_is_locked_out_gets_nothing_more_by_a_client_that_is_open(
+    screen: Desktop, home: ClientHome, x2go_server: SshPort, pictures: Path, tmp_path: Path
+) -> None:
+    """The click is refused, and so is the right password; once the lock is lifted, the same client goes on."""
+    with (
+        own_daemon(tmp_path, x2go_server.port) as broker,
+        x2goclient(screen, home, f"{broker.url}/plain/inifile/", pictures) as client,
+    ):
+        client.log_in("anna", ANNA)
+        client.wait_for_profiles(2)
+        lockout(broker, "ANNA", "--reason", "lost laptop", "--tell-reason")
+        client.choose("Beta terminal")
+        client.wait_for_dialog("Error")
+        client.picture("locked")
+        assert "This account is locked: lost laptop. Ask your administrator." in client.answers[-1]
+        assert "SERVER" not in client.answers[-1]
+        client.confirm_dialog()
+        client.log_in_again(ANNA)
+        client.wait_for_dialog("Error")
+        assert "locked" in client.answers[-1]
+        client.confirm_dialog()
+        lockout(broker, "anna", "--lift")
+        client.log_in_again(ANNA)
+        client.wait_for_profiles(2)
+
+
+def lockout(broker: OurBroker, *arguments: str) -> None:
+    """Run `x2gobroker lockout`, as an administrator does beside the running broker."""
+    program = str(PROGRAM.with_name("x2gobroker"))
+    subprocess.run([program, "lockout", "-C", str(broker.config), *arguments], env=broker.env, check=True)

@@ -216,3 +216,33 @@ def test_a_folder_of_an_earlier_version_stands_in_nobodys_way(state: Path, user:
     assert script.poll()
     assert script.stop()
     subprocess.run(["rm", "-rf", str(old.parent)], check=True, timeout=60)
+
+
+def test_limits_that_nothing_here_can_keep_start_nothing(
+    state: Path, user: Account, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(kept, "HOLDS", (NAMESPACE,))
+    monkeypatch.setattr(kept, "SYSTEMD", state / "not there")
+    made = realize(one_type(state, "tigervnc.py", name="Desk", command=["sleep", "600"]), 0, state)
+    made._limits = (0, 100)
+    assert not made.start("token", options={"username": user.name, "size": "640x480", "arguments": []})
+    assert "memory-megabytes and tasks need control groups" in capsys.readouterr().out
+    assert processes_of(user.name) == []
+    assert list(state.iterdir()) == []
+
+
+def test_desktops_come_up_when_a_hundred_displays_are_taken(state: Path, user: Account) -> None:
+    """Here /tmp is the test's own."""
+    locks = [Path(f"/tmp/.X{number}-lock") for number in range(1, 101)]
+    taken = [lock for lock in locks if not lock.exists()]
+    for lock in taken:
+        lock.write_text("         1\n", encoding="ascii")
+    try:
+        display = user.home / "display"
+        script = desktop(state, user, ["sh", "-c", f"echo $DISPLAY > {display}; exec sleep 600"])
+        wait_until(lambda: display.exists() and display.read_text().strip() != "", "the desktop")
+        assert int(display.read_text().removeprefix(":")) > 100
+        assert script.stop()
+    finally:
+        for lock in taken:
+            lock.unlink()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pwd
 import shutil
 import socket
 import tempfile
@@ -125,7 +126,8 @@ def check_two_connections(script: RemoteServiceScript, screen: Screen) -> None:
 def test_the_screen_of_the_user_who_signed_in(scripts: Any, screen: Screen) -> None:
     script = scripts(display=screen.display)
     assert start(script, screen.user.name) == (True, "Connecting to the screen")
-    assert Path(script._unix_socket).parent.stat().st_mode & 0o077 == 0
+    status = Path(script._unix_socket).lstat()
+    assert (status.st_uid, status.st_mode & 0o777) == (pwd.getpwnam(screen.user.name).pw_uid, 0o600)
     check_two_connections(script, screen)
 
 

@@ -96,6 +96,31 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
             yield Place(broker, user, stranger, server, key)
 
 
+@pytest.mark.parametrize(
+    ("before", "behind"),
+    [
+        ("ulimit -f 0;", ""),
+        ("ulimit -f 1;", ""),
+        ("", ">&-"),
+        ("", ">&- 2>&-"),
+        ("", "<&- >&- 2>&-"),
+        ("", ">/dev/full"),
+        ("ulimit -n 5;", ""),
+        ("ulimit -n 12;", ""),
+        ("", "| :"),
+    ],
+)
+def test_whoever_takes_something_away_from_the_broker_is_told_in_a_line(place: Place, before: str, behind: str) -> None:
+    done = place.over_ssh(place.user, f"{before} {place.broker.program} --task listsessions {behind}")
+    assert "Traceback" not in done.errors
+    assert "Exception ignored" not in done.errors
+    assert "site-packages" not in done.errors
+    assert done.errors.count("\n") <= 2, done.errors
+    if behind != "| :" and before != "ulimit -f 1;":
+        assert done.status or LISTING.fullmatch(done.text), done
+    assert LISTING.fullmatch(place.over_ssh(place.user, f"{place.broker.program} --task listsessions").text)
+
+
 def test_the_way_of_x2go_client(place: Place) -> None:
     """List, select, list again: each with the authid of the answer before."""
     program = place.broker.program

@@ -143,7 +143,8 @@ def test_a_host_that_hangs_with_a_lock_holds_up_nobody_for_long(two: tuple[Store
 
 def in_pairs(count: int, one: object, other: object) -> list[BaseException]:
     """Call both at the same moment, again and again; what they raised."""
-    barrier, raised = threading.Barrier(2), []
+    barrier = threading.Barrier(2)
+    raised: list[BaseException] = []
 
     def run(call: object) -> None:
         for number in range(count):

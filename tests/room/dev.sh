@@ -1,5 +1,5 @@
 #!/bin/bash
-# Give a room a /dev of its own: dev.sh FOLDER. In it are the nodes that programs need, with the modes that udev gives them.
+# Make a /dev in a new FOLDER: dev.sh FOLDER. In it are the nodes that programs need, with the modes that udev gives them.
 set -euo pipefail
 
 folder=$1
@@ -31,7 +31,6 @@ mount -t tmpfs -o mode=1777 tmpfs "$folder/shm"
 ln -s pts/ptmx "$folder/ptmx"
 ln -s /proc/self/fd "$folder/fd"
 for number in 0:stdin 1:stdout 2:stderr; do ln -s "fd/${number%:*}" "$folder/${number#*:}"; done
-mount --rbind "$folder" /dev
-if ! (: <>/dev/fuse) 2>/dev/null; then
+if ! (: <>"$folder/fuse") 2>/dev/null; then
   echo "room: /dev/fuse cannot be opened here: load the kernel module fuse, or let this container use device 10:229" >&2
 fi

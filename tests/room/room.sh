@@ -26,6 +26,7 @@ for folder in /etc /run /usr/lib/x2go /usr/share/x2go /var/lib/x2go /var/lib/x2g
 done
 bash "$here/etc.sh"
 bash "$here/dev.sh" "$room/dev"
+mount --rbind "$room/dev" /dev
 
 mkdir -m 1777 "$room/tmp" "$room/var-tmp"
 mkdir "$room/home"

@@ -21,7 +21,7 @@ FLAGS = (
     "--disable-sync",
     "--disable-dev-shm-usage",
 )
-DEADLINE = 30.0
+DEADLINE = 90.0  # seconds; a busy machine may take its time, and who waits for a fault pays it only then
 expect.set_options(timeout=DEADLINE * 1000)  # of its own accord it waits for five seconds only
 DESKTOP, PHONE, WALL = (1440, 900), (390, 844), (3840, 2160)
 # what the browser itself says where a page rightly answers with an error
@@ -32,7 +32,7 @@ EXPECTED = ("Failed to load resource: the server responded with a status of 40",
 def chromium() -> Iterator[Browser]:
     """One Chromium for the length of a `with` block; each tab of it is a person of its own."""
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=list(FLAGS))
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=list(FLAGS), timeout=DEADLINE * 1000)
         try:
             yield browser
         finally:

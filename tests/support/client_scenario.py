@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -126,12 +126,18 @@ class Endpoint:
 @contextlib.contextmanager
 def our_broker(folder: Path, ssh: int, extra: str = "", tls: Certificates | None = None) -> Iterator[Endpoint]:
     """The broker of the scenario under its own gunicorn."""
-    users = users_file(folder / "users")
     env = {}
     if tls is not None:
         env = {"X2GOBROKER_SSL_CERTFILE": str(tls.certificate), "X2GOBROKER_SSL_KEYFILE": str(tls.key)}
-    with OurBroker(configuration("{state}", users, extra), PROFILES.format(port=ssh), env=env) as broker:
+    with own_daemon(folder, ssh, extra, env) as broker:
         if tls is None:
             yield Endpoint(broker.url)
         else:
             yield Endpoint(broker.url.replace("http://", "https://"), tls.authority)
+
+
+def own_daemon(folder: Path, ssh: int, extra: str = "", env: Mapping[str, str] | None = None) -> OurBroker:
+    """The same, for tests that change its files or its store."""
+    return OurBroker(
+        configuration("{state}", users_file(folder / "users"), extra), PROFILES.format(port=ssh), env=dict(env or {})
+    )

@@ -72,8 +72,7 @@ def install_into(folder: Path) -> Installation:
     """Install the checkout as an administrator would, into a new virtual environment that everybody can read."""
     folder.chmod(0o755)
     source = folder / "source"
-    shutil.copytree(CHECKOUT, source, ignore=shutil.ignore_patterns(".venv", ".git", ".*_cache", "run"), symlinks=True)
-    _for_everybody(source)
+    copy_checkout(source)
     constraints = ["--constraint", str(source / "constraints.txt")]
     run = functools.partial(subprocess.run, check=True, timeout=300, umask=0o022, env={**os.environ})
     run([SYSTEM_PYTHON, "-m", "venv", str(folder / "venv")])
@@ -81,9 +80,11 @@ def install_into(folder: Path) -> Installation:
     return _within(folder)
 
 
-def _for_everybody(folder: Path) -> None:
-    """A checkout may be its owner's alone, by an umask of 077."""
-    for place in (folder, *folder.rglob("*")):
+def copy_checkout(target: Path) -> None:
+    """Copy the project's own files, for everybody to read: a checkout may be its owner's alone, by an umask of 077."""
+    ignored = shutil.ignore_patterns(".venv", ".git", ".*_cache", "__pycache__", "run", "build")
+    shutil.copytree(CHECKOUT, target, ignore=ignored, symlinks=True)
+    for place in (target, *target.rglob("*")):
         if not place.is_symlink():
             place.chmod(place.stat().st_mode | (0o755 if place.is_dir() else 0o644))
 

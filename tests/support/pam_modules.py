@@ -14,6 +14,7 @@ struct pam_handle;
 extern int pam_prompt(struct pam_handle *, int, char **, const char *, ...);
 extern int pause(void);
 extern int strcmp(const char *, const char *);
+extern int atoi(const char *);
 
 int pam_sm_setcred(struct pam_handle *h, int flags, int argc, const char **argv) { return 0; }
 
@@ -25,9 +26,16 @@ int pam_sm_authenticate(struct pam_handle *h, int flags, int argc, const char **
             pause();
     if (argc == 1 && !strcmp(argv[0], "crash"))
         *(volatile int *) 8 = 1;
+    if (argc == 2 && !strcmp(argv[0], "give"))
+        return atoi(argv[1]);
     if (argc == 2 && !strcmp(argv[0], "code"))
         return pam_prompt(h, 2, &given, "Code of %s: ", "today") || !given || strcmp(given, argv[1]) ? 7 : 0;
     return 3;
+}
+
+int pam_sm_acct_mgmt(struct pam_handle *h, int flags, int argc, const char **argv)
+{
+    return argc == 2 && !strcmp(argv[0], "give") ? atoi(argv[1]) : 3;
 }
 """
 COMPILER_DEADLINE = 60.0
@@ -48,6 +56,10 @@ class PamModule:
     def crashes(self) -> str:
         """Writes where it must not."""
         return f"auth required {self.path} crash\n"
+
+    def gives(self, code: int, phase: str = "auth") -> str:
+        """Says this code of PAM, in the phase `auth` or `account`."""
+        return f"{phase} required {self.path} give {code}\n"
 
     def asks_for(self, code: str) -> str:
         """Asks a question of its own; this is the answer."""

@@ -8,10 +8,10 @@ from pathlib import Path
 from playwright.sync_api import expect
 
 from tests.support.accounts import Account, processes_of
-from tests.support.browser import Tab
+from tests.support.browser import DEADLINE, Tab
 from tests.support.processes import wait_until
 
-PATIENCE = 30_000.0  # milliseconds; a busy machine may take its time
+PATIENCE = DEADLINE * 1000  # milliseconds
 RED, BLACK = "255,0,0", "0,0,0"
 # of the picture as noVNC has it, whatever its size on the page; `none` while there is none
 PIXEL = """([x, y]) => {
@@ -71,7 +71,8 @@ class Visitor:
         expect(self.page.locator("#cover")).to_contain_text(text, timeout=PATIENCE)
 
     def type(self, text: str) -> None:
-        """Type into the desktop, and press Enter."""
+        """Type into the desktop, and press Enter. Keys that come before the terminal has its window are lost."""
+        self.tab.wait_for("a terminal", lambda: self.pixel() not in ("none", BLACK))
         self.page.locator("#screen canvas:not(.last)").click(position={"x": 60, "y": 60})
         self.page.keyboard.type(text, delay=5)
         self.page.keyboard.press("Enter")

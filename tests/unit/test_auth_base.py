@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.unit.properties import SOME
 from x2gobroker.auth.base import (
+    ACCOUNT_SECONDS,
     LONGEST_USER,
     AuthMechanism,
     Credentials,
@@ -15,6 +18,7 @@ from x2gobroker.auth.base import (
     PasswordChange,
     Verdict,
     granted,
+    refused,
 )
 from x2gobroker.errors import AuthMechanismError
 from x2gobroker.model.passwords import LONGEST_PASSWORD, LONGEST_TYPED, can_be_typed
@@ -146,3 +150,35 @@ def test_a_mechanism_that_cannot_change_passwords_says_so() -> None:
 
 def test_the_section_of_the_options_is_named_after_the_mechanism() -> None:
     assert CannotChange("mine").section == "authmech_mine"
+
+
+class Leaver(Recording):
+    """Says of its users that they are gone, once `gone` is set."""
+
+    gone = False
+    asked_of_accounts = 0
+
+    def _account(self, settings: Settings, user: str, address: str) -> Verdict:
+        self.asked_of_accounts += 1
+        if self.fails:
+            raise AuthMechanismError("the server is down")
+        return refused(user, "gone") if self.gone else granted(user, "is there")
+
+
+def test_an_account_that_may_come_in_is_not_asked_about_again_for_a_moment(monkeypatch: pytest.MonkeyPatch) -> None:
+    mechanism = Leaver()
+    for _ in range(3):
+        assert mechanism.account(SETTINGS, "anna", "").granted
+    assert mechanism.asked_of_accounts == 1
+    mechanism.gone = True
+    assert not mechanism.account(SETTINGS, "bert", "").granted
+    assert not mechanism.account(Settings(), "anna", "").granted, "other settings"
+    clock = time.monotonic
+    monkeypatch.setattr(time, "monotonic", lambda: clock() + ACCOUNT_SECONDS)
+    assert not mechanism.account(SETTINGS, "anna", "").granted
+    assert not mechanism.account(SETTINGS, "anna", "").granted, "a no is not remembered, and asked again"
+
+
+def test_an_account_of_which_nobody_can_tell_is_no_account_that_may_come_in() -> None:
+    verdict = Leaver(fails=True).account(SETTINGS, "anna", "")
+    assert (verdict.granted, verdict.outcome) == (False, Outcome.UNAVAILABLE)

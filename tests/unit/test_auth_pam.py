@@ -104,3 +104,11 @@ def test_mixed_logins_in_many_threads_get_the_right_verdicts(service: str) -> No
 def test_no_secret_is_logged(service: str, said: pytest.LogCaptureFixture) -> None:
     check(service, password="s3cret-0f-mine")
     assert "s3cret-0f-mine" not in said.text
+
+
+@pytest.mark.parametrize(("lines", "is_welcome"), [("pam_permit.so", True), ("pam_deny.so", False)])
+def test_an_account_is_asked_about_without_a_password(lines: str, is_welcome: bool) -> None:
+    with service_file("account", f"auth required pam_deny.so\naccount required {lines}\n") as name:
+        settings = Settings({("authmech_pam", "service"): name})
+        verdict = PamMechanism("pam").account(settings, USER, "192.0.2.7")
+    assert (verdict.granted, verdict.user) == (is_welcome, USER)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import pwd
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -46,6 +48,7 @@ class Check:
 def check(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Check:
     """The command, and good files."""
     monkeypatch.setenv("X2GOBROKER_DEFAULTS", str(tmp_path / "defaults.conf"))
+    monkeypatch.setenv("X2GOBROKER_DAEMON_USER", pwd.getpwuid(os.geteuid()).pw_name)
     made = Check(tmp_path, capsys)
     made.write()
     return made

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from tests.unit.properties import SOME
 from x2gobroker.model.acl import AccessRules, Requester, parse_client, parse_clients
-from x2gobroker.model.profile import build_rules
+from x2gobroker.model.rules_text import build_rules
 
 
 def rules(**texts: str) -> AccessRules:

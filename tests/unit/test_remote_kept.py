@@ -12,8 +12,11 @@ from typing import Any
 
 import pytest
 
-from x2gobroker.remote.keeper import xauthority
-from x2gobroker.remote.kept import KEEPER, DesktopError, account_of, environment_of, words_of
+from x2gobroker.remote import display, kept
+from x2gobroker.remote.display import display_words, xauthority
+from x2gobroker.remote.hold import Cgroup, own_cgroup
+from x2gobroker.remote.kept import KEEPER, DesktopError, account_of, environment_of, scope_for, words_of
+from x2gobroker.remote.uses import Use
 
 DAEMON = pwd.getpwnam("daemon")
 
@@ -79,9 +82,84 @@ def test_a_keeper_without_its_folder_says_so(tmp_path: Path) -> None:
         "seconds": 5,
         "user": None,
         "holds": [],
+        "limits": [0, 0],
     }
     argv = [sys.executable, "-I", "-S", str(KEEPER)]
     done = subprocess.run(argv, input=json.dumps(plan).encode(), capture_output=True, timeout=30, check=True)
     answer = json.loads(done.stdout)
     assert answer["outcome"] == "failed"
     assert "No such file or directory" in answer["reason"]
+
+
+def test_limits_are_a_scope_of_systemd_where_that_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    use = Use(tmp_path / "abc-0.12")
+    monkeypatch.setattr(kept, "SYSTEMD", tmp_path)
+    assert scope_for(use, 0, 0) == []
+    words = ["systemd-run", "--scope", "--quiet", "--collect", "--unit=x2gobroker-desktop-abc-0.12"]
+    assert scope_for(use, 512, 0) == [*words, "--property=MemoryMax=512M", "--"]
+    assert scope_for(use, 512, 99) == [*words, "--property=MemoryMax=512M", "--property=TasksMax=99", "--"]
+    monkeypatch.setattr(kept, "SYSTEMD", tmp_path / "not there")
+    assert scope_for(use, 512, 99) == []
+
+
+def test_limits_of_a_control_group_are_written_as_the_kernel_reads_them(tmp_path: Path) -> None:
+    for name in ("memory.max", "pids.max"):
+        (tmp_path / name).touch()
+    Cgroup(tmp_path).limit(2, 300)
+    assert (tmp_path / "memory.max").read_text() == str(2 << 20)
+    assert (tmp_path / "pids.max").read_text() == "300"
+    (tmp_path / "pids.max").unlink()
+    Cgroup(tmp_path).limit(2, 0)
+    with pytest.raises(FileNotFoundError):
+        Cgroup(tmp_path).limit(0, 300)
+
+
+def test_limits_that_systemd_could_not_set_are_seen(tmp_path: Path) -> None:
+    """Where the kernel's controllers are of version 1, it says nothing."""
+    (tmp_path / "memory.max").write_text("2097152\n", encoding="ascii")
+    (tmp_path / "pids.max").write_text("max\n", encoding="ascii")
+    assert Cgroup(tmp_path).is_limited(2, 0)
+    assert not Cgroup(tmp_path).is_limited(2, 300)
+    (tmp_path / "pids.max").unlink()
+    with pytest.raises(FileNotFoundError):
+        Cgroup(tmp_path).is_limited(2, 300)
+
+
+@pytest.mark.parametrize(
+    ("name", "mask", "killed"), [("ShdPnd", 0x100, True), ("SigPnd", 0x180, True), ("SigPnd", 0xFE, False)]
+)
+def test_a_process_that_was_killed_and_waits_for_a_disk_is_nobodys_business(
+    tmp_path: Path, name: str, mask: int, killed: bool
+) -> None:
+    """A user with a file system of the user's own can keep a dead process for ever."""
+    (tmp_path / "4711").mkdir()
+    (tmp_path / "4711/environ").write_bytes(b"HOME=/\0MARK=1\0")
+    (tmp_path / "4711/status").write_text(f"Name:\tx\n{name}:\t{mask:016x}\n", encoding="ascii")
+    assert kept._marked(b"MARK=1", tmp_path) == ([] if killed else [4711])
+
+
+def test_xvnc_finds_a_display_by_itself_until_the_usual_ones_are_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Given a socket, it looks no further than 99."""
+    monkeypatch.setattr(display, "display_is_taken", lambda number: number < 99)
+    assert display_words(100) == []
+    monkeypatch.setattr(display, "display_is_taken", lambda number: number < 103)
+    assert display_words(100) == [":103"]
+
+
+@pytest.mark.parametrize(
+    ("own", "root", "found"),
+    [
+        ("0::/system.slice/x2gobroker-remote.service", "/", "/sys/fs/cgroup/system.slice/x2gobroker-remote.service"),
+        ("1:name=systemd:/\n0::/", "/", "/sys/fs/cgroup"),
+        ("0::/docker/abc/one", "/docker/abc", "/sys/fs/cgroup/one"),
+        ("0::/docker/abc", "/docker/other", None),
+        ("0::/../other", "/", None),
+        ("4:memory:/", "/", None),
+    ],
+)
+def test_the_control_group_of_the_service_is_found(tmp_path: Path, own: str, root: str, found: str | None) -> None:
+    (tmp_path / "self").mkdir()
+    (tmp_path / "self/cgroup").write_text(f"{own}\n", encoding="ascii")
+    mounts = f"22 1 0:20 / /proc rw - proc proc rw\n30 22 0:26 {root} /sys/fs/cgroup rw shared:9 - cgroup2 cgroup2 rw\n"
+    (tmp_path / "self/mountinfo").write_text(mounts, encoding="ascii")
+    assert own_cgroup(tmp_path) == (None if found is None else Path(found))

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from x2gobroker.privilege import account_named
 from x2gobroker.remote import permits
 from x2gobroker.remote.permits import NotPermittedError, check_account, options_for, size_of
 from x2gobroker.remote.types import SessionType, parse_types
@@ -64,7 +65,7 @@ def test_accounts_that_are_no_persons_get_nothing(user: str) -> None:
 
 
 def test_an_account_without_a_login_shell_or_locked_gets_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    account = permits.account_named("nobody")
+    account = account_named("nobody")
     monkeypatch.setattr(permits, "account_named", lambda _name: account)
     monkeypatch.setattr(permits, "ordinary_account", lambda _name: account)
     check_account("anna")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from ipaddress import ip_network
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import pytest
 from websockets.datastructures import Headers
 
 from x2gobroker.model.forwarded import UNKNOWN_ADDRESS
+from x2gobroker.remote.loader import ScriptError
 from x2gobroker.remote.permits import is_locked
 from x2gobroker.remote.runner import make_state_folder
 from x2gobroker.remote.service import asked_of, origin_allowed, token_of
@@ -118,3 +120,12 @@ def test_the_folder_of_scripts_is_closed_to_lists(tmp_path: Path) -> None:
     make_state_folder(folder)
     make_state_folder(folder)
     assert folder.stat().st_mode & 0o7777 == 0o711
+
+
+def test_the_folder_of_scripts_lies_where_nobody_can_swap_it(tmp_path: Path) -> None:
+    above = tmp_path / "theirs"
+    above.mkdir()
+    os.chown(above, 4711, -1)
+    with pytest.raises(ScriptError, match=r"no place for root: .* belongs to the user with the number 4711"):
+        make_state_folder(above / "run")
+    assert not (above / "run").exists()

@@ -57,7 +57,8 @@ def credentials(listener: socket.socket) -> int:
     listener.settimeout(5)
     accepted, _ = listener.accept()
     with accepted:
-        return target.CREDENTIALS.unpack(accepted.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))[1]
+        found = target.CREDENTIALS.unpack(accepted.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))
+        return int(found[1])
 
 
 def place(path: Path) -> Place:

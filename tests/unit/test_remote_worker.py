@@ -4,6 +4,7 @@ what does gets no further than the file of session types and its own notes lead.
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import socket
@@ -24,12 +25,14 @@ from x2gobroker.remote.places import Place, PlaceFile
 from x2gobroker.remote.runner import fork_spawner
 from x2gobroker.remote.types import SessionType, read_types_trusted
 from x2gobroker.remote.worker import LARGEST_MESSAGE, Means
+from x2gobroker.remote.workers import Worker, WorkerError
 
 TOKEN = "0123456789abcdef"
 OTHER_TOKEN = "f" * 16
 START = {"do": "start", "token": TOKEN, "milliseconds": 1000, "username": "x2gt-anna", "size": "800x600"}
 # notes each call, and has its "VNC server" where a site's script would: at a port that the test listens on
 SCRIPT = """\
+import asyncio
 import json
 from nexus_remote_service import RemoteServiceScript
 
@@ -273,3 +276,49 @@ def descriptors_of_children() -> int:
                 for number in grandchildren.read_text(encoding="ascii").split():
                     found += len(os.listdir(f"/proc/{number}/fd"))
     return found
+
+
+@SIXTY
+@given(messages([*FROM_WORKER], ["reason", "text", "host", "port", "unix", "alive", "locked", "asks", "password"]))
+@example(json.dumps({"do": "refused", "reason": "a\nsecond line of the log"}).encode())
+@example(json.dumps({"do": "refused", "reason": "x" * 2000}).encode())
+@example(json.dumps({"do": "polled", "alive": "yes", "locked": False}).encode())
+@example(b"[" * 60000)
+def test_the_service_takes_no_answer_that_is_not_in_the_grammar(data: bytes) -> None:
+    """So a script that was made a fool of writes no lines into the service's log, and fills no memory."""
+    try:
+        expected: str | None = read_message(data, FROM_WORKER)["do"]
+    except MessageError:
+        expected = None
+    mine, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    mine.setblocking(False)
+    worker = Worker(mine, lambda _group: None)
+    with theirs:
+        theirs.send(data)
+        if expected == "progress":
+            theirs.send(b'{"do": "done"}')
+        try:
+            answer = asyncio.run(worker.ask("poll", 5))
+        except WorkerError as error:
+            assert expected in (None, "refused")
+            assert worker.lost == (expected is None)
+            assert len(str(error)) <= 1100
+        else:
+            assert answer.values["do"] == ("done" if expected == "progress" else expected)
+        worker.close(group=False)
+
+
+@pytest.mark.parametrize("values", [{"username": "a/b"}, {"username": ""}, {"size": "x\n"}, {"token": "../x"}])
+def test_the_service_sends_nothing_that_would_be_refused(values: dict[str, Any]) -> None:
+    mine, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    mine.setblocking(False)
+    theirs.setblocking(False)
+    fields: dict[str, Any] = {name: value for name, value in START.items() if name != "do"} | values
+    with theirs:
+        worker = Worker(mine, lambda _group: None)
+        with pytest.raises(WorkerError, match="cannot be asked of a script: the field"):
+            asyncio.run(worker.ask("start", 5, **fields))
+        assert not worker.lost
+        with pytest.raises(BlockingIOError):
+            theirs.recv(1)
+        worker.close(group=False)

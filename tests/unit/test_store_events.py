@@ -89,3 +89,24 @@ def test_text_of_any_kind_is_kept_as_it_is(events: ClientEvents) -> None:
     odd = replace(event(), command="a'b\"c; drop table client_events; --\né", started="", elapsed=0)
     events.record(odd)
     assert events.of_user("anna") == [odd]
+
+
+@pytest.mark.parametrize(
+    ("stored", "late", "kept"),
+    [
+        (("SUSPENDING", 0.0), ("FINISHED", 0.4), "FINISHED"),
+        (("FINISHED", 0.4), ("SUSPENDING", 0.0), "FINISHED"),
+        (("ALIVE", 50.0), ("CONNECTED", 0.0), "CONNECTED"),
+        (("ALIVE", 0.0), ("SUSPENDING", 50.0), "ALIVE"),
+        (("FINISHED", 50.0), ("CONNECTED", 0.0), "CONNECTED"),
+        (("CONNECTED", 0.2), ("ALIVE", 0.0), "ALIVE"),
+        (("TERMINATING", 0.2), ("FINISHED", 0.0), "FINISHED"),
+    ],
+)
+def test_the_newest_report_stays_in_whatever_order_they_are_written(
+    events: ClientEvents, stored: tuple[str, float], late: tuple[str, float], kept: str
+) -> None:
+    """Of two within a second, the one that ends the session."""
+    for what, ago in (stored, late):
+        events.record(event(what=what, ago=ago))
+    assert [found.event for found in events.of_user("anna")] == [kept]

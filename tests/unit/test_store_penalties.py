@@ -13,9 +13,9 @@ import pytest
 from sqlalchemy import select
 from sqlalchemy.engine import URL
 
-from x2gobroker.model.penalty import PenaltyRules
+from x2gobroker.model.penalty import AT_ONCE, ATTEMPT_SECONDS, PenaltyRules
 from x2gobroker.store import penalties as module
-from x2gobroker.store.database import FILE_NAME, PENALTIES, Store
+from x2gobroker.store.database import ATTEMPTS, FILE_NAME, PENALTIES, Store
 from x2gobroker.store.penalties import SWEEP_SECONDS, Admission, Attempt, Counted, Penalties
 
 NOW = 1_000_000.0
@@ -343,3 +343,116 @@ def test_penalties_are_lifted_by_block_by_account_and_all(penalties: Penalties) 
     fill()
     assert penalties.lift() > 3
     assert counted(penalties) == {}
+
+
+# -- under way ---------------------------------------------------------------------------------------------------------
+
+
+def volley(penalties: list[Penalties], count: int, password: Callable[[int], str]) -> list[Admission]:
+    """What so many requests are told that come at the same moment, before any password has been looked at."""
+    answers: dict[int, Admission] = {}
+
+    def send(number: int) -> None:
+        answers[number] = penalties[number % len(penalties)].admit(attempt(), password(number), RULES, NOW)
+
+    all_at_once(count, send)
+    return list(answers.values())
+
+
+def test_of_a_first_volley_of_guesses_few_are_looked_at(tmp_path: Path) -> None:
+    answers = volley([opened(tmp_path) for _ in range(4)], 40, lambda number: f"guess {number}")
+    assert sum(not answer.retry_after for answer in answers) == AT_ONCE
+
+
+def test_of_volley_after_volley_no_more_are_looked_at_than_before_a_ban(penalties: Penalties) -> None:
+    looked, now = 0, NOW
+    for number in range(200):
+        admission = penalties.admit(attempt(), f"guess {number}", RULES, now)
+        if admission.place:
+            looked += 1
+            penalties.failed(attempt(), f"guess {number}", RULES, now, place=admission.place)
+        now += 1
+    assert looked == RULES.ban_failures
+
+
+def test_one_password_sent_many_times_at_once_is_one_guess(penalties: Penalties) -> None:
+    """A client sends several requests with the right password: none of them has to wait."""
+    fail(penalties, 2)
+    now = NOW + 20
+    answers = [penalties.admit(attempt(), "the right one", RULES, now) for _ in range(30)]
+    assert not any(answer.retry_after for answer in answers)
+    assert penalties.admit(attempt(), "another", RULES, now).retry_after > 0
+    for answer in answers:
+        penalties.succeeded(attempt(), answer.place)
+    assert look(penalties, now) == FREE
+
+
+def test_an_attempt_whose_process_died_gives_its_place_back(penalties: Penalties) -> None:
+    for number in range(AT_ONCE):
+        assert penalties.admit(attempt(), f"guess {number}", RULES, NOW).place
+    assert retry_after(penalties, NOW + ATTEMPT_SECONDS - 1) > 0
+    assert retry_after(penalties, NOW + ATTEMPT_SECONDS) == 0
+
+
+def test_what_nobody_can_tell_is_no_failure_and_the_same_password_is_welcome_again(penalties: Penalties) -> None:
+    for _ in range(50):
+        admission = penalties.admit(attempt(), "the right one", RULES, NOW)
+        assert admission.retry_after == 0
+        penalties.undecided(admission.place, RULES, NOW)
+    assert counted(penalties) == {}
+    assert look(penalties) == FREE
+
+
+def test_who_makes_checks_break_off_gets_no_more_guesses_than_before_a_ban(penalties: Penalties) -> None:
+    looked = 0
+    for number in range(50):
+        admission = penalties.admit(attempt(), f"guess {number}", RULES, NOW + number)
+        if admission.place:
+            looked += 1
+            penalties.undecided(admission.place, RULES, NOW + number)
+    assert looked == RULES.ban_failures
+    assert look(penalties, NOW + 50, attempt("bert")) == FREE
+    assert look(penalties, NOW + 50, attempt(address="192.0.2.8")) == FREE
+    assert retry_after(penalties, NOW + 50) == 250
+    assert retry_after(penalties, NOW + 300) == 0
+
+
+def test_a_right_password_frees_what_nobody_could_tell_about(penalties: Penalties) -> None:
+    for number in range(10):
+        admission = penalties.admit(attempt(), f"typo {number}", RULES, NOW)
+        penalties.undecided(admission.place, RULES, NOW)
+    right = penalties.admit(attempt(), "typo 3", RULES, NOW)
+    penalties.succeeded(attempt(), right.place)
+    assert look(penalties) == FREE
+
+
+def test_a_block_that_tries_many_accounts_at_once_is_looked_at_up_to_a_ban(penalties: Penalties) -> None:
+    answers = [penalties.admit(attempt(f"user{number}"), "Summer2026", RULES, NOW) for number in range(120)]
+    assert sum(not answer.retry_after for answer in answers) == 10 * RULES.ban_failures
+    assert look(penalties, NOW, attempt("user1", "192.0.2.8")) == FREE
+
+
+def test_lifting_frees_what_is_under_way(penalties: Penalties) -> None:
+    for number in range(AT_ONCE):
+        penalties.admit(attempt(), f"guess {number}", RULES, NOW)
+    assert penalties.lift(account="anna") == 0
+    assert look(penalties) == FREE
+
+
+def test_no_ban_outlasts_the_rule_after_the_clock_was_wrong(penalties: Penalties) -> None:
+    ahead = NOW + 86_400
+    fail(penalties, 10, ahead)
+    penalties.undecided(penalties.admit(attempt("bert"), "x", RULES, ahead).place, RULES, ahead)
+    assert look(penalties) == Admission(300, True)
+    assert counted(penalties)[HERE, "anna"].banned_until <= NOW + 300
+    assert retry_after(penalties, NOW + 300) == 0
+    assert look(penalties, NOW + 300, attempt("bert")) == FREE
+
+
+def test_of_passwords_under_way_nothing_more_is_kept_than_of_wrong_ones(tmp_path: Path) -> None:
+    penalties = opened(tmp_path)
+    penalties.admit(attempt(), SECRET, RULES, NOW)
+    with penalties.store.begin() as connection:
+        marks = connection.execute(select(ATTEMPTS.c.mark)).scalars().all()
+    assert [len(mark) for mark in marks] == [module.MARK_BYTES]
+    assert all(SECRET.encode() not in path.read_bytes() for path in tmp_path.iterdir())

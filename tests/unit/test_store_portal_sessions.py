@@ -147,7 +147,7 @@ def test_a_password_that_was_tampered_with_or_moved_does_not_open(sessions: Port
 def test_every_password_comes_back_and_its_length_does_not_show(text: str) -> None:
     digest = digest_of(TOKEN)
     sealed = _sealed(TOKEN, digest, text)
-    session = PortalSession(digest, "anna", "b", "", True, 0, 0, 0, 0, sealed)
+    session = PortalSession(digest, "anna", "b", "", None, 0, 0, 0, 0, sealed)
     assert session.password(TOKEN) == text
     assert (len(sealed) - NONCE_BYTES - 16) % PADDED_TO == 0
     assert sealed != _sealed(TOKEN, digest, text)

@@ -201,3 +201,20 @@ def _asked_before(usual: Any) -> Any:
         self.asked_at -= 10.5
 
     return init
+
+
+@pytest.mark.parametrize(
+    ("line", "yes"),
+    [
+        ("192.0.2.9|/home/anna/media/disk/_home_anna_Bilder", True),
+        ("fe80::1%eth0|/home/anna/a b", True),
+        ("|/home/anna/x", True),
+        ("192.0.2.9", False),
+        ("192.0.2.9|relative", False),
+        ("192.0.2.9|/home/\x1b[2J", False),
+        ("$(id)|/home/anna", False),
+        ("192.0.2.9|/" + "x" * 5000, False),
+    ],
+)
+def test_lines_of_mounts_are_a_client_and_a_path(line: str, yes: bool) -> None:
+    assert control_queries._is_mount(line) is yes

@@ -227,11 +227,11 @@ def test_whatever_a_server_does_no_link_leads_out_but_those_of_the_user(steps: l
                 do(folder, step)
         assert sorted(os.listdir(base)) == ["outside", "shared"]
         assert (Path(base) / "outside").read_text() == "secret"
-        for place, folders, files in os.walk(root):
-            for path in (Path(place) / name for name in folders + files):
-                if path.is_symlink() and own.get(str(path.relative_to(root))) != os.readlink(path):
-                    assert os.path.realpath(path).startswith(f"{os.path.realpath(root)}"), (path, os.readlink(path))
-                    assert ".." not in os.readlink(path).split("/")
+        for above, folders, files in os.walk(root):
+            for link in (Path(above) / name for name in folders + files):
+                if link.is_symlink() and own.get(str(link.relative_to(root))) != os.readlink(link):
+                    assert os.path.realpath(link).startswith(os.path.realpath(root)), (link, os.readlink(link))
+                    assert ".." not in os.readlink(link).split("/")
 
 
 def test_files_are_changed(folder: SharedFolder, place: Path) -> None:

@@ -60,7 +60,7 @@ def listing(bench: Bench, **headers: str) -> str:
     named = {name.replace("_", "-"): value for name, value in headers.items()}
     fields = {"user": "anna", "password": PASSWORD, "task": "listsessions"}
     peer = {"REMOTE_ADDR": PROXY}
-    return bench.app.post("/plain/inifile/", fields, named, extra_environ=peer).text
+    return str(bench.app.post("/plain/inifile/", fields, named, extra_environ=peer).text)
 
 
 RULES = """

@@ -773,10 +773,23 @@ def main(arguments: Sequence[str] | None = None) -> int:
         alone = os.geteuid() == 0 or task in ("ping", "availabletasks")
         data = answer(user, task, rest) if alone else through_sudo(words)
     except RefusedError as error:
-        say(2, f"x2gobroker-agent: {' '.join(str(error).split())}\n".encode("utf-8", "replace"))
+        return complain(" ".join(str(error).split()))
+    except OSError as error:  # no process can be made, say, or a disk is full
+        return complain(f"{error.filename or 'the agent'}: {error.strerror}")
+    try:
+        say(1, b"OK\n" + data)
+    except OSError:  # nobody listens any more
         return 1
-    say(1, b"OK\n" + data)
     return 0
+
+
+def complain(text: str) -> int:
+    """Say what is wrong, if anybody listens; the exit status."""
+    try:
+        say(2, f"x2gobroker-agent: {text}\n".encode("utf-8", "replace"))
+    except OSError:
+        return 1
+    return 1
 
 
 if __name__ == "__main__":

@@ -17,6 +17,8 @@ from x2gobroker.model.passwords import can_be_typed, new_password_fault
 from x2gobroker.settings import AUTH_PREFIX, Settings
 
 LONGEST_USER = 256
+ACCOUNT_SECONDS = 3.0
+MOST_WELCOME = 1000
 
 NO_USER = "no user name"
 BAD_USER = "no possible user name"
@@ -117,6 +119,7 @@ class AuthMechanism(ABC):
     def __init__(self, name: str) -> None:
         self.name = name
         self._pace = Pace()
+        self._welcome: dict[tuple[str, str], tuple[Settings, float]] = {}
 
     @property
     def section(self) -> str:
@@ -130,6 +133,35 @@ class AuthMechanism(ABC):
     def _spend(self, settings: Settings, credentials: Credentials) -> None:
         """Take as long as `_check` takes to find a password wrong. By default, as long as some of the last took."""
         self._pace.wait()
+
+    def _account(self, settings: Settings, user: str, address: str) -> Verdict:
+        """Whether a user who was let in before may still come in, without a password. Raises AuthMechanismError.
+
+        By default nobody can tell, and the login that was stays good.
+        """
+        return granted(user, "not asked again")
+
+    @final
+    def account(self, settings: Settings, user: str, address: str) -> Verdict:
+        """Whether a user who was let in before may still come in; a yes counts for ACCOUNT_SECONDS.
+
+        To be asked before anything is given out that opens an account elsewhere. Who cannot tell says so, and that is
+        no yes.
+        """
+        now, key = time.monotonic(), (user, address)
+        known = self._welcome.get(key)
+        if known is not None and known[0] is settings and now - known[1] < ACCOUNT_SECONDS:
+            return granted(user, "asked a moment ago")
+        try:
+            verdict = self._account(settings, user, address)
+        except AuthMechanismError as error:
+            error_log.error("auth mechanism %s: %s", self.name, error)
+            return unavailable(user, NOT_AVAILABLE, looked=False)
+        if len(self._welcome) >= MOST_WELCOME:
+            self._welcome.clear()
+        if verdict.granted:
+            self._welcome[key] = settings, now
+        return verdict
 
     def is_ready(self, settings: Settings, seconds: float) -> bool:
         """Whether what this mechanism asks would answer within so many seconds; nobody is logged in by it."""

@@ -147,6 +147,16 @@ class HtpasswdMechanism(AuthMechanism):
     def _spend(self, settings: Settings, credentials: Credentials) -> None:
         self._check(settings, credentials)
 
+    def _account(self, settings: Settings, user: str, address: str) -> Verdict:
+        hashed = self._users(settings).hashes.get(user)
+        if hashed is None:
+            return refused(user, "is no longer in the file", looked=False)
+        try:
+            kind_of(hashed)
+        except ValueError:  # as administrators lock users: `!` before the hash
+            return refused(user, "no usable password hash", looked=False)
+        return granted(user, "is in the file")
+
     def _change_password(self, settings: Settings, credentials: Credentials, new: str) -> PasswordChange:
         if not self._check(settings, credentials).granted:
             return WRONG_PRESENT

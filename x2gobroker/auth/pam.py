@@ -8,6 +8,7 @@ by root, or where the configuration says that the modules can do without.
 from __future__ import annotations
 
 import os
+import pwd
 import threading
 from pathlib import Path
 
@@ -66,17 +67,29 @@ class PamMechanism(AuthMechanism):
         answer = ask(service, credentials.user, password, code, credentials.address)
         return granted(credentials.user, answer.reason) if answer.granted else refused(credentials.user, answer.reason)
 
+    def _account(self, settings: Settings, user: str, address: str) -> Verdict:
+        service = settings.text(self.section, "service")
+        client = self._service_client(settings)
+        answer = (direct.account if client is None else client.account)(service, user, address)
+        if answer is None:  # the reference's service: what can be seen without it is whether the account is still there
+            try:
+                pwd.getpwnam(user)
+            except KeyError:
+                return refused(user, "there is no such account any more", looked=False)
+            return granted(user, "the account is there")
+        return granted(user, answer.reason) if answer.granted else refused(user, answer.reason, looked=False)
+
     def takes_codes(self, settings: Settings) -> bool:
         """Whether a code stands behind the password."""
         return settings.integer(self.section, "code-digits") > 0
 
     def is_ready(self, settings: Settings, seconds: float) -> bool:
-        """Whether the authentication service answers; without one, only root can check passwords of /etc/shadow."""
-        path = Path(settings.environment("X2GOBROKER_AUTHSERVICE_SOCKET"))
+        """Whether the authentication service answers, or PAM can be asked without it."""
         try:
-            return answers(path, seconds) if path.exists() else os.geteuid() == 0
-        except OSError:
+            client = self._service_client(settings)
+        except AuthMechanismError:
             return False
+        return client is None or answers(client.path, seconds)
 
     def _split(self, settings: Settings, password: str) -> tuple[str, str | None]:
         """Password and one-time code of the one string that a client sends; no code where none is asked for."""

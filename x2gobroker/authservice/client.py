@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from x2gobroker.authservice.protocol import (
+    ACCOUNT,
     AUTHENTICATE,
     BUSY,
     FAILED,
@@ -46,6 +47,10 @@ class Answer:
     wrong_present: bool = False
 
 
+class OnlyPasswordsError(AuthMechanismError):
+    """The service is the reference's, or as old as that: it says whether a password is right, and no more."""
+
+
 class AuthServiceClient:
     """Asks the service behind one socket; safe for threads."""
 
@@ -71,6 +76,14 @@ class AuthServiceClient:
     def change_password(self, service: str, user: str, old: str, new: str) -> Answer:
         """Change a password through PAM. Raises AuthMechanismError, also where the service has only the old form."""
         return self._ask({"op": SET_PASSWORD, "service": service, "user": user, "password": old, "new": new})
+
+    def account(self, service: str, user: str, address: str = "") -> Answer | None:
+        """Whether an account may still log in, as PAM's account phase has it; None of a service that only checks
+        passwords, as the reference's. Raises AuthMechanismError."""
+        try:
+            return self._ask({"op": ACCOUNT, "service": service, "user": user, "address": address})
+        except OnlyPasswordsError:
+            return None
 
     def _ask(self, request: dict[str, str]) -> Answer:
         sent = False
@@ -105,7 +118,7 @@ class AuthServiceClient:
     def _ask_in_old_form(self, request: dict[str, str]) -> Answer:
         """The reference's service says yes or no, and cannot be asked everything."""
         if request["op"] != AUTHENTICATE or "code" in request:
-            raise AuthMechanismError(f"{self.path} is a service that only checks passwords; {ADVICE}", looked=False)
+            raise OnlyPasswordsError(f"{self.path} is a service that only checks passwords; {ADVICE}", looked=False)
         fields = [request[name] for name in ("user", "password", "service")]
         if any(end in field for field in fields for end in "\r\n"):
             raise AuthMechanismError(

@@ -13,7 +13,7 @@ from typing import Any
 
 from x2gobroker.authservice.client import Answer, Connection, understood
 from x2gobroker.authservice.pamfiles import service_exists
-from x2gobroker.authservice.protocol import AUTHENTICATE, FAILED, FRAME_JOB, ProtocolError, encode_frame
+from x2gobroker.authservice.protocol import ACCOUNT, AUTHENTICATE, FAILED, FRAME_JOB, ProtocolError, encode_frame
 from x2gobroker.authservice.start import start_worker
 from x2gobroker.errors import AuthMechanismError
 
@@ -32,6 +32,16 @@ def authenticate(
     request = {"op": AUTHENTICATE, "service": service, "user": user, "password": password, "address": address}
     if code is not None:
         request["code"] = code
+    return _ask(request, deadline)
+
+
+def account(service: str, user: str, address: str = "", deadline: float = DEADLINE) -> Answer:
+    """Whether an account may still log in, as PAM's account phase has it. Raises as `authenticate`."""
+    return _ask({"op": ACCOUNT, "service": service, "user": user, "address": address}, deadline)
+
+
+def _ask(request: dict[str, str], deadline: float) -> Answer:
+    service = request["service"]
     if not service_exists(service):
         raise AuthMechanismError(f"there is no PAM service {service}: no such file in /etc/pam.d", looked=False)
     end = time.monotonic() + deadline

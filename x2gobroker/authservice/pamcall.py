@@ -11,9 +11,18 @@ import ctypes
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from x2gobroker.authservice.pamcodes import PAM_CONV_ERR, PAM_NEW_AUTHTOK_REQD, PAM_SUCCESS, PAM_SYSTEM_ERR, outcome_of
+from x2gobroker.authservice import directory
+from x2gobroker.authservice.pamcodes import (
+    PAM_AUTH_ERR,
+    PAM_CONV_ERR,
+    PAM_NEW_AUTHTOK_REQD,
+    PAM_SUCCESS,
+    PAM_SYSTEM_ERR,
+    PAM_USER_UNKNOWN,
+    outcome_of,
+)
 from x2gobroker.authservice.pamfiles import names_module
-from x2gobroker.authservice.protocol import REFUSED
+from x2gobroker.authservice.protocol import REFUSED, UNAVAILABLE
 
 # <security/_pam_types.h> of Linux-PAM
 PAM_RHOST = 4
@@ -115,9 +124,21 @@ def authenticate(service: str, user: str, answer: Answerer, address: str = "") -
     code = call.run(_pam_authenticate, PAM_SILENT | PAM_DISALLOW_NULL_AUTHTOK)
     if code == PAM_SUCCESS:
         code = call.run(_pam_acct_mgmt, PAM_SILENT | PAM_DISALLOW_NULL_AUTHTOK)
+    verdict = call.finish(code)
     if code == PAM_SYSTEM_ERR and names_module(service, PROGRAMS):
-        return call.finish(code)._replace(outcome=REFUSED)
-    return call.finish(code)
+        return verdict._replace(outcome=REFUSED)
+    if code in (PAM_AUTH_ERR, PAM_USER_UNKNOWN) and directory.has_failed_for(user):
+        return verdict._replace(outcome=UNAVAILABLE, reason=f"{verdict.reason}, but a source of users does not answer")
+    return verdict
+
+
+def account(service: str, user: str, address: str = "") -> PamVerdict:
+    """Whether an account may log in at all: not expired, not barred by a module; nobody is asked for a password.
+
+    Raises PamCannotStartError.
+    """
+    call = _Call(service, user, lambda _question, _seen: None, address)
+    return call.finish(call.run(_pam_acct_mgmt, PAM_SILENT | PAM_DISALLOW_NULL_AUTHTOK))
 
 
 def change_password(service: str, user: str, answer: Answerer) -> PamVerdict:

@@ -27,8 +27,9 @@ FAIL_LINE = b"fail\n"
 # what a request may ask for
 AUTHENTICATE = "authenticate"
 SET_PASSWORD = "setpass"  # noqa: S105 - the name of a request
+ACCOUNT = "account"  # whether a user who was let in before may still come in; no password is looked at
 ANSWER = "answer"
-OPERATIONS = (AUTHENTICATE, SET_PASSWORD)
+OPERATIONS = (AUTHENTICATE, SET_PASSWORD, ACCOUNT)
 
 # what may come of it
 OK = "ok"

@@ -16,6 +16,7 @@ from x2gobroker.authservice import pamcall
 from x2gobroker.authservice.hardening import forbid_core_dumps
 from x2gobroker.authservice.pamfiles import service_exists
 from x2gobroker.authservice.protocol import (
+    ACCOUNT,
     ANSWER,
     AUTHENTICATE,
     FAILED,
@@ -73,6 +74,8 @@ class Worker:
             verdict = self._authenticate(request, service, user)
         elif operation == SET_PASSWORD:
             verdict = self._set_password(request, service, user)
+        elif operation == ACCOUNT:
+            verdict = pamcall.account(service, user, _address(request))
         else:
             raise ProtocolError("unknown operation")
         return {
@@ -97,8 +100,7 @@ class Worker:
                 return self._ask(question, seen)
             return answers[-1] if len(answers) == 1 else None
 
-        address = text_of(request, "address", 64) if "address" in request else ""
-        return pamcall.authenticate(service, user, answer, address)
+        return pamcall.authenticate(service, user, answer, _address(request))
 
     def _set_password(self, request: Mapping[str, Any], service: str, user: str) -> pamcall.PamVerdict:
         old, new = text_of(request, "password"), text_of(request, "new")
@@ -135,6 +137,10 @@ class Worker:
                 raise EOFError
             data += piece
         return data
+
+
+def _address(request: Mapping[str, Any]) -> str:
+    return text_of(request, "address", 64) if "address" in request else ""
 
 
 def main() -> int:

@@ -77,18 +77,20 @@ class Autologin:
         pubkey: str = "",
         address: str = "",
         silent: Collection[str] = (),
+        owner: str = "",
     ) -> Grant:
         """Let a client in at all `endpoints`, and at the profile's SSH proxy host, by a key of `account`.
 
         `account` must be one that the broker vouches for. `pubkey` is the client's own public key; without one, a pair
         is made. `silent` has the keys of servers that this client has waited for in vain already: they are not asked,
-        so that it does not wait twice. An empty Grant where no X2Go Server took the key; the log says why.
+        so that it does not wait twice. `owner` is the user of the broker, with whom the key goes. An empty Grant where
+        no X2Go Server took the key; the log says why.
         """
         try:
             asked = _without(silent, servers_of(endpoints, rules))
             key, private_key = self._key(settings, pubkey)
             puts = planned(settings, profile, asked, rules, account, key, time.time())
-            self._keys.record([put.stored for put in puts])
+            self._keys.record([put.stored for put in puts], owner)
         except (StoreError, ValueError) as error:
             self._say_no(profile, account, str(error))
             return Grant()

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from x2gobroker.backends.base import Backend
+from x2gobroker.backends.profile_checks import profile_faults
 from x2gobroker.logs import broker_log
 from x2gobroker.model.near_names import distance, looks_like_a_rule, squeezed
 from x2gobroker.model.profile import Defaults, build_profile
@@ -59,6 +60,18 @@ def compile_profiles(ini: IniFile) -> Compiled:
         for profile_id, own in ini.sections.items()
         if profile_id != DEFAULT_SECTION
     ]
+    for profile in profiles:
+        own = ini.sections[profile.id]
+        for option, message, is_error in profile_faults(profile):
+            where = profile.id if option in own or option not in shared else DEFAULT_SECTION
+            problems[
+                ini.problem(
+                    where,
+                    option if option in ini.sections.get(where, {}) else "",
+                    f"[{profile.id}] {message}",
+                    is_error,
+                )
+            ] = None
     return Compiled(ProfileSet.build(profiles), tuple(problems))
 
 

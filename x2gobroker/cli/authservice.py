@@ -34,6 +34,7 @@ from x2gobroker.cli.sockets import (
     passed_socket,
     remove_socket,
 )
+from x2gobroker.cli.streams import told
 from x2gobroker.errors import ConfigurationError
 from x2gobroker.logs import authservice_log, error_log, set_up_logging
 from x2gobroker.settings import ENVIRONMENT, Settings, SettingsSource
@@ -106,6 +107,7 @@ async def _run(listener: socket.socket, spawner: Spawner, allowed: Allowed, limi
     return status
 
 
+@told("x2gobroker-authservice")
 def main(arguments: Sequence[str] | None = None) -> int:
     """Entry point of `x2gobroker-authservice`. Exit status 2: it could not start."""
     options = build_parser().parse_args(arguments)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from x2gobroker.auth.base import AuthMechanism
 from x2gobroker.auth.totp import second_factor_problems
+from x2gobroker.cli.checks import check_problems
 from x2gobroker.cli.common import add_config_options, source_of
 from x2gobroker.cli.log_rotation import rotation_problems
 from x2gobroker.errors import PluginError
@@ -44,6 +45,7 @@ def find_problems(source: SettingsSource) -> list[Problem]:
         problems.append(Problem(config, 0, message, error=False))
     problems.extend(_network_problems(settings, config))
     problems.extend(_plugin_problems(settings, config))
+    problems.extend(check_problems(settings))
     problems.extend(remote_problems(settings))
     problems.extend(rotation_problems())
     services = Services()

@@ -23,6 +23,7 @@ from x2gobroker.cli.broker_account import broker_account, go_on_as
 from x2gobroker.cli.common import add_debug_options, check_usable, debug_variables
 from x2gobroker.cli.daemon_account import TLS, context_of_root, tls_options
 from x2gobroker.cli.serving import PatientArbiter, hear_signals
+from x2gobroker.cli.streams import told
 from x2gobroker.errors import BrokerError, ConfigurationError
 from x2gobroker.frontends.forms import MAX_BODY
 from x2gobroker.gate import FixedTls
@@ -280,6 +281,7 @@ def _is_roots(options: argparse.Namespace) -> bool:
     return True
 
 
+@told(PROGRAM)
 def main(arguments: Sequence[str] | None = None) -> int:
     """Entry point of `x2gobroker-daemon`."""
     return run(build_parser().parse_args(arguments))

@@ -13,6 +13,7 @@ from x2gobroker import __version__
 from x2gobroker.agents.rules import ssh_folder
 from x2gobroker.cli.broker_account import broker_account, go_on_as
 from x2gobroker.cli.common import run_told, source_of
+from x2gobroker.cli.streams import told
 from x2gobroker.errors import ConfigurationError
 from x2gobroker.privilege import Account, SafeFolder, safe_folder, worker_in
 from x2gobroker.settings import Settings
@@ -111,6 +112,7 @@ def _why(error: OSError, path: Path) -> str:
     return error.strerror or str(error)
 
 
+@told(PROGRAM)
 def main(arguments: Sequence[str] | None = None) -> int:
     """Entry point of `x2gobroker-keygen`. Exit status 0: a new key, 1: none, 2: the command line is wrong."""
     return run_told(PROGRAM, run, build_parser().parse_args(arguments))

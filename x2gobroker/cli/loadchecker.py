@@ -32,6 +32,7 @@ from x2gobroker.cli.sockets import (
     notify_init_system,
     remove_socket,
 )
+from x2gobroker.cli.streams import told
 from x2gobroker.errors import BrokerError, ConfigurationError
 from x2gobroker.loadchecker.poller import Poller
 from x2gobroker.loadchecker.server import LoadSocket
@@ -120,6 +121,7 @@ def _wait(signals: queue.SimpleQueue[int], polling: threading.Thread, poller: Po
         poller.ask_all_now()
 
 
+@told("x2gobroker-loadchecker")
 def main(arguments: Sequence[str] | None = None) -> int:
     """Entry point of `x2gobroker-loadchecker`. Exit status 2: it could not start."""
     options = build_parser().parse_args(arguments)

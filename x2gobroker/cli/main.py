@@ -19,6 +19,7 @@ from x2gobroker.cli import (
     drain,
     explain,
     load,
+    lockout,
     passwd,
     penalties,
     plugins,
@@ -30,10 +31,11 @@ from x2gobroker.cli import (
 )
 from x2gobroker.cli.broker_account import as_broker
 from x2gobroker.cli.common import run_told, source_of
+from x2gobroker.cli.streams import told
 
 # these touch no state store; `passwd` and `remote setup` see to the folder that they work in themselves
 STAY = tuple(module.__name__ for module in (check_config, explain, passwd, remote_admin, remote_setup, plugins, demo))
-COMMANDS = (check_config, explain, passwd, totp, penalties, load, drain, remote_admin, plugins, demo, x2go)
+COMMANDS = (check_config, explain, passwd, totp, penalties, load, drain, lockout, remote_admin, plugins, demo, x2go)
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -79,6 +81,7 @@ def run_as_broker(options: argparse.Namespace) -> int:
     return int(options.run(options))
 
 
+@told("x2gobroker")
 def main(arguments: Sequence[str] | None = None) -> int:
     """Entry point of `x2gobroker`. Exit status 0: fine, 1: something is wrong, 2: the command line is."""
     arguments = sys.argv[1:] if arguments is None else arguments
@@ -87,10 +90,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if wants_daemon(arguments):
         return daemon.run(daemon.build_parser("x2gobroker").parse_args(arguments))
     options = build_parser().parse_args(arguments)
-    try:
-        return run_told("x2gobroker", run_as_broker, options)
-    except BrokenPipeError:
-        return 1
+    return run_told("x2gobroker", run_as_broker, options)
 
 
 if __name__ == "__main__":

@@ -20,6 +20,7 @@ from typing import IO
 
 from x2gobroker import __version__
 from x2gobroker.cli.common import run_told, source_of
+from x2gobroker.cli.streams import told
 from x2gobroker.errors import ConfigurationError
 from x2gobroker.logs import field
 from x2gobroker.privilege.folders import SafeFolder, safe_folder
@@ -222,6 +223,7 @@ def run(options: argparse.Namespace) -> int:
         raise ConfigurationError(f"{path / FILE} cannot be written: {error.strerror or error}") from None
 
 
+@told(PROGRAM)
 def main(arguments: Sequence[str] | None = None) -> int:
     """Entry point. Exit status 0: the keys are authorized, 1: they are not, 2: the command line is wrong."""
     return run_told(PROGRAM, run, build_parser().parse_args(arguments))

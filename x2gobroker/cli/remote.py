@@ -19,6 +19,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from x2gobroker import __version__
 from x2gobroker.cli.common import add_debug_options, debug_variables
 from x2gobroker.cli.sockets import BACKLOG, make_socket, notify_init_system
+from x2gobroker.cli.streams import told
 from x2gobroker.errors import BrokerError, ConfigurationError, PluginError, StoreError
 from x2gobroker.logs import broker_log, error_log, set_up_logging
 from x2gobroker.model.penalty import read_networks
@@ -257,6 +258,7 @@ def serve(source: SettingsSource) -> int:
             wait_for(pid)
 
 
+@told(PROGRAM)
 def main(arguments: Sequence[str] | None = None) -> int:
     """Entry point of `x2gobroker-remote`. Exit status 2: it could not start."""
     options = build_parser().parse_args(arguments)

@@ -17,6 +17,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from x2gobroker import __version__
+from x2gobroker.cli import streams
 from x2gobroker.cli.ssh_caller import (
     DEFAULTS,
     PIPED,
@@ -29,6 +30,7 @@ from x2gobroker.cli.ssh_caller import (
     unpack,
     who_asks,
 )
+from x2gobroker.cli.streams import told
 from x2gobroker.logs import LOGGERS, broker_log, error_log, field, set_up_logging
 
 PROGRAM = "x2gobroker-ssh"
@@ -112,7 +114,7 @@ def fields_of(options: argparse.Namespace) -> dict[str, str]:
 
 def say(text: str) -> None:
     """Tell the caller. X2Go Client does not show it; somebody who tries the command by hand sees it."""
-    print(f"{PROGRAM}: {text}", file=sys.stderr)
+    streams.say(PROGRAM, text)
 
 
 def silence_logs() -> None:
@@ -251,6 +253,7 @@ def call_of(words: Sequence[str]) -> Call | None:
     return Call(tuple(words), os.environ.get("SSH_CLIENT", ""), newpass)
 
 
+@told(PROGRAM)
 def main(arguments: Sequence[str] | None = None, defaults: Path = DEFAULTS, program: Path | None = None) -> int:
     """Entry point of `x2gobroker-ssh`.
 
@@ -272,8 +275,11 @@ def main(arguments: Sequence[str] | None = None, defaults: Path = DEFAULTS, prog
     except CallError as error:
         say(str(error))
         return error.status
-    except BrokenPipeError:
-        sys.stderr.close()
+    except OSError:
+        raise
+    except Exception as error:  # noqa: BLE001 - an ordinary user must see no traceback of the broker
+        error_log.error("ssh: a call failed before it was answered", exc_info=error)
+        say("something went wrong in the broker; its log says what")
         return 1
 
 

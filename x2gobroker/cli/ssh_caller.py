@@ -131,8 +131,11 @@ def hand_over(call: Call, account: str, program: Path) -> NoReturn:
     if not program.exists():
         raise CallError(f"there is no {program}; link x2gobroker-ssh there")
     descriptor = os.memfd_create("x2gobroker-ssh")
-    with open(descriptor, "wb", closefd=False) as stream:
-        stream.write(packed)
+    try:
+        with open(descriptor, "wb", buffering=0, closefd=False) as stream:
+            stream.write(packed)
+    except OSError as error:
+        raise CallError(f"the arguments cannot be handed on: {error.strerror}; see `ulimit -f`") from None
     os.lseek(descriptor, 0, os.SEEK_SET)
     os.dup2(descriptor, 0)
     words = ("sudo", "-n", "-u", account, "--", str(program), PIPED)

@@ -17,6 +17,7 @@ from x2gobroker.agents.rules import LOCAL, SSH, AgentRules, agent_rules, ssh_fol
 from x2gobroker.agents.ssh import route_to
 from x2gobroker.cli.broker_account import broker_account, go_on_as
 from x2gobroker.cli.common import log_to_stderr, settings_of
+from x2gobroker.cli.streams import told
 from x2gobroker.errors import AgentError, ConfigurationError
 from x2gobroker.model.hosts import Endpoint, parse_host, parse_port
 from x2gobroker.model.public_key import parse_public_key
@@ -287,6 +288,7 @@ def run(options: argparse.Namespace) -> int:
     return DONE
 
 
+@told(PROGRAM)
 def main(arguments: Sequence[str] | None = None) -> int:
     """Entry point of `x2gobroker-testagent`."""
     return run(build_parser().parse_args(arguments))

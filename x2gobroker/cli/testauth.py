@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from x2gobroker import __version__
 from x2gobroker.auth.base import AuthMechanism, Credentials, Outcome
 from x2gobroker.cli.common import log_to_stderr, settings_of
+from x2gobroker.cli.streams import told
 from x2gobroker.errors import ConfigurationError, PluginError
 from x2gobroker.logs import field as log_field
 from x2gobroker.model.passwords import LONGEST_TYPED
@@ -188,6 +189,7 @@ def run(options: argparse.Namespace) -> int:
     return SUCCEEDED if granted else FAILED
 
 
+@told(PROGRAM)
 def main(arguments: Sequence[str] | None = None) -> int:
     """Entry point of `x2gobroker-testauth`."""
     options = build_parser().parse_args(arguments)

@@ -7,7 +7,7 @@ from typing import Any
 
 from flask import Response
 
-from x2gobroker.broker import Offer
+from x2gobroker.broker import Login, Offer
 from x2gobroker.frontends.base import answer, unavailable
 from x2gobroker.frontends.outcome import CANNOT_CHECK, SELECT, TEST, Outcome
 from x2gobroker.frontends.tasks import TaskFrontend
@@ -69,8 +69,11 @@ class JsonFrontend(TaskFrontend):
     def _tested(self) -> Response:
         return _render({"auth-status": GRANTED, "task": TEST})
 
-    def _refused(self, settings: Settings, task: str, retry_after: int) -> Response:
-        return _render({"auth-status": "Access denied", "task": task}, 401, retry_after)
+    def _refused(self, settings: Settings, task: str, login: Login) -> Response:
+        payload = {"auth-status": "Access denied", "task": task}
+        if login.told:
+            payload["reason"] = login.told
+        return _render(payload, 401, login.retry_after)
 
     def _unavailable(self, task: str) -> Response:
         payload = {"auth-status": "Unavailable", "task": task, "reason": CANNOT_CHECK}

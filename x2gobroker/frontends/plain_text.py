@@ -17,6 +17,15 @@ GRANTED = "Access granted\n"
 DENIED = "Access denied\nThe user name, the password or the login before was not accepted.\n"
 TEST_ANSWER = "OK\n" + GRANTED
 
+
+def denied(told: str = "") -> str:
+    """The answer to a login that failed, with what else its user is told.
+
+    X2Go Client takes an answer for granted that has these two words anywhere.
+    """
+    return f"Access denied\n{told}\n" if told and GRANTED.strip() not in told else DENIED
+
+
 Halves = tuple[str, str | None]
 
 
@@ -35,7 +44,7 @@ class ProfileTexts:
 
     def text_of(self, offer: Offer) -> str:
         """The section of one profile on offer, ending in an empty line."""
-        before, behind = self._halves(offer) if offer.status else self._kept_halves(offer)
+        before, behind = self._halves(offer) if offer.is_own else self._kept_halves(offer)
         return before if behind is None else f"{before}{ini_text(offer.user)}{behind}"
 
     def _kept_halves(self, offer: Offer) -> Halves:
@@ -51,7 +60,10 @@ class ProfileTexts:
     def _halves(offer: Offer) -> Halves:
         text = [f"[{ini_name(offer.profile.id, is_section=True)}]\n"]
         before: str | None = None
-        for name, value in told_values(offer).items():
+        counts = {"running": offer.running, "suspended": offer.suspended}
+        # X2Go Client 4.1.2.2 and later shows them beside `status`, which can tell of one session only
+        values = {**told_values(offer), **{name: number for name, number in counts.items() if number}}
+        for name, value in values.items():
             if name == "user" and value == BROKER_USER:
                 before = "".join(text) + "user="
                 text = ["\n"]

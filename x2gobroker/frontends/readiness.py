@@ -81,7 +81,7 @@ class ReadinessCheck:
     def __init__(self, source: SettingsSource, services: Services) -> None:
         self._source = source
         self._services = services
-        self._watch = Watch(source, services.backend)
+        self._watch = Watch(source, services.backend, tells=False)
         self._turn = threading.Lock()
         self._known: tuple[float, Readiness] | None = None
         checks: Mapping[str, Callable[[], bool]] = {
@@ -114,8 +114,8 @@ class ReadinessCheck:
 
     def _look(self) -> Readiness:
         end = time.monotonic() + DEADLINE_SECONDS
-        started = [(probe, probe.start()) for probe in self._probes]
-        failing = tuple(probe.name for probe, done in started if not probe.is_good(done, end))
+        started = [(one, one.start()) for one in self._probes]
+        failing = tuple(one.name for one, done in started if not one.is_good(done, end))
         days = self._certificate_days() if "certificate" not in failing else None
         return Readiness(failing, days)
 

@@ -13,7 +13,7 @@ from x2gobroker.broker import Broker, Request
 from x2gobroker.errors import PluginError
 from x2gobroker.frontends.fields import clean
 from x2gobroker.frontends.outcome import TEST, log_in, perform
-from x2gobroker.frontends.plain_text import DENIED, TEST_ANSWER, ProfileTexts, plain_text
+from x2gobroker.frontends.plain_text import TEST_ANSWER, ProfileTexts, denied, plain_text
 from x2gobroker.logs import broker_log
 from x2gobroker.logs import field as log_field
 from x2gobroker.model.acl import parse_client
@@ -81,7 +81,7 @@ def _answer(settings: Settings, broker: Broker, command: Command) -> Reply:
     request = Request(command.user, NO_PASSWORD, given.get("authid", ""), login_name, command.address, time.time())
     fields, request, login = log_in(settings, broker, given, request, command.reason)
     if not login.granted:
-        return Reply(DENIED)
+        return Reply(denied(login.told))
     if fields.get("task") == TEST:
         return Reply(TEST_ANSWER)
     if fields.get("task") == SET_PASSWORD and request.password == NO_PASSWORD:

@@ -9,6 +9,7 @@ from typing import ClassVar, final
 from flask import Blueprint, Response
 from flask import request as http_request
 
+from x2gobroker.broker import Login
 from x2gobroker.frontends.base import Frontend, context, read_request, unavailable
 from x2gobroker.frontends.forms import read_fields
 from x2gobroker.frontends.outcome import CANNOT_CHECK, TEST, Outcome, log_in, perform
@@ -32,8 +33,9 @@ class TaskFrontend(Frontend):
         """The answer to a connection test that went well."""
 
     @abstractmethod
-    def _refused(self, settings: Settings, task: str, retry_after: int) -> Response:
-        """The answer to a login that failed; the client is to wait, unless `retry_after` is 0."""
+    def _refused(self, settings: Settings, task: str, login: Login) -> Response:
+        """The answer to a login that failed: the client is to wait for `login.retry_after` seconds, its user to be told
+        `login.told`, where there is anything of it."""
 
     def _unavailable(self, task: str) -> Response:
         """The answer to a login that nobody can check at present."""
@@ -58,7 +60,7 @@ class TaskFrontend(Frontend):
         if login.cannot_tell:
             return self._unavailable(task)
         if not login.granted:
-            return self._refused(settings, task, login.retry_after)
+            return self._refused(settings, task, login)
         if task == TEST:
             return self._tested()
         outcome = perform(settings, broker, fields, request, login)

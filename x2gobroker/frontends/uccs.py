@@ -74,7 +74,8 @@ class UccsFrontend(Frontend):
             return unavailable(f"{CANNOT_CHECK}.\n", "text/plain; charset=utf-8")
         if login is None or not login.granted:
             retry_after = login.retry_after if login else 0
-            refusal = answer("Authentication required\n", "text/plain; charset=utf-8", 401, retry_after)
+            told = login.told if login else ""
+            refusal = answer(f"{told or 'Authentication required'}\n", "text/plain; charset=utf-8", 401, retry_after)
             refusal.headers["WWW-Authenticate"] = 'Basic realm="X2Go Session Broker", charset="UTF-8"'
             return refusal
         base = settings.text(GLOBAL, "my-uccs-url-base").rstrip("/")

@@ -82,11 +82,13 @@ def watched_servers(settings: Settings, profiles: Profiles) -> Watched:
 class Watch:
     """The servers to look after as of now, made anew when a file has changed. For one thread at a time.
 
-    `backend` gives the backend of a name, and raises PluginError.
+    `backend` gives the backend of a name, and raises PluginError. `tells`: whether it is the load checker, which says
+    in its log whom it asks.
     """
 
-    def __init__(self, source: SettingsSource, backend: Callable[[str], Backend]) -> None:
+    def __init__(self, source: SettingsSource, backend: Callable[[str], Backend], tells: bool = True) -> None:
         self._source = source
+        self._tells = tells
         self._backend = backend
         self._made_from: tuple[Settings, dict[str, tuple[SessionProfile, ...]]] | None = None
         self._broken: frozenset[str] = frozenset()
@@ -105,7 +107,8 @@ class Watch:
         ):
             return self._watched
         watched = watched_servers(settings, profiles)
-        self._report(watched)
+        if self._tells:
+            self._report(watched)
         self._made_from, self._watched = (settings, profiles), watched
         return watched
 

@@ -32,14 +32,18 @@ def without_code(portal: Portal, user: str, password: str) -> str:
     return alone[: len(alone) - digits] if digits else alone
 
 
-def check_again(portal: Portal, user: str, password: str) -> str:
-    """Why the auth mechanism no longer takes the password of somebody who is signed in; nothing when it does.
+def check_again(portal: Portal, user: str, password: str | None) -> str:
+    """Why the auth mechanism no longer takes somebody who is signed in; nothing when it does, or cannot tell.
 
-    Nothing either when it cannot tell, or wants a one-time code. No penalty counts this: nobody guesses here.
+    Where the password is not at hand, or is good only with a code, the account alone is asked about. No penalty counts
+    this: nobody guesses here.
     """
     mechanism = _mechanism(portal)
-    if mechanism is None or not mechanism.checks_password or _pam_digits(portal):
+    if mechanism is None:
         return ""
+    if password is None or not mechanism.checks_password or mechanism.takes_codes(portal.settings):
+        account = mechanism.account(portal.settings, user, portal.address)
+        return account.reason if account.outcome is Outcome.REFUSED else ""
     verdict = mechanism.authenticate(portal.settings, Credentials(user, password, portal.address))
     return verdict.reason if verdict.outcome is Outcome.REFUSED and verdict.looked else ""
 

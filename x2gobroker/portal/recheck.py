@@ -12,7 +12,7 @@ CHECK_SECONDS = 600.0
 
 
 def still_welcome(portal: Portal, session: PortalSession, token: str) -> bool:
-    """Ask the auth mechanism again, every CHECK_SECONDS, where the password is at hand.
+    """Ask the auth mechanism again, every CHECK_SECONDS: about the password where it is at hand, else the account.
 
     False when it says no: then the user is signed out everywhere, connections to the user's desktops are cut, and links
     to look on are taken back. The desktops end after their grace time, unless the user signs in with the new password.
@@ -21,16 +21,15 @@ def still_welcome(portal: Portal, session: PortalSession, token: str) -> bool:
     if portal.now < session.checked + CHECK_SECONDS:
         return True
     sessions = portal.services.portal_sessions(portal.settings)
-    password = session.password(token)
-    if password is None or not sessions.checked(session, portal.now):
+    if not sessions.checked(session, portal.now):
         return True
-    refusal = check_again(portal, session.username, password)
+    refusal = check_again(portal, session.username, session.password(token))
     if not refusal:
         return True
     many = sessions.close_all(session.username)
     portal.services.desktops(portal.settings).ask_cut(session.username, links=True)
     broker_log.warning(
-        "portal: %s is signed out of %d browsers: the password no longer counts (%s)",
+        "portal: %s is signed out of %d browsers: the login no longer counts (%s)",
         log_field(session.username),
         many,
         refusal,

@@ -107,7 +107,7 @@ class SignIn:
     @property
     def login(self) -> Login:
         """The same as the broker's login, for `broker.list_profiles` and `broker.select_session`."""
-        return Login(True, self.user, REASON, self.address, self.vouched)
+        return Login(True, self.user, REASON, self.address, self.broker.still_vouched(self.settings, self.vouched))
 
     @cached_property
     def password(self) -> str | None:

@@ -145,6 +145,9 @@ def _close_block(portal: Portal, user: str) -> None:
 
 
 def _refusal(login: Login) -> Refusal:
+    if login.lock is not None:
+        locked = _("Your account is locked. Ask your administrator.")
+        return Refusal(f"{locked} {login.lock.for_user}".strip())
     if login.cannot_tell:
         text = _("Passwords cannot be checked at present. That says nothing about yours. Try again in a few minutes.")
         return Refusal(text, 503, CHECK_AGAIN_SECONDS)

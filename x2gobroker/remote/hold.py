@@ -40,7 +40,7 @@ class Cgroup:
     @classmethod
     def make(cls, name: str) -> Cgroup | None:
         """A new one below that of this process; None where that cannot be had."""
-        above = _own_cgroup()
+        above = own_cgroup()
         if above is None or os.geteuid() != 0:
             return None
         made = cls(above / f"x2gobroker-{name}")
@@ -53,38 +53,61 @@ class Cgroup:
             return None
         return made
 
+    def limit(self, megabytes: int, tasks: int) -> None:
+        """Limit memory, and processes and threads, of all that is in it; 0: no limit. Raises OSError."""
+        for name, value in _limits(megabytes, tasks):
+            if value:
+                number = os.open(self.path / name, os.O_WRONLY | os.O_CLOEXEC)
+                with open(number, "w", encoding="ascii") as stream:
+                    stream.write(str(value))
+
+    def is_limited(self, megabytes: int, tasks: int) -> bool:
+        """Whether somebody has limited all of it that is to be limited. Raises OSError."""
+        wanted = [name for name, value in _limits(megabytes, tasks) if value]
+        return all((self.path / name).read_text(encoding="ascii").strip() != "max" for name in wanted)
+
     def enter(self) -> None:
         """Put this process into it. Raises OSError."""
         (self.path / "cgroup.procs").write_text("0", encoding="ascii")
 
     def end(self) -> bool:
-        """Kill all that is in it, and remove it; whether it is gone."""
-        limit = time.monotonic() + END_SECONDS
+        """Kill all that is in it, and remove it; whether all was killed.
+
+        What waits for a disk, or for a file system of its user's own, is killed and not gone: nobody waits for that.
+        """
+        limit, killed = time.monotonic() + END_SECONDS, False
         while self.path.is_dir():
             try:
                 (self.path / "cgroup.kill").write_text("1", encoding="ascii")
+                killed = True
                 self.path.rmdir()
             except FileNotFoundError:
                 break
             except OSError:  # the last ones are on their way
                 if time.monotonic() > limit:
-                    return False
+                    return killed
                 time.sleep(0.01)
         return True
 
 
-def _own_cgroup() -> Path | None:
-    """The folder of this process's control group of version 2; None where there is none."""
+def _limits(megabytes: int, tasks: int) -> tuple[tuple[str, int], ...]:
+    return ("memory.max", megabytes << 20), ("pids.max", tasks)
+
+
+def own_cgroup(proc: Path = Path("/proc")) -> Path | None:
+    """The folder of this process's control group of version 2; None where there is none, or it is not mounted."""
     try:
-        own = Path("/proc/self/cgroup").read_text(encoding="utf-8", errors="surrogateescape").splitlines()
-        mounts = Path("/proc/self/mountinfo").read_text(encoding="utf-8", errors="surrogateescape").splitlines()
+        own = (proc / "self/cgroup").read_text(encoding="utf-8", errors="surrogateescape").splitlines()
+        mounts = (proc / "self/mountinfo").read_text(encoding="utf-8", errors="surrogateescape").splitlines()
     except OSError:
         return None
-    within = next((line.removeprefix("0::/") for line in own if line.startswith("0::/")), None)
-    for line in mounts if within is not None and ".." not in within.split("/") else ():
+    within = next((Path(line.removeprefix("0::")) for line in own if line.startswith("0::/")), None)
+    if within is None or ".." in within.parts:
+        return None
+    for line in mounts:
         words = line.split()
-        if words[words.index("-") + 1] == "cgroup2" and words[3] == "/":
-            return Path(words[4]) / str(within)
+        if words[words.index("-") + 1] == "cgroup2" and within.is_relative_to(words[3]):
+            return Path(words[4]) / within.relative_to(words[3])
     return None
 
 

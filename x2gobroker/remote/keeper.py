@@ -1,9 +1,10 @@
 """The process that owns one desktop: it starts the VNC server and the user's programs, and ends them all, wholly.
 
-It is started by `kept.py`, on its own and with the standard library and `hold.py` only, so that it is small and
-outlives a restart of the service. It reads its plan (JSON, see `Keeper`) from the standard input. On the standard
-output it says `ready` with the display's name, or `failed` with the reason. It ends at SIGTERM, when the VNC server
-ends, or when the user's desktop command does. All that the user's programs leave behind ends with it, see `hold.py`.
+It is started by `kept.py`, on its own and with little more than the standard library (`hold.py`, `display.py`), so
+that it is small and outlives a restart of the service. It reads its plan (JSON, see `Keeper`) from the standard input.
+On the standard output it says `ready` with the display's name, or `failed` with the reason. It ends at SIGTERM, when
+the VNC server ends, or when the user's desktop command does. All that the user's programs leave behind ends with it,
+see `hold.py`.
 
 The socket of the desktop is made here, in a folder of the service's, and only listened on in the user's name: the VNC
 server gets it ready made. So the user needs no folder to make it in, and everybody can see whose it is.
@@ -18,7 +19,6 @@ import os
 import selectors
 import signal
 import socket
-import struct
 import subprocess
 import sys
 import time
@@ -28,7 +28,8 @@ from typing import Any, BinaryIO, NoReturn
 
 sys.path.append(str(Path(__file__).resolve().parents[2]))  # it is run as a file, without any site-packages
 
-from x2gobroker.remote.hold import CGROUP, NAMESPACE, Cgroup, fork_into_namespace, kill_children, own_stat
+from x2gobroker.remote.display import DISPLAY_TRIES, USUAL_DISPLAYS, display_words, readable_by, xauthority
+from x2gobroker.remote.hold import CGROUP, NAMESPACE, Cgroup, fork_into_namespace, kill_children, own_cgroup, own_stat
 
 PR_SET_PDEATHSIG = 1
 PR_SET_CHILD_SUBREAPER = 36
@@ -37,14 +38,10 @@ LARGEST_LOG = 1 << 18
 MOST_CONNECTIONS = 64
 TERM_SECONDS = 3.0
 GREETING = b"RFB "
-WILD = 0xFFFF  # FamilyWild of Xauth(3): an entry for every address
-COOKIE = b"MIT-MAGIC-COOKIE-1"
-ACL_VERSION = 2  # of acl(5), as the kernel has it: version, then tag, permissions and number of each entry
-ACL_OWNER, ACL_USER, ACL_GROUP, ACL_MASK, ACL_OTHER = 1, 2, 4, 16, 32
-NOBODY = 0xFFFFFFFF
-USUAL_DISPLAYS = 100  # Xvnc looks for one below that when it is given a socket, whatever -displayfd says
-MOST_DISPLAYS = 50000
-DISPLAY_TRIES = 10
+NO_LIMITS = (
+    "memory-megabytes and tasks need control groups of version 2 with the controllers memory and pids, as systemd has "
+    "them: leave them out of the session type on this host"
+)
 Plan = dict[str, Any]
 
 _prctl = ctypes.CDLL(None, use_errno=True).prctl
@@ -70,32 +67,6 @@ def children_of(root: int) -> list[int]:
         known.update(fresh)
         found += fresh
     return found
-
-
-def xauthority(display: str, cookie: bytes) -> bytes:
-    """An entry for the Xauthority file, as Xauth(3) has it: for any address, and for this display or (empty) all."""
-    parts = (b"", display.encode("ascii"), COOKIE, cookie)
-    return struct.pack(">H", WILD) + b"".join(struct.pack(">H", len(part)) + part for part in parts)
-
-
-def readable_by(uid: int) -> bytes:
-    """The access control list of a file of ours that this user can read, and nobody else: acl(5)."""
-    entries = [(ACL_OWNER, 6, NOBODY), (ACL_USER, 4, uid), (ACL_GROUP, 0, NOBODY), (ACL_MASK, 4, NOBODY)]
-    entries.append((ACL_OTHER, 0, NOBODY))
-    return struct.pack("<I", ACL_VERSION) + b"".join(struct.pack("<HHI", *entry) for entry in entries)
-
-
-def display_is_taken(number: int) -> bool:
-    """Whether an X server has this display, as far as files say."""
-    return any(os.path.lexists(f"/tmp/.X{name}") for name in (f"{number}-lock", f"11-unix/X{number}"))  # noqa: S108
-
-
-def display_words(first: int) -> list[str]:
-    """What has to be said to Xvnc of its display: nothing, as long as one of the usual ones is free."""
-    if not all(display_is_taken(number) for number in range(1, USUAL_DISPLAYS)):
-        return []
-    free = (number for number in range(first, MOST_DISPLAYS) if not display_is_taken(number))
-    return [f":{next(free, MOST_DISPLAYS)}"]
 
 
 class Keeper:
@@ -194,6 +165,23 @@ class Keeper:
                     self.ending = True
         return False
 
+    def set_limits(self, megabytes: int, tasks: int) -> None:
+        """Limit what all programs together may take. Raises NoDesktopError where that cannot be.
+
+        In a scope of systemd that has been done, as far as the kernel has the controllers: systemd says nothing if not.
+        """
+        if not (megabytes or tasks):
+            return
+        try:
+            scope = own_cgroup() if self.plan["in_scope"] else None
+            if scope is not None and Cgroup(scope).is_limited(megabytes, tasks):
+                return
+            if scope is not None or self.cgroup is None:
+                raise NoDesktopError(NO_LIMITS)
+            self.cgroup.limit(megabytes, tasks)
+        except OSError as error:
+            raise NoDesktopError(NO_LIMITS) from error
+
     def start_server(self) -> str:
         """Start the VNC server, and then the user's desktop in it. Gives the display's name. Raises NoDesktopError."""
         cookie = os.urandom(16)
@@ -262,9 +250,18 @@ class Keeper:
         with open(path + ".new", "wb", opener=lambda name, flags: os.open(name, flags, 0o600)) as stream:
             stream.write(xauthority(display, cookie))
             if self.plan["user"]:
-                os.setxattr(stream.fileno(), "system.posix_acl_access", readable_by(self.plan["user"]["uid"]))
+                self.let_read(stream.fileno(), self.plan["user"]["uid"])
         os.rename(path + ".new", path)
         return path
+
+    def let_read(self, number: int, uid: int) -> None:
+        """Let a user read an open file of ours. Raises NoDesktopError where the file system cannot say so."""
+        try:
+            os.setxattr(number, "system.posix_acl_access", readable_by(uid))
+        except OSError as error:
+            raise NoDesktopError(
+                f"{self.plan['folder']} must be on a file system with access control lists: {error.strerror}"
+            ) from error
 
     def start_listener(self) -> str:
         """Listen, for a VNC server that is started for each connection; try it once. Raises NoDesktopError."""
@@ -354,7 +351,7 @@ class Keeper:
                     with contextlib.suppress(ProcessLookupError):
                         os.kill(child, number)
                     told.add(child)
-            if number == signal.SIGTERM and time.monotonic() > end:
+            if time.monotonic() > end:  # what was killed and is not gone waits for a disk, perhaps for ever
                 break
             self.turn(0.02)
 
@@ -373,6 +370,7 @@ class Keeper:
             signal.signal(number, lambda *_: None)
         try:
             write_state(self.plan, self.stat, self.cgroup)
+            self.set_limits(*self.plan["limits"])
             display = self.start_server() if self.plan["server"] else self.start_listener()
             self.say(outcome="ready", display=display)
             self.answer.close()

@@ -23,11 +23,13 @@ from pathlib import Path
 from typing import IO, Any, cast
 
 from x2gobroker.errors import BrokerError
-from x2gobroker.remote.hold import HOLDS, Cgroup
+from x2gobroker.remote.hold import CGROUP, HOLDS, Cgroup
 from x2gobroker.remote.script import RemoteServiceScript
 from x2gobroker.remote.uses import Use, Uses
 
 KEEPER = Path(__file__).resolve().parent / "keeper.py"
+PROC = Path("/proc")
+SYSTEMD = Path("/run/systemd/system")  # sd_booted(3)
 MARK = "X2GOBROKER_REMOTE_DESKTOP"
 SYSTEM_PATH = "/usr/local/bin:/usr/bin:/bin:/usr/local/games:/usr/games"
 LANGUAGE = ("LANG", "LC_ALL", "LC_CTYPE", "TZ")
@@ -119,9 +121,12 @@ class KeptDesktop(RemoteServiceScript, ABC):
             "folder": str(use.folder),
             "socket": self._unix_socket,
             "seconds": float(self._common_options.get("seconds", START_SECONDS)),
-            "holds": list(HOLDS),
+            # x11vnc looks at the processes of the host, and starts none of the user's
+            "holds": [name for name in HOLDS if name == CGROUP or not plan.get("each")],
         }
-        answer = _run_keeper(keep)
+        scope = scope_for(use, *self._limits)
+        keep |= {"limits": self._limits, "in_scope": bool(scope)}
+        answer = _run_keeper(keep, scope)
         if answer.get("outcome") != "ready":
             _end(use)
             raise StartError(answer.get("reason") or "the desktop did not come up")
@@ -159,17 +164,26 @@ def _end(use: Use) -> bool:
                 break
             time.sleep(0.02)
     if state is not None and state["cgroup"] and not Cgroup(Path(state["cgroup"])).end():
-        return False
+        return False  # nothing in there could be killed at all
     if not _sweep(f"{MARK}={use.folder}"):
         return False
     use.remove()
     return True
 
 
-def _run_keeper(plan: dict[str, Any]) -> dict[str, str]:
-    """Start the keeper, and wait for its answer. An empty answer: it died."""
+def scope_for(use: Use, megabytes: int, tasks: int) -> list[str]:
+    """The words with which systemd starts a program in a scope of its own, where limits are wanted and systemd runs."""
+    if not (megabytes or tasks) or os.geteuid() != 0 or not SYSTEMD.is_dir():
+        return []
+    limits = [("MemoryMax", f"{megabytes}M" if megabytes else ""), ("TasksMax", str(tasks) if tasks else "")]
+    words = ["systemd-run", "--scope", "--quiet", "--collect", f"--unit=x2gobroker-desktop-{use.folder.name}"]
+    return [*words, *(f"--property={name}={value}" for name, value in limits if value), "--"]
+
+
+def _run_keeper(plan: dict[str, Any], before: Sequence[str]) -> dict[str, str]:
+    """Start the keeper, behind these words, and wait for its answer. An empty answer: it died."""
     process = subprocess.Popen(
-        [sys.executable, "-I", "-S", str(KEEPER)],
+        [*before, sys.executable, "-I", "-S", str(KEEPER)],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
@@ -204,15 +218,24 @@ def _lives(state: Mapping[str, Any]) -> bool:
     return fields[0] not in ("Z", "X") and int(fields[19]) == state["began"]
 
 
-def _marked(mark: bytes) -> list[int]:
-    """Processes with this entry in their environment; only those that we may look at."""
+def _marked(mark: bytes, proc: Path = PROC) -> list[int]:
+    """Processes with this entry in their environment, which we may look at and which can still do anything."""
     found = []
-    for entry in os.listdir("/proc"):
+    for entry in os.listdir(proc):
         if entry.isdigit() and int(entry) != os.getpid():
-            with contextlib.suppress(OSError), open(f"/proc/{entry}/environ", "rb") as stream:
-                if mark in stream.read(1 << 20).split(b"\0"):
+            with contextlib.suppress(OSError), open(proc / entry / "environ", "rb") as stream:
+                if mark in stream.read(1 << 20).split(b"\0") and not is_killed(proc / entry):
                     found.append(int(entry))
     return found
+
+
+def is_killed(process: Path) -> bool:
+    """Whether SIGKILL is on its way to a process of proc(5): it waits for a disk or for a file system of its user's
+    own, perhaps for ever, and does nothing more. Raises OSError.
+    """
+    lines = (process / "status").read_text(encoding="utf-8", errors="replace").splitlines()
+    pending = [line.split()[1] for line in lines if line.startswith(("SigPnd:", "ShdPnd:"))]
+    return any(int(mask, 16) >> (signal.SIGKILL - 1) & 1 for mask in pending)
 
 
 def _sweep(mark: str) -> bool:

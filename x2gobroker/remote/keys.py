@@ -156,6 +156,20 @@ KEYS = (
         "Minutes after its start at which a session is stopped, whatever happens in it. 0: no limit.",
         maximum=YEAR_MINUTES,
     ),
+    Key(
+        "memory-megabytes",
+        Shape.INTEGER,
+        0,
+        "Megabytes of memory that a session may take, with all its programs. 0: no limit. For scripts that ship.",
+        maximum=1 << 22,
+    ),
+    Key(
+        "tasks",
+        Shape.INTEGER,
+        0,
+        "Processes and threads that a session may have, its VNC server included. 0: no limit. For scripts that ship.",
+        maximum=1 << 20,
+    ),
     Key("stop-at-logout", Shape.BOOLEAN, False, "Stop the user's session when the user signs out of the portal."),
 )
 OPTION_KEYS = (

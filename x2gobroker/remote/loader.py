@@ -113,6 +113,7 @@ def realize(
     if not hasattr(found, "_common_options") or not hasattr(found, "_listener"):
         raise ScriptError(f"script {path}: {type(found).__name__}.__init__ must call that of RemoteServiceScript")
     found._state_folder = state_folder
+    found._limits = (session_type.memory_megabytes, session_type.tasks)
     return found
 
 

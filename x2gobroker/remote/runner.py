@@ -19,7 +19,7 @@ import socket
 from pathlib import Path
 from typing import Any
 
-from x2gobroker.privilege import MessageError, read_message
+from x2gobroker.privilege import MessageError, TrustError, read_message, trusted_place
 from x2gobroker.remote.crossing import TO_SPAWNER
 from x2gobroker.remote.loader import ScriptError
 from x2gobroker.remote.worker import LARGEST_MESSAGE, Means, Worker, complain
@@ -120,16 +120,30 @@ def _close_all_but(kept: socket.socket) -> None:
 
 
 def make_state_folder(folder: Path) -> None:
-    """Make the folder where scripts keep their state. Raises ScriptError when it is not ours alone."""
+    """Make the folder where scripts keep their state. Raises ScriptError when it is not ours alone.
+
+    As root, also when somebody else could put another one in its place.
+    """
     try:
+        _check_way_to(folder)
         folder.mkdir(mode=STATE_MODE, parents=True, exist_ok=True)
         status = folder.lstat()
         if status.st_uid == os.geteuid():
             folder.chmod(STATE_MODE)
     except OSError as error:
         raise ScriptError(f"{folder} cannot be made: {error.strerror}; set X2GOBROKER_REMOTE_FOLDER") from error
+    except TrustError as error:
+        raise ScriptError(f"{folder} is no place for root: {error}; or set X2GOBROKER_REMOTE_FOLDER") from error
     if status.st_uid != os.geteuid():
         owner = status.st_uid
         with contextlib.suppress(KeyError):
             raise ScriptError(f"{folder} belongs to {pwd.getpwuid(owner).pw_name}; set X2GOBROKER_REMOTE_FOLDER")
         raise ScriptError(f"{folder} belongs to the user with the number {owner}; set X2GOBROKER_REMOTE_FOLDER")
+
+
+def _check_way_to(folder: Path) -> None:
+    """Raises TrustError where a folder above could be swapped while root works below it."""
+    above = next(place for place in folder.absolute().parents if os.path.lexists(place))
+    if os.geteuid() == 0:
+        with trusted_place(above):
+            return

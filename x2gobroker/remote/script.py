@@ -49,6 +49,7 @@ class RemoteServiceScript:
         self._timestamp = 0.0
         self._options: dict[str, Any] = {}
         self._state_folder: Path | None = None
+        self._limits = (0, 0)  # megabytes of memory, processes and threads; none where 0
         self._listener: Callable[[str], None] | None = None
 
     def __repr__(self) -> str:

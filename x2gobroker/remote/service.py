@@ -25,7 +25,7 @@ from x2gobroker.logs import SaidOnce, broker_log, error_log, field
 from x2gobroker.model.acl import Network
 from x2gobroker.model.forwarded import Asked, read_asked
 from x2gobroker.model.origins import split_origin
-from x2gobroker.remote.patient import PatientConnection
+from x2gobroker.remote.patient import PatientConnection, patient_connections
 from x2gobroker.remote.relay import Browser, Carrier, Server, refuse, relay, shake_hands
 from x2gobroker.remote.rfb import RfbError
 from x2gobroker.remote.slots import Desktops
@@ -114,7 +114,8 @@ class RemoteService:
             max_size=LARGEST_MESSAGE,
             max_queue=8,
             write_limit=WRITE_BYTES,
-            create_connection=PatientConnection,
+            create_connection=patient_connections(),
+            ssl_handshake_timeout=HANDSHAKE_SECONDS if tls else None,
             logger=silent,
         )
 
@@ -173,6 +174,8 @@ class RemoteService:
 
     async def _handle(self, websocket: ServerConnection) -> None:
         holder, address = self._admitted[websocket]
+        if isinstance(websocket, PatientConnection):
+            websocket.is_in()
         owner = holder.slot.username
         self._open += 1
         self._users[owner] += 1

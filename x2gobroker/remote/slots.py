@@ -306,9 +306,21 @@ class Desktops:
                 for connection in list(desktop.connections):
                     if connection.share is not None and connection.share not in valid:
                         connection.cut("the link was taken back")
+        await self._cut_locked()
         if time.monotonic() >= self._next_sweep:
             self._next_sweep = time.monotonic() + WRITE_SECONDS
             await self.ask_store(lambda store: store.sweep())
+
+    async def _cut_locked(self) -> None:
+        """End all connections to desktops of users who are locked out, whenever they have come in."""
+        seen = [desktop for desktop in self._known.values() if desktop.connections]
+        users = {desktop.slot.username for desktop in seen}
+        locked = await self.ask_store(lambda store: store.locked(users)) if users else set()
+        for desktop in seen:
+            if desktop.slot.username in locked:
+                broker_log.info("remote: %s is cut off: its user is locked out", name_of(desktop.slot))
+                for connection in list(desktop.connections):
+                    connection.cut(SIGNED_OUT)
 
     async def _cut(self, desktop: Desktop) -> None:
         """End its user's connections, as the portal wishes: whoever is still signed in comes back by itself."""

@@ -59,6 +59,8 @@ class SessionType:
     grace_seconds: int = BY_NAME["grace-seconds"].default
     idle_minutes: int = BY_NAME["idle-minutes"].default
     absolute_minutes: int = BY_NAME["absolute-minutes"].default
+    memory_megabytes: int = BY_NAME["memory-megabytes"].default
+    tasks: int = BY_NAME["tasks"].default
     stop_at_logout: bool = BY_NAME["stop-at-logout"].default
 
     @property
@@ -169,6 +171,8 @@ class _Reader:
             grace_seconds=value["grace-seconds"],
             idle_minutes=value["idle-minutes"],
             absolute_minutes=value["absolute-minutes"],
+            memory_megabytes=value["memory-megabytes"],
+            tasks=value["tasks"],
             stop_at_logout=value["stop-at-logout"],
         )
 

@@ -103,8 +103,10 @@ GLOBAL = (
         "trusted-proxies",
         L,
         (),
-        "Addresses and networks of web servers in front of `x2gobroker-daemon`. Of those, the last address in the "
-        "header X-Forwarded-For is believed to be the client's. Apache with mod_wsgi needs none.",
+        "Addresses and networks of web servers in front of `x2gobroker-daemon`. Of those, the last entry of the header "
+        "X-Forwarded-For is believed to be the client's address (with a port, in brackets or in quotes as well; what "
+        "cannot be read is no address, and no rule on addresses lets the client in), and the last of X-Forwarded-Proto "
+        "and X-Forwarded-Host what the browser has asked for. Apache with mod_wsgi needs none.",
         since=OURS,
     ),
     _global("enable-plain-output", B, True, "Serve `/plain/`, the text frontend of X2Go Client.", on_error=False),

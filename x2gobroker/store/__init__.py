@@ -2,7 +2,7 @@
 
 That is: authids, penalties for wrong passwords, second factors, client events, reservations of places on X2Go Servers,
 their load reports, which of them are drained, and the autologin keys that are, or may be, on them; who has which
-desktop in the browser; and who is signed in at the portal.
+desktop in the browser; who is signed in at the portal; and who is locked out.
 """
 
 from x2gobroker.store.authids import Authids, Standing
@@ -11,11 +11,14 @@ from x2gobroker.store.database import Store
 from x2gobroker.store.drains import Drain, Drains
 from x2gobroker.store.events import ClientEvent, ClientEvents
 from x2gobroker.store.loads import Loads, ServerLoad
+from x2gobroker.store.lockouts import Lockouts, TakenAway
+from x2gobroker.store.origins import Origins
 from x2gobroker.store.penalties import Admission, Attempt, Penalties
 from x2gobroker.store.portal_sessions import PortalSession, PortalSessions
 from x2gobroker.store.remote_desktops import Pass, RemoteDesktops, Slot
 from x2gobroker.store.reservations import Reservation, Reservations, Seen
 from x2gobroker.store.totp import Enrolment, Enrolments
+from x2gobroker.store.user_locks import UserLock, UserLocks
 
 __all__ = [
     "Admission",
@@ -29,6 +32,8 @@ __all__ = [
     "Enrolment",
     "Enrolments",
     "Loads",
+    "Lockouts",
+    "Origins",
     "Pass",
     "Penalties",
     "PortalSession",
@@ -42,4 +47,7 @@ __all__ = [
     "Standing",
     "Store",
     "StoredKey",
+    "TakenAway",
+    "UserLock",
+    "UserLocks",
 ]

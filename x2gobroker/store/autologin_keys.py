@@ -38,6 +38,13 @@ AUTOLOGIN_KEYS = Table(
     Column("leased_until", Float, nullable=False),
     Column("lease", String, nullable=False),
 )
+# for whom a key was put there: the account on the server may be another one, which several users share
+KEY_OWNERS = Table(
+    "autologin_key_owners",
+    METADATA,
+    Column("id", String, primary_key=True),
+    Column("username", String, primary_key=True),
+)
 T = AUTOLOGIN_KEYS.c
 
 
@@ -82,8 +89,11 @@ class AutologinKeys:
     def __init__(self, store: Store) -> None:
         self.store = store
 
-    def record(self, keys: Sequence[StoredKey]) -> None:
-        """Store keys that are about to be put on servers. One that is there already stays for the longer time."""
+    def record(self, keys: Sequence[StoredKey], owner: str = "") -> None:
+        """Store keys that are about to be put on servers. One that is there already stays for the longer time.
+
+        `owner` is the user of the broker who gets in by them, where that is another than the account's.
+        """
         if not keys:
             return
         rows = [_row(key) for key in keys]
@@ -103,6 +113,9 @@ class AutologinKeys:
                 statement.on_conflict_do_update(index_elements=[T.id], set_=later),
                 sorted(rows, key=lambda row: str(row["id"])),
             )
+            others = [{"id": key.id, "username": owner} for key in keys if owner and owner != key.user]
+            if others:
+                connection.execute(upsert(connection, KEY_OWNERS).on_conflict_do_nothing(), others)
 
     def claim_due(
         self, now: float, limit: int, lease_seconds: float, broker_host: str = "", per_place: int = 20
@@ -135,6 +148,8 @@ class AutologinKeys:
                 connection.execute(
                     delete(AUTOLOGIN_KEYS).where(T.id == bindparam("the_id"), T.lease == bindparam("the_lease")), found
                 )
+                gone = KEY_OWNERS.c.id.in_([row["the_id"] for row in found])
+                connection.execute(delete(KEY_OWNERS).where(gone, KEY_OWNERS.c.id.not_in(select(T.id))))
 
     def postpone(self, keys: Iterable[StoredKey], until: float) -> None:
         """These could not be taken away: try again at `until`. The claim ends."""

@@ -110,9 +110,8 @@ def _drive(gen: Any, descriptor: int, end: float) -> Any:
         wanted = int(next(gen))
         while True:
             poll = select.poll()
-            poll.register(
-                descriptor, (select.POLLIN if wanted & READ else 0) | (select.POLLOUT if wanted & WRITE else 0)
-            )
+            events = (select.POLLIN if wanted & READ else 0) | (select.POLLOUT if wanted & WRITE else 0)
+            poll.register(descriptor, events)
             happened = poll.poll(max(0.0, end - time.monotonic()) * 1000)
             if not happened:
                 gen.close()

@@ -23,6 +23,7 @@ from x2gobroker.model.vouched import Vouched
 from x2gobroker.store.authids import digest_of
 from x2gobroker.store.database import Store
 from x2gobroker.store.portal_tables import PORTAL_SESSIONS
+from x2gobroker.store.user_locks import UserLocks
 
 TOKEN_BYTES = 32
 TOKEN = re.compile(r"[0-9a-f]{64}")
@@ -39,8 +40,8 @@ S = PORTAL_SESSIONS.c
 class PortalSession:
     """One sign-in: from where, since when, and until when at the latest. Times are seconds since the epoch.
 
-    `vouched`: somebody has checked who this is, at the sign-in; None: nobody. `checked` is when that was done last. `sealed` is the encrypted
-    password, None where none is kept.
+    `vouched`: somebody has checked who this is, at the sign-in; None: nobody. `checked` is when that was done last.
+    `sealed` is the encrypted password, None where none is kept.
     """
 
     digest: bytes = field(repr=False)
@@ -105,7 +106,7 @@ class PortalSessions:
     def find(self, token: str, idle: float, now: float | None = None) -> PortalSession | None:
         """Whose token this is; None for an unknown one, one at its end, and one not seen for `idle` seconds.
 
-        One that has ended is forgotten by this.
+        One that has ended is forgotten by this. None for a user who is locked out, too.
         """
         if not TOKEN.fullmatch(token):
             return None
@@ -117,7 +118,7 @@ class PortalSessions:
             if row.ends < moment or row.last_seen + idle < moment:
                 connection.execute(delete(PORTAL_SESSIONS).where(S.digest == row.digest))
                 return None
-        return _session(row)
+        return None if UserLocks(self.store).find(row.username) is not None else _session(row)
 
     def seen(self, session: PortalSession, moment: float) -> None:
         """Note that the user did something then. Nothing is written for less than SEEN_SECONDS."""

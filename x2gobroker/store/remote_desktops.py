@@ -20,6 +20,7 @@ from x2gobroker.store.authids import digest_of
 from x2gobroker.store.database import Store
 from x2gobroker.store.remote_tables import REMOTE_SHARES, REMOTE_SLOTS, REMOTE_TOKENS
 from x2gobroker.store.server_tables import lock
+from x2gobroker.store.user_locks import UserLocks
 
 LOCK = "remote_slots"
 TOKEN_BYTES = 20
@@ -189,8 +190,13 @@ class RemoteDesktops:
             connection.execute(insert(REMOTE_TOKENS), row)
         return token
 
+    def locked(self, users: Iterable[str]) -> set[str]:
+        """Those of these users who are locked out."""
+        return UserLocks(self.store).among(users)
+
     def redeem(self, token: str, address: str, now: float | None = None) -> Pass | None:
-        """What a token stands for; None when it is unknown, spent, expired, or shown from another address.
+        """What a token stands for; None when it is unknown, spent, expired, shown from another address, or of a desktop
+        whose user is locked out.
 
         It is spent by this, whatever the answer.
         """
@@ -210,7 +216,9 @@ class RemoteDesktops:
                     return None
             elif row.username != slot.username:
                 return None
-            return Pass(slot, row.username, row.view_only, row.share)
+        if self.locked((slot.username, row.username)):
+            return None
+        return Pass(slot, row.username, row.view_only, row.share)
 
     def share(self, slot: Slot) -> str:
         """The token of a new link to look on, until it is taken back or the desktop ends. Only its hash is kept."""
@@ -228,7 +236,9 @@ class RemoteDesktops:
         with self.store.begin() as connection:
             slot_id = connection.execute(select(H.slot).where(H.digest == digest_of(token))).scalar_one_or_none()
             slot = None if slot_id is None else self._find(connection, slot_id)
-        return slot if slot is not None and slot.state in MINE else None
+        if slot is None or slot.state not in MINE or self.locked((slot.username,)):
+            return None
+        return slot
 
     def revoke(self, slot: Slot) -> int:
         """Take all links of a desktop back; who looks on is cut off within a second. Returns how many there were."""

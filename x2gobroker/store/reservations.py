@@ -20,6 +20,7 @@ from x2gobroker.errors import StoreError
 from x2gobroker.model.hosts import Endpoint, Host
 from x2gobroker.model.server_names import find_host
 from x2gobroker.store.database import BUSY_SECONDS, Store
+from x2gobroker.store.origins import note_origin, sweep_origins
 from x2gobroker.store.server_tables import RESERVATIONS, SERVER_LOADS, lock
 
 LOCK = "reservations"
@@ -173,7 +174,8 @@ class Reservations:
         if not user or not self._open(user):
             return 0
         confirmed = 0
-        query = select(T.id, T.server, T.made, T.began, T.session).where(T.username == user).order_by(T.made, T.id)
+        columns = (T.id, T.server, T.made, T.began, T.session, T.backend, T.profile)
+        query = select(*columns).where(T.username == user).order_by(T.made, T.id)
         with self.store.begin() as connection:
             lock(connection, LOCK)
             rows = connection.execute(query).all()
@@ -188,6 +190,8 @@ class Reservations:
                     waiting.remove(row)
                     values = {"began": min(seen.began, now), "session": seen.session}
                     connection.execute(update(RESERVATIONS).where(T.id == row.id).values(values))
+                    if seen.session:
+                        note_origin(connection, user, seen.session, row.backend, row.profile, now)
                     confirmed += 1
         return confirmed
 
@@ -258,3 +262,4 @@ def _sweep(connection: Connection, now: float) -> None:
     last_report = select(SERVER_LOADS.c.answered).where(SERVER_LOADS.c.key == T.server).scalar_subquery()
     reported = or_(T.expires < func.coalesce(last_report, now), T.expires < now - KEEP_SECONDS)
     connection.execute(delete(RESERVATIONS).where(T.expires < now, reported))
+    sweep_origins(connection, now)

@@ -14,6 +14,7 @@ HARMLESS = frozenset(
     "keepalives_idle keepalives_interval port sslmode target_session_attrs tcp_user_timeout timeout user".split()
 )
 HIDDEN = "(hidden)"
+WORD = re.compile(r"[^\s=&@/?:]{4,}")
 
 
 def shown_url(url: URL) -> str:
@@ -34,11 +35,14 @@ def without_secrets(text: str, url: URL) -> str:
 
 
 def _secrets(url: URL) -> set[str]:
+    """Values that are no plain names, and their words: a slip in the URL, or a driver, may have cut them."""
     found = {str(url.password)} if url.password is not None else set()
     for name, values in url.query.items():
         if name not in HARMLESS:
             found.update((values,) if isinstance(values, str) else values)
-    return {secret for secret in found if secret}
+    found |= {text for text, form in ((url.host, HOST), (url.database, PLAIN)) if text and not form.fullmatch(text)}
+    words = {word for text in found for word in WORD.findall(text)}
+    return {secret for secret in found | words if secret}
 
 
 def _plain(text: str | None, form: re.Pattern[str]) -> str:

@@ -21,7 +21,7 @@ RESUME_SECONDS = 60  # the server's script never ends for a session that nobody 
 LONGEST_LABEL = 100
 VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,100}")
 PORT_LINE = re.compile(r"^(gr_port|sound_port|fs_port)=([0-9]{1,5})\s*$", re.MULTILINE)
-STATE_LINE = re.compile(r"^state=([A-Z]*)$", re.MULTILINE)
+STATE_LINE = re.compile(r"^state=([A-Z]{0,40})$", re.MULTILINE)
 
 # Without a place for its cookies xauth waits for a lock, again and again, and the session cannot be shown in the end.
 NO_HOME = 113
@@ -153,11 +153,16 @@ def resume_command(params: X2GoSessionParams, name: str) -> str:
 
 @dataclass(frozen=True)
 class Ports:
-    """The ports of a session on its server: graphics, sound, folders."""
+    """The ports of a session on its server: graphics, sound, folders. Raises ValueError for what is none."""
 
     graphics: int
     sound: int
     folders: int
+
+    def __post_init__(self) -> None:
+        """Check each."""
+        if not all(0 <= port <= 65535 for port in (self.graphics, self.sound, self.folders)):
+            raise ValueError("it named ports that cannot be")
 
 
 def resumed_ports(reply: Reply) -> Ports:
@@ -167,7 +172,10 @@ def resumed_ports(reply: Reply) -> Ports:
         raise X2GoTerminalSessionException(f"the server did not resume the session within {RESUME_SECONDS} s")
     if "failed to resume" in reply.errors or not found.get("gr_port"):
         raise X2GoTerminalSessionException(f"the server did not resume the session; it said: {_reason(reply)}")
-    return Ports(found["gr_port"], found.get("sound_port", 0), found.get("fs_port", 0))
+    try:
+        return Ports(found["gr_port"], found.get("sound_port", 0), found.get("fs_port", 0))
+    except ValueError as error:
+        raise X2GoTerminalSessionException(f"the server did not resume the session: {error}") from None
 
 
 def run_command_line(

@@ -29,6 +29,7 @@ COMMANDS_AT_ONCE = 7  # sshd allows ten sessions on one connection; agent forwar
 BUSY_PAUSE = 0.05
 LOSS_SECONDS = 1.0
 SFTP_SECONDS = 20.0
+LONGEST_PATH = 4096
 HOME_QUERY = 'printf "%s\\n" "$HOME"; [ -d "$HOME" ] && [ -r "$HOME" ] && [ -x "$HOME" ] && echo there'
 
 
@@ -134,7 +135,9 @@ class ControlCommands(HostTrust):
     def home_exists(self) -> bool:
         """Whether the user's home folder is there, on the server, and may be read."""
         lines = self.command(HOME_QUERY).output.splitlines()
-        self._remote_home = lines[0] if lines and lines[0].startswith("/") else None
+        home = lines[0] if lines else ""
+        is_path = home.startswith("/") and home.isprintable() and len(home) <= LONGEST_PATH
+        self._remote_home = home if is_path else None
         return self._remote_home is not None and lines[-1] == "there"
 
     @property

@@ -8,7 +8,7 @@ import threading
 import time
 from typing import TYPE_CHECKING, Literal, overload
 
-from x2gobroker.model.sessions import SESSION_NAME
+from x2gobroker.model.sessions import CLIENT, SESSION_NAME, SHARED_DESKTOP
 from x2gobroker.x2go import defaults
 from x2gobroker.x2go.commands import word
 from x2gobroker.x2go.control_connection import ControlConnection
@@ -30,8 +30,8 @@ PUBLISHED_SECONDS = 60.0
 PUBLISHED_BYTES = 32 << 20
 PUBLISHING = "X2GO_PUBLISHED_APPLICATIONS"
 FEATURE = re.compile(r"[A-Z0-9_]{1,80}")
-COMPONENT = re.compile(r"([A-Za-z0-9_.+-]{1,80}):[ \t]*(\S{1,80})")
-DESKTOP = re.compile(r"[^\s@]{1,100}@:?[0-9]{1,5}")
+COMPONENT = re.compile(r"([A-Za-z0-9_.+-]{1,80}):[ \t]*([A-Za-z0-9_.:~+-]{1,80})")
+LONGEST_PATH = 4096
 
 # A user with the limit 0 may never start a session. x2gosessionlimit asks the session database for what is not needed
 # here, so it is only asked where the settings have a 0 at all.
@@ -266,7 +266,9 @@ class ControlQueries(ControlConnection):
         _must_exist(reply, "x2golistdesktops")
         if raw:
             return reply.output
-        found = dict.fromkeys(line.strip() for line in reply.output.splitlines() if DESKTOP.fullmatch(line.strip()))
+        found = dict.fromkeys(
+            line.strip() for line in reply.output.splitlines() if SHARED_DESKTOP.fullmatch(line.strip())
+        )
         applications = self._application_displays(end - time.monotonic()) if found else set()
         return [desktop for desktop in found if desktop not in applications]
 
@@ -308,7 +310,7 @@ class ControlQueries(ControlConnection):
                 raise X2GoTimeOutException(f"{self.hostname} lists no mounts in {maxwait:g} s: {failure}") from None
             failure = database_failure(f"{reply.output}\n{reply.errors}")
             if failure is None:
-                return reply.output if raw else [line for line in reply.output.splitlines() if "|" in line]
+                return reply.output if raw else list(filter(_is_mount, reply.output.split("\n")))
             time.sleep(min(LOCKED_PAUSE, max(0.0, end - time.monotonic())))
 
     def _mounts(self, session_name: str, seconds: float) -> Reply:
@@ -358,6 +360,13 @@ class ControlQueries(ControlConnection):
             return ""
         self.logger(f"asking {self.hostname} for published applications", LOGLEVEL_NOTICE)
         return self.command("x2gogetapps", PUBLISHED_SECONDS, PUBLISHED_BYTES).output
+
+
+def _is_mount(line: str) -> bool:
+    """Whether this is a line `client|path` of x2golistmounts."""
+    client, bar, path = line.partition("|")
+    is_path = path.startswith("/") and path.isprintable() and len(path) <= LONGEST_PATH
+    return bool(bar) and bool(CLIENT.fullmatch(client)) and is_path
 
 
 def _must_exist(reply: Reply, program: str) -> None:

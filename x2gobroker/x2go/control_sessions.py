@@ -8,7 +8,7 @@ import threading
 from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
-from x2gobroker.model.sessions import SESSION_NAME
+from x2gobroker.model.sessions import SESSION_NAME, SHARED_DESKTOP
 from x2gobroker.x2go.backends import TERMINAL, backend_class
 from x2gobroker.x2go.command_lines import parse_state, suspend_command, terminate_command
 from x2gobroker.x2go.control_queries import ControlQueries
@@ -24,7 +24,7 @@ from x2gobroker.x2go.terminal import X2GoTerminalSession
 SUSPEND_SECONDS = 30.0
 TERMINATE_SECONDS = 40.0
 SESSION_SECONDS = 180.0  # how long to wait for another thread that does something to the same session
-DESKTOP = re.compile(r"([A-Za-z0-9._][A-Za-z0-9._-]{0,99})@:?([0-9]{1,5})(?:\.[0-9]{1,2})?")
+SCREEN = re.compile(r"(:[0-9]{1,5})\.[0-9]{1,2}")
 VIEW_ONLY, FULL_ACCESS = 0, 1
 SHADOW_MARK = "_stS"
 
@@ -34,7 +34,7 @@ def desktop_name(text: str) -> str:
 
     Raises X2GoDesktopSharingException for anything else.
     """
-    found = DESKTOP.fullmatch(text)
+    found = SHARED_DESKTOP.fullmatch(SCREEN.sub(r"\1", text))
     if found is None:
         raise X2GoDesktopSharingException("a shared desktop needs a user and a display, like user@:50")
     return f"{found[1]}@:{found[2]}"

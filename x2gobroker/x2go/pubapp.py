@@ -12,6 +12,7 @@ import re
 from dataclasses import dataclass, field
 
 MOST_APPLICATIONS = 5000
+LONGEST_TEXT = 4000
 TOP = "TOP"
 OTHER = "Other Applications"
 
@@ -131,6 +132,8 @@ def _entry(text: str) -> _Entry:
         if found is None:
             continue
         key, language, value = found[1], found[2] or "", found[3].strip()
+        if not value.isprintable() or len(value) > LONGEST_TEXT:
+            continue
         if key in entry.texts:
             entry.texts[key].setdefault(language, value)
         elif not language and key == "Exec":

@@ -1,0 +1,196 @@
+"""The units of etc/systemd under a real systemd, installed as the documentation says."""
+
+from __future__ import annotations
+
+import contextlib
+import re
+import threading
+from collections.abc import Iterator
+
+import pytest
+
+from tests.support.processes import wait_until
+from tests.support.rfb_client import RfbClient
+from tests.support.systemd import Machine
+from tests.support.unit_site import (
+    AUTHSERVICE,
+    DAEMON,
+    LOADCHECKER,
+    REMOTE,
+    SERVICES,
+    SOCKET,
+    Logins,
+    complaints,
+    desktop_token,
+    log_in,
+    logins,
+    site,
+    user,
+)
+
+FOLDERS = ("/var/log/x2gobroker", "/var/lib/x2gobroker", "/run/x2gobroker")
+OWNERS = {
+    "/var/log/x2gobroker": "x2gobroker:x2gobroker 750",
+    "/var/lib/x2gobroker": "x2gobroker:x2gobroker 750",
+    "/run/x2gobroker": "root:x2gobroker 1770",
+    "/run/x2gobroker/x2gobroker-authservice.socket": "root:x2gobroker 660",
+    "/run/x2gobroker/x2gobroker-loadchecker.socket": "x2gobroker:x2gobroker 660",
+}
+LOGINS, AT_ONCE = 400, 16
+REMOTE_PORT = 6080
+
+
+@pytest.fixture(scope="module")
+def booted(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machine]:
+    """One machine for all tests here."""
+    with site(tmp_path_factory.mktemp("site")) as made:
+        yield made
+
+
+@pytest.fixture(autouse=True)
+def all_well(booted: Machine) -> Iterator[None]:
+    """Every test finds all units started, and leaves them so."""
+    before = len(complaints(booted))
+    yield
+    booted.run("systemctl", "start", SOCKET, *SERVICES)
+    assert booted.run("systemctl", "--failed", "--no-legend", "--plain") == ""
+    assert complaints(booted)[before:] == [], booted.journal()[-8000:]
+
+
+def is_active(machine: Machine, unit: str) -> bool:
+    """Whether a unit has started."""
+    return machine.state(unit)["ActiveState"] == "active"
+
+
+def gets_in(number: int = 0) -> bool:
+    """Whether a user is let in."""
+    status, text = log_in(*user(number))
+    return status == 200 and "Access granted" in text
+
+
+def test_everything_has_started_and_nothing_failed(booted: Machine) -> None:
+    assert booted.run("systemctl", "is-system-running").strip() == "running"
+    for unit in (SOCKET, *SERVICES):
+        assert is_active(booted, unit), booted.journal(unit)
+    booted.run("runuser", "-u", "x2gobroker", "--", "x2gobroker", "check-config")
+
+
+def test_no_login_of_many_at_a_time_fails(booted: Machine) -> None:
+    found = logins(LOGINS, AT_ONCE)
+    assert not found.wrong, booted.journal()[-8000:]
+    assert found.right == LOGINS
+
+
+@pytest.mark.parametrize("unit", SERVICES)
+def test_a_unit_that_is_stopped_after_logins_has_not_failed(booted: Machine, unit: str) -> None:
+    assert not logins(40, 8).wrong
+    booted.run("systemctl", "stop", unit)
+    state = booted.state(unit)
+    assert (state["ActiveState"], state["Result"], state["ExecMainStatus"]) == ("inactive", "success", "0"), (
+        booted.journal(unit)
+    )
+    assert booted.call("systemctl", "is-failed", unit).stdout.strip() == "inactive"
+    booted.run("systemctl", "start", unit)
+    assert is_active(booted, unit)
+
+
+@pytest.mark.parametrize(("unit", "verb"), [(DAEMON, "reload"), (LOADCHECKER, "reload"), (AUTHSERVICE, "restart")])
+def test_nobody_is_refused_during(booted: Machine, unit: str, verb: str) -> None:
+    """Of the authentication service: its socket stays, and who asks waits."""
+    found: list[Logins] = []
+    thread = threading.Thread(target=lambda: found.append(logins(150, AT_ONCE, seed=1)))
+    thread.start()
+    for _ in range(2):
+        booted.run("systemctl", verb, unit)
+    thread.join()
+    assert not found[0].wrong, booted.journal()[-8000:]
+    assert gets_in()
+
+
+def test_a_login_starts_the_authentication_service(booted: Machine) -> None:
+    booted.run("systemctl", "stop", AUTHSERVICE)
+    assert is_active(booted, SOCKET)
+    assert gets_in()
+    assert is_active(booted, AUTHSERVICE)
+
+
+@pytest.mark.parametrize("unit", SERVICES)
+def test_a_unit_whose_process_is_killed_starts_again(booted: Machine, unit: str) -> None:
+    before = booted.state(unit)
+    booted.run("kill", "-KILL", before["MainPID"])
+
+    def again() -> bool:
+        now = booted.state(unit)
+        return now["ActiveState"] == "active" and now["MainPID"] != before["MainPID"]
+
+    wait_until(again, f"{unit} being started again")
+    wait_until(gets_in, "logins")
+
+
+@pytest.mark.parametrize("unit", [SOCKET, *SERVICES])
+def test_no_unit_takes_files_of_another(booted: Machine, unit: str) -> None:
+    """Owners, groups and modes are the same before and after whatever an administrator does with a unit."""
+    assert gets_in()
+    before = booted.owners(*FOLDERS)
+    assert OWNERS.items() <= before.items()
+    for verb in ("stop", "start", "restart", "try-reload-or-restart"):
+        booted.run("systemctl", verb, *((SOCKET, AUTHSERVICE) if unit == SOCKET else (unit,)))
+        now = booted.owners(*FOLDERS)
+        assert {path: now[path] for path in before.keys() & now.keys()} == {
+            path: before[path] for path in before.keys() & now.keys()
+        }, f"{verb} {unit}"
+    booted.run("systemctl", "start", AUTHSERVICE)
+    assert gets_in()
+
+
+def test_what_is_forked_shares_no_memory_with_code(booted: Machine) -> None:
+    """libffi shares its callbacks between processes where memory may not be writable and executable at a time."""
+    assert not logins(40, 8).wrong
+    for unit in (DAEMON, AUTHSERVICE, LOADCHECKER):
+        processes = booted.processes(unit)
+        assert processes
+        for process in processes:
+            maps = booted.run("cat", f"/proc/{process}/maps")
+            shared = [line for line in maps.splitlines() if re.search(r" ..xs ", line)]
+            assert not shared or len(processes) == 1, f"{unit}: {shared}"
+
+
+def vnc_servers(machine: Machine) -> list[str]:
+    """The processes of desktops."""
+    return machine.call("pgrep", "-x", "Xvnc|Xtigervnc").stdout.split()
+
+
+def test_desktops_survive_a_restart_of_their_service(booted: Machine) -> None:
+    name, _ = user(1)
+    with contextlib.closing(RfbClient(REMOTE_PORT, desktop_token(booted, name))):
+        wait_until(lambda: len(vnc_servers(booted)) == 1, "a desktop")
+        before = vnc_servers(booted)
+        assert booted.run("ps", "-o", "user=", "-p", before[0]).strip() == name
+        booted.run("systemctl", "restart", REMOTE)
+    with contextlib.closing(RfbClient(REMOTE_PORT, desktop_token(booted, name))):
+        assert vnc_servers(booted) == before
+    assert is_active(booted, REMOTE)
+    booted.run("kill", *before)
+    wait_until(lambda: not vnc_servers(booted), "the end of the desktop")
+
+
+@pytest.fixture
+def without_writable_code(booted: Machine) -> Iterator[Machine]:
+    """Daemon and authentication service as on a system that allows no memory that is writable and executable."""
+    drop_ins = [f"/run/systemd/system/{unit}.d/memory.conf" for unit in (DAEMON, AUTHSERVICE)]
+    for path in drop_ins:
+        booted.write(path, "[Service]\nMemoryDenyWriteExecute=yes\n")
+    booted.run("systemctl", "daemon-reload")
+    booted.run("systemctl", "restart", DAEMON, AUTHSERVICE)
+    yield booted
+    booted.run("rm", *drop_ins)
+    booted.run("systemctl", "daemon-reload")
+    booted.run("systemctl", "restart", DAEMON, AUTHSERVICE)
+
+
+def test_no_login_fails_where_memory_may_not_become_code(without_writable_code: Machine) -> None:
+    """There, libffi keeps callbacks in shared memory: no process may make one before it forks, or after."""
+    found = logins(LOGINS, AT_ONCE, seed=2)
+    assert not found.wrong, without_writable_code.journal()[-8000:]
+    without_writable_code.run("systemctl", "stop", DAEMON)
+    assert without_writable_code.state(DAEMON)["Result"] == "success"

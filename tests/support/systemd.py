@@ -1,0 +1,139 @@
+"""A real systemd on a copy of this machine, in a room of the tests: units as administrators have them."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+from tests.support.installation import copy_checkout, installation
+from tests.support.processes import Program, wait_until
+
+BOOT = Path(__file__).with_suffix("").parent / "systemd_boot.sh"
+CGROUPS = Path("/sys/fs/cgroup")
+SOURCE = "/usr/src/x2gobroker"
+PACKAGES = "/usr/lib/python-packages"
+COMMAND_DEADLINE = 120.0
+_UNSHARE = ("unshare", "--mount", "--uts", "--ipc", "--pid", "--fork", "--kill-child", "--cgroup")
+_ENTER = ("-m", "-p", "-u", "-i", "-C", "-r", "-w")
+_ENVIRONMENT = {
+    "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+    "HOME": "/root",
+    "LANG": "C.UTF-8",
+    # there is no network: dependencies are in PACKAGES
+    "PIP_NO_INDEX": "1",
+    "PIP_NO_BUILD_ISOLATION": "false",  # pip takes it for "without"
+    "PIP_DISABLE_PIP_VERSION_CHECK": "1",
+    "PIP_ROOT_USER_ACTION": "ignore",
+    "PIP_QUIET": "2",
+}
+
+
+class Machine:
+    """A booted system. Its processes have a view of their own; its network is that of the test."""
+
+    def __init__(self, program: Program, init: int) -> None:
+        self._program = program
+        self._init = init
+
+    def console(self) -> str:
+        """What systemd itself said."""
+        return self._program.output()
+
+    def call(self, *words: str, stdin: str = "") -> subprocess.CompletedProcess[str]:
+        """Run a command there, as root, in the folder of the project's source."""
+        return subprocess.run(
+            ["nsenter", "-t", str(self._init), *_ENTER, "--", "env", "-C", SOURCE, *words],
+            input=stdin,
+            capture_output=True,
+            text=True,
+            timeout=COMMAND_DEADLINE,
+            check=False,
+            env=_ENVIRONMENT,
+        )
+
+    def run(self, *words: str, stdin: str = "") -> str:
+        """The same for a command that has to work: what it prints."""
+        done = self.call(*words, stdin=stdin)
+        assert done.returncode == 0, (
+            f"{words} gave {done.returncode}: {done.stdout}{done.stderr}\n{self.journal()[-6000:]}"
+        )
+        return done.stdout
+
+    def write(self, path: str, text: str, mode: int = 0o644) -> None:
+        """Write a file there, and the folders above."""
+        self.run("install", "-D", "-m", f"{mode:o}", "/dev/stdin", path, stdin=text)
+
+    def journal(self, unit: str = "") -> str:
+        """What the journal has, of one unit or of all."""
+        return self.call("journalctl", "--no-pager", "-o", "short-monotonic", *(("-u", unit) if unit else ())).stdout
+
+    def state(self, unit: str) -> dict[str, str]:
+        """How a unit is: ActiveState, SubState, Result, ExecMainStatus, MainPID."""
+        names = "ActiveState,SubState,Result,ExecMainStatus,MainPID,NRestarts"
+        lines = self.run("systemctl", "show", "-p", names, unit).splitlines()
+        return dict(line.split("=", 1) for line in lines)
+
+    def owners(self, *folders: str) -> dict[str, str]:
+        """Owner, group and mode of folders and of all that is in them."""
+        lines = self.run("find", *folders, "-printf", r"%p %u:%g %m\n").splitlines()
+        return dict(line.split(" ", 1) for line in lines)
+
+    def processes(self, *units: str) -> list[int]:
+        """IDs of all processes of units, as the machine has them."""
+        groups = [self.run("systemctl", "show", "-p", "ControlGroup", "--value", unit).strip() for unit in units]
+        files = [f"/sys/fs/cgroup{group}/cgroup.procs" for group in groups if group]
+        return [int(word) for word in self.run("cat", *files).split()]
+
+    def memory(self, *units: str) -> float:
+        """MB that the processes of units have, memory that they share counted once."""
+        files = [f"/proc/{process}/smaps_rollup" for process in self.processes(*units)]
+        lines = self.call("grep", "-h", "^Pss:", *files).stdout.splitlines()
+        return sum(int(line.split()[1]) for line in lines) / 1024
+
+    def follow(self, page: Path, heading: str) -> Iterator[str]:
+        """Do what a page says below a heading, in its first block of commands: each of them, after it has worked."""
+        text = page.read_text(encoding="utf-8").partition(f"\n## {heading}\n")[2]
+        block = text.partition("```console\n")[2].partition("```")[0]
+        lines = [line[2:] for line in block.splitlines() if line.startswith("# ")]
+        assert lines, f"{page.name} has no commands under {heading}"
+        for line in lines:
+            if not line.startswith("apt-get "):  # there is no network
+                self.run("bash", "-c", line)
+            yield line
+
+
+def _init_of(program: Program) -> int:
+    children = Path(f"/proc/{program.pid}/task/{program.pid}/children")
+    assert program.process.poll() is None, program.output()
+    found = children.read_text().split() if children.exists() else []
+    if not found or Path(f"/proc/{found[0]}/comm").read_text().strip() != "systemd":
+        return 0
+    return int(found[0])
+
+
+@contextlib.contextmanager
+def machine(folder: Path) -> Iterator[Machine]:
+    """Boot, until everything that is to start has started; it ends with the `with` block."""
+    source, root = folder / "source", folder / "machine"
+    copy_checkout(source)
+    root.mkdir()
+    packages = next((installation("www-data").venv / "lib").glob("python3*")) / "site-packages"
+    group = CGROUPS / f"machine-{os.getpid()}"
+    assert (CGROUPS / "cgroup.procs").exists(), "systemd needs cgroup v2: run this by `python -m tests.rooms`"
+    group.mkdir()
+    enter = ("bash", "-c", 'echo 0 >"$1/cgroup.procs" && shift && exec "$@"', "enter", str(group))
+    program = Program([*enter, *_UNSHARE, "bash", str(BOOT), str(root), str(source), str(packages)], folder / "console")
+    try:
+        wait_until(lambda: _init_of(program) > 0, "systemd being started")
+        made = Machine(program, _init_of(program))
+        wait_until(
+            lambda: made.call("systemctl", "is-system-running").stdout.strip() in ("running", "degraded"), "the boot"
+        )
+        yield made
+    finally:
+        program.stop(signal.SIGKILL)
+        print(program.output())

@@ -1,0 +1,229 @@
+"""What shuts out everybody, or surprises users, is named by `check-config` before anybody needs the log."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.support.tls import make_certificates
+from tests.unit.test_cli_check_config import Check
+from tests.unit.test_cli_check_config import check as check_fixture
+from x2gobroker.cli.checks import CHECKS, may_read
+from x2gobroker.privilege.accounts import Account
+
+check = check_fixture
+CONFIG = """[global]
+default-auth-mech = {mechanism}
+cookie-directory = {folder}/state
+{more}
+[broker_inifile]
+session-profiles = {folder}/profiles.conf
+[authmech_htpasswd]
+file = {folder}/htpasswd
+[authmech_https_get]
+ca-file = {folder}/ca.pem
+"""
+STRANGER = Account("x", 54321, 54321, (54321,), "/", "/bin/sh")
+HASH = "$2y$05$abcdefghijklmnopqrstuuJ4Dgf5tpVYtRvqLsuz0ErY0gzGH6mZm"
+
+
+def configure(check: Check, mechanism: str = "none", more: str = "", tail: str = "") -> str:
+    """Write the configuration, run the command, and give what it printed."""
+    check.config.write_text(CONFIG.format(folder=check.folder, mechanism=mechanism, more=more) + tail)
+    status, out, _ = check.run()
+    assert status == (1 if ": error: " in out else 0)
+    return out
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (None, "No such file"),
+        ("folder", "directory"),
+        (b"anna:\xff\n", "UTF-8"),
+        ("anna:x\n".encode("utf-16"), "UTF-16"),
+        (b"", "has no users"),
+        (b"# anna\n", "has no users"),
+    ],
+)
+def test_a_file_of_users_that_lets_nobody_in(check: Check, content: bytes | str | None, said: str) -> None:
+    path = check.folder / "htpasswd"
+    if isinstance(content, bytes):
+        path.write_bytes(content)
+    elif content:
+        path.mkdir()
+    out = configure(check, "htpasswd")
+    assert "[authmech_htpasswd] file" in out
+    assert said in out
+
+
+@pytest.mark.parametrize("mark", [b"", b"\xef\xbb\xbf"])
+@pytest.mark.parametrize("end", [b"\n", b"\r\n", b"\r"])
+def test_a_file_of_users_of_any_editor_is_fine(check: Check, mark: bytes, end: bytes) -> None:
+    (check.folder / "htpasswd").write_bytes(mark + f"anna:{HASH}".encode() + end)
+    assert "htpasswd" not in configure(check, "htpasswd")
+
+
+@pytest.mark.parametrize(
+    "content", [None, "", "# nothing\n", "xxxxxxxx-xxxx-xxxx-xxxx-xxxxxxxxxxxx\n", "caf\xe9", "folder"]
+)
+def test_a_missing_pre_shared_authid_is_named_where_one_is_asked_for(check: Check, content: str | None) -> None:
+    path = check.folder / "authid"
+    if content == "folder":
+        path.mkdir()
+    elif content is not None:
+        path.write_text(content, encoding="latin-1")
+    more = f"my-cookie-file = {path}\n"
+    assert "my-cookie-file" not in configure(check, more=more)
+    assert "require-cookie is on, and my-cookie-file" in configure(check, more=more + "require-cookie = true\n")
+    if content is None:
+        assert ": error: " not in configure(check, more=more + "require-cookie = true\nmy-cookie = abc\n")
+
+
+def test_a_pam_service_without_a_file(check: Check) -> None:
+    out = configure(check, "pam", tail="[authmech_pam]\nservice = no-such-service\n")
+    assert "there is no file no-such-service in /etc/pam.d" in out
+    assert "/etc/pam.d" not in configure(check, "pam", tail="[authmech_pam]\nservice = login\n")
+
+
+@pytest.mark.parametrize(("content", "said"), [(None, "No such file"), ("nothing", "no certificate")])
+def test_certificates_of_the_web_server_that_knows_the_passwords(check: Check, content: str | None, said: str) -> None:
+    if content:
+        (check.folder / "ca.pem").write_text(content)
+    out = configure(check, "https_get")
+    assert "[authmech_https_get] ca-file" in out
+    assert said in out
+
+
+def test_what_no_backend_uses_is_not_looked_at(check: Check) -> None:
+    assert "authmech" not in configure(check, "none")
+    assert "authmech" not in configure(
+        check, "htpasswd", more="require-password = false\nrequire-cookie = true\nmy-cookie = x\n"
+    )
+
+
+def test_tls_files_of_the_daemon(check: Check, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    made = make_certificates(tmp_path)
+    monkeypatch.setenv("X2GOBROKER_SSL_CERTFILE", str(tmp_path / "none.pem"))
+    out = configure(check)
+    assert "X2GOBROKER_SSL_CERTFILE: " in out
+    assert "X2GOBROKER_SSL_KEYFILE: is not set" in out
+    (tmp_path / "text.pem").write_text("nothing")
+    monkeypatch.setenv("X2GOBROKER_SSL_CERTFILE", str(tmp_path / "text.pem"))
+    monkeypatch.setenv("X2GOBROKER_SSL_KEYFILE", str(tmp_path / "text.pem"))
+    assert "are no certificate and its key" in configure(check)
+    monkeypatch.setenv("X2GOBROKER_SSL_CERTFILE", str(made.certificate))
+    monkeypatch.setenv("X2GOBROKER_SSL_KEYFILE", str(made.key))
+    assert "TLS" not in configure(check)
+
+
+@pytest.mark.parametrize("text", ["nonsense\n", "[loggers]\nkeys = root\n", "\ufeff[handlers]\n"])
+def test_a_configuration_of_the_loggers_that_cannot_be_used(
+    check: Check, monkeypatch: pytest.MonkeyPatch, text: str
+) -> None:
+    (check.folder / "loggers.conf").write_text(text, encoding="utf-8")
+    monkeypatch.setenv("X2GOBROKER_LOGCONFIG", str(check.folder / "loggers.conf"))
+    assert "warning: X2GOBROKER_LOGCONFIG" in configure(check)
+
+
+@pytest.mark.parametrize("path", ["~/.x2go/authorized_keys", "$HOME/.x2go/keys", "%h/my keys", "%h/a;b"])
+@pytest.mark.parametrize("name", ["default-authorized-keys", "default-sshproxy-authorized-keys"])
+def test_paths_of_authorized_keys_that_servers_would_not_take(check: Check, name: str, path: str) -> None:
+    assert f"error: {name}: {path!r}" in configure(check, more=f"{name} = {path}\n")
+    (check.folder / "profiles.conf").write_text(f"[desk]\nhost = h\n{name.replace('default', 'broker')} = {path}\n")
+    assert f"session profile desk: {name.replace('default', 'broker')}: {path!r}" in configure(check)
+
+
+@pytest.mark.parametrize("path", ["%h/.x2go/authorized_keys", "/etc/x2go/keys/%u", "%h/.ssh/authorized_keys"])
+def test_paths_of_authorized_keys_as_they_should_be(check: Check, path: str) -> None:
+    assert "authorized-keys" not in configure(check, more=f"default-authorized-keys = {path}\n")
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can tell")
+def test_files_that_the_account_of_the_broker_cannot_read(check: Check, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("X2GOBROKER_DAEMON_USER", "nobody")
+    (check.folder / "htpasswd").write_text(f"anna:{HASH}\n")
+    (check.folder / "htpasswd").chmod(0o600)
+    out = configure(check, "htpasswd")
+    assert f"{check.folder}/htpasswd cannot be read by the broker's user nobody" in out
+
+
+def test_modes_are_read_as_the_kernel_does() -> None:
+    with tempfile.TemporaryDirectory(prefix="x2gobroker-modes-") as name:
+        folder = Path(name)
+        folder.chmod(0o755)
+        _modes(folder / "file")
+        (folder / "file").chmod(0o644)
+        folder.chmod(0o700)
+        assert may_read(STRANGER, folder / "file") is False
+
+
+def _modes(file: Path) -> None:
+    file.write_text("")
+    owner, someone = file.stat().st_uid, STRANGER
+    for mode, wanted in ((0o644, True), (0o640, False), (0o604, True)):
+        file.chmod(mode)
+        assert may_read(someone, file) is wanted
+    mine = Account("y", owner, 54321, (54321,), "/", "/bin/sh")
+    file.chmod(0o044)
+    assert may_read(mine, file) is (owner == 0)
+    group = Account("z", 54321, file.stat().st_gid, (file.stat().st_gid,), "/", "/bin/sh")
+    file.chmod(0o604)
+    assert may_read(group, file) is False
+
+
+@pytest.mark.parametrize(
+    ("profile", "line", "level", "said"),
+    [
+        ("host =\n", 3, "error", "names no server"),
+        ("host = ,\n", 3, "error", "names no server"),
+        ("host = a b\n", 3, "error", "names no server"),
+        ("host = 2001:db8::7\n", 3, "warning", "X2Go Client cannot be told 2001:db8::7"),
+        ("host = a\nbroker-host-weights = a:2, b:3\n", 4, "warning", "'b:3' is for none of the servers"),
+        ("host = a\nacl-users-deny = anna\n", 2, "warning", "let nobody in"),
+        ("host = a\nacl-groups-deny = staff\n", 2, "warning", "let nobody in"),
+        ("host = a\nacl-clients-deny = 10.0.0.0/8\n", 2, "warning", "let nobody in"),
+        ("host = a\nacl-users-allow =\n", 4, "warning", "acl-users-allow is empty"),
+        ("host = a\nacl-clients-allow =\n", 4, "warning", "acl-clients-allow is empty"),
+    ],
+)
+def test_profiles_of_no_use_are_named_with_their_line(
+    check: Check, profile: str, line: int, level: str, said: str
+) -> None:
+    check.write(profiles=f"# profiles\n[desk]\n{profile}")
+    _, out, _ = check.run()
+    (told,) = [told for told in out.splitlines() if said in told]
+    assert f"/profiles.conf:{line}: {level}: " in told
+
+
+@pytest.mark.parametrize(
+    "profile",
+    [
+        "host = a, b (10.0.0.1:22), c:23\nbroker-host-weights = a:2, 10.0.0.1:22:3, c:23:1, b:1\n",
+        "directrdp = true\nhost =\n",
+        "host = ts01.example.org\nbroker-host-weights = ts01:4, TS01.example.org:2\n",
+        "host = a (2001:db8::7)\n",
+        "host = a\nacl-users-allow = anna\nacl-groups-deny = staff\n",
+    ],
+)
+def test_profiles_as_they_should_be(check: Check, profile: str) -> None:
+    check.write(profiles=f"[desk]\n{profile}")
+    status, out, _ = check.run()
+    assert (status, out.count("\n")) == (0, 1), out
+
+
+@pytest.mark.parametrize("section", ["prof/one", "a\\b"])
+def test_an_id_that_x2go_client_cannot_list(check: Check, section: str) -> None:
+    check.write(profiles=f"[{section}]\nhost = h\n")
+    _, out, _ = check.run()
+    assert "/profiles.conf:1: warning:" in out
+
+
+def test_every_check_has_a_text_for_its_words() -> None:
+    assert len({one.id for one in CHECKS}) == len(CHECKS)
+    finders: set[Callable[..., object]] = {one.find for one in CHECKS}
+    assert len(finders) == len(CHECKS)

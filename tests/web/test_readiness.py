@@ -1,0 +1,140 @@
+"""`/health/ready` in process: certificates, noVNC, and parts that hang."""
+
+from __future__ import annotations
+
+import threading
+import time
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
+from flask import Flask
+from flask.testing import FlaskClient
+
+from x2gobroker.app import create_app
+from x2gobroker.frontends import readiness
+from x2gobroker.frontends.base import EXTENSION
+from x2gobroker.portal import static
+
+
+def write_certificate(folder: Path, begins: timedelta, ends: timedelta) -> dict[str, str]:
+    """A certificate that is valid from and to these moments, seen from now; the variables that name it."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "localhost")])
+    now = datetime.now(UTC)
+    builder = x509.CertificateBuilder().subject_name(name).issuer_name(name).public_key(key.public_key())
+    builder = builder.serial_number(1).not_valid_before(now + begins).not_valid_after(now + ends)
+    certificate = builder.sign(key, hashes.SHA256())
+    files = {"X2GOBROKER_SSL_CERTFILE": folder / "cert.pem", "X2GOBROKER_SSL_KEYFILE": folder / "key.pem"}
+    files["X2GOBROKER_SSL_CERTFILE"].write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
+    form = serialization.PrivateFormat.PKCS8
+    files["X2GOBROKER_SSL_KEYFILE"].write_bytes(
+        key.private_bytes(serialization.Encoding.PEM, form, serialization.NoEncryption())
+    )
+    return {variable: str(path) for variable, path in files.items()}
+
+
+def make(folder: Path, more: str = "", **variables: str) -> Flask:
+    config = folder / "x2gobroker.conf"
+    config.write_text(f"[global]\ndefault-auth-mech = none\ncookie-directory = {folder}/state\n{more}")
+    return create_app({"X2GOBROKER_CONFIG": str(config), **variables})
+
+
+def ask(client: FlaskClient) -> tuple[int, dict[str, object]]:
+    response = client.get("/health/ready")
+    return response.status_code, response.json or {}
+
+
+DAY = timedelta(days=1)
+
+
+@pytest.mark.parametrize(
+    ("begins", "ends", "status", "days"),
+    [(-DAY, 30.5 * DAY, 200, 30), (-DAY, 0.5 * DAY, 200, 0), (-2 * DAY, -DAY, 503, None), (DAY, 2 * DAY, 503, None)],
+)
+def test_days_of_the_certificate(
+    tmp_path: Path, begins: timedelta, ends: timedelta, status: int, days: int | None
+) -> None:
+    found, said = ask(make(tmp_path, **write_certificate(tmp_path, begins, ends)).test_client())
+    assert found == status
+    assert said.get("certificate_days") == days
+    assert said["failing"] == ([] if status == 200 else ["certificate"])
+
+
+@pytest.mark.parametrize("text", ["", "rubbish", None])
+def test_a_certificate_that_cannot_be_read(tmp_path: Path, text: str | None) -> None:
+    variables = write_certificate(tmp_path, -DAY, DAY)
+    app = make(tmp_path, **variables)
+    path = Path(variables["X2GOBROKER_SSL_CERTFILE"])
+    path.unlink()
+    if text is not None:
+        path.write_text(text)
+    assert ask(app.test_client()) == (503, {"status": "not ready", "failing": ["certificate"]})
+
+
+def test_a_portal_without_novnc(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(static, "has_novnc", lambda: False)
+    assert ask(make(tmp_path).test_client())[0] == 200
+    app = make(tmp_path, "enable-portal = true\n")
+    assert ask(app.test_client()) == (503, {"status": "not ready", "failing": ["novnc"]})
+
+
+def test_a_part_that_hangs_is_named_in_time_and_has_one_thread(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    hanging = threading.Event()
+    asked: list[float] = []
+
+    def hang(_store: object) -> None:
+        asked.append(time.monotonic())
+        hanging.wait(30)
+
+    monkeypatch.setattr(readiness, "probe", hang)
+    monkeypatch.setattr(readiness, "KEEP_SECONDS", 0.1)
+    app = make(tmp_path)
+    for _ in range(3):
+        began = time.monotonic()
+        assert ask(app.test_client())[1]["failing"] == ["store"]
+        assert time.monotonic() - began < 1.5
+        time.sleep(0.2)
+    assert len(asked) == 1
+    hanging.set()
+    monkeypatch.setattr(readiness, "probe", lambda _store: None)
+    time.sleep(0.3)
+    assert ask(app.test_client())[0] == 200
+
+
+def test_many_who_ask_at_once_get_one_look(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[int] = []
+
+    def look(_store: object) -> None:
+        time.sleep(0.3)
+        asked.append(1)
+
+    monkeypatch.setattr(readiness, "probe", look)
+    for limit in ("KEEP_SECONDS", "DEADLINE_SECONDS", "PATIENCE_SECONDS"):
+        monkeypatch.setattr(readiness, limit, 20.0)  # however busy the machine is
+    app = make(tmp_path)
+    found: list[int] = []
+    threads = [threading.Thread(target=lambda: found.append(ask(app.test_client())[0])) for _ in range(20)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(20)
+    assert found == [200] * 20
+    assert len(asked) == 1
+
+
+def test_a_mechanism_that_is_not_installed_is_named(tmp_path: Path) -> None:
+    app = make(tmp_path, "[broker_inifile]\nenable = true\nauth-mech = nosuch\n")
+    assert "authentication-service" in ask(app.test_client())[1]["failing"]  # type: ignore[operator]
+    assert app.extensions[EXTENSION].readiness.current().failing
+
+
+def test_head_and_a_slash_at_the_end(tmp_path: Path) -> None:
+    client = make(tmp_path).test_client()
+    assert client.head("/health/ready").status_code == 200
+    assert client.get("/health/ready/").status_code in (200, 308)
+    assert client.get("/health/live").status_code == 200

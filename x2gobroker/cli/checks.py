@@ -1,0 +1,224 @@
+"""What `check-config` looks for beyond the grammar of the files: what would shut out everybody, or surprise users.
+
+One row of `CHECKS` each: what is looked at, and what is said. `find` gives the words for the text, once for each
+place where something is wrong.
+"""
+
+from __future__ import annotations
+
+import configparser
+import os
+import ssl
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from x2gobroker.agents.base import KEYS_FILE
+from x2gobroker.auth.htpasswd import read_users
+from x2gobroker.authservice.pamfiles import service_exists
+from x2gobroker.errors import ConfigurationError
+from x2gobroker.plugins import BACKENDS, registered
+from x2gobroker.privilege.accounts import Account, AccountError, account_named
+from x2gobroker.services import Services, read_preset_authid
+from x2gobroker.settings import AUTH_PREFIX, BACKEND_PREFIX, ENVIRONMENT, GLOBAL, Problem, Settings
+from x2gobroker.settings.text_files import TextFileError, read_text
+
+HTPASSWD, PAM, HTTPS_GET = "htpasswd", "pam", "https_get"
+TLS_VARIABLES = ("X2GOBROKER_SSL_CERTFILE", "X2GOBROKER_SSL_KEYFILE")
+LOG_VARIABLES = ("X2GOBROKER_LOGCONFIG", "X2GOBROKER_AUTHSERVICE_LOGCONFIG", "X2GOBROKER_LOADCHECKER_LOGCONFIG")
+KEYS_OPTIONS = ("default-authorized-keys", "default-sshproxy-authorized-keys")
+
+Words = tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Check:
+    """One thing to look at. `text` has a place for each of the words that `find` gives."""
+
+    id: str
+    text: str
+    find: Callable[[Settings], Iterator[Words]]
+    error: bool = True
+
+
+def mechanisms(settings: Settings) -> set[str]:
+    """The auth mechanisms of the backends that are served, as far as passwords or authids are asked for."""
+    return {
+        settings.for_backend(name, "auth-mech").lower()
+        for name in registered(BACKENDS)
+        if settings.backend_enabled(name) and settings.boolean(GLOBAL, "require-password")
+    }
+
+
+def _users_file(settings: Settings) -> Iterator[Words]:
+    if HTPASSWD not in mechanisms(settings):
+        return
+    path = settings.path(AUTH_PREFIX + HTPASSWD, "file")
+    try:
+        if not read_users(path):
+            yield (f"{path} has no users",)
+    except ConfigurationError as error:
+        yield (str(error),)
+
+
+def _preset_authid(settings: Settings) -> Iterator[Words]:
+    if not settings.boolean(GLOBAL, "require-cookie"):
+        return
+    path, services = settings.path(GLOBAL, "my-cookie-file"), Services()
+    if path.exists():
+        try:
+            read_preset_authid(path)
+        except ConfigurationError as error:
+            yield (str(error),)
+            return
+    if not services.preset_authid(settings):
+        state = "has none, or the placeholder that it came with" if path.exists() else "does not exist"
+        yield (f"{path} {state}",)
+
+
+def _pam_service(settings: Settings) -> Iterator[Words]:
+    service = settings.text(AUTH_PREFIX + PAM, "service")
+    if PAM in mechanisms(settings) and not service_exists(service):
+        yield (service,)
+
+
+def _ca_file(settings: Settings) -> Iterator[Words]:
+    path = settings.text(AUTH_PREFIX + HTTPS_GET, "ca-file")
+    if HTTPS_GET not in mechanisms(settings) or not path:
+        return
+    try:
+        ssl.create_default_context(cafile=path)
+    except ssl.SSLError:
+        yield (path, "holds no certificate in PEM form")
+    except OSError as error:
+        yield (path, f"cannot be read: {error.strerror}")
+
+
+def _tls_files(settings: Settings) -> Iterator[Words]:
+    certificate, key = (settings.environment(name) for name in TLS_VARIABLES)
+    for name, path in zip(TLS_VARIABLES, (certificate, key), strict=True):
+        if not path and (certificate or key):
+            yield (name, "is not set; TLS needs both files")
+        elif path and not os.access(path, os.R_OK):
+            yield (name, f"{path} cannot be read")
+
+
+def _tls_pair(settings: Settings) -> Iterator[Words]:
+    certificate, key = (settings.environment(name) for name in TLS_VARIABLES)
+    if not (certificate and key and os.access(certificate, os.R_OK) and os.access(key, os.R_OK)):
+        return
+    try:
+        ssl.create_default_context(ssl.Purpose.CLIENT_AUTH).load_cert_chain(certificate, key, password="")
+    except (ssl.SSLError, ValueError, OSError):
+        yield (certificate, key)
+
+
+def _log_files(settings: Settings) -> Iterator[Words]:
+    for name in LOG_VARIABLES:
+        path = settings.path(ENVIRONMENT, name)
+        if not path.exists():
+            continue
+        try:
+            parser = configparser.RawConfigParser()
+            parser.read_string(read_text(path), str(path))
+        except TextFileError as error:
+            yield (name, str(error))
+            continue
+        except configparser.Error as error:
+            yield (name, f"{path} is no INI file: {type(error).__name__}")
+            continue
+        missing = [section for section in ("loggers", "handlers", "formatters") if not parser.has_section(section)]
+        if missing:
+            yield (name, f"{path} has no section [{missing[0]}]")
+
+
+def _keys_paths(settings: Settings) -> Iterator[Words]:
+    for name in KEYS_OPTIONS:
+        if fault := keys_path_fault(settings.text(GLOBAL, name)):
+            yield (name, fault)
+
+
+def keys_path_fault(path: str) -> str:
+    """Why a path of authorized_keys cannot be used on servers; empty where it can."""
+    if not path:
+        return ""
+    if path.startswith("~") or "$" in path:
+        return f"{path!r}: write %h for the home folder"
+    if not KEYS_FILE.fullmatch(path):
+        return f"{path!r}: paths have letters, digits and @ . _ + / % - only"
+    return ""
+
+
+def _profile_keys_paths(settings: Settings) -> Iterator[Words]:
+    services = Services()
+    for backend in sorted(registered(BACKENDS)):
+        for profile in services.backend(backend).all_profiles(settings) if settings.backend_enabled(backend) else ():
+            for name in ("authorized-keys", "sshproxy-authorized-keys"):
+                if fault := keys_path_fault(profile.broker_text(name)):
+                    yield (profile.id, f"broker-{name}", fault)
+
+
+def _unreadable(settings: Settings) -> Iterator[Words]:
+    """Files that root can read and the broker's account cannot; who is not root cannot tell."""
+    if os.geteuid() != 0:
+        return
+    try:
+        account = account_named(settings.environment("X2GOBROKER_DAEMON_USER"))
+    except AccountError:
+        return
+    for path in _files_of_the_broker(settings):
+        if path.is_file() and not may_read(account, path):
+            yield (str(path), account.name)
+
+
+def _files_of_the_broker(settings: Settings) -> Iterator[Path]:
+    yield settings.path(ENVIRONMENT, "X2GOBROKER_CONFIG")
+    if settings.backend_enabled("inifile"):
+        yield settings.path(BACKEND_PREFIX + "inifile", "session-profiles")
+    if HTPASSWD in mechanisms(settings):
+        yield settings.path(AUTH_PREFIX + HTPASSWD, "file")
+    if settings.boolean(GLOBAL, "require-cookie"):
+        yield settings.path(GLOBAL, "my-cookie-file")
+    if HTTPS_GET in mechanisms(settings) and settings.text(AUTH_PREFIX + HTTPS_GET, "ca-file"):
+        yield settings.path(AUTH_PREFIX + HTTPS_GET, "ca-file")
+
+
+def may_read(account: Account, path: Path) -> bool:
+    """Whether the modes of a file and of the folders above it let an account read it."""
+    real = path.resolve()
+    return all(_allows(account, folder, 0o1) for folder in real.parents) and _allows(account, real, 0o4)
+
+
+def _allows(account: Account, path: Path, bit: int) -> bool:
+    status = path.stat()
+    if account.uid == 0:
+        return True
+    if status.st_uid == account.uid:
+        return bool(status.st_mode & bit << 6)
+    if status.st_gid in account.groups:
+        return bool(status.st_mode & bit << 3)
+    return bool(status.st_mode & bit)
+
+
+CHECKS = (
+    Check("users-file", "[authmech_htpasswd] file: {}: nobody can log in by a password", _users_file),
+    Check(
+        "preset-authid", "require-cookie is on, and my-cookie-file: {}: nobody gets in at first contact", _preset_authid
+    ),
+    Check("pam-service", "[authmech_pam] service: there is no file {} in /etc/pam.d: nobody can log in", _pam_service),
+    Check("ca-file", "[authmech_https_get] ca-file: {} {}: nobody can log in", _ca_file),
+    Check("tls-files", "{}: {}: the daemon does not start", _tls_files),
+    Check("tls-pair", "{} and {} are no certificate and its key in PEM form: the daemon does not start", _tls_pair),
+    Check("log-files", "{}: {}: all goes to the standard error stream", _log_files, error=False),
+    Check("keys-paths", "{}: {}", _keys_paths),
+    Check("profile-keys-paths", "session profile {}: {}: {}", _profile_keys_paths),
+    Check("unreadable", "{} cannot be read by the broker's user {}; mend owner, group or mode", _unreadable),
+)
+
+
+def check_problems(settings: Settings) -> list[Problem]:
+    """What the checks find."""
+    config = settings.environment("X2GOBROKER_CONFIG")
+    return [
+        Problem(config, 0, check.text.format(*words), check.error) for check in CHECKS for words in check.find(settings)
+    ]
