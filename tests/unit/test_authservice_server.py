@@ -271,7 +271,31 @@ def test_the_latest_has_the_next_turn() -> None:
             await asyncio.gather(*tasks)
 
     asyncio.run(run())
-    assert order == ["first", "right", "guess 2", "guess 1"]
+    assert order == ["first", "right", "guess 1", "guess 2"]
+
+
+def test_nobody_waits_for_ever_behind_those_who_come_again_and_again() -> None:
+    """Sixteen clients, each with its next login as soon as it has an answer: none of them is overtaken all the time."""
+    clients, logins = 16, 10
+    overtaken: list[int] = []
+
+    async def run() -> None:
+        turnstile, begun = Turnstile(2), 0
+
+        async def client() -> None:
+            nonlocal begun
+            for _ in range(logins):
+                came = begun
+                async with turnstile.turn():
+                    overtaken.append(begun - came)
+                    begun += 1
+                    await asyncio.sleep(0.001)
+
+        async with asyncio.timeout(DEADLINE):
+            await asyncio.gather(*(client() for _ in range(clients)))
+
+    asyncio.run(run())
+    assert max(overtaken) <= 2 * clients
 
 
 class AtWork:
