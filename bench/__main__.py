@@ -102,7 +102,7 @@ def machine() -> str:
     memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / 2**30
     return (
         f"{os.cpu_count()} processor cores, {memory:.0f} GiB, {release}, Python {platform.python_version()}; "
-        f"gunicorn gthread with {WORKERS} workers of {THREADS} threads."
+        f"gunicorn with {WORKERS} workers of {THREADS} threads."
     )
 
 
