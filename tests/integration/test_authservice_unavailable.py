@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -74,8 +73,6 @@ def test_each_code_of_pam_is_a_refusal_or_that_pam_cannot_tell(module: PamModule
         found = {}
         for code in codes:
             Path("/etc/pam.d", pam).write_text(module.gives(code, phase) + other, encoding="utf-8")
-            for pid in service.workers():  # those in stock have read the file before
-                os.kill(pid, 9)
             found[code] = outcome(service, pam, "nobody", WRONG)
     assert found == {code: OUTCOMES[code] for code in codes}
 
@@ -113,8 +110,6 @@ def test_a_directory_that_is_down_is_no_wrong_password_where_the_stack_says_it_i
     with pam_service("common", COMMON) as pam, AuthService(pam, env=env) as service:
         assert outcome(service, pam, "x2gt-of-the-directory", RIGHT) == REFUSED
         with source_of_users("x2gt"):
-            for pid in service.workers():
-                os.kill(pid, 9)
             assert outcome(service, pam, "x2gt-of-the-directory", RIGHT) == UNAVAILABLE
             assert outcome(service, pam, user.name, RIGHT) == OK
             assert outcome(service, pam, user.name, WRONG) == REFUSED

@@ -297,11 +297,16 @@ def create_tables(engine: Engine) -> None:
     for table in METADATA.sorted_tables:
         statements.append(CreateTable(table, if_not_exists=True))
         statements.extend(CreateIndex(index, if_not_exists=True) for index in table.indexes)
+    for statement in statements:
+        _execute_once_more(engine, statement)
+
+
+def _execute_once_more(engine: Engine, statement: ExecutableDDLElement) -> None:
+    """In a transaction of its own: one that held locks of several tables would get in the way of those who work."""
     for last in (False, True):
         try:
             with engine.begin() as connection:
-                for statement in statements:
-                    connection.execute(statement)
+                connection.execute(statement)
             return
         except (IntegrityError, OperationalError, ProgrammingError):
             # PostgreSQL: two who create one table at once both find it missing, and one of them fails
