@@ -19,10 +19,11 @@ from tests.support.postgresql import PASSWORD, PostgreSQL, postgresql_server
 from tests.unit.test_store_events import event
 from x2gobroker.errors import StoreError
 from x2gobroker.store import ClientEvents, Drains, Enrolments, Store
+from x2gobroker.store.database import METADATA
 
 CONFIG = "[global]\ndefault-auth-mech = none\ncookie-directory = {state}\ndatabase-url = "
 LOGIN = {"user": "anna", "password": "x", "task": "listsessions"}
-LONGEST = 8.0
+LONGEST = 12.0
 
 
 @pytest.fixture(scope="module")
@@ -139,6 +140,20 @@ def test_a_host_that_hangs_with_a_lock_holds_up_nobody_for_long(two: tuple[Store
     done.set()
     thread.join(20)
     assert [drain.reason for drain in Drains(other).all()] == ["again"]
+
+
+def test_a_broker_that_starts_waits_for_nobody_who_writes(server: PostgreSQL, two: tuple[Store, Store]) -> None:
+    """The tables are there: to look for what is missing takes no locks, which writers may hold or wait for."""
+    writing, _ = two
+    Drains(writing).start("ts02", "root")
+    fresh = open_store(server)
+    with writing.begin() as connection:
+        for table in METADATA.sorted_tables:
+            connection.execute(text(f"lock table {table.name} in row exclusive mode"))
+        began = time.monotonic()
+        assert "ts02" in {drain.name for drain in Drains(fresh).all()}
+        assert time.monotonic() - began < 2.5
+    fresh.close()
 
 
 def in_pairs(count: int, one: object, other: object) -> list[BaseException]:

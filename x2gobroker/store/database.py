@@ -25,6 +25,7 @@ from sqlalchemy import (
     Table,
     create_engine,
     event,
+    inspect,
 )
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import (
@@ -50,6 +51,7 @@ if TYPE_CHECKING:
 
 FILE_NAME = "x2gobroker.sqlite"
 BUSY_SECONDS = 5
+CREATE_TURNS = 3
 METADATA = MetaData()
 
 AUTHIDS = Table(
@@ -292,26 +294,36 @@ def put_new(connection: Connection, table: Table, row: Mapping[str, object]) -> 
 
 
 def create_tables(engine: Engine) -> None:
-    """Make what is missing of the tables. Brokers that start at the same moment do not get into each other's way."""
-    statements: list[ExecutableDDLElement] = []
-    for table in METADATA.sorted_tables:
-        statements.append(CreateTable(table, if_not_exists=True))
-        statements.extend(CreateIndex(index, if_not_exists=True) for index in table.indexes)
-    for statement in statements:
-        _execute_once_more(engine, statement)
+    """Make what is missing of the tables. Brokers that start at the same moment do not get into each other's way.
 
-
-def _execute_once_more(engine: Engine, statement: ExecutableDDLElement) -> None:
-    """In a transaction of its own: one that held locks of several tables would get in the way of those who work."""
-    for last in (False, True):
+    Nothing is said to the database where nothing is missing: in PostgreSQL, CREATE INDEX IF NOT EXISTS waits for all
+    who write to the table, and they may wait for it.
+    """
+    for turn in range(CREATE_TURNS):
         try:
-            with engine.begin() as connection:
-                connection.execute(statement)
+            for statement in _missing(engine):
+                with engine.begin() as connection:
+                    connection.execute(statement)
             return
         except (IntegrityError, OperationalError, ProgrammingError):
             # PostgreSQL: two who create one table at once both find it missing, and one of them fails
-            if last:
+            if turn == CREATE_TURNS - 1:
                 raise
+
+
+def _missing(engine: Engine) -> list[ExecutableDDLElement]:
+    """The statements that make the tables and indexes which are not there."""
+    there = inspect(engine)
+    tables = set(there.get_table_names())
+    indexes = {index["name"] for found in there.get_multi_indexes().values() for index in found}
+    statements: list[ExecutableDDLElement] = []
+    for table in METADATA.sorted_tables:
+        if table.name not in tables:
+            statements.append(CreateTable(table, if_not_exists=True))
+        statements.extend(
+            CreateIndex(index, if_not_exists=True) for index in table.indexes if str(index.name) not in indexes
+        )
+    return statements
 
 
 def _prepare_sqlite(connection: Any, _record: object) -> None:

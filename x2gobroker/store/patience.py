@@ -11,7 +11,7 @@ from typing import Any
 from sqlalchemy import Engine, event
 
 CONNECT_SECONDS = 3
-ANSWER_SECONDS = 4.0
+ANSWER_SECONDS = 8.0  # of which a statement may wait for locks of others
 FIRST_ANSWER_SECONDS = 2.0  # on a connection that was idle: it may be dead
 IDLE_SECONDS = 1.0
 SILENCE_SECONDS = 1.0
