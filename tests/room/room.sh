@@ -2,6 +2,7 @@
 # A room for tests, in namespaces that rooms.py has made: room.sh FOLDER COMMAND...
 # What tests change of the machine is a copy here, below FOLDER; what is left running ends with this process.
 # Devices, names, defaults of accounts and logins are the room's own: tests find the same on every machine.
+{ # read as a whole, so that it may be edited while rooms are open
 set -euo pipefail
 umask 022
 here=$(dirname "$(realpath "$0")")
@@ -69,3 +70,4 @@ ulimit -c 0
 cd "$checkout"
 "$@"
 exit $? # so that this shell stays, and takes in whoever loses its parent
+}
