@@ -2,6 +2,7 @@
 # A room for tests, in namespaces that rooms.py has made: room.sh FOLDER COMMAND...
 # What tests change of the machine is a copy here, below FOLDER; what is left running ends with this process.
 # Devices, names, defaults of accounts and logins are the room's own: tests find the same on every machine.
+{ # read as a whole, so that it may be edited while rooms are open
 set -euo pipefail
 umask 022
 here=$(dirname "$(realpath "$0")")
@@ -57,9 +58,16 @@ unset ROOM_CGROUP ROOM_NETWORK
 
 # as many open files as the units in etc/systemd allow to the daemon
 files=16384
-ulimit -Hn "$files" 2>/dev/null || echo "room: tests with many connections need $files open files: $(ulimit -Hn) are allowed here" >&2
-ulimit -Sn "$(ulimit -Hn)"
+allowed() { [ "$(ulimit -Hn)" = unlimited ] || [ "$(ulimit -Hn)" -ge "$files" ]; }
+allowed || ulimit -Hn "$files" 2>/dev/null || true
+if allowed; then
+  ulimit -Sn "$files"
+else
+  echo "room: tests with many connections need $files open files: $(ulimit -Hn) are allowed here" >&2
+  ulimit -Sn "$(ulimit -Hn)"
+fi
 ulimit -c 0
 cd "$checkout"
 "$@"
 exit $? # so that this shell stays, and takes in whoever loses its parent
+}

@@ -69,14 +69,17 @@ def checkout_fault(account: str | None) -> str:
 
 
 def install_into(folder: Path) -> Installation:
-    """Install the checkout as an administrator would, into a new virtual environment that everybody can read."""
+    """Install the checkout as an administrator would, into a new virtual environment that everybody can read.
+
+    With `wheel`, so that it can be installed from there once more, without a network.
+    """
     folder.chmod(0o755)
     source = folder / "source"
     copy_checkout(source)
     constraints = ["--constraint", str(source / "constraints.txt")]
     run = functools.partial(subprocess.run, check=True, timeout=300, umask=0o022, env={**os.environ})
     run([SYSTEM_PYTHON, "-m", "venv", str(folder / "venv")])
-    run([str(folder / "venv/bin/python"), "-m", "pip", "install", "--quiet", *constraints, str(source)])
+    run([str(folder / "venv/bin/python"), "-m", "pip", "install", "--quiet", *constraints, str(source), "wheel"])
     return _within(folder)
 
 
