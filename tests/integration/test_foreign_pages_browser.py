@@ -32,7 +32,7 @@ IMAGE = """<!doctype html><img src="{broker}/plain/inifile/?task=selectsession&s
 
 @dataclass
 class Seen:
-    """What came to the broker: where to, with the user's password or not, what the browser told of its page; the answer."""
+    """What came to the broker: where to, with the password or not, what the browser told of its page; the answer."""
 
     path: str
     known: bool
