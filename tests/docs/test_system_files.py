@@ -98,8 +98,9 @@ def test_sudo_reads_its_files() -> None:
 def test_logrotate_reads_its_file() -> None:
     said = run("logrotate", "--debug", "--state", os.devnull, str(ROOT / "etc/logrotate.d/x2gobroker"))
     assert "error" not in said.replace("error.log", "")
-    for name in ("access", "broker", "error", "authservice", "loadchecker"):
+    for name in ("access", "broker", "error", "loadchecker"):
         assert f"/var/log/x2gobroker/{name}.log" in said
+    assert "authservice.log" not in said, "root writes no log where others may put links"
 
 
 def test_the_pam_service_has_the_three_phases_of_the_host() -> None:

@@ -418,6 +418,8 @@ def test_in_a_folder_of_root_the_file_is_roots_and_the_group_of_the_broker_reads
         ("drain",),
         ("drain", "desk.example", "--reason", "maintenance"),
         ("load",),
+        ("lockout", "anna", "--reason", "maintenance"),
+        ("lockout",),
     ],
 )
 def test_commands_of_root_work_on_the_store_as_the_account(site: Site, words: tuple[str, ...]) -> None:
@@ -437,6 +439,14 @@ def test_commands_of_root_work_on_the_store_as_the_account(site: Site, words: tu
     assert done.returncode in (0, 1), done.stderr
     assert "Traceback" not in done.stderr
     assert site.owners(site.state) == {ACCOUNT.pw_uid}
+
+
+@pytest.mark.parametrize("words", [("check-config",), ("explain", "--user", "anna"), ("plugins",)])
+def test_commands_of_root_that_stay_root_change_nothing(site: Site, words: tuple[str, ...]) -> None:
+    before = {path: path.lstat().st_mtime_ns for path in site.folder.rglob("*")}
+    done = site.as_root("x2gobroker", *words)
+    assert done.returncode in (0, 1), done.stderr
+    assert {path: path.lstat().st_mtime_ns for path in site.folder.rglob("*")} == before
 
 
 def test_who_drained_a_server_is_still_the_one_behind_sudo(site: Site) -> None:

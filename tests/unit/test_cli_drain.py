@@ -115,12 +115,12 @@ def test_what_makes_no_sense_is_refused(command: Command, arguments: tuple[str, 
 
 def test_behind_sudo_the_user_is_named(command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SUDO_USER", "anna")
-    monkeypatch.setattr("os.getuid", lambda: 0)
+    monkeypatch.setattr("x2gobroker.cli.drain.STARTED_AS", 0)
     command.run("ts01")
     assert command.drained()[0].by == "anna"
 
 
 def test_a_user_without_a_name_is_a_number(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("SUDO_USER", raising=False)
-    monkeypatch.setattr("os.getuid", lambda: 4_000_000)
+    monkeypatch.setattr("x2gobroker.cli.drain.STARTED_AS", 4_000_000)
     assert operator() == "4000000"

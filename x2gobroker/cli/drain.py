@@ -9,7 +9,6 @@ import sys
 from collections.abc import Iterator
 from datetime import datetime
 
-from x2gobroker.cli.broker_account import as_broker
 from x2gobroker.cli.common import add_config_options, check_made, source_of
 from x2gobroker.errors import ConfigurationError, PluginError
 from x2gobroker.logs import field
@@ -21,6 +20,7 @@ from x2gobroker.settings import Settings
 from x2gobroker.store import Drain, Drains
 
 LONGEST_NAME = 280
+STARTED_AS = os.getuid()  # commands of root become the broker's account before they run
 LONGEST_REASON = 200
 ROW = "{:<32} {:<19}  {:<12} {}"
 
@@ -48,7 +48,6 @@ def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
 
 def opened(settings: Settings, services: Services) -> Drains:
     """The drained servers of the store, which is the broker's to make: ConfigurationError while there is none."""
-    as_broker(settings)
     drains = services.stores(settings).drains
     check_made(drains.store)
     return drains
@@ -77,12 +76,12 @@ def _is(host: Host, port: int, name: str) -> bool:
 def operator() -> str:
     """Who is at the keyboard, behind sudo as well."""
     by_sudo = os.environ.get("SUDO_USER", "")
-    if by_sudo and os.getuid() == 0:
+    if by_sudo and STARTED_AS == 0:
         return by_sudo
     try:
-        return pwd.getpwuid(os.getuid()).pw_name
+        return pwd.getpwuid(STARTED_AS).pw_name
     except KeyError:
-        return str(os.getuid())
+        return str(STARTED_AS)
 
 
 def show(found: list[Drain]) -> None:
@@ -98,7 +97,6 @@ def run(options: argparse.Namespace) -> int:
     """Drain, end it, or list; 1 when there is nothing to end. Raises ConfigurationError, StoreError."""
     settings = source_of(options).current()
     services = Services()
-    by = operator()
     drains = opened(settings, services)
     name = options.name
     if name is None:
@@ -116,7 +114,7 @@ def run(options: argparse.Namespace) -> int:
         return 1
     if len(options.reason) > LONGEST_REASON or not options.reason.isprintable():
         raise ConfigurationError(f"a reason is one line of at most {LONGEST_REASON} characters")
-    drains.start(name, by, options.reason)
+    drains.start(name, operator(), options.reason)
     meant = list(dict.fromkeys(hosts_named(settings, services, name)))
     print(f"{name}: no new sessions from now on; end that with: x2gobroker drain {name} --end")
     for line in meant:

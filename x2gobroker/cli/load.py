@@ -12,7 +12,6 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from x2gobroker.cli.broker_account import as_broker
 from x2gobroker.cli.common import add_config_options, check_made, source_of
 from x2gobroker.loadchecker.targets import Watch, Watched
 from x2gobroker.logs import field
@@ -81,7 +80,6 @@ def age(seconds: float) -> str:
 
 def gather(settings: Settings, watched: Watched, now: float) -> list[Line]:
     """The servers by name. Raises ConfigurationError while there is no store, StoreError."""
-    as_broker(settings)
     services = Services()
     stores = services.stores(settings)
     check_made(stores.loads.store, "start x2gobroker-loadchecker, or name the configuration with -C")

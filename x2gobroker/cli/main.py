@@ -24,13 +24,17 @@ from x2gobroker.cli import (
     penalties,
     plugins,
     remote_admin,
+    remote_setup,
     ssh_broker,
     totp,
     x2go,
 )
-from x2gobroker.cli.common import run_told
+from x2gobroker.cli.broker_account import as_broker
+from x2gobroker.cli.common import run_told, source_of
 from x2gobroker.cli.streams import told
 
+# these touch no state store; `passwd` and `remote setup` see to the folder that they work in themselves
+STAY = tuple(module.__name__ for module in (check_config, explain, passwd, remote_admin, remote_setup, plugins, demo))
 COMMANDS = (check_config, explain, passwd, totp, penalties, load, drain, lockout, remote_admin, plugins, demo, x2go)
 
 
@@ -70,6 +74,13 @@ def wants_task(arguments: Sequence[str]) -> bool:
     return "--task" in words or "--event" in words
 
 
+def run_as_broker(options: argparse.Namespace) -> int:
+    """Run a command; root first becomes who the state store belongs to. Raises BrokerError."""
+    if os.geteuid() == 0 and hasattr(options, "config_file") and options.run.__module__ not in STAY:
+        as_broker(source_of(options).current())
+    return int(options.run(options))
+
+
 @told("x2gobroker")
 def main(arguments: Sequence[str] | None = None) -> int:
     """Entry point of `x2gobroker`. Exit status 0: fine, 1: something is wrong, 2: the command line is."""
@@ -79,7 +90,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if wants_daemon(arguments):
         return daemon.run(daemon.build_parser("x2gobroker").parse_args(arguments))
     options = build_parser().parse_args(arguments)
-    return run_told("x2gobroker", options.run, options)
+    return run_told("x2gobroker", run_as_broker, options)
 
 
 if __name__ == "__main__":

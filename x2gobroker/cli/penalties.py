@@ -7,7 +7,6 @@ import sys
 import time
 from datetime import datetime
 
-from x2gobroker.cli.broker_account import as_broker
 from x2gobroker.cli.common import add_config_options, check_made, source_of
 from x2gobroker.errors import ConfigurationError
 from x2gobroker.logs import field
@@ -40,7 +39,6 @@ def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
 
 def opened(settings: Settings) -> Penalties:
     """The penalties of the store, which is the broker's to make: ConfigurationError while there is none."""
-    as_broker(settings)
     penalties = Services().penalties(settings)
     check_made(penalties.store)
     return penalties

@@ -25,7 +25,7 @@ from x2gobroker.logs import broker_log, error_log, set_up_logging
 from x2gobroker.model.penalty import read_networks
 from x2gobroker.nameservices.base import NameService
 from x2gobroker.plugins import NAME_SERVICES, load
-from x2gobroker.privilege import AccountError, account_named, become
+from x2gobroker.privilege import AccountError, TrustError, account_named, become, open_trusted
 from x2gobroker.remote.loader import ScriptError, owners
 from x2gobroker.remote.runner import fork_spawner, make_state_folder
 from x2gobroker.remote.service import RemoteService, Rules
@@ -84,14 +84,24 @@ def listen_at(place: str, group: int) -> socket.socket:
 
 
 def tls_of(settings: Settings) -> ssl.SSLContext | None:
-    """TLS with the configured certificate; None without one. Raises ConfigurationError."""
+    """TLS with the configured certificate; None without one. Raises ConfigurationError.
+
+    Root reads the files only where nobody else could put the key of another service in their place.
+    """
     certificate = settings.text(GLOBAL, "remote-tls-certificate")
     if not certificate:
         return None
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     try:
-        context.load_cert_chain(certificate, settings.text(GLOBAL, "remote-tls-key") or None)
+        with contextlib.ExitStack() as reading:
+            files = [certificate, settings.text(GLOBAL, "remote-tls-key") or certificate]
+            if os.geteuid() == 0:
+                opened = [reading.enter_context(open(open_trusted(Path(name)), "rb")) for name in files]
+                files = [f"/proc/self/fd/{stream.fileno()}" for stream in opened]
+            context.load_cert_chain(*files)
+    except TrustError as error:
+        raise ConfigurationError(f"remote-tls-certificate: root does not read it: {error}") from None
     except (OSError, ssl.SSLError) as error:
         reason = getattr(error, "reason", None) or error.strerror
         raise ConfigurationError(f"remote-tls-certificate: {certificate} cannot be used: {reason}") from None

@@ -13,7 +13,6 @@ import segno
 
 from x2gobroker.auth.base import LONGEST_USER
 from x2gobroker.auth.totp import STEP_SECONDS, new_secret, provisioning_uri, split_code, use_code
-from x2gobroker.cli.broker_account import as_broker
 from x2gobroker.cli.common import add_config_options, check_made, source_of
 from x2gobroker.errors import ConfigurationError
 from x2gobroker.logs import field
@@ -58,9 +57,7 @@ def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
 
 def opened(options: argparse.Namespace, make: bool = False) -> Enrolments:
     """The second factors of the broker's store. Raises ConfigurationError where there is none that could be read."""
-    settings = source_of(options).current()
-    as_broker(settings)
-    enrolments = Services().enrolments(settings)
+    enrolments = Services().enrolments(source_of(options).current())
     if not make:
         check_made(enrolments.store)
     return enrolments
