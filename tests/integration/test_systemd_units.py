@@ -194,3 +194,20 @@ def test_no_login_fails_where_memory_may_not_become_code(without_writable_code: 
     assert not found.wrong, without_writable_code.journal()[-8000:]
     without_writable_code.run("systemctl", "stop", DAEMON)
     assert without_writable_code.state(DAEMON)["Result"] == "success"
+
+
+def test_a_desktop_has_a_control_group_of_its_own_which_ends_with_it(booted: Machine) -> None:
+    name, _ = user(2)
+    with contextlib.closing(RfbClient(REMOTE_PORT, desktop_token(booted, name))):
+        wait_until(lambda: len(vnc_servers(booted)) == 1, "a desktop")
+        (server,) = vnc_servers(booted)
+        groups = booted.run("cat", f"/proc/{server}/cgroup").splitlines()
+        (group,) = [line.removeprefix("0::") for line in groups if line.startswith("0::")]
+        assert re.fullmatch(r"/system\.slice/x2gobroker-remote\.service/x2gobroker-[0-9a-f]+-[01]\.[0-9a-f]+", group)
+        place = booted.run("findmnt", "-n", "-o", "TARGET", "-t", "cgroup2").split()[0] + group
+        stays = f"trap '' TERM; echo 0 > {place}/cgroup.procs; exec sleep 600"  # no parent, no session, no environment
+        booted.run("sh", "-c", f'env -i setsid sh -c "{stays}" > /dev/null 2>&1 &')
+        wait_until(lambda: booted.call("pgrep", "-x", "sleep").returncode == 0, "a process that stays in the group")
+        booted.run("kill", server)
+    wait_until(lambda: not vnc_servers(booted), "the end of the desktop")
+    wait_until(lambda: booted.call("pgrep", "-x", "sleep").returncode == 1, "the end of all that is in its group")
