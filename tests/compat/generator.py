@@ -254,7 +254,8 @@ def _odd(dice: Choice, frontend: str, path: str, user: str, last: str | Authid) 
         Request(frontend, path, _login(dice, user, "")),
         Request(frontend, path, (("task", "setpass"), ("newpass", "x"), *_login(dice, user, ""))),
         Request(frontend, path, (("task", "no-such-task"), *_login(dice, user, last))),
-        Request(frontend, path, (("task", "listsessions"), *_login(dice, user, wrong))),
+        # without the password: beside one, a dead authid is a login here, see the deviation dead-authid
+        Request(frontend, path, (("task", "listsessions"), *_login(dice, user, wrong, False))),
         Request(frontend, path, (("task", "listsessions"), *_login(dice, other, last))),
         Request(frontend, path, again, method=dice.rng.choice(METHODS)),
         Request(frontend, path, (), query=again),

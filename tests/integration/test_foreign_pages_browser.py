@@ -32,9 +32,10 @@ IMAGE = """<!doctype html><img src="{broker}/plain/inifile/?task=selectsession&s
 
 @dataclass
 class Seen:
-    """What came to the broker with the user's password: method, what the browser told of its page, and the answer."""
+    """What came to the broker: where to, with the password or not, what the browser told of its page; the answer."""
 
-    method: str
+    path: str
+    known: bool
     headers: dict[str, str]
     status: str = ""
     body: bytes = b""
@@ -54,12 +55,14 @@ class Site:
         expected = "Basic " + base64.b64encode(f"{USER}:{PASSWORD}".encode()).decode()
 
         def application(environ: dict[str, Any], start: Callable[..., Any]) -> Iterable[bytes]:
-            if environ.get("HTTP_AUTHORIZATION") != expected:
+            known = environ.get("HTTP_AUTHORIZATION") == expected
+            told = {name: value for name, value in environ.items() if name.startswith(("HTTP_SEC", "HTTP_ORI"))}
+            one = Seen(environ["PATH_INFO"], known, told)
+            if not known:
+                self.seen.append(one)
                 start("401 Unauthorized", [("WWW-Authenticate", 'Basic realm="broker"')])
                 return [b"who are you?"]
             environ["REMOTE_USER"] = USER
-            told = {name: value for name, value in environ.items() if name.startswith(("HTTP_SEC", "HTTP_ORI"))}
-            one = Seen(environ["REQUEST_METHOD"], told)
 
             def started(status: str, headers: list[tuple[str, str]], *more: Any) -> Any:
                 one.status = status
@@ -139,10 +142,17 @@ def test_a_page_of_another_site_does_nothing_in_the_users_name(
         site.page[0] = template.format(broker=site.broker, method=method, kind=kind, key=KEY)
         with contextlib.suppress(Exception):  # that page goes elsewhere before it is loaded
             tab.goto(f"http://{host}:{site.port}/")
-        wait_until(lambda: bool(site.seen), "what the page sends")
+        # of what a page loads from another site, Chromium leaves the password out
+        with_password = host == "127.0.0.1" or page not in ("script", "image")
+        wait_until(lambda: any(one.known is with_password for one in sent(site)), "what the page sends")
     finally:
         context.close()
-    for one in site.seen:
+    for one in sent(site):
         assert one.headers.get("HTTP_SEC_FETCH_SITE") in ("cross-site", "same-site")
-        assert one.status.startswith("403"), (one, one.body)
         assert b"granted" not in one.body
+        assert not one.known or one.status.startswith("403"), (one, one.body)
+
+
+def sent(site: Site) -> list[Seen]:
+    """What the foreign page had sent; the browser itself asks for a picture of the broker's own page."""
+    return [one for one in site.seen if one.path.startswith(("/plain/", "/json/"))]
