@@ -16,12 +16,14 @@ from pathlib import Path
 
 import pytest
 import requests
+from passlib.hash import sha512_crypt
 
 from tests.support.installation import installation
 from tests.support.processes import free_port, listens, running, wait_until
 from tests.support.tls import Certificates
 
 ACCOUNT = pwd.getpwnam("www-data")
+HASHED = sha512_crypt.using(rounds=1000).hash("carl's")
 LOGIN = {"user": "x:/tmp/evil.so", "password": "x", "task": "listsessions"}
 LOGGERS = """\
 [loggers]
@@ -96,12 +98,15 @@ class Site:
         for path in (self.state, self.logs, self.users):
             path.mkdir(mode=0o750)
             os.chown(path, ACCOUNT.pw_uid, ACCOUNT.pw_gid)
+        users = self.users / "htpasswd"
+        users.write_text(f"carl:{HASHED}\n")
+        os.chown(users, ACCOUNT.pw_uid, ACCOUNT.pw_gid)
         self.secret = folder / "secret"
         self.secret.write_text("root's own\n")
         self.secret.chmod(0o600)
         self.config = folder / "x2gobroker.conf"
         self.config.write_text(
-            f"[global]\ndefault-auth-mech = htpasswd\ncookie-directory = {self.state}\n"
+            f"[global]\ndefault-auth-mech = htpasswd\npenalties = false\ncookie-directory = {self.state}\n"
             f"[authmech_htpasswd]\nfile = {self.users / 'htpasswd'}\n"
         )
         self.loggers = folder / "loggers.conf"
