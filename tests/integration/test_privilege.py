@@ -303,7 +303,6 @@ def test_the_authentication_service_opens_no_log_below_a_folder_of_another(site:
         wait_until(lambda: "cannot be used" in program.output(), "the reason")
         assert f"{site.logs} belongs to the user with the number {ACCOUNT.pw_uid}" in program.output()
     assert not planted.exists()
-    assert not path.exists()
 
 
 def test_the_authentication_service_logs_where_only_root_writes(site: Site) -> None:
@@ -417,14 +416,10 @@ def test_in_a_folder_of_root_the_file_is_roots_and_the_group_of_the_broker_reads
     "words",
     [
         ("totp", "enroll", "--no-qr", "anna"),
-        ("totp", "list"),
         ("penalties",),
-        ("penalties", "--lift-all"),
-        ("drain",),
         ("drain", "desk.example", "--reason", "maintenance"),
         ("load",),
         ("lockout", "anna", "--reason", "maintenance"),
-        ("lockout",),
     ],
 )
 def test_commands_of_root_work_on_the_store_as_the_account(site: Site, words: tuple[str, ...]) -> None:
@@ -467,7 +462,8 @@ def test_a_daemon_that_stays_root_does_not_open_the_store_of_the_account(site: S
     site.loggers.unlink()
     with running(argv, site.folder / "out", env=site.env, cwd=Path("/")) as program:
         program.wait_for_port(port)
-        assert requests.post(f"http://127.0.0.1:{port}/json/", data=LOGIN, timeout=20).status_code == 503
+        right = {**LOGIN, "user": "carl", "password": "carl's"}
+        assert requests.post(f"http://127.0.0.1:{port}/json/", data=right, timeout=20).status_code == 503
         assert "root does not open the state store" in program.output()
     assert not list(site.state.iterdir())
 
