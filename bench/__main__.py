@@ -22,6 +22,7 @@ from bench import (
     farm,
     farm_logins,
     footprint,
+    guesses,
     logins,
     neighbours,
     portal,
@@ -45,6 +46,7 @@ PARTS: dict[str, Callable[[Plan], str]] = {
     "neighbours": lambda plan: report.neighbours(neighbours.measure(plan)),
     "footprint": lambda plan: report.footprint(footprint.measure(plan)),
     "authservice": lambda plan: authservice_report.authservice(authservice.measure(plan)),
+    "guesses": lambda plan: guesses.report(guesses.measure(plan)),
     "farm": lambda plan: farm.report(farm.measure(plan)),
     "farm-logins": lambda plan: farm_logins.report(farm_logins.measure(plan)),
     "agents": lambda plan: agents_report.calls(agents.measure(plan)),
@@ -59,6 +61,7 @@ PARTS: dict[str, Callable[[Plan], str]] = {
 AS_ROOT = ("authservice", "farm", "farm-logins", "agents", "selects", "x2go", "remote", "units")  # they make users
 OWN = (
     "authservice",
+    "guesses",
     "farm",
     "farm-logins",
     "agents",
@@ -99,7 +102,7 @@ def machine() -> str:
     memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / 2**30
     return (
         f"{os.cpu_count()} processor cores, {memory:.0f} GiB, {release}, Python {platform.python_version()}; "
-        f"gunicorn gthread with {WORKERS} workers of {THREADS} threads."
+        f"gunicorn with {WORKERS} workers of {THREADS} threads."
     )
 
 

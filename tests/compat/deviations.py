@@ -15,6 +15,7 @@ from typing import Any
 from tests.compat.deviation import Deviation
 from tests.compat.deviations_by_fault import FAULTS
 from tests.compat.meaning import Meaning, Profile, as_text
+from tests.compat.reference_results import reference_tests_markdown
 from tests.compat.runner import Exchange
 
 ZEROCONF = "localhost"
@@ -428,4 +429,4 @@ def deviations_markdown() -> str:
             f"- Why: {deviation.why}",
             "",
         ]
-    return "\n".join(lines)
+    return "\n".join([*lines, *reference_tests_markdown()])

@@ -80,6 +80,22 @@ def test_refusal_by_status_ends_the_client(
         wait_until(lambda: not client.alive, "the client ending itself")
 
 
+def test_that_passwords_cannot_be_checked_is_told_in_words(
+    screen: Desktop, home: ClientHome, x2go_server: SshPort, pictures: Path, tmp_path: Path
+) -> None:
+    """Nobody is told that the password is wrong: the dialog says what the broker says."""
+    with (
+        our_broker(tmp_path, x2go_server.port) as broker,
+        x2goclient(screen, home, f"{broker.url}/plain/inifile/", pictures) as client,
+    ):
+        (tmp_path / "users").unlink()
+        client.log_in("anna", ANNA)
+        client.wait_for_dialog("Error")
+        client.picture("cannot-check")
+        assert len(client.failures) == 1
+        assert "Passwords cannot be checked at present; try again later" in client.failures[0]
+
+
 def test_profile_that_uses_the_broker_password(
     screen: Desktop, home: ClientHome, x2go_server: SshPort, pictures: Path, tmp_path: Path
 ) -> None:

@@ -95,12 +95,25 @@ def test_whoever_holds_the_services_sockets_has_no_rights_of_roots() -> None:
             os.waitpid(pid, 0)
 
 
-@pytest.fixture
-def service(tmp_path: Path) -> Iterator[Remote]:
+KIND = {"script": "tigervnc.py", "count": 3, "options": {"command": ["sleep", "600"]}}
+TYPES = {"Shell": KIND, "Annas": {**KIND, "users": ["anna"]}}
+
+
+@pytest.fixture(scope="module")
+def running() -> Iterator[Remote]:
     """A service with desktops in which a command only sleeps."""
-    kind = {"script": "tigervnc.py", "count": 3, "options": {"command": ["sleep", "600"]}}
-    with remote({"Shell": kind, "Annas": {**kind, "users": ["anna"]}}) as made:
+    with remote(TYPES) as made:
         yield made
+
+
+@pytest.fixture
+def service(running: Remote) -> Iterator[Remote]:
+    """The same, with its file of session types as it was, and without a line in its log."""
+    running.write_types(TYPES)
+    os.truncate(running.log, 0)
+    yield running
+    print(running.said())  # pytest shows it where a test fails
+    running.write_types(TYPES)
 
 
 @pytest.mark.parametrize("user", ["games", "www-data", "root", "../../etc", "-oProxyCommand=x"])
@@ -124,18 +137,18 @@ def test_whoever_writes_the_store_chooses_no_command_and_no_place(service: Remot
         place = {"host": "127.0.0.1", "port": listener.getsockname()[1], "unix_path": "", "username": "games"}
         service.desktops.change(slot.id, **{name: value for name, value in place.items() if name != "username"})
         service.connect(slot).picture()
-        service.stop()
+        service.desktops.ask_stop(slot)
+        service.wait_for_state(slot, "gone")
         listener.setblocking(False)
         with pytest.raises(BlockingIOError):
             listener.accept()
 
 
 def test_a_restart_believes_the_store_no_more_than_before() -> None:
-    kind = {"script": "tigervnc.py", "count": 1, "options": {"command": ["sleep", "600"]}}
     with (
         account_with_home("Some-pw-1") as made,
         socket.create_server(("127.0.0.1", 0)) as listener,
-        remote({"Shell": kind}, "remote-stop-with-service = false") as service,
+        remote({"Shell": {**KIND, "count": 1}}, "remote-stop-with-service = false") as service,
     ):
         slot = service.reserve("Shell", made.name)
         service.connect(slot).close()

@@ -81,6 +81,13 @@ def realize_service(name="", count=1, index=0, common_options=dict()):
 """
 
 
+class OwnersStore(Store):
+    """The store as the account opens it that owns it: a test is root, and plays the portal."""
+
+    def _make_folder(self, path: Path) -> None:
+        path.parent.mkdir(mode=0o700, exist_ok=True)
+
+
 class Remote:
     """One service in a folder of its own, as root with scripts of the test's own."""
 
@@ -92,7 +99,7 @@ class Remote:
         self.log = self.folder / "log"
         self.config = self.folder / "x2gobroker.conf"
         if STOPS not in more:
-            more += f"\n{STOPS} = true"  # so that nothing is left of a test
+            more = f"{STOPS} = true\n{more}"  # so that nothing is left of a test; sections may follow
         self.config.write_text(CONFIG.format(folder=self.folder, port=self.port, more=more), encoding="utf-8")
         self.write_script("plain.py", SCRIPT)
         self.write_types(types)
@@ -102,7 +109,7 @@ class Remote:
             "X2GOBROKER_DAEMON_USER": "root",
             **(variables or {}),
         }
-        self.store = Store(URL.create("sqlite", database=str(self.folder / "state/x2gobroker.sqlite")))
+        self.store = OwnersStore(URL.create("sqlite", database=str(self.folder / "state/x2gobroker.sqlite")))
         self.desktops = RemoteDesktops(self.store)
         self.program: Program | None = None
 

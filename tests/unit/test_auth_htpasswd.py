@@ -10,11 +10,12 @@ from pathlib import Path
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
-from passlib.hash import sha512_crypt
+from passlib.hash import bcrypt, sha512_crypt
 
 from tests.unit.configured import replace
 from tests.unit.properties import SOME
-from x2gobroker.auth.base import Credentials, Verdict
+from x2gobroker.auth import htpasswd
+from x2gobroker.auth.base import Credentials, Outcome, Verdict
 from x2gobroker.auth.htpasswd import HtpasswdMechanism, parse_users, read_users, write_user
 from x2gobroker.auth.passwords import hash_password, verify_password
 from x2gobroker.errors import ConfigurationError
@@ -235,3 +236,62 @@ def test_a_password_set_by_the_command_is_right_at_login(mechanism: HtpasswdMech
     write_user(path, "anna", hash_password("new"))
     assert verify_password("new", read_users(path)["anna"])
     assert check(mechanism, path, "anna", "new").granted
+
+
+BCRYPT = str(bcrypt.using(rounds=4).hash("p"))
+SHA512 = str(sha512_crypt.using(rounds=1000).hash("p"))
+
+
+@pytest.fixture
+def compared(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """What passwords were compared with."""
+    hashes: list[str] = []
+
+    def verify(password: str, hashed: str) -> bool:
+        hashes.append(hashed)
+        return verify_password(password, hashed)
+
+    monkeypatch.setattr(htpasswd, "verify_password", verify)
+    return hashes
+
+
+def test_an_unknown_users_password_is_compared_with_hashes_of_the_kinds_that_the_file_has(
+    mechanism: HtpasswdMechanism, tmp_path: Path, compared: list[str]
+) -> None:
+    """As often as they are in the file, and always the same for one name: the time of an answer tells nothing."""
+    lines = [f"b{number}:{BCRYPT}" for number in range(3)] + [f"s{number}:{SHA512}" for number in range(1)]
+    (tmp_path / "mixed").write_text("\n".join(lines) + "\nlocked:!\n")
+    for _ in range(2):
+        for number in range(80):
+            assert check(mechanism, tmp_path / "mixed", f"nobody{number}", "x").reason == "unknown user"
+    kinds = [hashed[:3] for hashed in compared]
+    assert set(kinds) == {"$2b", "$6$"}
+    assert kinds[:80] == kinds[80:]
+    assert 40 <= kinds[:80].count("$2b") <= 75
+
+
+@pytest.mark.parametrize("hashed", ["!", "*", "", "$apr1$x$y", "$argon2id$v=19$m=19456,t=2,p=1$"])
+def test_a_user_whose_hash_cannot_be_used_costs_as_much_as_any_other(
+    mechanism: HtpasswdMechanism, tmp_path: Path, compared: list[str], hashed: str
+) -> None:
+    (tmp_path / "users").write_text(f"anna:{BCRYPT}\nlocked:{hashed}\n")
+    verdict = check(mechanism, tmp_path / "users", "locked", "x")
+    assert (verdict.outcome, verdict.looked) == (Outcome.REFUSED, True)
+    assert compared[-1] == BCRYPT
+
+
+def test_a_file_that_cannot_be_read_is_no_wrong_password(mechanism: HtpasswdMechanism, tmp_path: Path) -> None:
+    (tmp_path / "users").write_bytes(b"anna:\xff\n")
+    for path in (tmp_path / "users", tmp_path / "missing", tmp_path):
+        verdict = check(HtpasswdMechanism("htpasswd"), path, "anna")
+        assert (verdict.outcome, verdict.looked) == (Outcome.UNAVAILABLE, False)
+
+
+@pytest.mark.parametrize("ends", ["\n", "\r\n", "\r"])
+def test_marks_and_line_ends_of_any_editor_do_no_harm(mechanism: HtpasswdMechanism, tmp_path: Path, ends: str) -> None:
+    text = ends.join([f"anna:{HASH}", f"bert:{HASH}", ""])
+    (tmp_path / "users").write_bytes(b"\xef\xbb\xbf" + text.encode())
+    assert check(mechanism, tmp_path / "users", "anna").granted
+    assert check(mechanism, tmp_path / "users", "bert").granted
+    write_user(tmp_path / "users", "carla", HASH)
+    assert set(read_users(tmp_path / "users")) == {"anna", "bert", "carla"}

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import os
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from x2gobroker.auth.base import Credentials, Verdict
+from x2gobroker.auth.base import Credentials, Outcome, Verdict
 from x2gobroker.auth.pam import PamMechanism
+from x2gobroker.authservice import direct
+from x2gobroker.errors import AuthMechanismError
 from x2gobroker.settings import Settings
 
 USER, PASSWORD = "nobody", "p:w é ☃"
@@ -85,6 +88,27 @@ def test_a_service_that_is_not_there_lets_nobody_in_and_is_named(name: str, said
     verdict = check(name)
     assert (verdict.granted, verdict.reason) == (False, "mechanism not available")
     assert "there is no PAM service" in said.text
+
+
+def test_a_process_that_is_not_root_asks_pam_only_where_it_is_told_that_it_can(
+    service: str, monkeypatch: pytest.MonkeyPatch, said: pytest.LogCaptureFixture
+) -> None:
+    """pam_unix would take every right password for a wrong one."""
+    monkeypatch.setattr(os, "geteuid", lambda: 1000)
+    verdict = check(service)
+    assert (verdict.outcome, verdict.looked) == (Outcome.UNAVAILABLE, False)
+    assert "start x2gobroker-authservice" in said.text
+    settings = Settings({("authmech_pam", "service"): service, ("authmech_pam", "without-authservice"): True})
+    assert PamMechanism("pam").authenticate(settings, Credentials(USER, PASSWORD)).granted
+
+
+def test_a_module_that_never_returns_is_ended() -> None:
+    with service_file("hang", "auth required pam_exec.so quiet /bin/sleep 60\n") as name:
+        began = time.monotonic()
+        with pytest.raises(AuthMechanismError, match="did not answer within 2 s") as caught:
+            direct.authenticate(name, USER, PASSWORD, deadline=2)
+        assert caught.value.looked
+        assert time.monotonic() - began < 20
 
 
 def test_mixed_logins_in_many_threads_get_the_right_verdicts(service: str) -> None:

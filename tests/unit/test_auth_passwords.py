@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
+import threading
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from hypothesis import example, given
@@ -12,6 +15,7 @@ from hypothesis import strategies as st
 from passlib.hash import sha512_crypt
 
 from tests.unit.properties import FEW, SOME
+from x2gobroker.auth import passwords
 from x2gobroker.auth.passwords import BCRYPT_LIMIT, SCHEMES, SHA_CRYPT_LIMIT, hash_password, verify_password
 from x2gobroker.model.passwords import LONGEST_PASSWORD, LONGEST_TYPED
 
@@ -126,3 +130,47 @@ def test_a_hash_that_is_none_is_a_value_error_or_simply_wrong(password: str, has
         assert verify_password(password, hashed) is False
     except ValueError:
         return
+
+
+@pytest.mark.parametrize(("hashed", "limit"), [("$2b$05$", BCRYPT_LIMIT), ("$6$", SHA_CRYPT_LIMIT)])
+def test_a_password_that_is_too_long_for_a_scheme_is_hashed_all_the_same(
+    hashed: str, limit: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its refusal takes as long as that of any other."""
+    asked: list[int] = []
+
+    def verify(_self: object, password: bytes, _hashed: str) -> bool:
+        asked.append(len(password))
+        return True
+
+    monkeypatch.setattr(type(passwords.CONTEXT), "verify", verify)
+    assert verify_password("é" * limit, hashed) is False
+    assert asked == [limit]
+
+
+def test_no_more_are_hashed_at_a_time_than_there_are_processors(monkeypatch: pytest.MonkeyPatch) -> None:
+    lock, under_way, most = threading.Lock(), 0, 0
+
+    def verify(_self: object, _password: bytes, _hashed: str) -> bool:
+        nonlocal under_way, most
+        with lock:
+            under_way += 1
+            most = max(most, under_way)
+        time.sleep(0.01)
+        with lock:
+            under_way -= 1
+        return False
+
+    monkeypatch.setattr(type(passwords.CONTEXT), "verify", verify)
+    with ThreadPoolExecutor(32) as threads:
+        list(threads.map(lambda number: verify_password(str(number), "$argon2id$"), range(64)))
+    assert 1 <= most <= len(os.sched_getaffinity(0))
+
+
+def test_a_process_that_was_forked_hashes_as_well() -> None:
+    hashed = quick_hash("x")
+    assert verify_password("x", hashed)
+    pid = os.fork()
+    if pid == 0:
+        os._exit(0 if verify_password("x", hashed) else 1)
+    assert os.waitpid(pid, 0)[1] == 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -11,8 +12,9 @@ from passlib.totp import TOTP
 from sqlalchemy.engine import URL
 
 from tests.unit.configured import Files
+from x2gobroker.auth import pace
 from x2gobroker.auth import totp as module
-from x2gobroker.auth.base import AuthMechanism, Credentials, Outcome, Verdict, granted, refused
+from x2gobroker.auth.base import BAD_PASSWORD, AuthMechanism, Credentials, Outcome, Verdict, granted, refused
 from x2gobroker.auth.totp import (
     MISSING,
     NOT_ENROLLED,
@@ -27,6 +29,7 @@ from x2gobroker.auth.totp import (
     step_of,
 )
 from x2gobroker.model.acl import Requester, parse_client
+from x2gobroker.model.passwords import LONGEST_TYPED
 from x2gobroker.settings import Settings
 from x2gobroker.store import Enrolments, Store
 from x2gobroker.store.database import FILE_NAME
@@ -400,3 +403,45 @@ def test_authids_are_bound_to_what_was_asked_for(world: World) -> None:
     assert len(set(realms)) == len(realms)
     assert realms[0] == ""
     assert realm("10.0.0.2", exempt) == realms[-1]
+
+
+class Spending(Mechanism):
+    """Notes when it takes its time without a check."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.spent = 0
+
+    def _spend(self, settings: Settings, credentials: Credentials) -> None:
+        self.spent += 1
+
+
+@pytest.mark.parametrize(("mode", "user"), [("enrolled", "anna"), ("required", "anna"), ("required", "bert")])
+def test_who_has_a_second_factor_cannot_be_told_by_the_time_of_a_refusal(world: World, mode: str, user: str) -> None:
+    """Each refusal costs one check, or the time of one; and none of them tells whether the password is right."""
+    world.mechanism = mechanism = Spending()
+    world.configure(f"default-second-factor = {mode}")
+    for number, password in enumerate((RIGHT, "wrong", ""), 1):
+        assert not world.login(password, user=user).granted
+        assert (mechanism.asked, mechanism.spent) == ([], number)
+
+
+def test_a_password_too_long_is_refused_alike_with_a_second_factor_and_without(world: World) -> None:
+    for user in ("anna", "bert", "nobody"):
+        for password in ("x" * (LONGEST_TYPED + 1), "x" * LONGEST_TYPED + "123456", "a\0b123456"):
+            verdict = world.login(password, user=user)
+            assert (verdict.outcome, verdict.reason, verdict.looked) == (Outcome.REFUSED, BAD_PASSWORD, False)
+    assert world.asked == []
+
+
+def test_a_pause_is_as_long_as_one_of_the_last_refusals_took(monkeypatch: pytest.MonkeyPatch) -> None:
+    slept: list[float] = []
+    monkeypatch.setattr(time, "sleep", slept.append)
+    paces = pace.Pace()
+    for number in range(pace.KEPT):
+        paces.took(2 + number / 100)
+    for _ in range(200):
+        paces.wait()
+    assert len(set(slept)) > 10
+    assert min(slept) >= 2
+    assert max(slept) <= 2.5

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import os
 import socket
+from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import Any
@@ -248,7 +249,7 @@ def test_the_longest_line_and_one_more(tmp_path: Path, count: int) -> None:
     with_service(tmp_path, granted, body)
 
 
-def test_the_latest_has_the_next_turn() -> None:
+def test_the_latest_has_the_next_turn_and_the_oldest_the_one_behind() -> None:
     order: list[str] = []
 
     async def run() -> None:
@@ -271,7 +272,29 @@ def test_the_latest_has_the_next_turn() -> None:
             await asyncio.gather(*tasks)
 
     asyncio.run(run())
-    assert order == ["first", "right", "guess 2", "guess 1"]
+    assert order == ["first", "right", "guess 1", "guess 2"]
+
+
+def test_nobody_waits_for_ever_while_others_keep_coming() -> None:
+    """As many clients as can never all be served at once, each of which comes again as soon as it has its answer."""
+    served: Counter[int] = Counter()
+
+    async def run() -> None:
+        turnstile = Turnstile(2)
+
+        async def client(number: int) -> None:
+            for _ in range(50):
+                async with turnstile.turn():
+                    await asyncio.sleep(0.001)
+                served[number] += 1
+                if min(served[other] for other in range(16)) == 0:
+                    assert sum(served.values()) < 48, served
+
+        async with asyncio.timeout(DEADLINE), asyncio.TaskGroup() as group:
+            for number in range(16):
+                group.create_task(client(number))
+
+    asyncio.run(run())
 
 
 class AtWork:

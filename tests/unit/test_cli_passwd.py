@@ -10,9 +10,12 @@ from pathlib import Path
 
 import pytest
 
-from x2gobroker.auth.htpasswd import read_users
+from x2gobroker.auth.base import Credentials
+from x2gobroker.auth.htpasswd import HtpasswdMechanism, read_users
 from x2gobroker.auth.passwords import verify_password
 from x2gobroker.cli.main import main
+from x2gobroker.model.passwords import LONGEST_PASSWORD
+from x2gobroker.settings import Settings
 
 PASSWORD = " p:w é ☃"
 
@@ -162,3 +165,21 @@ def test_what_it_writes_apaches_htpasswd_verifies(users: Path, piped: Callable[[
         ["htpasswd", "-vb", str(users), "anna", "wrong"], capture_output=True, check=False, timeout=20
     )
     assert (right.returncode == 0, wrong.returncode == 0) == (True, False)
+
+
+@pytest.mark.parametrize("password", ["", "x" * (LONGEST_PASSWORD + 1), "tab\tin it"])
+def test_what_could_not_log_in_is_not_set(
+    users: Path, piped: Callable[[str], None], capsys: pytest.CaptureFixture[str], password: str
+) -> None:
+    piped(password + "\n")
+    assert passwd(users, "--stdin", "anna") != 0
+    assert "nothing was changed" in capsys.readouterr().err
+    assert not users.exists()
+
+
+def test_the_longest_password_that_can_be_set_can_log_in(users: Path, piped: Callable[[str], None]) -> None:
+    longest = "☃" * LONGEST_PASSWORD
+    piped(longest + "\n")
+    assert passwd(users, "--stdin", "anna") == 0
+    settings = Settings({("authmech_htpasswd", "file"): str(users)})
+    assert HtpasswdMechanism("htpasswd").authenticate(settings, Credentials("anna", longest)).granted

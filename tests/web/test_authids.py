@@ -175,6 +175,18 @@ def test_the_placeholder_of_the_sample_opens_nothing(broker_with: Make) -> None:
     assert not granted(broker, user="anna", authid=placeholder)
 
 
+def test_behind_the_placeholder_in_the_file_the_option_counts(broker_with: Make) -> None:
+    """As packages ship the file, and as the former broker has it."""
+    broker = broker_with("require-cookie = true\nrequire-password = false\nmy-cookie = f57866be")
+    file = broker.folder / "authid"
+    file.write_text("# set me\nxxxxxxxx-xxxx-xxxx-xxxx-xxxxxxxxxxxx\n")
+    assert granted(broker, user="anna", authid="f57866be")
+    assert not granted(broker, user="anna", authid="xxxxxxxx-xxxx-xxxx-xxxx-xxxxxxxxxxxx")
+    file.write_bytes(b"\xef\xbb\xbf0d1e2f3a\r\n")
+    assert granted(broker, user="anna", authid="0d1e2f3a")
+    assert not granted(broker, user="anna", authid="f57866be")
+
+
 @pytest.mark.parametrize("more", ["require-password = false", "check-credentials = false"])
 def test_an_open_broker_gives_no_authid(broker_with: Make, more: str) -> None:
     assert broker_with(more).post(user="anna").text == "Access granted\n"

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import base64
 import logging
+import threading
+import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,7 +16,10 @@ from webtest import TestResponse
 
 from tests.web.conftest import ADDRESS, PASSWORD, Bench
 from x2gobroker import broker as broker_module
+from x2gobroker.auth.base import Credentials, Verdict, refused
+from x2gobroker.auth.htpasswd import HtpasswdMechanism
 from x2gobroker.logs import broker_log
+from x2gobroker.model.penalty import AT_ONCE
 
 Make = Callable[..., Bench]
 JSON = "/json/inifile/"
@@ -246,3 +252,38 @@ def test_an_attacker_elsewhere_locks_nobody_out(broker: Bench, clock: Clock) -> 
         assert broker.post(JSON, address, user="anna", password=f"{number}").status_int == 401
     assert json_login(broker).status_int == 200
     assert json_login(broker, ELSEWHERE).status_int == 200
+
+
+def test_what_cannot_be_checked_is_told_in_words_by_every_frontend(broker_with: Make) -> None:
+    """Not as a refusal: nobody is to type another password."""
+    bench = broker_with("enable-uccs-output = true")
+    (bench.folder / "users").unlink()
+    plain = bench.post("/plain/inifile/", user="anna", password=PASSWORD)
+    json = bench.post(JSON, user="anna", password=PASSWORD, task="listprofiles")
+    for response in (plain, json, basic(bench, PASSWORD)):
+        assert response.status == "503 Passwords cannot be checked at present; try again later"
+        assert response.headers["Retry-After"] == "60"
+        assert "cannot be checked" in response.text
+        assert response.headers["Cache-Control"] == "no-store"
+    assert json.json["auth-status"] == "Unavailable"
+    assert "Access granted" not in plain.text
+
+
+def test_a_first_volley_of_guesses_is_looked_at_in_part(broker: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """While three are being looked at, and nobody knows yet whether they are right, the others are told to wait."""
+    enough, looked = threading.Event(), []
+
+    def slow(_self: object, _settings: object, credentials: Credentials) -> Verdict:
+        looked.append(credentials.password)
+        enough.wait(20)
+        return refused(credentials.user, "wrong password")
+
+    monkeypatch.setattr(HtpasswdMechanism, "_check", slow)
+    with ThreadPoolExecutor(24) as threads:
+        answers = [threads.submit(broker.post, JSON, user="anna", password=f"guess {number}") for number in range(24)]
+        while sum(answer.done() for answer in answers) < 24 - AT_ONCE:
+            time.sleep(0.02)
+        enough.set()
+        statuses = [answer.result(20).status_int for answer in answers]
+    assert len(looked) == AT_ONCE
+    assert sorted(statuses) == [401] * AT_ONCE + [429] * (24 - AT_ONCE)

@@ -62,6 +62,20 @@ def test_a_wrong_password_is_refused_in_words_and_the_name_stays_in_the_form(por
     assert browser.token == ""
 
 
+def test_where_passwords_cannot_be_checked_the_page_says_so(portal: PortalBench) -> None:
+    users = portal.folder / "users"
+    text = users.read_text(encoding="utf-8")
+    users.unlink()
+    browser = portal.browser()
+    for _ in range(15):
+        answer = browser.sign_in()
+        assert answer.status_int == 503
+        assert answer.headers["Retry-After"] == "60"
+        assert "Passwords cannot be checked at present" in answer.text
+    users.write_text(text, encoding="utf-8")
+    assert browser.sign_in().status_int == 303
+
+
 def test_a_user_name_with_markup_stays_text(portal: PortalBench) -> None:
     answer = portal.browser().sign_in(user='"><script>alert(1)</script>', password="wrong")
     assert "<script>" not in answer.text

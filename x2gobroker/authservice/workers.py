@@ -132,16 +132,18 @@ class Turn:
 
 
 class Turnstile:
-    """Lets few begin at the same time, the latest first.
+    """Lets few begin at the same time: by turns the one who came last, and the one who has waited longest.
 
     Hashing a password keeps a processor busy for some 50 ms. If all of many guesses began at once, a right password
-    that comes behind them would wait for all. A login that waits for something else, such as a directory server, no
-    longer keeps others from beginning; one that computes does, for a while, also on a machine that is busy.
+    that comes behind them would wait for all. If the latest always came first, then on a host with more logins than it
+    can check some would wait until their time is over. A login that waits for something else, such as a directory
+    server, no longer keeps others from beginning; one that computes does, for a while, also on a machine that is busy.
     """
 
     def __init__(self, slots: int) -> None:
         self._free = slots
-        self._waiting: list[asyncio.Future[None]] = []
+        self._waiting: deque[asyncio.Future[None]] = deque()
+        self._oldest_is_next = False
 
     @contextlib.asynccontextmanager
     async def turn(self) -> AsyncIterator[Turn]:
@@ -168,8 +170,9 @@ class Turnstile:
 
     def _release(self) -> None:
         while self._waiting:
-            turn = self._waiting.pop()
+            turn = self._waiting.popleft() if self._oldest_is_next else self._waiting.pop()
             if not turn.done():
+                self._oldest_is_next = not self._oldest_is_next
                 turn.set_result(None)
                 return
         self._free += 1

@@ -10,6 +10,7 @@ import time
 from dataclasses import asdict
 from datetime import datetime
 
+from x2gobroker.cli.broker_account import as_broker
 from x2gobroker.cli.common import add_config_options, check_made, source_of
 from x2gobroker.cli.drain import operator
 from x2gobroker.errors import ConfigurationError
@@ -128,6 +129,7 @@ def wanted_of(options: argparse.Namespace, by: str) -> Wanted:
 
 def opened(settings: Settings) -> Services:
     """The services with their store, which is the broker's to make: ConfigurationError while there is none."""
+    as_broker(settings)
     services = Services()
     check_made(services.store(settings))
     return services

@@ -13,7 +13,7 @@ from x2gobroker.auth.passwords import SCHEMES, hash_password
 from x2gobroker.cli.broker_account import work_in
 from x2gobroker.cli.common import add_config_options, source_of
 from x2gobroker.errors import ConfigurationError
-from x2gobroker.model.passwords import new_password_fault
+from x2gobroker.model.passwords import LONGEST_PASSWORD, new_password_fault
 from x2gobroker.settings import AUTH_PREFIX, Settings
 
 
@@ -38,7 +38,7 @@ def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
 def ask_password(from_stdin: bool) -> str:
     """The new password. Raises ConfigurationError when there is none or the two do not agree."""
     if from_stdin:
-        password = sys.stdin.readline(8192).rstrip("\r\n")
+        password = sys.stdin.readline(8 * LONGEST_PASSWORD).rstrip("\r\n")
     else:
         try:
             password = getpass.getpass("New password: ")

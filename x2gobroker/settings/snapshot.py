@@ -129,5 +129,10 @@ class Settings:
         return self.usable and self.boolean(BACKEND_PREFIX + backend, "enable")
 
     def for_backend(self, backend: str, name: str) -> str:
-        """A text option of a backend, or the global `default-<name>` where the backend leaves it empty."""
-        return self.text(BACKEND_PREFIX + backend, name) or self.text(GLOBAL, "default-" + name)
+        """A text option of a backend; the global `default-<name>` where it is empty; its default where that is, too."""
+        shared = "default-" + name
+        return (
+            self.text(BACKEND_PREFIX + backend, name)
+            or self.text(GLOBAL, shared)
+            or str(options_of(GLOBAL)[shared].default)
+        )
