@@ -94,7 +94,10 @@ def test_the_agent_reads_long_commands_in_proportion(part: str) -> None:
     lambda inner: st.lists(inner) | st.dictionaries(st.text(HALF), inner), max_leaves=5,
 )))  # fmt: skip
 def test_a_text_of_a_request_is_one_or_the_request_is_refused(changes: dict[str, object]) -> None:
-    message = decode_body(json.dumps({**REQUEST, **changes}).encode())
+    try:
+        message = decode_body(json.dumps({**REQUEST, **changes}).encode())
+    except ProtocolError:
+        return  # a number that is none, or half a character
     for name in REQUEST:
         try:
             text = text_of(message, name)
@@ -102,7 +105,7 @@ def test_a_text_of_a_request_is_one_or_the_request_is_refused(changes: dict[str,
             assert name in str(error)
         else:
             assert "\0" not in text
-            assert text.encode()
+            text.encode()  # no half characters
 
 
 @pytest.mark.parametrize("data", DEEP)

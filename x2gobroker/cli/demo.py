@@ -15,7 +15,7 @@ from x2gobroker.auth.passwords import hash_password
 from x2gobroker.cli import daemon, demo_desktop
 from x2gobroker.cli.demo_desktop import DemoDesktop
 from x2gobroker.errors import ConfigurationError
-from x2gobroker.privilege import check_place
+from x2gobroker.privilege import TrustError, check_place
 
 USER = "demo"
 CONFIG = """\
@@ -55,8 +55,8 @@ def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
 def prepare(folder: Path, desktop: DemoDesktop | None = None) -> str:
     """Write what is missing of the demo's files; returns the demo user's password. Raises BrokerError."""
     password_file = folder / "password"
-    check_place(folder)
     try:
+        check_place(folder)
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         text = CONFIG.format(folder=folder.absolute(), more=desktop.settings if desktop else "")
         (folder / "x2gobroker.conf").write_text(text, encoding="utf-8")
@@ -69,6 +69,8 @@ def prepare(folder: Path, desktop: DemoDesktop | None = None) -> str:
             password_file.touch(mode=0o600)
             password_file.write_text(password + "\n", encoding="utf-8")
         return password_file.read_text(encoding="utf-8").strip()
+    except TrustError as error:
+        raise ConfigurationError(f"{folder} cannot be used: {error}; or choose another --folder") from None
     except OSError as error:
         raise ConfigurationError(f"{folder} cannot be written: {error.strerror}; choose another --folder") from None
 
