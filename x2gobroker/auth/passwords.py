@@ -77,7 +77,14 @@ def verify_password(password: str, hashed: str) -> bool:
 
 
 def kind_of(hashed: str) -> str:
-    """Scheme and cost of a hash: what decides how long a comparison takes. Raises ValueError for no known scheme."""
+    """Scheme and cost of a hash: what decides how long a comparison takes.
+
+    Raises ValueError when the hash is damaged or of no known scheme.
+    """
     if CONTEXT.identify(hashed) is None:
         raise ValueError("the hash is of no known scheme")
+    try:
+        CONTEXT.needs_update(hashed)  # reads all of it
+    except TypeError:
+        raise ValueError("the hash is damaged") from None
     return hashed.rpartition("$")[0] if hashed.startswith("$2") else hashed.rsplit("$", 2)[0]
