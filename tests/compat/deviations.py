@@ -429,4 +429,4 @@ def deviations_markdown() -> str:
             f"- Why: {deviation.why}",
             "",
         ]
-    return "\n".join([*lines, *reference_tests_markdown()])
+    return "\n".join([*lines, *reference_tests_markdown({one.id: one.title for one in DEVIATIONS})])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 # by module and test: the deviation, by its id, and what the test meets of it
 DIFFERENT: dict[tuple[str, str], tuple[str, str]] = {
     ("test_broker_inifile", "test_getprofile"): (
@@ -38,8 +40,8 @@ NOT_RUN = {
 }
 
 
-def reference_tests_markdown() -> list[str]:
-    """The part of the page of deviations about these tests."""
+def reference_tests_markdown(titles: Mapping[str, str]) -> list[str]:
+    """The part of the page of deviations about these tests; `titles` are those of the deviations by their ids."""
     lines = [
         "(reference-tests)=",
         "## The tests of 0.0.4.3",
@@ -51,7 +53,7 @@ def reference_tests_markdown() -> list[str]:
         "| --- | --- |",
     ]
     for (_, test), (deviation, why) in DIFFERENT.items():
-        lines.append(f"| `{test}` | [{deviation}](#{deviation}): {why} |")
+        lines.append(f"| `{test}` | {titles[deviation]}: {why} |")
     lines += [f"| `{test}` | 0.0.4.3 fails it itself: {why} |" for (_, test), why in BROKEN.items()]
     lines += [f"| `{test}` | about its own functions: {why} |" for (_, test), why in INTERNAL.items()]
     lines += [f"| `{module}` | not run: {why} |" for module, why in NOT_RUN.items()]
