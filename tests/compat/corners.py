@@ -137,9 +137,7 @@ def profiles() -> Iterator[Scenario]:
 
 
 def mechanisms() -> Iterator[Scenario]:
-    """Auth mechanisms: one that is not there refuses; a backend's own wins."""
-    unknown = conf_text({"default-auth-mech": "nosuch"})
-    yield Scenario.of("auth mechanisms: unknown", files({}, conf=unknown), listings())
+    """Auth mechanisms: a backend's own wins."""
     own = conf_text({"default-auth-mech": "nosuch"}, broker_inifile={"auth-mech": "None"})
     yield Scenario.of("auth mechanisms: the backend's own", files({}, conf=own), listings())
 

@@ -201,13 +201,6 @@ FAULTS: tuple[Deviation, ...] = (
         ("F14",),
     ),
     Deviation(
-        "empty-passwords",
-        "Accounts with an empty password field do not get in",
-        "They get in with any password, where the PAM service says `nullok`, as Debian's does.",
-        "They do not.",
-        "Over a network that is nobody's intention; `sshd` has it so.",
-    ),
-    Deviation(
         "uccs-password",
         "Passwords work at the UCCS frontend",
         "The connection is closed without an answer, with any `Authorization` header.",
