@@ -34,7 +34,7 @@ def test_an_account_can_open_the_fuse_device() -> None:
 
 def test_names_accounts_and_limits_are_the_rooms() -> None:
     assert socket.gethostname() == Path("/etc/hostname").read_text().strip() == "room"
-    assert socket.gethostbyname("room") == "127.0.0.1"
+    assert socket.gethostbyname("room") == "127.0.1.1"
     assert not [entry.pw_name for entry in pwd.getpwall() if 1000 <= entry.pw_uid < 65000]
     assert os.listdir("/root") == os.listdir("/home") == []
     assert resource.getrlimit(resource.RLIMIT_CORE) == (0, 0)

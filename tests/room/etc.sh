@@ -5,7 +5,7 @@ set -euo pipefail
 cd /etc
 
 echo room >hostname
-printf '127.0.0.1\tlocalhost room\n::1\tlocalhost ip6-localhost ip6-loopback\n' >hosts
+printf '127.0.0.1\tlocalhost\n127.0.1.1\troom\n::1\tlocalhost ip6-localhost ip6-loopback\n' >hosts
 if [ -z "${ROOM_NETWORK:-}" ]; then # there is nobody to ask
   rm -f resolv.conf
   echo "nameserver 127.0.0.1" >resolv.conf

@@ -70,7 +70,7 @@ def make_socket(path: Path, owner: int, group: int, mode: int) -> socket.socket:
             folder.bind(listener, path.name, owner, group, mode)
             listener.listen(BACKLOG)
     except TrustError as error:
-        raise ConfigurationError(f"root does not listen on {path}: {error}, or choose another with -s") from None
+        raise ConfigurationError(f"root cannot listen on {path}: {error}; or choose another with -s") from None
     except OSError as error:
         raise ConfigurationError(f"cannot listen on {path}: {error.strerror}; choose another with -s") from None
     return listener
