@@ -142,7 +142,8 @@ def test_any_profile_file(bench: Bench, profiles: str, task: str) -> None:
 def test_any_main_configuration(bench: Bench, config: str, restart: bool) -> None:
     bench.write(
         "x2gobroker.conf",
-        f"[global]\ndefault-auth-mech = none\ncookie-directory = {bench.folder}/state\n"
+        # the title takes in what begins with blanks: another place of the state store would be this machine's
+        f"[global]\ndefault-auth-mech = none\ncookie-directory = {bench.folder}/state\nportal-title = any\n"
         + config.encode("utf-8", "replace").decode(),
     )
     if restart:
