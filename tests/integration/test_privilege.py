@@ -9,7 +9,6 @@ import shutil
 import signal
 import stat
 import subprocess
-import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,7 +17,7 @@ import pytest
 import requests
 from passlib.hash import sha512_crypt
 
-from tests.support.installation import installation
+from tests.support.installation import SYSTEM_PYTHON, installation
 from tests.support.processes import free_port, listens, running, wait_until
 from tests.support.tls import Certificates
 
@@ -339,7 +338,7 @@ def test_root_believes_no_file_of_loggers_that_could_run_what_others_say(site: S
 def test_a_socket_in_a_folder_of_the_account_is_born_with_its_owner(site: Site) -> None:
     """A chown by name could hit whatever the account has put there meanwhile."""
     path = site.logs / "auth.socket"
-    swap = [sys.executable, "-c", SWAP, str(site.logs), str(site.secret)]
+    swap = [SYSTEM_PYTHON, "-c", SWAP, str(site.logs), str(site.secret)]
     site.loggers.unlink()
     with running(swap, site.folder / "swap", user=ACCOUNT.pw_name) as swapping:
         wait_until(lambda: "ready" in swapping.output(), "the loop")
@@ -367,7 +366,7 @@ def test_the_load_checker_of_root_becomes_the_account(site: Site) -> None:
 def test_passwd_of_root_against_an_account_that_swaps_files_all_the_time(site: Site) -> None:
     users = site.users / "htpasswd"
     assert site.as_root("x2gobroker", "passwd", "--stdin", "anna", stdin="Old-1\n").returncode == 0
-    swap = [sys.executable, "-c", SWAP, str(site.users), str(site.secret)]
+    swap = [SYSTEM_PYTHON, "-c", SWAP, str(site.users), str(site.secret)]
     # in one process: the start of a program takes much longer than what is attacked
     loop = (
         "import io, os, sys\n"

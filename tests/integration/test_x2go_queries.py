@@ -19,7 +19,7 @@ from tests.support.client_home import client_home
 from tests.support.desktop import Desktop
 from tests.support.sshd import Sshd, children_of, sshd
 from tests.support.x2go_control import change_database, control_session, locked_database
-from tests.support.x2go_server import RunningSession, X2GoServer, x2go_server
+from tests.support.x2go_server import RunningSession, X2GoServer, cleaner_at_rest, x2go_server
 from x2gobroker.x2go import control_queries, defaults
 from x2gobroker.x2go.commands import SEARCH_PATH
 from x2gobroker.x2go.control import X2GoControlSession
@@ -146,12 +146,13 @@ def test_mounts_of_a_session(control: X2GoControlSession, session: RunningSessio
     assert control.list_mounts(session.name) == []
     assert control.list_mounts(session.name, raw=True).strip() == ""
     path = "/tmp/.x2go-x/media/disk/_home_anna"
-    change_database("INSERT INTO mounts VALUES (?, ?, ?)", session.name, path, "anna@127.0.0.1")
-    try:
-        assert control.list_mounts(session.name) == [f"anna@127.0.0.1|{path}"]
-        assert path in control.list_mounts(session.name, raw=True)
-    finally:
-        change_database("DELETE FROM mounts WHERE session_id = ?", session.name)
+    with cleaner_at_rest():  # it looks into sessions, and takes mounts away
+        change_database("INSERT INTO mounts VALUES (?, ?, ?)", session.name, path, "anna@127.0.0.1")
+        try:
+            assert control.list_mounts(session.name) == [f"anna@127.0.0.1|{path}"]
+            assert path in control.list_mounts(session.name, raw=True)
+        finally:
+            change_database("DELETE FROM mounts WHERE session_id = ?", session.name)
     assert control.list_mounts(NAME) == []
     assert control.list_mounts("x; touch /tmp/pwned $(id)") == []
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import socket
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -33,12 +34,20 @@ def new_key(folder: Path, name: str, *, locked: bool = False, kind: str = "ed255
     return (lock_key(path) if locked else path), line
 
 
+def _listens(path: Path) -> bool:
+    """Whether somebody takes connections at this Unix socket; it is there a moment before."""
+    with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX) as attempt:
+        attempt.connect(str(path))
+        return True
+    return False
+
+
 @contextlib.contextmanager
 def ssh_agent(folder: Path, monkeypatch: pytest.MonkeyPatch, *keys: Path) -> Iterator[None]:
     """A real ssh-agent with these keys, which this process sees, for the length of a `with` block."""
     socket_path = folder / "agent.socket"
     with running(["ssh-agent", "-D", "-a", str(socket_path)], folder / "agent.log"), monkeypatch.context() as patch:
-        wait_until(socket_path.exists, "the socket of ssh-agent")
+        wait_until(lambda: _listens(socket_path), "ssh-agent")
         patch.setenv("SSH_AUTH_SOCK", str(socket_path))
         for key in keys:
             subprocess.run(["ssh-add", "-q", str(key)], check=True, capture_output=True, timeout=20, env=os.environ)
