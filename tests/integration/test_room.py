@@ -36,7 +36,9 @@ def test_names_accounts_and_limits_are_the_rooms() -> None:
     assert socket.gethostname() == Path("/etc/hostname").read_text().strip() == "room"
     assert socket.gethostbyname("room") == "127.0.1.1"
     assert not [entry.pw_name for entry in pwd.getpwall() if 1000 <= entry.pw_uid < 65000]
-    assert os.listdir("/root") == os.listdir("/home") == []
+    way_to_checkout = Path(__file__).parts[:3]  # where the checkout is below one of these, it can be reached
+    for folder in ("/root", "/home"):
+        assert {(*Path(folder).parts, name) for name in os.listdir(folder)} <= {way_to_checkout}
     assert resource.getrlimit(resource.RLIMIT_CORE) == (0, 0)
     before = os.umask(0)
     os.umask(before)
