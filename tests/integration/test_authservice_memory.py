@@ -77,11 +77,16 @@ def test_every_login_gets_its_own_answer_where_memory_is_never_writable_and_exec
 def test_no_two_processes_share_what_is_called_back(confined: AuthService, unix: str) -> None:
     """What lies in shared, executable memory lies in one process only."""
     assert not confined.client().authenticate(unix, "x2gt-nobody", "x").granted
+    wait_until(lambda: bool(owners_of_memory(confined)), "a worker that has made what PAM calls back")
+    owners = owners_of_memory(confined)
+    assert all(count == 1 for count in owners.values()), owners
+
+
+def owners_of_memory(service: AuthService) -> Counter[str]:
+    """Each piece of shared, executable memory of the service's processes, and how many of them have it."""
     owners: Counter[str] = Counter()
-    wait_until(lambda: bool(confined.workers()), "workers in stock")
-    for pid in (confined.pid, *confined.descendants()):
+    for pid in (service.pid, *service.descendants()):
         with contextlib.suppress(FileNotFoundError, ProcessLookupError):  # one that has just done its login
             maps = Path(f"/proc/{pid}/maps").read_text(encoding="utf-8")
             owners.update(set(re.findall(r"^\S+ r-xs \S+ (\S+ \d+) .*memfd:libffi", maps, re.MULTILINE)))
-    assert owners  # else nothing was looked at
-    assert all(count == 1 for count in owners.values()), owners
+    return owners

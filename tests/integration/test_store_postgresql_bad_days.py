@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 import requests
-from sqlalchemy import text
+from sqlalchemy import create_engine, text
 from sqlalchemy.engine import make_url
 
 from tests.support.our_broker import OurBroker
@@ -154,6 +154,27 @@ def test_a_broker_that_starts_waits_for_nobody_who_writes(server: PostgreSQL, tw
         assert "ts02" in {drain.name for drain in Drains(fresh).all()}
         assert time.monotonic() - began < 2.5
     fresh.close()
+
+
+@pytest.mark.parametrize("number", range(3))
+def test_brokers_that_start_at_once_with_an_empty_database_all_work(server: PostgreSQL, number: int) -> None:
+    """As many worker processes do on the first day: of two who make one table at once, PostgreSQL fails one."""
+    url = make_url(server.url.replace("postgresql:", "postgresql+psycopg:"))
+    engine = create_engine(url, isolation_level="AUTOCOMMIT")
+    with engine.connect() as connection:
+        connection.execute(text(f"create database empty{number}"))
+    engine.dispose()
+    stores = [Store(url.set(database=f"empty{number}")) for _ in range(12)]
+    together = threading.Barrier(len(stores))
+
+    def begin(store: Store) -> int:
+        together.wait(30)
+        return len(Drains(store).all())
+
+    with ThreadPoolExecutor(len(stores)) as pool:
+        assert list(pool.map(begin, stores)) == [0] * len(stores)
+    for store in stores:
+        store.close()
 
 
 def in_pairs(count: int, one: object, other: object) -> list[BaseException]:

@@ -25,7 +25,9 @@ from sqlalchemy import (
     Table,
     create_engine,
     event,
+    func,
     inspect,
+    select,
 )
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import (
@@ -52,6 +54,7 @@ if TYPE_CHECKING:
 FILE_NAME = "x2gobroker.sqlite"
 BUSY_SECONDS = 5
 CREATE_TURNS = 3
+CREATING = 0x78326762  # of PostgreSQL's advisory locks, that of whoever makes tables
 METADATA = MetaData()
 
 AUTHIDS = Table(
@@ -299,16 +302,36 @@ def create_tables(engine: Engine) -> None:
     Nothing is said to the database where nothing is missing: in PostgreSQL, CREATE INDEX IF NOT EXISTS waits for all
     who write to the table, and they may wait for it.
     """
-    for turn in range(CREATE_TURNS):
+    if not _missing(engine):
+        return
+    with _one_at_a_time(engine):
+        for turn in range(CREATE_TURNS):
+            try:
+                for statement in _missing(engine):
+                    with engine.begin() as connection:
+                        connection.execute(statement)
+                return
+            except (IntegrityError, OperationalError, ProgrammingError):
+                # a broker of before, which does not know of the lock, may make the same table
+                if turn == CREATE_TURNS - 1:
+                    raise
+
+
+@contextlib.contextmanager
+def _one_at_a_time(engine: Engine) -> Iterator[None]:
+    """PostgreSQL: of two who create a table at once, both find it missing, and one of them fails. So they take turns.
+
+    The lock is the connection's, outside of any transaction, so that it holds up nobody who reads or writes.
+    """
+    if engine.dialect.name != "postgresql":
+        yield
+        return
+    with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        connection.execute(select(func.pg_advisory_lock(CREATING)))
         try:
-            for statement in _missing(engine):
-                with engine.begin() as connection:
-                    connection.execute(statement)
-            return
-        except (IntegrityError, OperationalError, ProgrammingError):
-            # PostgreSQL: two who create one table at once both find it missing, and one of them fails
-            if turn == CREATE_TURNS - 1:
-                raise
+            yield
+        finally:
+            connection.execute(select(func.pg_advisory_unlock(CREATING)))
 
 
 def _missing(engine: Engine) -> list[ExecutableDDLElement]:
