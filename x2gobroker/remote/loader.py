@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import copy
 import hashlib
+import importlib.util
 import os
 import sys
+from importlib.abc import SourceLoader
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING
@@ -30,6 +32,25 @@ LARGEST_SCRIPT = 1 << 20
 
 class ScriptError(BrokerError):
     """A script cannot be used. The text says which, why, and what to do."""
+
+
+class _LoaderOfBytes(SourceLoader):
+    """Python's own way to load a module, of a text that has been read already: nothing is opened by name again.
+
+    It knows no time of a change, so that no `__pycache__` is read, or left beside an administrator's files.
+    """
+
+    def __init__(self, path: Path, source: bytes) -> None:
+        self._path = path
+        self._source = source
+
+    def get_filename(self, fullname: str) -> str:
+        """Where the script lies, for its `__file__` and for tracebacks."""
+        return str(self._path)
+
+    def get_data(self, path: str | bytes) -> bytes:
+        """The text of the script."""
+        return self._source
 
 
 def script_path(folder: Path, name: str) -> Path:
@@ -72,11 +93,14 @@ def load_script(folder: Path, name: str) -> ModuleType:
     path = script_path(folder.resolve(), name)
     source = read_script(path)
     module_name = "x2gobroker_remote_script_" + hashlib.sha256(os.fsencode(path)).hexdigest()[:16]
-    module = ModuleType(module_name)
-    module.__file__ = str(path)
+    loader = _LoaderOfBytes(path, source)
+    spec = importlib.util.spec_from_file_location(module_name, path, loader=loader)
+    if spec is None:
+        raise ScriptError(f"script {path} is nothing that Python can load")
+    module = importlib.util.module_from_spec(spec)
     sys.modules[module_name] = module
     try:
-        exec(compile(source, path, "exec"), module.__dict__)  # noqa: S102 - that is what loading a module is
+        loader.exec_module(module)
     except (Exception, SystemExit) as error:
         del sys.modules[module_name]
         raise ScriptError(f"script {path} does not load: {describe(error)}") from error
