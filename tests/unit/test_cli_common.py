@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import errno
 import logging
 from pathlib import Path
 
@@ -82,3 +83,16 @@ def test_what_a_program_raises_is_told_with_status_1(capsys: pytest.CaptureFixtu
     assert run_told("some-program", fails, argparse.Namespace()) == 1
     assert capsys.readouterr().err == "some-program: the disk is full\n"
     assert run_told("some-program", lambda options: int(options.number), argparse.Namespace(number=3)) == 3
+
+
+def test_a_store_in_a_folder_of_somebody_else_is_named_with_what_to_do(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As root had left it, when it once ran the broker by itself."""
+
+    def is_file(_path: Path) -> bool:
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    monkeypatch.setattr(Path, "is_file", is_file)
+    with pytest.raises(ConfigurationError, match=r"out of reach .*: Permission denied; give the account its folder"):
+        check_made(Store(make_url(f"sqlite:///{tmp_path}/there")))

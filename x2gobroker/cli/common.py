@@ -84,7 +84,16 @@ def log_to_stderr(program: str, debug: bool) -> None:
 
 def check_made(store: Store, advice: str = "name the configuration with -C") -> None:
     """Raises ConfigurationError while there is no state store: it is the broker's to make, with the right owner."""
-    if store.url.get_backend_name() == "sqlite" and not Path(store.url.database or "").is_file():
+    if store.url.get_backend_name() != "sqlite":
+        return
+    try:
+        made = Path(store.url.database or "").is_file()
+    except OSError as error:
+        raise ConfigurationError(
+            f"the state store {store.place} is out of reach for the broker's account: {error.strerror}; "
+            "give the account its folder"
+        ) from None
+    if not made:
         raise ConfigurationError(f"there is no state store {store.place} yet; {advice}")
 
 
