@@ -4,7 +4,7 @@ VENV := .venv
 FOLDER := run/demo
 BIND := 127.0.0.1:8080
 
-.PHONY: run test setup setup-test lint unit bench docs docs-generate clean
+.PHONY: run test setup setup-test lint unit fuzz bench docs docs-generate clean
 
 run: setup
 	exec $(VENV)/bin/x2gobroker demo --folder $(FOLDER) --bind $(BIND)
@@ -19,6 +19,10 @@ lint: setup-test
 
 unit: setup-test
 	$(VENV)/bin/python -m pytest tests/unit tests/web
+
+# the tests of properties with new examples, ten times as many
+fuzz: setup-test
+	$(VENV)/bin/python -m pytest --hypothesis-profile=new tests/unit
 
 bench: setup-test
 	$(VENV)/bin/python -m bench $(BENCH)

@@ -11,11 +11,16 @@ from hypothesis import strategies as st
 from tests.unit.configured import Files
 from x2gobroker.model.hosts import Host
 from x2gobroker.model.profile import SessionProfile, build_profile
+from x2gobroker.model.written_names import RULE_INSIDE
 from x2gobroker.portal.client_file import SUFFIX, command_lines, file_name, section_name, session_file
 
 HOST = Host("ts01", "192.0.2.1", 2022)
-# what an INI file of profiles can hold: one line, without blanks around it
-TEXTS = st.text(st.characters(exclude_categories=("Cc", "Cs", "Zl", "Zp")), max_size=40).map(str.strip)
+# what an INI file of profiles can hold: one line, without blanks around it, and no access rule
+TEXTS = (
+    st.text(st.characters(exclude_categories=("Cc", "Cs", "Zl", "Zp")), max_size=40)
+    .map(str.strip)
+    .filter(lambda text: not RULE_INSIDE.search(text))
+)
 
 
 def profile(profile_id: str = "desk", **options: str) -> SessionProfile:

@@ -360,8 +360,7 @@ def test_each_choice_leaves_one_line(three: World, said: pytest.LogCaptureFixtur
 
 
 def test_a_store_that_fails_keeps_nobody_out(three: World, said: pytest.LogCaptureFixture) -> None:
-    broken = Store(make_url("sqlite:////nonexistent/folder/store.sqlite"))
-    broken._make_folder = lambda path: None  # type: ignore[method-assign]
+    broken = Store(make_url("sqlite:////dev/null/store.sqlite"))
     three.count(ts01=4, ts02=2, ts03=3)
     selection = three.scheduler.choose(three.wish(), Stores(Reservations(broken), Loads(broken), Drains(broken)))
     assert selection.port == three.ports[1]

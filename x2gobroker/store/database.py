@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import stat
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -42,8 +41,8 @@ from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.schema import CreateIndex, CreateTable, ExecutableDDLElement
 
 from x2gobroker.errors import StoreError
-from x2gobroker.privilege import TrustError, check_place
 from x2gobroker.settings import GLOBAL, Settings
+from x2gobroker.store import sqlite_file
 from x2gobroker.store.breaker import Breaker
 from x2gobroker.store.patience import be_patient, connect_options
 from x2gobroker.store.shown import shown_url, without_secrets
@@ -212,45 +211,30 @@ class Store:
 
     def _open(self) -> Engine:
         try:
-            if not self._is_sqlite:
-                engine = create_engine(
-                    self.url, pool_pre_ping=True, pool_timeout=BUSY_SECONDS, connect_args=self._deadlines()
-                )
-                if self._is_postgresql:
-                    be_patient(engine)
-                create_tables(engine)
-                return engine
-            self._make_folder(Path(self.url.database or ""))
-            engine = create_engine(self.url, pool_timeout=BUSY_SECONDS, connect_args={"timeout": BUSY_SECONDS})
-            event.listen(engine, "connect", _prepare_sqlite)
-            create_tables(engine)
+            return self._open_file(Path(self.url.database or "")) if self._is_sqlite else self._open_server()
         except (NoSuchModuleError, ImportError):
             raise StoreError(
                 f"no driver for {self.url.get_backend_name()} is installed; pip install 'x2gobroker[postgresql]'"
             ) from None
+
+    def _open_server(self) -> Engine:
+        engine = create_engine(self.url, pool_pre_ping=True, pool_timeout=BUSY_SECONDS, connect_args=self._deadlines())
+        if self._is_postgresql:
+            be_patient(engine)
+        create_tables(engine)
+        return engine
+
+    def _open_file(self, path: Path) -> Engine:
+        sqlite_file.make(path)
+        engine = create_engine(self.url, pool_timeout=BUSY_SECONDS, connect_args={"timeout": sqlite_file.BUSY_SECONDS})
+        event.listen(engine, "connect", sqlite_file.prepare)
+        with sqlite_file.turn(path):
+            sqlite_file.begin_log(engine)
+            create_tables(engine)
         return engine
 
     def _deadlines(self) -> dict[str, Any]:
         return connect_options(self.url.query) if self._is_postgresql else {}
-
-    def _make_folder(self, path: Path) -> None:
-        try:
-            check_place(path.parent)  # SQLite opens by name
-        except TrustError as error:
-            raise StoreError(
-                f"root does not open the state store {path}: {error}; or start this as its owner"
-            ) from None
-        try:
-            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            descriptor = os.open(
-                path, os.O_CREAT | os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC, stat.S_IRUSR | stat.S_IWUSR
-            )
-        except OSError as error:
-            raise StoreError(
-                f"the state store {path} cannot be made: {error.strerror}; let the broker's user write to "
-                f"{path.parent}, or set cookie-directory or database-url in [global]"
-            ) from None
-        os.close(descriptor)
 
     def _reason(self, error: SQLAlchemyError) -> str:
         """The driver's own words: those of SQLAlchemy would repeat statements and values."""
@@ -347,9 +331,3 @@ def _missing(engine: Engine) -> list[ExecutableDDLElement]:
             CreateIndex(index, if_not_exists=True) for index in table.indexes if str(index.name) not in indexes
         )
     return statements
-
-
-def _prepare_sqlite(connection: Any, _record: object) -> None:
-    """WAL lets readers go on beside a writer; NORMAL loses no commit when a process dies, only when power does."""
-    for pragma in ("journal_mode=WAL", "synchronous=NORMAL", f"busy_timeout={BUSY_SECONDS * 1000}"):
-        connection.execute(f"PRAGMA {pragma}")
