@@ -10,7 +10,7 @@ from hypothesis import settings
 def pytest_configure() -> None:
     """Programs that the tests start hear Ctrl-C, also where a shell has started the tests in the background.
 
-    On a busy machine an example may take any time: no test is about that. The examples are the same in each run, so that
+    On a busy machine an example may take any time: no test is about that. Each run has the same examples, so that
     what a change broke is told from what nobody had tried before; `make fuzz` looks for new ones.
     """
     settings.register_profile("same", deadline=None, derandomize=True)
