@@ -19,7 +19,7 @@ from tests.support.postgresql import PASSWORD, PostgreSQL, postgresql_server
 from tests.unit.test_store_events import event
 from x2gobroker.errors import StoreError
 from x2gobroker.store import ClientEvents, Drains, Enrolments, Store
-from x2gobroker.store.database import METADATA
+from x2gobroker.store.tables import METADATA
 
 CONFIG = "[global]\ndefault-auth-mech = none\ncookie-directory = {state}\ndatabase-url = "
 LOGIN = {"user": "anna", "password": "x", "task": "listsessions"}

@@ -14,7 +14,8 @@ from x2gobroker.auth.guarded import Guarded
 from x2gobroker.errors import StoreError
 from x2gobroker.model.penalty import PenaltyRules
 from x2gobroker.store import Admission, Attempt, Penalties, Store
-from x2gobroker.store.database import ATTEMPTS, FILE_NAME
+from x2gobroker.store.database import FILE_NAME
+from x2gobroker.store.tables import ATTEMPTS
 
 NOW = 1_000_000.0
 RULES = PenaltyRules()

@@ -13,7 +13,8 @@ from sqlalchemy.engine import URL
 
 from x2gobroker.store import authids as module
 from x2gobroker.store.authids import KEEP_SPENT_SECONDS, LONGEST_AUTHID, SWEEP_SECONDS, Authids, Standing
-from x2gobroker.store.database import AUTHIDS, FILE_NAME, Store
+from x2gobroker.store.database import FILE_NAME, Store
+from x2gobroker.store.tables import AUTHIDS
 
 ADDRESS = "192.0.2.7"
 LIFETIME = 3600.0

@@ -16,7 +16,8 @@ from sqlalchemy.engine import URL
 from tests.unit.properties import SOME
 from x2gobroker.errors import StoreError
 from x2gobroker.settings import Settings
-from x2gobroker.store.database import FILE_NAME, METADATA, Store, database_url
+from x2gobroker.store.database import FILE_NAME, Store, database_url
+from x2gobroker.store.tables import METADATA
 
 SECRET = "s3cret-0f-mine"
 CHILD_DEADLINE = 20.0

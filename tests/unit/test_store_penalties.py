@@ -15,8 +15,9 @@ from sqlalchemy.engine import URL
 
 from x2gobroker.model.penalty import AT_ONCE, ATTEMPT_SECONDS, PenaltyRules
 from x2gobroker.store import penalties as module
-from x2gobroker.store.database import ATTEMPTS, FILE_NAME, PENALTIES, Store
+from x2gobroker.store.database import FILE_NAME, Store
 from x2gobroker.store.penalties import SWEEP_SECONDS, Admission, Attempt, Counted, Penalties
+from x2gobroker.store.tables import ATTEMPTS, PENALTIES
 
 NOW = 1_000_000.0
 HERE = "192.0.2.7"

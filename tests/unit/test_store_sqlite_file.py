@@ -15,8 +15,9 @@ from sqlalchemy.engine import URL
 import x2gobroker.store
 from x2gobroker.errors import StoreError
 from x2gobroker.store import sqlite_file
-from x2gobroker.store.database import AUTHIDS, FILE_NAME, Store
+from x2gobroker.store.database import FILE_NAME, Store
 from x2gobroker.store.probe import probe
+from x2gobroker.store.tables import AUTHIDS
 
 DEADLINE = 30.0
 LISTING = """import sqlite3, sys

@@ -13,7 +13,7 @@ from x2gobroker.app import create_app
 from x2gobroker.frontends.base import EXTENSION, Context
 from x2gobroker.portal.guard import COOKIE
 from x2gobroker.store import PortalSessions, RemoteDesktops
-from x2gobroker.store.database import PENALTIES
+from x2gobroker.store.tables import PENALTIES
 
 HOST = "portal.example"
 OWN = {"Sec-Fetch-Site": "same-origin"}

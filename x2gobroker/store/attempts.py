@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from sqlalchemy import ColumnElement, Connection, and_, delete, insert, or_, select, update
 
 from x2gobroker.model.penalty import AT_ONCE, ATTEMPT_SECONDS, PenaltyRules
-from x2gobroker.store.database import ATTEMPTS
+from x2gobroker.store.tables import ATTEMPTS
 
 A = ATTEMPTS.c
 PLACE_BYTES = 12

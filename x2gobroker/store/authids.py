@@ -13,7 +13,8 @@ from dataclasses import dataclass
 
 from sqlalchemy import bindparam, delete, insert, or_, select, update
 
-from x2gobroker.store.database import AUTHIDS, Store
+from x2gobroker.store.database import Store
+from x2gobroker.store.tables import AUTHIDS
 
 TOKEN_BYTES = 20
 LONGEST_AUTHID = 200

@@ -15,7 +15,9 @@ from sqlalchemy import Column, Float, Integer, String, Table, and_, bindparam, c
 
 from x2gobroker.model.hosts import Endpoint
 from x2gobroker.model.public_key import parse_public_key
-from x2gobroker.store.database import METADATA, Store, upsert
+from x2gobroker.store.database import Store
+from x2gobroker.store.rows import upsert
+from x2gobroker.store.tables import METADATA
 
 AUTOLOGIN_KEYS = Table(
     "autologin_keys",

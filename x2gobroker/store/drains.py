@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 from sqlalchemy import Connection, delete, select
 
-from x2gobroker.store.database import Store, put
+from x2gobroker.store.database import Store
+from x2gobroker.store.rows import put
 from x2gobroker.store.server_tables import DRAINS
 
 ALL = select(*DRAINS.c).order_by(DRAINS.c.name)

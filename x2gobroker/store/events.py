@@ -8,7 +8,9 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, and_, case, delete, or_, select, tuple_
 
-from x2gobroker.store.database import CLIENT_EVENTS, Store, put
+from x2gobroker.store.database import Store
+from x2gobroker.store.rows import put
+from x2gobroker.store.tables import CLIENT_EVENTS
 
 KEEP_SECONDS = 30 * 86400
 MOST_PER_USER = 200

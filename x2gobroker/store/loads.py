@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from sqlalchemy import ColumnElement, Connection, Row, delete, or_, select
 
 from x2gobroker.model.load import LoadReport
-from x2gobroker.store.database import Store, upsert
+from x2gobroker.store.database import Store
+from x2gobroker.store.rows import upsert
 from x2gobroker.store.server_tables import SERVER_LOADS, lock
 
 LOCK = "loads"

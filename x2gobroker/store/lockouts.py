@@ -10,10 +10,12 @@ from sqlalchemy import Column, ColumnElement, Connection, and_, delete, or_, sel
 
 from x2gobroker.model.accounts import account_name
 from x2gobroker.store.autologin_keys import AUTOLOGIN_KEYS, KEY_OWNERS
-from x2gobroker.store.database import AUTHIDS, Store, upsert
+from x2gobroker.store.database import Store
 from x2gobroker.store.portal_tables import PORTAL_SESSIONS
 from x2gobroker.store.remote_desktops import CUT, FAILED, RESERVED
 from x2gobroker.store.remote_tables import REMOTE_SHARES, REMOTE_SLOTS, REMOTE_TOKENS
+from x2gobroker.store.rows import upsert
+from x2gobroker.store.tables import AUTHIDS
 from x2gobroker.store.user_locks import USER_LOCKS, account_names
 
 LOCKED = "locked"  # the word in the log of x2gobroker-remote for a desktop that is stopped

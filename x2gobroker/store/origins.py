@@ -6,7 +6,9 @@ from dataclasses import dataclass
 
 from sqlalchemy import Column, Connection, Float, String, Table, delete, select
 
-from x2gobroker.store.database import CLIENT_EVENTS, METADATA, Store, put_new
+from x2gobroker.store.database import Store
+from x2gobroker.store.rows import put_new
+from x2gobroker.store.tables import CLIENT_EVENTS, METADATA
 
 KEEP_SECONDS = 90 * 86400.0
 SESSION_ORIGINS = Table(

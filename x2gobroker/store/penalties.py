@@ -23,7 +23,9 @@ from x2gobroker.model.forwarded import UNKNOWN_ADDRESS
 from x2gobroker.model.penalty import WAITS, Penalty, PenaltyRules, address_block
 from x2gobroker.settings import GLOBAL, Settings
 from x2gobroker.store.attempts import Guess, forget, give_back, give_back_held, hold, is_over, take_place, under_way
-from x2gobroker.store.database import ATTEMPTS, PENALTIES, Store, upsert
+from x2gobroker.store.database import Store
+from x2gobroker.store.rows import upsert
+from x2gobroker.store.tables import ATTEMPTS, PENALTIES
 
 SWEEP_SECONDS = 60
 SALT_BYTES = 16

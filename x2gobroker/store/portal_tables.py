@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from sqlalchemy import Boolean, Column, Float, LargeBinary, String, Table
 
-from x2gobroker.store.database import METADATA
+from x2gobroker.store.tables import METADATA
 
 PORTAL_SESSIONS = Table(
     "portal_sessions",

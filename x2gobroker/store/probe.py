@@ -7,8 +7,9 @@ from pathlib import Path
 from sqlalchemy import select
 
 from x2gobroker.store import sqlite_file
-from x2gobroker.store.database import METADATA, Store
+from x2gobroker.store.database import Store
 from x2gobroker.store.server_tables import lock
+from x2gobroker.store.tables import METADATA
 
 LOCK = "health"
 

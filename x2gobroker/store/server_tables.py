@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from sqlalchemy import BigInteger, Column, Connection, Float, Index, Integer, String, Table
 
-from x2gobroker.store.database import METADATA, upsert
+from x2gobroker.store.rows import upsert
+from x2gobroker.store.tables import METADATA
 
 SERVER_LOADS = Table(
     "server_loads",

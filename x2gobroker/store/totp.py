@@ -8,7 +8,9 @@ from dataclasses import dataclass, field
 from sqlalchemy import bindparam, delete, select, update
 
 from x2gobroker.model.accounts import account_name
-from x2gobroker.store.database import TOTP, Store, put, put_new
+from x2gobroker.store.database import Store
+from x2gobroker.store.rows import put, put_new
+from x2gobroker.store.tables import TOTP
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,8 @@ from dataclasses import dataclass
 from sqlalchemy import Boolean, Column, ColumnElement, Float, String, Table, delete, or_, select
 
 from x2gobroker.model.accounts import account_name
-from x2gobroker.store.database import METADATA, Store
+from x2gobroker.store.database import Store
+from x2gobroker.store.tables import METADATA
 
 USER_LOCKS = Table(
     "user_locks",
