@@ -171,6 +171,8 @@ class Progress:
                 f" in {batch.seconds:.0f} s",
                 flush=True,
             )
+            if batch.failed:
+                print(batch.outputs[-1], flush=True)
 
 
 def _prepare(folder: Path) -> None:
@@ -214,7 +216,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             list(pool.map(work, todo))
         second = [batch for batch in todo if batch.failed]
         for batch in second:
-            print(f"{batch.outputs[0]}\nonce more, alone: {batch.name}", flush=True)
+            print(f"once more, alone: {batch.name}", flush=True)
             run(batch, folder, cgroup, again=True)
     finally:
         shutil.rmtree(folder, ignore_errors=True)

@@ -18,6 +18,7 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
+from tests.support.processes import wait_until
 from tests.support.remote_types import write_script, write_types
 from x2gobroker.privilege import MessageError, read_message
 from x2gobroker.remote.crossing import FROM_WORKER, TO_SPAWNER, TO_WORKER
@@ -256,15 +257,12 @@ def test_a_note_of_somebody_else_counts_for_nothing(half: Half) -> None:
 
 def test_descriptors_that_come_with_messages_are_dropped(half: Half) -> None:
     with half.worker() as channel, socket.socket() as other:
-        before = None
-        for _ in range(3):
+        assert ask(channel, do="poll")[0]["do"] == "polled"
+        for _ in range(30):
             socket.send_fds(channel, [b'{"do": "poll"}'], [other.fileno()] * 10)
             assert answer_of(channel)[0]["do"] == "polled"
-            credentials = channel.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12)
-            assert credentials
-            count = descriptors_of_children()
-            assert before in (None, count)
-            before = count
+        # of 300 that came, a few may be open for a moment, as files are that a process is just loading
+        wait_until(lambda: 0 < descriptors_of_children() < 100, "a worker without the descriptors")
 
 
 def descriptors_of_children() -> int:
