@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import grp
 import os
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import NoReturn
 
-from x2gobroker.errors import ConfigurationError
+from x2gobroker.errors import BrokerError, ConfigurationError, StoreError
 from x2gobroker.privilege import Account, AccountError, account_named, become, worker_in
 from x2gobroker.settings import Settings
 from x2gobroker.store.database import database_url
+
+REFUSED = 3  # exit status of a child that has said why
+LONGEST_REASON = 1000
 
 
 def broker_account(settings: Settings) -> Account:
@@ -50,3 +55,43 @@ def as_broker(settings: Settings) -> None:
     url = database_url(settings)
     if url.get_backend_name() == "sqlite":
         work_in(settings, Path(url.database or "").parent)
+
+
+def asked_as_broker(settings: Settings, ask: Callable[[], bytes], largest: int) -> bytes:
+    """The answer of `ask`, of at most `largest` bytes. Root has it from a child that becomes who the store belongs to.
+
+    So root can write it into a place of its own. Raises BrokerError, with the words of the child.
+    """
+    if os.geteuid() != 0:
+        return ask()
+    reader, writer = os.pipe()
+    child = os.fork()
+    if child == 0:
+        _answer(settings, ask, reader, writer)
+    os.close(writer)
+    with open(reader, "rb") as stream:
+        data = stream.read(largest + 2)
+    status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    if status == REFUSED:
+        said = data[:LONGEST_REASON].decode("utf-8", "replace")
+        raise StoreError("".join(sign if sign.isprintable() else "?" for sign in said))
+    if status != 0 or len(data) > largest:
+        raise StoreError(f"the state store was not read: exit status {status}, {len(data)} bytes")
+    return data
+
+
+def _answer(settings: Settings, ask: Callable[[], bytes], reader: int, writer: int) -> NoReturn:
+    """The child. It ends without what the parent has still to flush or to clean up."""
+    status = 1
+    try:
+        os.close(reader)
+        with open(writer, "wb") as stream:
+            try:
+                as_broker(settings)
+                stream.write(ask())
+                status = 0
+            except BrokerError as error:
+                stream.write(str(error).encode())
+                status = REFUSED
+    finally:
+        os._exit(status)

@@ -26,6 +26,7 @@ from x2gobroker.cli import (
     remote_admin,
     remote_setup,
     ssh_broker,
+    store,
     totp,
     x2go,
 )
@@ -33,9 +34,25 @@ from x2gobroker.cli.broker_account import as_broker
 from x2gobroker.cli.common import run_told, source_of
 from x2gobroker.cli.streams import told
 
-# these touch no state store; `passwd` and `remote setup` see to the folder that they work in themselves
-STAY = tuple(module.__name__ for module in (check_config, explain, passwd, remote_admin, remote_setup, plugins, demo))
-COMMANDS = (check_config, explain, passwd, totp, penalties, load, drain, lockout, remote_admin, plugins, demo, x2go)
+# these touch no state store, or see to the account and the folder that they work in themselves
+STAY = tuple(
+    module.__name__ for module in (check_config, explain, passwd, remote_admin, remote_setup, plugins, demo, store)
+)
+COMMANDS = (
+    check_config,
+    explain,
+    passwd,
+    totp,
+    penalties,
+    load,
+    drain,
+    lockout,
+    store,
+    remote_admin,
+    plugins,
+    demo,
+    x2go,
+)
 
 
 def build_parser() -> argparse.ArgumentParser:

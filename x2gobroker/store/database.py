@@ -19,7 +19,7 @@ from x2gobroker.settings import GLOBAL, Settings
 from x2gobroker.store import sqlite_file
 from x2gobroker.store.breaker import Breaker
 from x2gobroker.store.patience import be_patient, connect_options
-from x2gobroker.store.schema import TooNewError, bring_up
+from x2gobroker.store.schema import Standing, TooNewError, bring_up, standing_of
 from x2gobroker.store.shown import shown_url, without_secrets
 
 FILE_NAME = "x2gobroker.sqlite"
@@ -59,14 +59,38 @@ class Store:
 
         While the database hangs, it raises at once: see `breaker.py`.
         """
+        with self._guarded(), self._opened().begin() as connection:
+            yield connection
+
+    @contextlib.contextmanager
+    def snapshot(self) -> Iterator[Connection]:
+        """A transaction that sees one moment of the whole store, to read only. Raises StoreError."""
+        with self._guarded(), self._opened().connect() as connection:
+            if self._is_sqlite:
+                connection.exec_driver_sql("BEGIN")
+            else:
+                connection = connection.execution_options(isolation_level="REPEATABLE READ")
+            yield connection
+
+    def standing(self) -> Standing:
+        """What a store that is there says of its schema; it is not brought up. Raises StoreError."""
+        with self._guarded():
+            engine = self._connected()
+            try:
+                return standing_of(engine)
+            finally:
+                engine.dispose()
+
+    @contextlib.contextmanager
+    def _guarded(self) -> Iterator[None]:
+        """Errors of the database become StoreErrors, and its silence holds up few."""
         try:
             token = self._breaker.enter()
         except TimeoutError as error:
             raise StoreError(f"the state store {self.place} fails: {error}") from None
         failure = ""
         try:
-            with self._opened().begin() as connection:
-                yield connection
+            yield
         except SQLAlchemyError as error:
             failure = self._reason(error)
             raise StoreError(f"the state store {self.place} fails: {failure}") from None
@@ -87,6 +111,10 @@ class Store:
             if self._engine is not None:
                 self._engine.dispose(close=self._pid == os.getpid())
                 self._engine = None
+
+    @property
+    def _path(self) -> Path:
+        return Path(self.url.database or "")
 
     @property
     def _is_sqlite(self) -> bool:
@@ -112,29 +140,40 @@ class Store:
             self._lock.release()
 
     def _open(self) -> Engine:
+        engine = self._connected()
         try:
-            return self._open_file(Path(self.url.database or "")) if self._is_sqlite else self._open_server()
+            with self._turn():
+                bring_up(engine)
+        except TooNewError as error:
+            raise StoreError(f"the state store {self.place} cannot be used: {error}") from None
+        return engine
+
+    @contextlib.contextmanager
+    def _turn(self) -> Iterator[None]:
+        with sqlite_file.turn(self._path) if self._is_sqlite else contextlib.nullcontext():
+            yield
+
+    def _connected(self) -> Engine:
+        try:
+            if self._is_sqlite:
+                return self._of_file()
+            engine = create_engine(
+                self.url, pool_pre_ping=True, pool_timeout=BUSY_SECONDS, connect_args=self._deadlines()
+            )
         except (NoSuchModuleError, ImportError):
             raise StoreError(
                 f"no driver for {self.url.get_backend_name()} is installed; pip install 'x2gobroker[postgresql]'"
             ) from None
-        except TooNewError as error:
-            raise StoreError(f"the state store {self.place} cannot be used: {error}") from None
-
-    def _open_server(self) -> Engine:
-        engine = create_engine(self.url, pool_pre_ping=True, pool_timeout=BUSY_SECONDS, connect_args=self._deadlines())
         if self._is_postgresql:
             be_patient(engine)
-        bring_up(engine)
         return engine
 
-    def _open_file(self, path: Path) -> Engine:
-        sqlite_file.make(path)
+    def _of_file(self) -> Engine:
+        sqlite_file.make(self._path)
         engine = create_engine(self.url, pool_timeout=BUSY_SECONDS, connect_args={"timeout": sqlite_file.BUSY_SECONDS})
         event.listen(engine, "connect", sqlite_file.prepare)
-        with sqlite_file.turn(path):
+        with self._turn():
             sqlite_file.begin_log(engine)
-            bring_up(engine)
         return engine
 
     def _deadlines(self) -> dict[str, Any]:

@@ -82,6 +82,11 @@ def newest() -> int:
     return STEPS[-1].number
 
 
+def steps_after(number: int) -> tuple[Step, ...]:
+    """The steps that a store of this number still has to make."""
+    return tuple(step for step in STEPS if step.number > number)
+
+
 def standing_of(engine: Engine) -> Standing:
     """What the store says of itself. Nothing is changed."""
     tables = set(inspect(engine).get_table_names())
@@ -100,7 +105,7 @@ def steps_from(standing: Standing) -> tuple[Step, ...]:
             f"it was made by x2gobroker {standing.program} (schema {standing.number}), and this is {__version__} "
             f"(schema {newest()}): install that release, or restore a backup of before with x2gobroker store restore"
         )
-    return tuple(step for step in STEPS if step.number > standing.number)
+    return steps_after(standing.number)
 
 
 def bring_up(engine: Engine) -> None:

@@ -1,0 +1,148 @@
+"""`x2gobroker store`: what the state store holds, its schema, and backups of it."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from pathlib import Path
+
+from x2gobroker.cli.broker_account import as_broker, asked_as_broker
+from x2gobroker.cli.common import add_config_options, check_made, source_of
+from x2gobroker.errors import ConfigurationError
+from x2gobroker.privilege import TrustError, own_folder
+from x2gobroker.services import Services
+from x2gobroker.settings import Settings
+from x2gobroker.store import Store
+from x2gobroker.store.backup import SIGN_INS, backup, counts, restore
+from x2gobroker.store.schema import newest, steps_after
+
+LARGEST_BACKUP = 4 << 30
+MODE = 0o600
+
+
+def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add this sub-command."""
+    parser = commands.add_parser(
+        "store",
+        help="show the state store, upgrade it, back it up and restore it",
+        description="The state store holds what brokers have to remember: second factors, locked users, sign-ins, "
+        "drained servers and more.",
+    )
+    actions = parser.add_subparsers(metavar="ACTION", required=True)
+    for name, run, text, more in (
+        ("status", run_status, "show where the store is, its schema, and how many rows it has", ""),
+        (
+            "upgrade",
+            run_upgrade,
+            "bring the store up to the schema of this release",
+            " Every program of the broker does so when it opens the store; use this where the broker's own account at "
+            "the database server may not change tables.",
+        ),
+        (
+            "backup",
+            run_backup,
+            "write the whole store into one file, also while brokers work",
+            " The file holds secrets of second factors: keep it as safe as /etc/shadow. It can be restored into SQLite "
+            "and into PostgreSQL, by this release and by later ones.",
+        ),
+        (
+            "restore",
+            run_restore,
+            "put a backup in the place of what the store has",
+            " Brokers may go on working meanwhile. The restored rows replace all others, or nothing is changed.",
+        ),
+    ):
+        action = actions.add_parser(name, help=text, description=text[0].upper() + text[1:] + "." + more)
+        add_config_options(action)
+        if run in (run_backup, run_restore):
+            action.add_argument("file", metavar="FILE", type=Path, help="the file of the backup")
+        action.set_defaults(run=run)
+        if run is run_restore:
+            action.add_argument(
+                "--replace", action="store_true", help="also where the store is in use: forget what it has"
+            )
+            action.add_argument(
+                "--without-sign-ins",
+                action="store_true",
+                help="leave out who was signed in: all users have to sign in again. Advisable for a backup that is "
+                "older than the last time somebody was locked out",
+            )
+
+
+def opened(settings: Settings, must_be_there: bool = True) -> Store:
+    """The store. Raises ConfigurationError while there is none, StoreError."""
+    store = Services().store(settings)
+    if must_be_there:
+        check_made(store)
+    return store
+
+
+def run_status(options: argparse.Namespace) -> int:
+    """Print it. Raises ConfigurationError, StoreError."""
+    settings = source_of(options).current()
+    as_broker(settings)
+    store = opened(settings)
+    standing = store.standing()
+    print(f"store:   {store.place}")
+    print(f"schema:  {standing.number}, by x2gobroker {standing.program}; this release works with {newest()}")
+    for step in steps_after(standing.number):
+        print(f"         {step.number} is to come: {step.what}")
+    if standing.number == newest():
+        for name, count in counts(store).items():
+            print(f"{count:>9}  {name}")
+    return 0
+
+
+def run_upgrade(options: argparse.Namespace) -> int:
+    """Bring it up. Raises ConfigurationError, StoreError."""
+    settings = source_of(options).current()
+    as_broker(settings)
+    store = opened(settings)
+    before = store.standing().number
+    with store.begin():
+        pass  # opening it is what brings it up
+    after = store.standing().number
+    for step in steps_after(before):
+        print(f"{step.number}: {step.what}")
+    print(f"{store.place}: schema {after}" + ("" if before != after else ", as before"))
+    return 0
+
+
+def run_backup(options: argparse.Namespace) -> int:
+    """Write it. Raises ConfigurationError, StoreError."""
+    settings = source_of(options).current()
+    path = Path(os.path.abspath(options.file))
+    try:
+        with own_folder(path.parent) as folder:  # of whoever asks; the store is read as whom it belongs to
+            data = asked_as_broker(settings, lambda: backup(opened(settings)), LARGEST_BACKUP)
+            folder.write(path.name, data, MODE, replace=False)
+    except TrustError as error:
+        raise ConfigurationError(f"root writes no backup there: {error}") from None
+    except FileExistsError:
+        raise ConfigurationError(f"{path} is there already; name a new file") from None
+    except OSError as error:
+        raise ConfigurationError(f"{path} cannot be written: {error.strerror}") from None
+    print(f"{path}: {len(data)} bytes")
+    return 0
+
+
+def run_restore(options: argparse.Namespace) -> int:
+    """Put it back. Raises ConfigurationError, StoreError."""
+    settings = source_of(options).current()
+    try:
+        with open(options.file, "rb") as stream:
+            data = stream.read(LARGEST_BACKUP + 1)
+    except OSError as error:
+        raise ConfigurationError(f"{options.file} cannot be read: {error.strerror}; nothing was changed") from None
+    if len(data) > LARGEST_BACKUP:
+        raise ConfigurationError(f"{options.file} is too large for a backup; nothing was changed")
+    as_broker(settings)
+    store = opened(settings, must_be_there=False)
+    done = restore(store, data, options.replace, sign_ins=not options.without_sign_ins)
+    for name, count in done.items():
+        if count:
+            print(f"{count:>9}  {name}")
+    if options.without_sign_ins:
+        print("left out: " + ", ".join(sorted(SIGN_INS)))
+    print(f"{store.place}: restored")
+    return 0
