@@ -94,9 +94,12 @@ def test_a_unit_that_is_stopped_after_logins_has_not_failed(booted: Machine, uni
     assert is_active(booted, unit)
 
 
-@pytest.mark.parametrize(("unit", "verb"), [(DAEMON, "reload"), (LOADCHECKER, "reload"), (AUTHSERVICE, "restart")])
+RESTARTS = [(DAEMON, "reload"), (DAEMON, "restart"), (LOADCHECKER, "reload"), (AUTHSERVICE, "restart")]
+
+
+@pytest.mark.parametrize(("unit", "verb"), RESTARTS)
 def test_nobody_is_refused_during(booted: Machine, unit: str, verb: str) -> None:
-    """Of the authentication service: its socket stays, and who asks waits."""
+    """Sockets stay, and who asks waits."""
     found: list[Logins] = []
     thread = threading.Thread(target=lambda: found.append(logins(150, AT_ONCE, seed=1)))
     thread.start()

@@ -22,6 +22,7 @@ from x2gobroker.cli.background import LOG_FOLDER, add_background_options, redire
 from x2gobroker.cli.broker_account import broker_account, go_on_as
 from x2gobroker.cli.common import add_debug_options, check_usable, debug_variables
 from x2gobroker.cli.daemon_account import TLS, context_of_root, tls_options
+from x2gobroker.cli.kept_socket import keep, passed_listener
 from x2gobroker.cli.serving import PatientArbiter, hear_signals
 from x2gobroker.cli.streams import told
 from x2gobroker.errors import BrokerError, ConfigurationError
@@ -38,6 +39,7 @@ PROGRAM = "x2gobroker-daemon"
 DEFAULT_PORT = 8080
 PID_FILE = "/run/x2gobroker/x2gobroker-daemon.pid"
 GRACEFUL_SECONDS = 30
+BACKLOG = 2048
 LOOPBACK = ("127.0.0.0/8", "::1")
 # no query string: in debug mode it may hold a password
 ACCESS_FORMAT = '%(h)s "%(m)s %(U)s %(H)s" %(s)s %(B)s %(M)sms'
@@ -59,6 +61,20 @@ def parse_bind(text: str) -> str:
 def check_bindable(bind: str) -> None:
     """Raises ConfigurationError when nobody can listen there: the port is taken, or the address is not ours."""
     bound(bind).close()
+
+
+def listening(bind: str) -> socket.socket:
+    """A socket that listens there, or the one of a socket unit. Raises ConfigurationError.
+
+    Where systemd has started us it keeps the socket, so that a restart refuses nobody.
+    """
+    host, _, port = bind.rpartition(":")
+    if passed := passed_listener((host.strip("[]"), int(port))):
+        return passed
+    listener = bound(bind)
+    listener.listen(BACKLOG)
+    keep(listener)
+    return listener
 
 
 def bound(bind: str) -> socket.socket:
@@ -246,10 +262,7 @@ def prepared(settings: Settings, options: argparse.Namespace, ending: contextlib
     place, as_root = chosen["bind"], os.geteuid() == 0
     drops = options.drop_privileges and as_root
     account = broker_account(settings) if drops else None
-    if drops:
-        chosen["bind"] = f"fd://{bound(place).detach()}"  # ports below 1024 are root's to take
-    else:
-        check_bindable(place)
+    chosen["bind"] = f"fd://{listening(place).detach()}"  # ports below 1024 are root's to take
     context = context_of_root(chosen) if drops else None
     redirects = options.daemonize
     if redirects and (not drops or _is_roots(options)):

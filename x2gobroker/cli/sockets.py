@@ -94,12 +94,13 @@ def _remove_stale(folder: ServiceFolder, path: Path) -> None:
     folder.remove(path.name)
 
 
-def notify_init_system(state: str) -> None:
-    """Tell systemd how far we are (sd_notify); nothing where it does not ask for it."""
+def notify_init_system(state: str, *descriptors: int) -> None:
+    """Tell systemd how far we are (sd_notify), or what it is to keep; nothing where it does not ask for it."""
     address = os.environ.get("NOTIFY_SOCKET", "")
     if not address:
         return
     if address.startswith("@"):
         address = "\0" + address[1:]
     with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as notifier:
-        notifier.sendto(state.encode(), address)
+        notifier.connect(address)
+        socket.send_fds(notifier, [state.encode()], descriptors)
