@@ -225,13 +225,16 @@ class Store:
         return engine
 
     def _open_file(self, path: Path) -> Engine:
-        sqlite_file.make(path)
+        self._make_file(path)
         engine = create_engine(self.url, pool_timeout=BUSY_SECONDS, connect_args={"timeout": sqlite_file.BUSY_SECONDS})
         event.listen(engine, "connect", sqlite_file.prepare)
         with sqlite_file.turn(path):
             sqlite_file.begin_log(engine)
             create_tables(engine)
         return engine
+
+    def _make_file(self, path: Path) -> None:
+        sqlite_file.make(path)
 
     def _deadlines(self) -> dict[str, Any]:
         return connect_options(self.url.query) if self._is_postgresql else {}
