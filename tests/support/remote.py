@@ -84,7 +84,7 @@ def realize_service(name="", count=1, index=0, common_options=dict()):
 class OwnersStore(Store):
     """The store as the account opens it that owns it: a test is root, and plays the portal."""
 
-    def _make_folder(self, path: Path) -> None:
+    def _make_file(self, path: Path) -> None:
         path.parent.mkdir(mode=0o700, exist_ok=True)
 
 

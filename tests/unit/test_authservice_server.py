@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import os
 import socket
+import time
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
@@ -13,8 +14,9 @@ from typing import Any
 
 import pytest
 
+from x2gobroker.authservice import server
 from x2gobroker.authservice.protocol import HELLO, MAX_LINE, decode_body, encode_frame
-from x2gobroker.authservice.server import Allowed, Limits, serve
+from x2gobroker.authservice.server import STOP_SECONDS, Allowed, Limits, serve
 from x2gobroker.authservice.workers import LOOK_SECONDS, MOST_LOOKS, Turnstile, WorkerGoneError
 
 EVERYBODY = Allowed(frozenset({os.geteuid()}), frozenset())
@@ -348,3 +350,64 @@ def test_who_gives_up_waiting_takes_no_slot_with_them() -> None:
             pass
 
     asyncio.run(run())
+
+
+def stopping(path: Path, reply: Reply, before: Callable[[Client], Awaitable[None]], then: bytes) -> list[bytes]:
+    """A client that has done `before` when the service is told to stop, and says `then` behind that: its answers."""
+    said: list[bytes] = []
+
+    async def run() -> None:
+        with socket.socket(socket.AF_UNIX) as listener:
+            listener.bind(str(path / "s"))
+            listener.listen()
+            pool = StandIn(reply)
+            serving = asyncio.ensure_future(serve(listener, pool, EVERYBODY, Limits()))  # type: ignore[arg-type]
+            client = Client(*await asyncio.open_unix_connection(path / "s"))
+            await before(client)
+            serving.cancel()
+            await asyncio.sleep(0.2)
+            client.send(then)
+            async with asyncio.timeout(DEADLINE):
+                with contextlib.suppress(ConnectionError):  # it has been ended
+                    while line := await client.line():
+                        said.append(line)
+                        client.writer.write_eof()
+                with contextlib.suppress(asyncio.CancelledError):
+                    await serving
+            client.writer.close()
+
+    asyncio.run(run())
+    return said
+
+
+async def only_connect(client: Client) -> None:
+    """Nothing has been said yet."""
+    await asyncio.sleep(0.1)
+
+
+async def say_a_part(client: Client) -> None:
+    client.send(b"anna\rsec")
+    await client.writer.drain()
+    await asyncio.sleep(0.1)
+
+
+@pytest.mark.parametrize(("before", "then"), [(only_connect, b"anna\rsecret\rs\n"), (say_a_part, b"ret\rs\n")])
+def test_who_has_come_before_the_end_still_gets_an_answer(
+    tmp_path: Path, before: Callable[[Client], Awaitable[None]], then: bytes
+) -> None:
+    assert stopping(tmp_path, granted, before, then) == [b"ok\n"]
+
+
+def test_who_has_had_an_answer_holds_up_no_end(tmp_path: Path) -> None:
+    async def ask(client: Client) -> None:
+        client.send(b"anna\rsecret\rs\n")
+        assert await client.line() == b"ok\n"
+
+    before = time.monotonic()
+    assert stopping(tmp_path, granted, ask, b"bert\rsecret\rs\n") == []
+    assert time.monotonic() - before < STOP_SECONDS
+
+
+def test_who_says_nothing_holds_up_the_end_for_a_moment_only(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(server, "STOP_SECONDS", 0.5)
+    assert stopping(tmp_path, granted, only_connect, b"") == []

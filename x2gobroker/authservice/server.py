@@ -38,6 +38,7 @@ CREDENTIALS = struct.Struct("3i")
 SO_PEERGROUPS = 59
 MOST_GROUP_BYTES = 1024
 STOP_SECONDS = 5.0
+STEP_SECONDS = 0.02
 BACKLOG = 1024
 ANSWERED = ("result", "reason", "delay_ms", "wrong_present", "looked")
 BUFFER_SIZE = max(MAX_LINE, LENGTH.size + MAX_FRAME)
@@ -132,10 +133,12 @@ class Service:
                 del self.under_way[peer]
 
     async def stop(self) -> None:
-        """Let logins that are under way end, for a moment, and close all connections."""
-        busy = [connection.busy for connection in self.connections if connection.busy is not None]
-        if busy:
-            await asyncio.wait(busy, timeout=STOP_SECONDS)
+        """Answer who has come already, within STOP_SECONDS, and close all connections."""
+        loop = asyncio.get_running_loop()
+        end = loop.time() + STOP_SECONDS
+        await asyncio.sleep(STEP_SECONDS)  # connections that were just accepted are made meanwhile
+        while any(connection.is_owed for connection in self.connections) and loop.time() < end:
+            await asyncio.sleep(STEP_SECONDS)
         for connection in list(self.connections):
             connection.close()
 
@@ -156,6 +159,7 @@ class Connection(asyncio.BufferedProtocol):
         self._framed = False
         self._greeted = False
         self._ended = False
+        self._answered = False
         self.busy: asyncio.Task[None] | None = None
         self._question: asyncio.Future[bytearray] | None = None
         self._idle: asyncio.TimerHandle | None = None
@@ -188,6 +192,11 @@ class Connection(asyncio.BufferedProtocol):
         for pending in (self._idle, self.busy, self._question):
             if pending is not None:
                 pending.cancel()
+
+    @property
+    def is_owed(self) -> bool:
+        """Whether an answer is still to come: to a request that is under way, or to the first one, which may be."""
+        return self.busy is not None or not self._answered
 
     def get_buffer(self, _size: int) -> memoryview:
         """Where the next bytes go."""
@@ -320,6 +329,7 @@ class Connection(asyncio.BufferedProtocol):
                 await asyncio.sleep(delay / 1000)  # the old form has no way to say how long PAM wants to wait
             self._write(OK_LINE if result == OK else FAIL_LINE)
         self.busy = None
+        self._answered = True
         self._wait_for_more()
         if self._transport is not None:
             self._transport.resume_reading()
@@ -339,7 +349,7 @@ class Connection(asyncio.BufferedProtocol):
 
 
 async def serve(listener: socket.socket, pool: WorkerPool, allowed: Allowed, limits: Limits) -> None:
-    """Serve until cancelled."""
+    """Serve until cancelled; then who has come already is still answered."""
     service = Service(pool, allowed, limits)
     pool.fill()
     server = await asyncio.get_running_loop().create_unix_server(
@@ -347,8 +357,8 @@ async def serve(listener: socket.socket, pool: WorkerPool, allowed: Allowed, lim
     )
     authservice_log.info("authentication service: process %d is ready", os.getpid())
     try:
-        async with server:
-            await server.serve_forever()
+        await asyncio.get_running_loop().create_future()  # serve_forever() would wait for who says nothing
     finally:
+        server.close()
         await service.stop()
         pool.close()

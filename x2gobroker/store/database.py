@@ -169,12 +169,15 @@ class Store:
         return engine
 
     def _of_file(self) -> Engine:
-        sqlite_file.make(self._path)
+        self._make_file(self._path)
         engine = create_engine(self.url, pool_timeout=BUSY_SECONDS, connect_args={"timeout": sqlite_file.BUSY_SECONDS})
         event.listen(engine, "connect", sqlite_file.prepare)
         with self._turn():
             sqlite_file.begin_log(engine)
         return engine
+
+    def _make_file(self, path: Path) -> None:
+        sqlite_file.make(path)
 
     def _deadlines(self) -> dict[str, Any]:
         return connect_options(self.url.query) if self._is_postgresql else {}
