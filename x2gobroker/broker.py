@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import hashlib
 import hmac
+import logging
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -23,7 +24,7 @@ from x2gobroker.auth.guarded import Guarded
 from x2gobroker.auth.totp import CODE_REFUSED, SecondFactor
 from x2gobroker.backends.base import Backend
 from x2gobroker.errors import PluginError
-from x2gobroker.logs import broker_log, error_log
+from x2gobroker.logs import audit_log, broker_log, error_log
 from x2gobroker.logs import field as log_field
 from x2gobroker.model.acl import Requester, parse_client
 from x2gobroker.model.penalty import PenaltyRules
@@ -161,8 +162,8 @@ class Broker:
     def _logged(self, request: Request, login: Login, mechanism: str) -> Login:
         outcome = Outcome.GRANTED if login.granted else Outcome.UNAVAILABLE if login.cannot_tell else Outcome.REFUSED
         if mechanism or not login.granted:
-            # at WARNING like the reference, whose shipped logging configuration drops everything below
-            broker_log.warning(
+            audit_log.log(
+                logging.INFO if login.granted else logging.WARNING,
                 "login user=%s address=%s backend=%s mechanism=%s outcome=%s reason=%s",
                 log_field(login.user or request.user),
                 log_field(request.address),
@@ -409,7 +410,8 @@ class Broker:
         credentials = Credentials(login.user, request.password, request.address, request.server_variables)
         credentials = self.second_factor.without_code(settings, credentials)
         change = self._change(settings, mechanism, credentials, new)
-        broker_log.warning(
+        audit_log.log(
+            logging.INFO if change.changed else logging.WARNING,
             "setpass user=%s address=%s mechanism=%s outcome=%s reason=%s",
             log_field(login.user),
             log_field(request.address),

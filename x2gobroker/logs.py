@@ -11,12 +11,14 @@ from pathlib import Path
 from x2gobroker.privilege.logfiles import read_loggers
 
 broker_log = logging.getLogger("broker")
+# who got in: goes where `broker` goes, but also where its level, as in Debian's files of 0.0.4.3, is above INFO
+audit_log = logging.getLogger("broker.audit")
 access_log = logging.getLogger("access")
 error_log = logging.getLogger("error")
 authservice_log = logging.getLogger("authservice")
 loadchecker_log = logging.getLogger("loadchecker")
 
-LOGGERS = (broker_log, access_log, error_log, authservice_log, loadchecker_log)
+LOGGERS = (broker_log, audit_log, access_log, error_log, authservice_log, loadchecker_log)
 LINE_FORMAT = "%(asctime)s - %(name)s - %(levelname)s - %(message)s"
 JOURNAL_FORMAT = "%(name)s - %(levelname)s - %(message)s"  # the journal has the time itself
 JOURNAL_LEVELS = ((logging.CRITICAL, 2), (logging.ERROR, 3), (logging.WARNING, 4), (logging.INFO, 6))
@@ -62,6 +64,8 @@ def set_up_logging(
             error_log.warning("%s cannot be used (%s); logging to the standard error stream", config, reason)
     else:
         _log_to(handler)
+    if audit_log.level == logging.NOTSET:  # the file says nothing of it
+        audit_log.setLevel(logging.INFO)
     if debug:
         for logger in LOGGERS:
             logger.setLevel(logging.DEBUG)
