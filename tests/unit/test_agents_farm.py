@@ -113,7 +113,7 @@ def test_all_servers_are_asked_at_the_same_time(farm: AgentFarm, land: Farmland)
     land.seconds = {server.name: 0.2 for server in farmed}
     begun = time.monotonic()
     answers = farm.ask_all(farmed, replace(RULES, timeout=5.0), ping())
-    assert time.monotonic() - begun < 2
+    assert time.monotonic() - begun < 5, "one after the other, they would take 6 s"
     assert answers == {server: f"pong of {server.name}" for server in farmed}
 
 
@@ -121,7 +121,7 @@ def test_a_dead_server_costs_at_most_the_deadline(farm: AgentFarm, land: Farmlan
     land.seconds["ts02"] = NEVER
     begun = time.monotonic()
     answers = farm.ask_all(servers(3), RULES, ping())
-    assert RULES.timeout <= time.monotonic() - begun < RULES.timeout + 0.5
+    assert RULES.timeout <= time.monotonic() - begun < NEVER / 2
     assert [answers[server] for server in servers(3)[::2]] == ["pong of ts01", "pong of ts03"]
     assert reason(answers[servers(3)[1]]) == TIMEOUT
 
@@ -233,18 +233,18 @@ def test_when_the_first_two_fail_the_others_are_asked_at_once(farm: AgentFarm, l
         land.answers[server.name] = AgentError("down", UNREACHABLE)
     begun = time.monotonic()
     answers = farm.ask_any(farmed, replace(SHARED, timeout=NEVER), ping())
-    assert time.monotonic() - begun < 2
+    assert time.monotonic() - begun < NEVER / 2
     assert answers[farmed[4]] == "pong of ts05"
 
 
 def test_when_the_first_two_hang_the_others_are_asked_before_the_deadline(farm: AgentFarm, land: Farmland) -> None:
     farmed = servers(3)
     land.seconds = {"ts01": NEVER, "ts02": NEVER}
-    rules = replace(SHARED, timeout=2.0)
+    rules = replace(SHARED, timeout=4.0)
     for _ in range(4):
         begun = time.monotonic()
         answers = farm.ask_any(farmed, rules, ping())
-        assert time.monotonic() - begun < 1.5
+        assert time.monotonic() - begun < 3.5
         assert answers[farmed[2]] == "pong of ts03"
 
 
@@ -349,9 +349,9 @@ def test_a_server_that_hangs_is_left_out_as_well(farm: AgentFarm, land: Farmland
     land.seconds["ts01"] = NEVER
     for _ in range(3):
         farm.ask_all(servers(2), RULES, ping(), seconds=0.1)
-    begun = time.monotonic()
+    before = land.asked.count("ts01")
     answers = farm.ask_all(servers(2), RULES, ping())
-    assert time.monotonic() - begun < RULES.timeout / 2
+    assert land.asked.count("ts01") == before
     assert reason(answers[servers(1)[0]]) == LEFT_OUT
 
 

@@ -207,13 +207,13 @@ def test_a_service_that_says_nothing_is_not_waited_for_longer_than_the_deadline(
     began = time.monotonic()
     with pytest.raises(AuthMechanismError, match="no answer within 1 s"):
         client.authenticate("x", "anna", PASSWORD)
-    assert 0.9 < time.monotonic() - began < 3
+    assert 0.9 < time.monotonic() - began < 20
 
 
 def test_a_service_that_drips_is_not_waited_for_longer_either(peer: Peer, client: AuthServiceClient) -> None:
     def drip(raw: socket.socket) -> None:
         peer.answers(LENGTH.pack(1000))(raw)
-        for _ in range(30):
+        for _ in range(300):
             raw.sendall(b" ")
             time.sleep(0.1)
 
@@ -221,7 +221,7 @@ def test_a_service_that_drips_is_not_waited_for_longer_either(peer: Peer, client
     began = time.monotonic()
     with pytest.raises(AuthMechanismError, match="no answer within 1 s"):
         client.authenticate("x", "anna", PASSWORD)
-    assert time.monotonic() - began < 2
+    assert time.monotonic() - began < 20
 
 
 def test_no_socket_and_nobody_behind_it_say_what_to_do(tmp_path: Path) -> None:

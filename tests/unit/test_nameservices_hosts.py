@@ -49,7 +49,7 @@ def test_a_name_that_does_not_resolve_has_no_answer_and_is_logged(name: str, sai
     began = time.monotonic()
     assert names.resolve(name) is None
     assert "does not resolve" in said.text or "no answer" in said.text
-    assert time.monotonic() - began < module.DEADLINE + 2
+    assert time.monotonic() - began < module.DEADLINE + 20
 
 
 def test_all_addresses_of_a_name_are_given_in_the_form_that_rules_compare(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -92,15 +92,15 @@ def test_a_slow_resolver_costs_the_deadline_once_and_its_late_answer_counts(
         return ["10.0.0.1"]
 
     asked = resolver(monkeypatch, slow)
-    monkeypatch.setattr(module, "DEADLINE", 1.0)
+    monkeypatch.setattr(module, "DEADLINE", 3.0)
     names = HostNames()
     began = time.monotonic()
     assert names.resolve("h") is None
-    assert 0.9 <= time.monotonic() - began < 10
+    assert 2.9 <= time.monotonic() - began < 20
     assert "no answer within" in said.text
     began = time.monotonic()
     assert names.resolve("h") is None
-    assert time.monotonic() - began < 0.9
+    assert time.monotonic() - began < 2.8
     assert asked == ["h"]
     release.set()
     wait_until(lambda: names.resolve("h") == ONE, "the late answer counting", 5)

