@@ -35,10 +35,12 @@ docs-generate: setup-test
 
 setup: $(VENV)/ready
 	$(VENV)/bin/python scripts/novnc
+	$(VENV)/bin/python scripts/languages
 
 setup-test: $(VENV)/ready-test
 	scripts/debian-packages test
 	$(VENV)/bin/python scripts/novnc
+	$(VENV)/bin/python scripts/languages
 
 $(VENV)/ready: setup.py pyproject.toml constraints.txt
 	scripts/debian-packages run
@@ -51,4 +53,4 @@ $(VENV)/ready-test: $(VENV)/ready
 	touch $@
 
 clean:
-	rm -rf $(VENV) run build docs/_build *.egg-info x2gobroker/static/novnc
+	rm -rf $(VENV) run build docs/_build *.egg-info x2gobroker/static/novnc x2gobroker/portal/languages/*.mo
