@@ -4,7 +4,7 @@ VENV := .venv
 FOLDER := run/demo
 BIND := 127.0.0.1:8080
 
-.PHONY: run test setup setup-test lint unit fuzz bench docs docs-generate clean
+.PHONY: run test setup setup-test lint unit fuzz bench docs docs-generate man clean
 
 run: setup
 	exec $(VENV)/bin/x2gobroker demo --folder $(FOLDER) --bind $(BIND)
@@ -32,6 +32,10 @@ docs: setup-test
 
 docs-generate: setup-test
 	$(VENV)/bin/python docs/generate.py
+
+# manual pages, for `man -l docs/_build/man/man1/x2gobroker.1` and for packages
+man: setup-test
+	$(VENV)/bin/python docs/man.py docs/_build/man
 
 setup: $(VENV)/ready
 	$(VENV)/bin/python scripts/novnc

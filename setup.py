@@ -135,7 +135,7 @@ setup(
             "playwright>=1.60,<2",
             "axe-playwright-python>=0.1.8,<0.2",
         ],
-        "docs": ["sphinx>=7", "myst-parser>=3", "furo>=2024.1"],
+        "docs": ["sphinx>=7", "myst-parser>=3", "markdown-it-py>=2.1", "furo>=2024.1"],
     },
     entry_points=ENTRY_POINTS,
     cmdclass={"build_py": BuildPackage},
