@@ -110,10 +110,10 @@ setup(
         "libpass>=1.9,<2",
         "segno>=1.6,<2",
         "bcrypt>=4,<6",
-        "argon2-cffi>=23,<26",
+        "argon2-cffi>=21.1,<26",
         "paramiko>=3.5,<6",
         "cryptography>=43",
-        "websockets>=17,<18",
+        "websockets>=15,<18",
         "configupdater>=4.1,<5",
     ],
     extras_require={
