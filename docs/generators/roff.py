@@ -55,15 +55,10 @@ def guarded(line: str) -> str:
     return f"\\&{line}" if line.startswith((".", "'")) else line
 
 
-def whole(text: str) -> str:
-    """Roff text in which names, options and the like are not hyphenated."""
-    return " ".join(f"\\%{word}" if UNHYPHENATED.search(word) else word for word in text.split(" "))
-
-
 def lines(text: str) -> list[str]:
     """Roff text in lines that mean no requests; each sentence begins one, as roff wants it for its spacing."""
     found = []
-    for part in SENTENCE_END.split(whole(text)):
+    for part in SENTENCE_END.split(text):
         for line in textwrap.wrap(part, WIDTH, break_long_words=False, break_on_hyphens=False):
             found.append(guarded(line).replace(FIXED, "\\ "))
     return found
@@ -81,7 +76,7 @@ def head(name: str, section: int, date: str, version: str) -> list[str]:
     title = name.removeprefix("x2gobroker-") if len(name) > LONGEST_TITLE else name
     manual = "X2Go Session Broker" if len(title) <= LONG_TITLE else "X2Go"
     title = f".TH {argument(title.upper())} {section} {date} {argument(version)} {argument(manual)}"
-    return [comment, title, ".ad l"]
+    return [comment, ".nr HY 0", title, ".ad l"]  # names of programs and options are not to be hyphenated
 
 
 def page(lines: Iterable[str]) -> str:
@@ -110,7 +105,7 @@ def paragraph(text: str) -> list[str]:
 
 def item(term: str, *texts: str) -> list[str]:
     """A term, and behind it paragraphs that say what it means, all of them roff text."""
-    found = [".TP", whole(term)]
+    found = [".TP", term]
     first, *others = texts
     found += lines(first)
     for other in others:

@@ -40,7 +40,7 @@ def test_characters_of_roff_are_themselves(roff: ModuleType) -> None:
 
 
 def test_a_sentence_begins_a_line(roff: ModuleType) -> None:
-    assert roff.lines("One. Two 1.5! Three ... four.") == ["One.", r"Two \%1.5!", "Three ... four."]
+    assert roff.lines("One. Two 1.5! Three ... four.") == ["One.", r"Two 1.5!", "Three ... four."]
 
 
 @pytest.mark.parametrize(
@@ -62,16 +62,16 @@ def test_markdown_keeps_its_fonts_lists_and_tables(markdown: ModuleType) -> None
     text += "| K | Meaning | D |\n| --- | --- | --- |\n| `k` | what | 1 |\n"
     assert markdown.blocks(text) == [
         ".PP",
-        r"\%\fBA \%\fBb\fB \%c.\fR",
-        r"See options \%(\fBx2gobroker.conf\fR(5)).",
+        r"\fBA \fBb\fB c.\fR",
+        r"See options (\fBx2gobroker.conf\fR(5)).",
         r".IP \(bu 2",
         "one",
         r".IP \(bu 2",
         "two",
         ".TP",
-        r"\%\fBk\fR",
+        r"\fBk\fR",
         "What.",
-        r"D: \%1.",
+        r"D: 1.",
     ]
 
 
