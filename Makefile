@@ -4,7 +4,7 @@ VENV := .venv
 FOLDER := run/demo
 BIND := 127.0.0.1:8080
 
-.PHONY: run test setup setup-test lint unit fuzz bench docs docs-generate clean
+.PHONY: run test setup setup-test lint unit fuzz bench docs docs-generate man clean
 
 run: setup
 	exec $(VENV)/bin/x2gobroker demo --folder $(FOLDER) --bind $(BIND)
@@ -33,12 +33,18 @@ docs: setup-test
 docs-generate: setup-test
 	$(VENV)/bin/python docs/generate.py
 
+# manual pages, for `man -l docs/_build/man/man1/x2gobroker.1` and for packages
+man: setup-test
+	$(VENV)/bin/python docs/man.py docs/_build/man
+
 setup: $(VENV)/ready
 	$(VENV)/bin/python scripts/novnc
+	$(VENV)/bin/python scripts/languages
 
 setup-test: $(VENV)/ready-test
 	scripts/debian-packages test
 	$(VENV)/bin/python scripts/novnc
+	$(VENV)/bin/python scripts/languages
 
 $(VENV)/ready: setup.py pyproject.toml constraints.txt
 	scripts/debian-packages run
@@ -51,4 +57,4 @@ $(VENV)/ready-test: $(VENV)/ready
 	touch $@
 
 clean:
-	rm -rf $(VENV) run build docs/_build *.egg-info x2gobroker/static/novnc
+	rm -rf $(VENV) run build docs/_build *.egg-info x2gobroker/static/novnc x2gobroker/portal/languages/*.mo

@@ -1,5 +1,6 @@
 """Packaging of x2gobroker; the names of all plug-ins and programs stand here, and only here."""
 
+import runpy
 import shutil
 import sys
 from pathlib import Path
@@ -8,6 +9,7 @@ from setuptools import find_packages, setup
 from setuptools.command.build_py import build_py
 
 HERE = Path(__file__).parent
+LANGUAGES = HERE / "scripts" / "languages"
 NOVNC = HERE / "x2gobroker" / "static" / "novnc" / "VERSION"
 
 
@@ -15,7 +17,10 @@ class BuildPackage(build_py):
     """Build the package from what is there now: setuptools would add what an earlier build has left in build/lib."""
 
     def run(self):
-        """Copy the modules and data files, and say what is missing."""
+        """Compile the portal's languages, copy the modules and data files, and say what is missing."""
+        for path in runpy.run_path(str(LANGUAGES))["compile_all"]():
+            print(f"x2gobroker: {path.name} compiled")
+        self.__dict__.pop("data_files", None)  # the list may have been made before they were there
         if not self.editable_mode:
             shutil.rmtree(Path(self.build_lib) / "x2gobroker", ignore_errors=True)
         if not NOVNC.is_file():
@@ -90,7 +95,7 @@ setup(
             "templates/*.html",
             "templates/*.css",
             "templates/portal/*.html",
-            "portal/languages/*.po",
+            "portal/languages/*.mo",
             "remote/schema.json",
             "static/portal/*",
             "static/novnc/**",
@@ -105,17 +110,18 @@ setup(
         "libpass>=1.9,<2",
         "segno>=1.6,<2",
         "bcrypt>=4,<6",
-        "argon2-cffi>=23,<26",
+        "argon2-cffi>=21.1,<26",
         "paramiko>=3.5,<6",
         "cryptography>=43",
-        "websockets>=17,<18",
-        "babel>=2.14,<3",
+        "websockets>=15,<18",
         "configupdater>=4.1,<5",
     ],
     extras_require={
         "postgresql": ["psycopg[binary]>=3.1,<4"],
         "x2go": ["python-xlib>=0.33,<1"],
         "test": [
+            # finds the texts of the portal; scripts/languages and pyproject.toml want it as well
+            "babel>=2.10,<3",
             "pytest>=8",
             "webtest>=3",
             "hypothesis>=6",
@@ -129,7 +135,7 @@ setup(
             "playwright>=1.60,<2",
             "axe-playwright-python>=0.1.8,<0.2",
         ],
-        "docs": ["sphinx>=7", "myst-parser>=3", "furo>=2024.1"],
+        "docs": ["sphinx>=7", "myst-parser>=3", "markdown-it-py>=2.1", "furo>=2024.1"],
     },
     entry_points=ENTRY_POINTS,
     cmdclass={"build_py": BuildPackage},

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterator
+import textwrap
+from collections.abc import Callable, Iterator
 
 from generators.common import notice
 from x2gobroker.cli import (
@@ -19,15 +20,31 @@ from x2gobroker.cli import (
     testauth,
 )
 
+# in the order of the page
+PARSERS: dict[str, Callable[[], argparse.ArgumentParser]] = {
+    "x2gobroker": main.build_parser,
+    "x2gobroker-daemon": daemon.build_parser,
+    "x2gobroker-authservice": authservice.build_parser,
+    "x2gobroker-loadchecker": loadchecker.build_parser,
+    "x2gobroker-remote": remote.build_parser,
+    "x2gobroker-testauth": testauth.build_parser,
+    "x2gobroker-testagent": testagent.build_parser,
+    "x2gobroker-ssh": ssh_broker.build_parser,
+    "x2gobroker-keygen": keygen.build_parser,
+    "x2gobroker-pubkeyauthorizer": pubkeyauthorizer.build_parser,
+}
+EXIT_STATUSES = {0: "all went well", 1: "something is wrong", 2: "the command line cannot be understood"}
+STATUSES = "{} (`check-config`: when there is an error in the configuration), {} or a daemon could not start".format(
+    ", ".join(f"{status} when {EXIT_STATUSES[status]}" for status in (0, 1)), f"2 when {EXIT_STATUSES[2]}"
+)
 INTRODUCTION = """\
 # Commands
 
 Several programs are installed. All read the configuration as [options](options.md) says.
 
-Exit status: 0 when all went well, 1 when something is wrong (`check-config`: when there is an error in the
-configuration), 2 when the command line cannot be understood or a daemon could not start. `x2gobroker-testauth` has
-those of the former broker, as said there.
-"""
+""" + textwrap.fill(
+    f"Exit status: {STATUSES}. `x2gobroker-testauth` has those of the former broker, as said there.\n", 120
+)
 USED_AS_DAEMON = """\
 ### `x2gobroker -M HTTP`
 
@@ -56,15 +73,26 @@ def options_of(parser: argparse.ArgumentParser) -> Iterator[argparse.Action]:
             yield action
 
 
-def described(action: argparse.Action, parser: argparse.ArgumentParser) -> str:
-    """One option or argument: how it is written, and what it does."""
-    formatter = parser._get_formatter()
-    value = formatter._format_args(action, str(action.metavar or action.dest.upper())) if action.nargs != 0 else ""
-    names = [f"{name} {value}".strip() for name in action.option_strings] or [value]
-    text = formatter._expand_help(action) if action.help else ""
+def value_of(action: argparse.Action, parser: argparse.ArgumentParser) -> str:
+    """What stands behind an option, or how an argument is written."""
+    if action.nargs == 0:
+        return ""
+    return parser._get_formatter()._format_args(action, str(action.metavar or action.dest.upper()))
+
+
+def meaning(action: argparse.Action, parser: argparse.ArgumentParser) -> str:
+    """What an option or argument does, and what it may be."""
+    text = parser._get_formatter()._expand_help(action) if action.help else ""
     if action.choices:
         text += "; one of " + ", ".join(f"`{choice}`" for choice in action.choices)
-    return f"- {', '.join(f'`{name}`' for name in names)}: {text}"
+    return text
+
+
+def described(action: argparse.Action, parser: argparse.ArgumentParser) -> str:
+    """One option or argument: how it is written, and what it does."""
+    value = value_of(action, parser)
+    names = [f"{name} {value}".strip() for name in action.option_strings] or [value]
+    return f"- {', '.join(f'`{name}`' for name in names)}: {meaning(action, parser)}"
 
 
 def section(heading: str, parser: argparse.ArgumentParser) -> list[str]:
@@ -79,19 +107,12 @@ def section(heading: str, parser: argparse.ArgumentParser) -> list[str]:
 
 def commands_page() -> str:
     """`reference/commands.md`."""
-    administrator = main.build_parser()
-    lines = [notice("the argument parsers of x2gobroker/cli/"), INTRODUCTION]
-    lines += section("## `x2gobroker`", administrator)
-    for name, parser in sub_parsers(administrator).items():
-        lines += section(f"### `x2gobroker {name}`", parser)
-    lines.append(USED_AS_DAEMON)
-    lines += section("## `x2gobroker-daemon`", daemon.build_parser())
-    lines += section("## `x2gobroker-authservice`", authservice.build_parser())
-    lines += section("## `x2gobroker-loadchecker`", loadchecker.build_parser())
-    lines += section("## `x2gobroker-remote`", remote.build_parser())
-    lines += section("## `x2gobroker-testauth`", testauth.build_parser())
-    lines += section("## `x2gobroker-testagent`", testagent.build_parser())
-    lines += section("## `x2gobroker-ssh`", ssh_broker.build_parser())
-    lines += section("## `x2gobroker-keygen`", keygen.build_parser())
-    lines += section("## `x2gobroker-pubkeyauthorizer`", pubkeyauthorizer.build_parser())
+    lines = [notice("the argument parsers of x2gobroker/cli/"), INTRODUCTION, ""]
+    for program, build_parser in PARSERS.items():
+        parser = build_parser()
+        lines += section(f"## `{program}`", parser)
+        for name, command in sub_parsers(parser).items():
+            lines += section(f"### `{program} {name}`", command)
+        if program == "x2gobroker":
+            lines.append(USED_AS_DAEMON)
     return "\n".join(lines).rstrip() + "\n"

@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from websockets.asyncio.client import connect
 from websockets.asyncio.server import ServerConnection, serve
-from websockets.frames import BINARY, Frame
+from websockets.frames import Frame, Opcode
 
 from tests.support.tls import make_certificates
 from x2gobroker.remote.relay import BUFFER_BYTES, Browser, Carrier, Server, head_of_message
@@ -28,7 +28,7 @@ MOST_ON_THE_WAY = 1 << 26  # of the kernel's buffers and ours
 @given(st.integers(0, 1 << 17) | st.sampled_from((125, 126, 65535, 65536)))
 def test_the_head_is_that_of_the_library(size: int) -> None:
     head = head_of_message(size)
-    assert Frame(BINARY, bytes(size)).serialize(mask=False) == head + bytes(size)
+    assert Frame(Opcode.BINARY, bytes(size)).serialize(mask=False) == head + bytes(size)
 
 
 class Site:

@@ -59,7 +59,8 @@ def build_parser() -> argparse.ArgumentParser:
     """The command line with all its sub-commands."""
     parser = argparse.ArgumentParser(
         "x2gobroker",
-        description="X2Go Session Broker.",
+        description="Administers an X2Go Session Broker: says what is wrong with its configuration and who is offered "
+        "what, sets passwords and second factors, lifts penalties, drains X2Go Servers and locks users out.",
         epilog="Used as `x2gobroker -M HTTP ...` it starts the daemon, with the options of x2gobroker-daemon; used as "
         "`x2gobroker --task ...` it answers as x2gobroker-ssh.",
     )

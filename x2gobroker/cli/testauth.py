@@ -39,7 +39,7 @@ def build_parser() -> argparse.ArgumentParser:
         PROGRAM,
         description="Checks a user name and a password as the broker would, and says whether they are right. Penalties "
         "do not count here, and a second factor is not asked for: leave its code out. "
-        "Exit status 0: they are, 255: they are not (or there is no user name), 254: no such backend, 253: the "
+        "Exit status 0: they are right, 255: they are wrong, or there is no user name, 254: no such backend, 253: the "
         "backend is not enabled, 252: the auth mechanism cannot tell, or the configuration cannot be read.",
     )
     parser.add_argument("-V", "--version", action="version", version=f"x2gobroker {__version__}")

@@ -86,6 +86,7 @@ class PortalFrontend(Frontend):
     callers = Callers.FORMS
 
     def _routes(self, blueprint: Blueprint) -> None:
+        languages.read_all()
         blueprint.url_prefix = "/portal"
         for route in ROUTES:
             blueprint.add_url_rule(

@@ -1,60 +1,79 @@
 """The portal's languages. Texts stand in the code in English; `languages/<code>.po` has them in others.
 
-`_("text")` is the text in the language of the present request: that of the cookie, else of the browser.
+`_("text")` is the text in the language of the present request: that of the cookie, else of the browser. What is read is
+`languages/<code>.mo`, which `scripts/languages` and the build of the package make of the .po file.
 """
 
 from __future__ import annotations
 
+import hashlib
+import struct
 from dataclasses import dataclass, field
 from functools import cache
+from gettext import GNUTranslations, NullTranslations
 from pathlib import Path
 
-from babel.messages.pofile import read_po
 from flask import Request, g, has_request_context, request
+
+from x2gobroker.errors import PluginError
 
 FOLDER = Path(__file__).with_name("languages")
 DEFAULT = "en"
 NAMES = {"en": "English", "de": "Deutsch"}
 COOKIE = "__Host-x2gobroker-language"
+# the entry of a .mo file that says of which .po file it was made, as scripts/languages writes it
+CONTEXT, DIGEST = "x2gobroker", "SHA-256 of the .po file"
 
 
 @dataclass(frozen=True)
 class Language:
-    """One language: its texts by the English ones, plural forms as a pair by the English singular."""
+    """One language, with its texts; without any it is English."""
 
     code: str
-    texts: dict[str, str] = field(default_factory=dict, repr=False)
-    plurals: dict[str, tuple[str, ...]] = field(default_factory=dict, repr=False)
+    texts: NullTranslations = field(default_factory=NullTranslations, repr=False)
 
     def gettext(self, text: str) -> str:
         """The text in this language, the English one where there is no other."""
-        return self.texts.get(text, text)
+        return self.texts.gettext(text) if text else ""  # gettext has the head of its file under the empty text
 
     def ngettext(self, one: str, many: str, number: int) -> str:
-        """The form of the text for this number of things; English and German have the same two forms."""
-        forms = self.plurals.get(one, (one, many))
-        return forms[0] if number == 1 else forms[1]
+        """The form of the text for this number of things, by the language's own rule; else one of the English two."""
+        return self.texts.ngettext(one, many, number)
 
 
 @cache
 def language(code: str) -> Language:
-    """The language of this code, English for one that does not ship."""
+    """The language of this code, English for one that does not ship. Raises PluginError when its texts are unusable."""
     if code == DEFAULT or code not in NAMES:
         return Language(DEFAULT)
-    texts: dict[str, str] = {}
-    plurals: dict[str, tuple[str, ...]] = {}
-    with (FOLDER / f"{code}.po").open("rb") as stream:
-        catalog = read_po(stream, locale=code)
-    for message in catalog:
-        if not message.id or message.fuzzy:
-            continue
-        found = message.string
-        if not isinstance(message.id, str):
-            if isinstance(found, tuple | list) and all(found):
-                plurals[message.id[0]] = tuple(found)
-        elif isinstance(found, str) and found:
-            texts[message.id] = found
-    return Language(code, texts, plurals)
+    return Language(code, read(code, FOLDER))
+
+
+def read(code: str, folder: Path) -> GNUTranslations:
+    """The texts of one language.
+
+    Raises PluginError, with what to do, when the .mo file is missing or broken, or was made of another .po file than
+    the one beside it. In an installation there is none beside it.
+    """
+    compiled, source = folder / f"{code}.mo", folder / f"{code}.po"
+    remedy = "run scripts/languages" if source.exists() else "install the broker again"
+    try:
+        with compiled.open("rb") as stream:
+            texts = GNUTranslations(stream)
+        made_of = texts.pgettext(CONTEXT, DIGEST)
+        if source.exists() and made_of != hashlib.sha256(source.read_bytes()).hexdigest():
+            raise PluginError(f"{compiled} was made of another {source.name}: {remedy}")
+    except FileNotFoundError as error:
+        raise PluginError(f"{compiled} is missing: {remedy}") from error
+    except (OSError, ValueError, struct.error) as error:
+        raise PluginError(f"{compiled} cannot be read: {error}; {remedy}") from error
+    return texts
+
+
+def read_all() -> None:
+    """Read every language that ships: what is missing is said at the start. Raises PluginError."""
+    for code in NAMES:
+        language(code)
 
 
 def choose(asked: Request) -> str:
