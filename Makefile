@@ -4,7 +4,7 @@ VENV := .venv
 FOLDER := run/demo
 BIND := 127.0.0.1:8080
 
-.PHONY: run test setup setup-test lint unit fuzz bench docs docs-generate clean
+.PHONY: run test setup setup-test lint unit fuzz bench docs docs-generate deb repo clean
 
 run: setup
 	exec $(VENV)/bin/x2gobroker demo --folder $(FOLDER) --bind $(BIND)
@@ -33,6 +33,17 @@ docs: setup-test
 docs-generate: setup-test
 	$(VENV)/bin/python docs/generate.py
 
+# Debian packages for the release of this machine, in dist/; docs/how-to/install.md
+deb:
+	scripts/debian-packages deb
+	$(PYTHON) scripts/wheels fetch
+	$(PYTHON) scripts/novnc
+	scripts/deb build
+
+# dist/RELEASE as a repository for apt
+repo: deb
+	scripts/deb repo
+
 setup: $(VENV)/ready
 	$(VENV)/bin/python scripts/novnc
 
@@ -51,4 +62,4 @@ $(VENV)/ready-test: $(VENV)/ready
 	touch $@
 
 clean:
-	rm -rf $(VENV) run build docs/_build *.egg-info x2gobroker/static/novnc
+	rm -rf $(VENV) run build dist wheels docs/_build *.egg-info x2gobroker/static/novnc
