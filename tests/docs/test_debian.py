@@ -87,9 +87,7 @@ def test_every_unit_is_switched_off_by_a_purge() -> None:
 @pytest.mark.parametrize(
     "path",
     [
-        *sorted((DEBIAN / "pieces").glob("*.post*")),
-        *sorted(DEBIAN.glob("x2gobroker*.p??????")),
-        *sorted(DEBIAN.glob("x2gobroker*.prerm")),
+        *sorted(path for name in ("postinst", "postrm", "preinst", "prerm") for path in DEBIAN.rglob(f"*.{name}")),
         *sorted((ROOT / "tests/packages").glob("*.sh")),
         ROOT / "scripts/deb",
     ],

@@ -91,9 +91,9 @@ ours() {
 	x2gobroker check-config >"$OUTPUT" 2>&1 || fail "check-config gave $?"
 	gone /etc/logrotate.d/x2gobroker-daemon /etc/logrotate.d/x2gobroker-authservice /etc/logrotate.d/x2gobroker-loadchecker
 	there /etc/logrotate.d/x2gobroker /etc/pam.d/x2gobroker /lib/systemd/system/x2gobroker-daemon.service
-	equal "stat overrides" "" "$(dpkg-statoverride --list '*x2go*')"
+	equal "stat overrides" "" "$(dpkg-statoverride --list '*x2gobroker' | cat; dpkg-statoverride --list '*x2gobroker-ssh' | cat)"
 	equal "mode of the program of SSH" "root:root" "$(stat -c %U:%G /usr/bin/x2gobroker-ssh)"
-	equal "programs that run as others" "" "$(find /usr/lib/x2go /usr/lib/x2gobroker /usr/bin/x2go* /usr/sbin/x2go* -perm /6000 2>/dev/null)"
+	equal "programs that run as others" "" "$(find /usr/lib/x2gobroker /usr/bin/x2go* /usr/sbin/x2go* -perm /6000 2>/dev/null)"
 	equal "what dpkg says" "" "$(dpkg --audit)"
 }
 
