@@ -155,7 +155,7 @@ scenario_swap() {
 	grep -q '^%x2gobroker-users ALL = (x2gobroker) NOPASSWD: NOSETENV: /usr/bin/x2gobroker-ssh --piped' /etc/sudoers.d/x2gobroker-ssh || fail "rule of SSH"
 	apt install logrotate
 	logrotate -d /etc/logrotate.conf >"$OUTPUT" 2>&1 || fail "logrotate gave $?"
-	! grep -i 'error\|duplicate' "$OUTPUT" || fail "logrotate complains"
+	! grep -i 'error:\|duplicate' "$OUTPUT" || fail "logrotate complains"
 	apt purge $TRANSITIONAL
 	intact "purge of the transitional packages"
 	apt autoremove --purge
