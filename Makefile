@@ -4,7 +4,7 @@ VENV := .venv
 FOLDER := run/demo
 BIND := 127.0.0.1:8080
 
-.PHONY: run test setup setup-test lint unit fuzz bench docs docs-generate man clean
+.PHONY: run test setup setup-test lint unit fuzz bench docs docs-generate man deb repo clean
 
 run: setup
 	exec $(VENV)/bin/x2gobroker demo --folder $(FOLDER) --bind $(BIND)
@@ -37,6 +37,17 @@ docs-generate: setup-test
 man: setup-test
 	$(VENV)/bin/python docs/man.py docs/_build/man
 
+# Debian packages for the release of this machine, in dist/; docs/how-to/install.md
+deb:
+	scripts/debian-packages deb
+	$(PYTHON) scripts/wheels fetch
+	$(PYTHON) scripts/novnc
+	scripts/deb build
+
+# dist/RELEASE as a repository for apt
+repo: deb
+	scripts/deb repo
+
 setup: $(VENV)/ready
 	$(VENV)/bin/python scripts/novnc
 	$(VENV)/bin/python scripts/languages
@@ -57,4 +68,4 @@ $(VENV)/ready-test: $(VENV)/ready
 	touch $@
 
 clean:
-	rm -rf $(VENV) run build docs/_build *.egg-info x2gobroker/static/novnc x2gobroker/portal/languages/*.mo
+	rm -rf $(VENV) run build dist wheels docs/_build *.egg-info x2gobroker/static/novnc x2gobroker/portal/languages/*.mo
