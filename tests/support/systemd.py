@@ -59,7 +59,7 @@ class Machine:
         """The same for a command that has to work: what it prints."""
         done = self.call(*words, stdin=stdin)
         assert done.returncode == 0, (
-            f"{words} gave {done.returncode}: {done.stdout}{done.stderr}\n{self.journal()[-6000:]}"
+            f"{words} gave {done.returncode}: {done.stdout}{done.stderr}\n{self.journal()[-6000:]}\n{self.failures()}"
         )
         return done.stdout
 
@@ -70,6 +70,10 @@ class Machine:
     def journal(self, unit: str = "") -> str:
         """What the journal has, of one unit or of all."""
         return self.call("journalctl", "--no-pager", "-o", "short-monotonic", *(("-u", unit) if unit else ())).stdout
+
+    def failures(self) -> str:
+        """How units are that have failed."""
+        return self.call("systemctl", "status", "--no-pager", "--failed").stdout + self.console()[-2000:]
 
     def state(self, unit: str) -> dict[str, str]:
         """How a unit is: ActiveState, SubState, Result, ExecMainStatus, MainPID."""
