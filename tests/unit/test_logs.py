@@ -14,6 +14,7 @@ from tests.unit.properties import SOME
 from x2gobroker.logs import (
     LOGGERS,
     LONGEST_FIELD,
+    audit_log,
     authservice_log,
     broker_log,
     error_log,
@@ -121,7 +122,29 @@ def test_the_shipped_logging_file_works_with_its_three_loggers(tmp_path: Path) -
         logger.error("line of %s", logger.name)
     logging.shutdown()
     for logger in shipped:
-        assert f"line of {logger.name}" in (tmp_path / f"{logger.name}.log").read_text()
+        assert f"line of {logger.name}" in (tmp_path / f"{logger.name.removesuffix('.audit')}.log").read_text()
+
+
+def test_who_got_in_is_written_also_where_the_file_drops_what_is_no_warning(tmp_path: Path) -> None:
+    config, log = tmp_path / "loggers.conf", tmp_path / "broker.log"
+    config.write_text(FILE_LOGGING.format(handler="FileHandler", path=str(log)))
+    set_up_logging(config)
+    audit_log.info("anna")
+    audit_log.debug("more than anybody wants")
+    broker_log.info("below its level")
+    assert log.read_text() == "broker.audit/anna\n"
+
+
+def test_a_file_may_give_who_got_in_a_level_of_its_own(tmp_path: Path) -> None:
+    config, log = tmp_path / "loggers.conf", tmp_path / "broker.log"
+    text = FILE_LOGGING.format(handler="FileHandler", path=str(log))
+    names = next(line for line in text.splitlines() if line.startswith("keys") and "broker" in line)
+    audit = "[logger_audit]\nqualname = broker.audit\nlevel = WARNING\nhandlers =\n"
+    config.write_text(text.replace(names, names + ",audit", 1) + audit)
+    set_up_logging(config)
+    audit_log.info("anna")
+    audit_log.warning("bert was refused")
+    assert log.read_text() == "broker.audit/bert was refused\n"
 
 
 @pytest.mark.parametrize(
