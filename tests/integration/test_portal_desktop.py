@@ -140,14 +140,17 @@ def test_the_button_tries_at_once(site: PortalDesktops, anna: Tab) -> None:
 def test_a_quiet_connection_stays_and_a_dead_one_is_noticed(site: PortalDesktops, anna: Tab) -> None:
     """Nothing moves, so the page has to ask; the service does not take that for work. Then nothing answers any more."""
     anna.page.clock.install()
+    answers: list[None] = []
+    anna.page.on("websocket", lambda socket: socket.on("framereceived", lambda _: answers.append(None)))
     slot = begin(site, anna, "Brief")
     anna.wait_for_phase("connected")
     anna.page.wait_for_timeout(500)
     anna.page.evaluate(COUNT_PHASES)
     began = time.time()
     for _ in range(3):
+        before = len(answers)
         anna.page.clock.run_for(11_000)
-        anna.page.wait_for_timeout(500)  # for the answer
+        anna.wait_for("the answer", lambda: len(answers) > before)  # noqa: B023
     assert anna.page.evaluate("window.phases") == 0
     assert site.service.desktops.of_user("anna")[0].last_input <= began
     assert site.service.program is not None
@@ -197,6 +200,7 @@ def test_the_password_of_the_vnc_server_is_asked_for(site: PortalDesktops, anna:
 
 def test_texts_go_both_ways_by_the_box(site: PortalDesktops, anna: Tab, typed: Path) -> None:
     work(site, anna, "Copies")
+    anna.type("\n")
     anna.page.get_by_role("button", name="Clipboard").click()
     box = anna.page.get_by_label("Text of the desktop’s clipboard")
     expect(box).to_have_value("from the desktop")
@@ -214,6 +218,7 @@ def test_texts_go_both_ways_by_themselves_where_the_browser_lets_them(
     with tab(browser, permissions=("clipboard-read", "clipboard-write")) as person:
         person.sign_in(site.url, "anna", PASSWORD)
         work(site, person, "Copies")
+        person.type("\n")
         person.wait_for(
             "the device having it",
             lambda: person.page.evaluate("navigator.clipboard.readText()") == "from the desktop",
@@ -249,7 +254,7 @@ def test_others_look_on_by_a_link_until_it_is_taken_back(
         guest.page.wait_for_timeout(500)
         anna.page.keyboard.press("Escape")
         anna.click_screen(60, 60)
-        anna.type("mine\n")
+        anna.type("\nmine\n")
         wait_typed(anna, typed, f"{before}mine\n")
         assert "not mine" not in typed.read_text()
         assert guest.page.evaluate("navigator.clipboard.readText()") != "from the desktop"

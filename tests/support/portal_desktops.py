@@ -74,7 +74,7 @@ class Terminal(RemoteServiceScript):
         if typed:
             word = self._common_options.get("copies", "")
             if word:
-                word = f"printf '\\\\033]52;c;{word}\\\\007'; "
+                word = f"read line; printf '\\\\033]52;c;{word}\\\\007'; "
             subprocess.Popen(["xterm", "-display", display, "-geometry", "100x30+0+0", "-xrm",
                               "XTerm*disallowedWindowOps:", "-xrm", "XTerm*allowWindowOps:true",
                               "-e", "sh", "-c", f"{word}exec cat >> {typed}"], **quiet, start_new_session=True)
@@ -168,7 +168,10 @@ def portal_desktops(
 
 
 def terminals(typed: Path) -> dict[str, Any]:
-    """Session types with a terminal; all that is typed goes to a file. `Late` needs the script NEVER_STARTS."""
+    """Session types with a terminal; all that is typed goes to a file. `Late` needs the script NEVER_STARTS.
+
+    `Copies` copies a text when the first line has been typed, which does not go to the file.
+    """
     sizes = {"sizes": ["800x600"]}
     copies = base64.b64encode(b"from the desktop").decode()
     options = {

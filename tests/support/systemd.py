@@ -72,8 +72,10 @@ class Machine:
         return self.call("journalctl", "--no-pager", "-o", "short-monotonic", *(("-u", unit) if unit else ())).stdout
 
     def failures(self) -> str:
-        """How units are that have failed."""
-        return self.call("systemctl", "status", "--no-pager", "--failed").stdout + self.console()[-2000:]
+        """How units of ours are, and what systemd itself said."""
+        return (
+            self.call("systemctl", "status", "--no-pager", "--lines=0", "x2gobroker-*").stdout + self.console()[-2000:]
+        )
 
     def state(self, unit: str) -> dict[str, str]:
         """How a unit is: ActiveState, SubState, Result, ExecMainStatus, MainPID."""
