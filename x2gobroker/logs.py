@@ -13,6 +13,7 @@ from x2gobroker.privilege.logfiles import read_loggers
 broker_log = logging.getLogger("broker")
 # who got in: goes where `broker` goes, but also where its level, as in Debian's files of 0.0.4.3, is above INFO
 audit_log = logging.getLogger("broker.audit")
+audit_log.setLevel(logging.INFO)
 access_log = logging.getLogger("access")
 error_log = logging.getLogger("error")
 authservice_log = logging.getLogger("authservice")
@@ -64,7 +65,7 @@ def set_up_logging(
             error_log.warning("%s cannot be used (%s); logging to the standard error stream", config, reason)
     else:
         _log_to(handler)
-    if audit_log.level == logging.NOTSET:  # the file says nothing of it
+    if audit_log.level == logging.NOTSET:  # the file says nothing of it, so that fileConfig has reset it
         audit_log.setLevel(logging.INFO)
     if debug:
         for logger in LOGGERS:

@@ -64,13 +64,19 @@ class = FileHandler
 formatter = line
 args = ({path!r},)
 """
-# run as the broker's account: whatever appears beside the file of users is swapped for a link to a file of root
+# run as the broker's account: whatever appears beside the file of users is swapped for a link to a file of root. When
+# such a link has been moved to the place of the file, nobody changes anything any more: the file is put back
 SWAP = """
 import os, sys
 folder, target = sys.argv[1:]
 os.chdir(folder)
+users = open("htpasswd").read() if os.path.exists("htpasswd") else ""
 print("ready", flush=True)
 while True:
+    if users and os.path.islink("htpasswd"):
+        os.unlink("htpasswd")
+        with open("htpasswd", "w") as file:
+            file.write(users)
     for name in os.listdir("."):
         if name != "htpasswd" and not name.startswith("stolen"):
             try:
