@@ -117,7 +117,7 @@ def test_systemd_is_given_the_port_instead_of_what_it_kept_before(
         keep(listener)
         assert socket.recv_fds(systemd, 1000, 4)[:2] == (f"FDSTOREREMOVE=1\nFDNAME={NAME}".encode(), [])
         told, numbers, _, _ = socket.recv_fds(systemd, 1000, 4)
-    assert told == f"FDSTORE=1\nFDNAME={NAME}".encode()
+    assert told == f"FDSTORE=1\nFDNAME={NAME}\nFDPOLL=0".encode()
     (number,) = numbers
     with socket.socket(fileno=number) as kept:
         assert kept.getsockname() == listener.getsockname()

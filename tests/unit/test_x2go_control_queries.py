@@ -8,6 +8,7 @@ import pytest
 
 from x2gobroker.x2go import control_queries
 from x2gobroker.x2go.control_queries import ControlQueries
+from x2gobroker.x2go.control_sessions import ControlSessions
 from x2gobroker.x2go.errors import X2GoControlSessionException, X2GoTerminalSessionException, X2GoTimeOutException
 from x2gobroker.x2go.listing import X2GoServerSessionInfo
 from x2gobroker.x2go.remote import Reply
@@ -74,6 +75,16 @@ class Scripted(ControlQueries):
             self.associated_terminals[name] = self.shown[name]  # type: ignore[assignment]
 
 
+class Ending(Scripted, ControlSessions):
+    """The same, whose agents end when they are told to."""
+
+    def command(self, command: str, *limits: Any, **more: Any) -> Reply:
+        """An order, or a question for the list."""
+        if "x2goterminate-session" in command:
+            return Reply("state=TERMINATED\n", "", 0)
+        return super().command(command, *limits, **more)
+
+
 @pytest.fixture(autouse=True)
 def _no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(control_queries, "LOCKED_PAUSE", 0.01)
@@ -89,6 +100,18 @@ def test_sessions_that_others_suspended_or_ended_are_let_go() -> None:
     assert control.shown[OTHER].ends == ["terminated"]
     assert control.shown[NAME].session_info.status == "S"
     assert control.has_terminated(OTHER) is True
+
+
+def test_a_session_whose_end_was_seen_does_not_come_back_by_a_list_that_is_late() -> None:
+    """The server's cleaner may write `running` behind the end: it had read that before."""
+    control = Ending(f"{line()}\n{line(OTHER)}")
+    control.show(NAME)
+    control.shown[NAME].has_been_terminated = lambda: None  # type: ignore[method-assign]
+    assert list(control.list_sessions()) == [NAME, OTHER]
+    assert control.terminate(NAME) is True
+    for _ in range(2):
+        assert list(control.list_sessions(refresh=True)) == [OTHER]
+        assert control.has_terminated(NAME) is True
 
 
 def test_sessions_that_run_are_brought_up_to_date() -> None:

@@ -39,7 +39,6 @@ PROGRAM = "x2gobroker-daemon"
 DEFAULT_PORT = 8080
 PID_FILE = "/run/x2gobroker/x2gobroker-daemon.pid"
 GRACEFUL_SECONDS = 30
-BACKLOG = 2048
 LOOPBACK = ("127.0.0.0/8", "::1")
 # no query string: in debug mode it may hold a password
 ACCESS_FORMAT = '%(h)s "%(m)s %(U)s %(H)s" %(s)s %(B)s %(M)sms'
@@ -63,8 +62,8 @@ def check_bindable(bind: str) -> None:
     bound(bind).close()
 
 
-def listening(bind: str) -> socket.socket:
-    """A socket that listens there, or the one of a socket unit. Raises ConfigurationError.
+def bound_or_passed(bind: str) -> socket.socket:
+    """A socket that is bound there, or the one of a socket unit. Raises ConfigurationError.
 
     Where systemd has started us it keeps the socket, so that a restart refuses nobody.
     """
@@ -72,7 +71,6 @@ def listening(bind: str) -> socket.socket:
     if passed := passed_listener((host.strip("[]"), int(port))):
         return passed
     listener = bound(bind)
-    listener.listen(BACKLOG)
     keep(listener)
     return listener
 
@@ -262,7 +260,7 @@ def prepared(settings: Settings, options: argparse.Namespace, ending: contextlib
     place, as_root = chosen["bind"], os.geteuid() == 0
     drops = options.drop_privileges and as_root
     account = broker_account(settings) if drops else None
-    chosen["bind"] = f"fd://{listening(place).detach()}"  # ports below 1024 are root's to take
+    chosen["bind"] = f"fd://{bound_or_passed(place).detach()}"  # ports below 1024 are root's to take
     context = context_of_root(chosen) if drops else None
     redirects = options.daemonize
     if redirects and (not drops or _is_roots(options)):

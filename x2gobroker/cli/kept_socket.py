@@ -44,9 +44,12 @@ def passed_listener(address: tuple[str, int]) -> socket.socket | None:
 
 
 def keep(listener: socket.socket) -> None:
-    """Have systemd keep this socket, instead of what it kept before; nothing where it does not ask to be told."""
+    """Have systemd keep this socket, instead of what it kept before; nothing where it does not ask to be told.
+
+    Nobody listens there yet, which systemd must not take for its end (FDPOLL=0).
+    """
     notify_init_system(f"FDSTOREREMOVE=1\nFDNAME={NAME}")
-    notify_init_system(f"FDSTORE=1\nFDNAME={NAME}", listener.fileno())
+    notify_init_system(f"FDSTORE=1\nFDNAME={NAME}\nFDPOLL=0", listener.fileno())
 
 
 def _passed() -> list[tuple[int, str]]:

@@ -90,6 +90,7 @@ class ControlConnection(ControlCommands):
         self.published_applications_no_submenus = published_applications_no_submenus
         self.associated_terminals: dict[str, X2GoTerminalSession] = {}
         self.terminated_terminals: list[str] = []
+        self._ended: set[str] = set()  # whose agents the server has seen to end, by our order
         self._connecting = threading.RLock()
         self._proxy_listener: LocalForward | None = None
         self._agent_forwarding: AgentForwarding | None = None

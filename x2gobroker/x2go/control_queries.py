@@ -147,6 +147,8 @@ class ControlQueries(ControlConnection):
         sessions = X2GoServerSessionList()
         sessions.unclear = listing.sessions.unclear
         for name, info in listing.sessions.items():
+            if name in self._ended:
+                continue  # the server's cleaner has written down again what it had read before the end
             fresh = copy.copy(info)
             fresh.age += int(time.monotonic() - listing.asked_at)
             sessions.sessions[name] = fresh

@@ -213,6 +213,8 @@ class ControlSessions(ControlQueries):
             if state != "TERMINATED" and not (terminal is not None and self._is_view(session_name)):
                 self.logger(f"session {session_name} was not ended: it is {state or 'not there'}", LOGLEVEL_WARN)
                 return False
+            if state == "TERMINATED":
+                self._ended.add(session_name)
             if session_name not in self.terminated_terminals:
                 self.terminated_terminals.append(session_name)
             if terminal is not None:
