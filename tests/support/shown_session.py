@@ -56,7 +56,10 @@ def window(screen: Desktop, title: str) -> str:
         found[:] = [number for number, name in screen.windows().items() if title in name]
         return bool(found)
 
-    wait_until(is_there, f"a window {title!r}")
+    try:
+        wait_until(is_there, f"a window {title!r}")
+    except AssertionError as error:
+        raise AssertionError(f"{error}; there are: {screen.windows()}") from None
     return found[0]
 
 
