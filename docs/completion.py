@@ -17,33 +17,8 @@ sys.path[:0] = [str(DOCS)]
 if not any((Path(folder) / "x2gobroker").is_dir() for folder in sys.path[1:]):
     sys.path.append(str(DOCS.parent))
 
-from generators.commands import options_of, sub_parsers  # noqa: E402
+from generators.commands import PARSERS, options_of, sub_parsers  # noqa: E402
 
-from x2gobroker.cli import (  # noqa: E402
-    authservice,
-    daemon,
-    keygen,
-    loadchecker,
-    main,
-    pubkeyauthorizer,
-    remote,
-    ssh_broker,
-    testagent,
-    testauth,
-)
-
-PROGRAMS = {
-    "x2gobroker": main,
-    "x2gobroker-authservice": authservice,
-    "x2gobroker-daemon": daemon,
-    "x2gobroker-keygen": keygen,
-    "x2gobroker-loadchecker": loadchecker,
-    "x2gobroker-pubkeyauthorizer": pubkeyauthorizer,
-    "x2gobroker-remote": remote,
-    "x2gobroker-ssh": ssh_broker,
-    "x2gobroker-testagent": testagent,
-    "x2gobroker-testauth": testauth,
-}
 PLAIN = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.:/-]*|--?[A-Za-z0-9][A-Za-z0-9-]*")
 
 
@@ -124,7 +99,7 @@ def bash(known: list[Place]) -> str:
         '    if [ -n "$files" ]; then mapfile -t COMPREPLY < <(compgen -f -- "$current")',
         '    else mapfile -t COMPREPLY < <(compgen -W "$words" -- "$current"); fi',
         "}",
-        f"complete -o filenames -F _x2gobroker {' '.join(PROGRAMS)}",
+        f"complete -o filenames -F _x2gobroker {' '.join(sorted(PARSERS))}",
     ]
     return "\n".join(lines) + "\n"
 
@@ -132,7 +107,7 @@ def bash(known: list[Place]) -> str:
 def zsh(known: list[Place]) -> str:
     """The completion of all programs for zsh."""
     lines = [
-        f"#compdef {' '.join(PROGRAMS)}",
+        f"#compdef {' '.join(sorted(PARSERS))}",
         "# Completion for zsh. Written by docs/completion.py.",
         "_x2gobroker() {",
         '    local previous="${words[CURRENT-1]}" where="${words[1]:t}" word files=',
@@ -176,7 +151,7 @@ def fish(program: str, known: list[Place]) -> str:
 def write(folder: Path) -> None:
     """Write all files. Raises OSError, and ValueError for words that need quotes."""
     folder.mkdir(parents=True, exist_ok=True)
-    known = {name: list(places(name, module.build_parser())) for name, module in PROGRAMS.items()}
+    known = {name: list(places(name, build())) for name, build in sorted(PARSERS.items())}
     everything = [place for found in known.values() for place in found]
     (folder / "x2gobroker").write_text(bash(everything), encoding="utf-8")
     (folder / "_x2gobroker").write_text(zsh(everything), encoding="utf-8")

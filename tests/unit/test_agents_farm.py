@@ -349,9 +349,8 @@ def test_a_server_that_hangs_is_left_out_as_well(farm: AgentFarm, land: Farmland
     land.seconds["ts01"] = NEVER
     for _ in range(3):
         farm.ask_all(servers(2), RULES, ping(), seconds=0.1)
-    before = land.asked.count("ts01")
     answers = farm.ask_all(servers(2), RULES, ping())
-    assert land.asked.count("ts01") == before
+    assert land.asked.count("ts01") <= 3  # a thread of before may have come late to it, or not yet
     assert reason(answers[servers(1)[0]]) == LEFT_OUT
 
 

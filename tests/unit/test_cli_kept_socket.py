@@ -83,6 +83,23 @@ def test_the_socket_of_a_unit_goes_before_the_kept_one_wherever_it_listens(
             assert open_ones() == [FIRST + 1]
 
 
+def test_beside_the_socket_of_a_unit_systemd_keeps_no_port_where_clients_would_wait_for_ever(
+    passing: Pass, listener: socket.socket, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    with (
+        socket.create_server(("127.0.0.1", 0)) as other,
+        socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as systemd,
+    ):
+        systemd.bind(str(tmp_path / "notify"))
+        systemd.settimeout(10)
+        monkeypatch.setenv("NOTIFY_SOCKET", str(tmp_path / "notify"))
+        passing((NAME, listener), ("x2gobroker-daemon.socket", other))
+        found = passed_listener(listener.getsockname())
+        assert found is not None
+        found.close()
+        assert systemd.recv(1000) == f"FDSTOREREMOVE=1\nFDNAME={NAME}".encode()
+
+
 def test_what_is_no_listening_socket_is_closed(passing: Pass, tmp_path: Path) -> None:
     with open(tmp_path / "file", "w") as file, socket.socket() as idle:
         passing((NAME, idle), ("x", file.fileno()), ("y", idle))

@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
+import contextlib
 import sqlite3
 import threading
 import time
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from sqlalchemy import Connection, create_engine, insert, select, text
+from sqlalchemy import Column, Connection, create_engine, insert, select, text
 from sqlalchemy.engine import URL
 
 from tests.support.released_stores import fill, rows
 from x2gobroker.errors import StoreError
 from x2gobroker.store import Drains, Enrolments, Store, UserLocks, schema
 from x2gobroker.store import backup as module
-from x2gobroker.store.backup import SIGN_INS, backup, counts, restore
+from x2gobroker.store.backup import MADE_ANEW, SIGN_INS, backup, counts, restore
 from x2gobroker.store.database import FILE_NAME
 from x2gobroker.store.probe import probe
 from x2gobroker.store.schema import Step
@@ -83,6 +85,24 @@ def test_a_store_in_use_is_not_forgotten_by_chance(full: Store, tmp_path: Path) 
     assert contents(full) == before
     restore(full, data, replace=True)
     assert [drain.name for drain in Drains(full).all()] == ["old-name"]
+
+
+@pytest.mark.parametrize("name", sorted(set(METADATA.tables) - MADE_ANEW))
+def test_a_row_of_any_table_is_use(full: Store, tmp_path: Path, name: str) -> None:
+    table = METADATA.tables[name]
+    other = opened(tmp_path / "other" / FILE_NAME)
+    with full.begin() as connection:
+        row = connection.execute(select(table)).mappings().first()
+    values = dict(row) if row else {column.name: made_up(column) for column in table.columns}
+    with other.begin() as connection:
+        connection.execute(insert(table), values)
+    with pytest.raises(StoreError, match="--replace"):
+        restore(other, backup(full))
+
+
+def made_up(column: Column[Any]) -> object:
+    """A value for a column."""
+    return {bytes: b"x", bool: True, float: 1.5, int: 1}.get(column.type.python_type, "x")
 
 
 def test_without_sign_ins_nobody_is_signed_in_and_the_rest_is_there(full: Store, tmp_path: Path) -> None:
@@ -164,25 +184,17 @@ def test_a_database_that_is_not_made_by_backup_is_refused(full: Store, statement
 
 @settings(max_examples=60)
 @given(st.integers(0, 40_000), st.binary(min_size=1, max_size=40))
-def test_bytes_that_differ_never_raise_anything_but_store_error(at: int, new: bytes) -> None:
-    store = Store(URL.create("sqlite", database=str(FUZZED / FILE_NAME)))
+def test_bytes_that_differ_never_raise_anything_but_store_error(
+    tmp_path_factory: pytest.TempPathFactory, at: int, new: bytes
+) -> None:
+    folder = tmp_path_factory.getbasetemp() / "fuzzed"
+    store = opened(folder / FILE_NAME)
     data = backup(store)
     damaged = data[:at] + new + data[at + len(new) :]
-    try:
-        restore(store, damaged, replace=True)
-    except StoreError:
-        pass
-    finally:
-        store.close()
-
-
-@pytest.fixture(autouse=True, scope="module")
-def _folder(tmp_path_factory: pytest.TempPathFactory) -> None:
-    global FUZZED
-    FUZZED = tmp_path_factory.mktemp("fuzzed")
-
-
-FUZZED = Path()
+    with contextlib.closing(store):
+        with contextlib.suppress(StoreError):
+            restore(store, damaged, replace=True)
+        probe(store)
 
 
 def add_colour(connection: Connection) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import threading
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from x2gobroker.store.schema import STORE_SCHEMA, Step
 from x2gobroker.store.tables import METADATA
 
 DEADLINE = 30.0
+CHANGELOG = Path(__file__).resolve().parents[2] / "CHANGELOG.md"
 
 
 def opened(folder: Path) -> Store:
@@ -86,7 +88,8 @@ def test_the_store_of_a_release_is_brought_up_and_keeps_its_rows(tmp_path: Path,
 
 
 def test_every_release_that_the_changelog_has_is_tried() -> None:
-    assert releases() == ["1.0.0a1"]
+    headings = re.findall(r"^## (\d\S*)", CHANGELOG.read_text(encoding="utf-8"), re.MULTILINE)
+    assert releases() == sorted(headings) != []
 
 
 def test_a_later_step_is_made_once_and_rows_stay(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

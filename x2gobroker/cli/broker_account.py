@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import grp
 import os
+import traceback
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -93,5 +94,7 @@ def _answer(settings: Settings, ask: Callable[[], bytes], reader: int, writer: i
             except BrokerError as error:
                 stream.write(str(error).encode())
                 status = REFUSED
+    except Exception:  # noqa: BLE001 - a fault of ours: nobody above this shows it
+        traceback.print_exc()
     finally:
         os._exit(status)

@@ -1,6 +1,6 @@
 """The port of the daemon, which systemd keeps open while one daemon ends and the next one starts.
 
-Clients that connect meanwhile wait in the kernel's queue, and are refused never. The daemon gives its listening socket
+Clients that connect meanwhile wait in the kernel's queue, and are never refused. The daemon gives its listening socket
 to systemd (`FDSTORE=1` of sd_notify(3)) and gets it back at the next start (sd_listen_fds(3)). A socket unit that an
 administrator has made comes in the same way, and goes before the configured address.
 """
@@ -20,7 +20,8 @@ VARIABLES = ("LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES")
 def passed_listener(address: tuple[str, int]) -> socket.socket | None:
     """The listening socket that systemd has passed: that of a socket unit, else the kept one if it has this address.
 
-    Others are closed, and no longer kept. gunicorn, which would take all of them, is told nothing of them.
+    Others are closed, and systemd keeps none beside the one of a unit. gunicorn, which would take all of them, is told
+    nothing of them.
     """
     of_unit: socket.socket | None = None
     kept: socket.socket | None = None
@@ -40,6 +41,7 @@ def passed_listener(address: tuple[str, int]) -> socket.socket | None:
             listener.close()
     if of_unit is not None and kept is not None:
         kept.close()
+        _forget()
     return of_unit or kept
 
 
@@ -48,8 +50,13 @@ def keep(listener: socket.socket) -> None:
 
     Nobody listens there yet, which systemd must not take for its end (FDPOLL=0).
     """
-    notify_init_system(f"FDSTOREREMOVE=1\nFDNAME={NAME}")
+    _forget()
     notify_init_system(f"FDSTORE=1\nFDNAME={NAME}\nFDPOLL=0", listener.fileno())
+
+
+def _forget() -> None:
+    """Have systemd close what it keeps: clients would wait there for ever."""
+    notify_init_system(f"FDSTOREREMOVE=1\nFDNAME={NAME}")
 
 
 def _passed() -> list[tuple[int, str]]:

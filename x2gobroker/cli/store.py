@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 from x2gobroker.cli.broker_account import as_broker, asked_as_broker
@@ -29,44 +30,55 @@ def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
         "drained servers and more.",
     )
     actions = parser.add_subparsers(metavar="ACTION", required=True)
-    for name, run, text, more in (
-        ("status", run_status, "show where the store is, its schema, and how many rows it has", ""),
-        (
-            "upgrade",
-            run_upgrade,
-            "bring the store up to the schema of this release",
-            " Every program of the broker does so when it opens the store; use this where the broker's own account at "
-            "the database server may not change tables.",
-        ),
-        (
-            "backup",
-            run_backup,
-            "write the whole store into one file, also while brokers work",
-            " The file holds secrets of second factors: keep it as safe as /etc/shadow. It can be restored into SQLite "
-            "and into PostgreSQL, by this release and by later ones.",
-        ),
-        (
-            "restore",
-            run_restore,
-            "put a backup in the place of what the store has",
-            " Brokers may go on working meanwhile. The restored rows replace all others, or nothing is changed.",
-        ),
-    ):
-        action = actions.add_parser(name, help=text, description=text[0].upper() + text[1:] + "." + more)
-        add_config_options(action)
-        if run in (run_backup, run_restore):
-            action.add_argument("file", metavar="FILE", type=Path, help="the file of the backup")
-        action.set_defaults(run=run)
-        if run is run_restore:
-            action.add_argument(
-                "--replace", action="store_true", help="also where the store is in use: forget what it has"
-            )
-            action.add_argument(
-                "--without-sign-ins",
-                action="store_true",
-                help="leave out who was signed in: all users have to sign in again. Advisable for a backup that is "
-                "older than the last time somebody was locked out",
-            )
+    _action(actions, run_status, "status", "show where the store is, its schema, and how many rows it has")
+    _action(
+        actions,
+        run_upgrade,
+        "upgrade",
+        "bring the store up to the schema of this release",
+        " Every program of the broker does so when it opens the store; use this where the broker's own account at "
+        "the database server may not change tables.",
+    )
+    backup_parser = _action(
+        actions,
+        run_backup,
+        "backup",
+        "write the whole store into one file, also while brokers work",
+        " The file holds secrets of second factors: keep it as safe as /etc/shadow. It can be restored into SQLite "
+        "and into PostgreSQL, by this release and by later ones.",
+    )
+    restore_parser = _action(
+        actions,
+        run_restore,
+        "restore",
+        "put a backup in the place of what the store has",
+        " Brokers may go on working meanwhile. The restored rows replace all others, or nothing is changed.",
+    )
+    for action in (backup_parser, restore_parser):
+        action.add_argument("file", metavar="FILE", type=Path, help="the file of the backup")
+    restore_parser.add_argument(
+        "--replace", action="store_true", help="also where the store is in use: forget what it has"
+    )
+    restore_parser.add_argument(
+        "--without-sign-ins",
+        action="store_true",
+        help="leave out who was signed in: all users have to sign in again. Advisable for a backup that is "
+        "older than the last time somebody was locked out",
+    )
+
+
+def _action(
+    actions: argparse._SubParsersAction[argparse.ArgumentParser],
+    run: Callable[[argparse.Namespace], int],
+    name: str,
+    text: str,
+    more: str = "",
+) -> argparse.ArgumentParser:
+    """One of the actions, with the options that say which configuration is meant."""
+    action = actions.add_parser(name, help=text, description=text[0].upper() + text[1:] + "." + more)
+    add_config_options(action)
+    action.set_defaults(run=run)
+    return action
 
 
 def opened(settings: Settings, must_be_there: bool = True) -> Store:

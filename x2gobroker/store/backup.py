@@ -23,6 +23,8 @@ APPLICATION_ID = 0x78326762
 HEADER = b"SQLite format 3\0"
 CHUNK = 1000
 SIGN_INS = frozenset(("authids", "portal_sessions", "remote_tokens", "remote_shares", "attempts"))
+# what brokers write at their start and by themselves
+MADE_ANEW = frozenset((STORE_SCHEMA.name, "locks", "server_loads"))
 
 
 def backup(store: Store) -> bytes:
@@ -111,9 +113,9 @@ def _engine(memory: sqlite3.Connection) -> Engine:
 
 
 def _is_used(connection: Connection) -> bool:
-    """Whether the store has what an administrator would miss."""
-    kept = ("totp", "user_locks", "drains", "authids", "portal_sessions")
-    return any(connection.execute(select(METADATA.tables[name]).limit(1)).first() for name in kept)
+    """Whether the store has anything that does not come back by itself."""
+    tables = (table for table in METADATA.sorted_tables if table.name not in MADE_ANEW)
+    return any(connection.execute(select(table).limit(1)).first() for table in tables)
 
 
 def _copy(source: Connection, target: Connection, table: Table, names: list[str]) -> int:

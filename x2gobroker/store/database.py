@@ -142,15 +142,20 @@ class Store:
     def _open(self) -> Engine:
         engine = self._connected()
         try:
-            with self._turn():
+            with self._turn(engine):
                 bring_up(engine)
         except TooNewError as error:
             raise StoreError(f"the state store {self.place} cannot be used: {error}") from None
         return engine
 
     @contextlib.contextmanager
-    def _turn(self) -> Iterator[None]:
-        with sqlite_file.turn(self._path) if self._is_sqlite else contextlib.nullcontext():
+    def _turn(self, engine: Engine) -> Iterator[None]:
+        """One process at a time, where the database does not see to that itself."""
+        if not self._is_sqlite:
+            yield
+            return
+        with sqlite_file.turn(self._path):
+            sqlite_file.begin_log(engine)
             yield
 
     def _connected(self) -> Engine:
@@ -172,8 +177,6 @@ class Store:
         self._make_file(self._path)
         engine = create_engine(self.url, pool_timeout=BUSY_SECONDS, connect_args={"timeout": sqlite_file.BUSY_SECONDS})
         event.listen(engine, "connect", sqlite_file.prepare)
-        with self._turn():
-            sqlite_file.begin_log(engine)
         return engine
 
     def _make_file(self, path: Path) -> None:
