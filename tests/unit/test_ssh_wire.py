@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from x2gobroker.ssh.wire import IDLE_SECONDS, Wire
+from x2gobroker.ssh.wire import BEFORE_LOGIN_BYTES, IDLE_SECONDS, LONGEST_READ, Wire
 
 SHORT = 0.001
 
@@ -74,3 +74,45 @@ def test_the_end_wakes_the_reader(pair: tuple[Wire, socket.socket], side: str) -
     (wire if side == "ours" else theirs).close()
     reader.join(10)
     assert ended.is_set()
+
+
+class _LogsInMeanwhile(bytes):
+    """Bytes during whose count the login comes about, in the other thread so to speak."""
+
+    wire: Wire
+
+    def __len__(self) -> int:
+        self.wire.logged_in()
+        return super().__len__()
+
+
+class _Socket:
+    """Has one such piece first, and then as much as is asked for."""
+
+    def __init__(self) -> None:
+        self.first: _LogsInMeanwhile | None = _LogsInMeanwhile(b"x")
+
+    def recv(self, count: int) -> bytes:
+        first, self.first = self.first, None
+        return first if first is not None else bytes(count)
+
+
+def test_a_login_that_comes_about_while_something_is_read_lifts_the_limit() -> None:
+    """OpenSSH sends its host keys right behind the login: one thread counts bytes, the other lifts the limit."""
+    inner = _Socket()
+    wire = Wire(inner)  # type: ignore[arg-type]  # what Wire needs of a channel
+    assert inner.first is not None
+    inner.first.wire = wire
+    wire.recv(1)
+    for _ in range(2 * BEFORE_LOGIN_BYTES // LONGEST_READ):
+        wire.recv(LONGEST_READ)
+
+
+def test_before_the_login_the_amount_is_limited() -> None:
+    """A server that is not logged in to sends key exchanges and a banner."""
+    inner = _Socket()
+    inner.first = None
+    wire = Wire(inner)  # type: ignore[arg-type]
+    with pytest.raises(ConnectionAbortedError):
+        for _ in range(2 * BEFORE_LOGIN_BYTES // LONGEST_READ):
+            wire.recv(LONGEST_READ)

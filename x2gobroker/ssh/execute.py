@@ -72,10 +72,17 @@ def run(
         deadline.left()
         if transport.is_active():
             raise ConnectionBroken(f"the server does not run the command: {field(str(error), 100)}") from None
-        raise ConnectionBroken("the connection ended while a command was running") from None
+        raise _ended(transport) from None
     finally:
         with contextlib.suppress(OSError, EOFError, paramiko.SSHException):
             channel.close()
+
+
+def _ended(transport: paramiko.Transport) -> ConnectionBroken:
+    """The failure of a command whose connection has ended, with what paramiko knows of the reason."""
+    error = transport.get_exception()
+    why = f": {field(str(error) or type(error).__name__, 100)}" if error is not None else ""
+    return ConnectionBroken(f"the connection ended while a command was running{why}")
 
 
 @contextlib.contextmanager
@@ -146,7 +153,7 @@ class _Command:
         # sshd may send the exit status before the last output: without the end of that, something may be missing
         is_whole = channel.eof_received or (status >= 0 and channel.get_transport().is_active())
         if not is_whole or (status < 0 and not channel.get_transport().is_active()):
-            raise ConnectionBroken("the connection ended while a command was running")
+            raise _ended(channel.get_transport())
         return Executed(bytes(self._output), bytes(self._errors), status if status >= 0 else None)
 
     def _exchange(self) -> None:

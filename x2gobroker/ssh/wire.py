@@ -32,7 +32,9 @@ class Wire:
 
     def __init__(self, inner: socket.socket | paramiko.Channel) -> None:
         self.inner = inner
-        self._allowed: int | None = BEFORE_LOGIN_BYTES
+        # the reader alone counts, the login alone lifts the limit: what both wrote would be lost now and then
+        self._received = 0
+        self._is_limited = True
         self._thread = threading.local()
         self._idle: select.poll | None = None
         if isinstance(inner, socket.socket):
@@ -40,7 +42,7 @@ class Wire:
 
     def logged_in(self) -> None:
         """From now on any amount may come, and reading waits for IDLE_SECONDS whatever timeout is set."""
-        self._allowed = None
+        self._is_limited = False
         if isinstance(self.inner, socket.socket):
             self._idle = select.poll()
             self._idle.register(self.inner, select.POLLIN)
@@ -61,9 +63,9 @@ class Wire:
         if self._idle is not None and not self._idle.poll(IDLE_SECONDS * 1000):
             raise TimeoutError
         data = self.inner.recv(count)
-        if self._allowed is not None:
-            self._allowed -= len(data)
-            if self._allowed < 0:
+        if self._is_limited:
+            self._received += len(data)
+            if self._received > BEFORE_LOGIN_BYTES and self._is_limited:
                 raise ConnectionAbortedError(0, f"more than {BEFORE_LOGIN_BYTES} bytes before the login")
         return data
 
