@@ -76,7 +76,7 @@ def test_pyhoca(server: X2GoServer, screen: Desktop, tmp_path: Path) -> None:
             name = next(iter(server.states(user)))
             wait_until(lambda: server.agent_state(user, name) == "RUNNING", "the session in use")
         server.wait_for_state(user, name, "S")
-        with pyhoca.session("own", user.password, "--resume", name):
+        with cleaner_at_rest(), pyhoca.session("own", user.password, "--resume", name):
             server.wait_for_state(user, name, "R")
             wait_until(lambda: server.agent_state(user, name) == "RUNNING", "the session in use")
         server.end_sessions(user)

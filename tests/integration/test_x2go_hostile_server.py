@@ -13,7 +13,7 @@ import pytest
 
 from tests.support.desktop import Desktop
 from tests.support.processes import wait_until
-from tests.support.shown_session import QUIET, client, started
+from tests.support.shown_session import QUIET, client, resumed, started
 from tests.support.x2go_server import X2GoServer, x2go_server
 from x2gobroker.x2go.control import X2GoControlSession
 from x2gobroker.x2go.errors import X2GoProxyException
@@ -74,7 +74,7 @@ def test_a_session_that_is_listed_with_options_for_the_proxy_is_not_resumed(
         assert control.resume(name, **QUIET) is None
         assert "does not list such a session" in control.last_failure
     assert not victim.exists()
-    assert control.resume(name, **QUIET) is not None, control.last_failure
+    resumed(control, name)
     assert control.terminate(name)
 
 

@@ -176,7 +176,8 @@ def test_a_session_that_others_take_away_is_let_go(
 ) -> None:
     monkeypatch.setenv("DISPLAY", screen.display)
     monkeypatch.setenv("XAUTHORITY", str(screen.authority))
-    terminal = control.resume(session.name)
+    with cleaner_at_rest():
+        terminal = control.resume(session.name)
     assert terminal is not None
     assert control.is_running(session.name) is True
     assert control.associated_terminals == {session.name: terminal}

@@ -10,7 +10,7 @@ import pytest
 from tests.support.desktop import Desktop
 from tests.support.leftovers import nothing_left
 from tests.support.processes import wait_until
-from tests.support.x2go_server import X2GoServer, x2go_server
+from tests.support.x2go_server import X2GoServer, cleaner_at_rest, x2go_server
 from tests.support.x2go_sessions import real_client, real_session
 
 
@@ -91,14 +91,17 @@ def test_what_another_client_does(
         other.suspend()
         happens("been_suspended")
         assert client.session_registry.suspended_sessions() == [found]
-        other.resume()
+        with cleaner_at_rest():
+            other.resume()
         happens("resumed_by_other")
-        assert client.resume_session(session_name=name) is True  # taken over by this client
+        with cleaner_at_rest():
+            assert client.resume_session(session_name=name) is True  # taken over by this client
         happens("resumed_by_me")
         assert client.session_registry.associated_sessions() == [found]
         wait_until(lambda: not other.session_ok(), "the other client losing it")
         client.session_registry.update_status(profile_name=user.name, force_update=True)
-        assert other.resume() is True  # and by the other one
+        with cleaner_at_rest():
+            assert other.resume() is True  # and by the other one
         wait_until(lambda: ("on_session_has_resumed_by_other", name) in client.events, "the takeover")
         assert found.has_terminal_session() is False
         assert found.is_running() is True

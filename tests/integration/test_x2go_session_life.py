@@ -12,7 +12,7 @@ from tests.support.desktop import Desktop
 from tests.support.fuse import fuse_for_all
 from tests.support.leftovers import nothing_left
 from tests.support.processes import wait_until
-from tests.support.x2go_server import X2GoServer, x2go_server
+from tests.support.x2go_server import X2GoServer, cleaner_at_rest, x2go_server
 from tests.support.x2go_sessions import real_session
 from x2gobroker.x2go import ProgressStatus, X2GoSession
 from x2gobroker.x2go.errors import AuthenticationException, X2GoDesktopSharingException, X2GoSessionException
@@ -76,7 +76,8 @@ def test_an_application_from_start_to_end(
         assert session.is_suspended(update_status=True) is True
         assert session.get_terminal_session() is None
         session.update_params({"geometry": "500x400"})
-        assert session.resume() is True
+        with cleaner_at_rest():
+            assert session.resume() is True
         assert session.get_session_name() == name
         assert server.states(user) == {name: "R"}
         assert session.terminate() is True
@@ -96,7 +97,8 @@ def test_a_disconnect_leaves_the_session_suspended(
         wait_until(lambda: server.agent_state(user, name) == "SUSPENDED", "the agent being suspended")
         assert session.connect(user.name, user.password) is True
         assert session.is_suspended() is True
-        assert session.do_auto_start_or_resume() is True
+        with cleaner_at_rest():
+            assert session.do_auto_start_or_resume() is True
         assert server.states(user) == {name: "R"}
         session.clean_sessions()
         assert server.states(user) == {}
@@ -114,7 +116,8 @@ def test_another_client_takes_over(
         assert first.start() is True
         assert first.update_status(force_update=True) is True
         name = str(first.get_session_name())
-        assert second.resume(session_name=name, session_list=second.list_sessions()) is True
+        with cleaner_at_rest():
+            assert second.resume(session_name=name, session_list=second.list_sessions()) is True
         assert second.session_ok() is True
 
         def noticed() -> bool:
@@ -128,7 +131,8 @@ def test_another_client_takes_over(
         assert second.suspend() is True
         first.update_status(force_update=True)
         assert first.is_suspended() is True
-        assert first.resume() is True
+        with cleaner_at_rest():
+            assert first.resume() is True
         assert second.terminate() is True
         wait_until(lambda: first.update_status(force_update=True) and bool(first.has_terminated()), "its end")
         assert first.session_ok() is False

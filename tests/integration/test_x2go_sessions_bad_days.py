@@ -13,8 +13,8 @@ import pytest
 
 from tests.support.desktop import Desktop
 from tests.support.processes import wait_until
-from tests.support.shown_session import QUIET, client, started, window
-from tests.support.x2go_server import X2GoServer, x2go_server
+from tests.support.shown_session import QUIET, client, resumed, started, window
+from tests.support.x2go_server import X2GoServer, cleaner_at_rest, x2go_server
 from x2gobroker.x2go import terminal as terminal_module
 from x2gobroker.x2go.control import X2GoControlSession
 from x2gobroker.x2go.errors import X2GoControlSessionException
@@ -172,8 +172,7 @@ def test_the_proxy_is_killed(server: X2GoServer, screen: Desktop, control: X2GoC
     wait_until(lambda: not terminal.ok(), "the end of the proxy")
     name = terminal.get_session_name()
     server.wait_for_state(server.users[0], name, "S")
-    again = control.resume(name, **QUIET)
-    assert again is not None, control.last_failure
+    again = resumed(control, name)
     assert again.ok()
 
 
@@ -184,10 +183,11 @@ def test_two_threads_resume_the_same_session(server: X2GoServer, screen: Desktop
     assert terminal.suspend()
     shown: list[object] = []
     threads = [threading.Thread(target=lambda: shown.append(control.resume(name, **QUIET))) for _ in range(2)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join(120)
+    with cleaner_at_rest():
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(120)
     assert len(shown) == 2
     assert all(shown), control.last_failure
     last = control.associated_terminals[name]

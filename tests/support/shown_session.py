@@ -15,7 +15,7 @@ from tests.support.desktop import Desktop
 from tests.support.leftovers import nothing_left
 from tests.support.processes import wait_until
 from tests.support.x2go_control import control_session
-from tests.support.x2go_server import X2GoServer
+from tests.support.x2go_server import X2GoServer, cleaner_at_rest
 from x2gobroker.x2go.control import X2GoControlSession
 from x2gobroker.x2go.terminal import X2GoTerminalSession
 
@@ -43,7 +43,8 @@ def started(control: X2GoControlSession, **parameters: Any) -> X2GoTerminalSessi
 
 def resumed(control: X2GoControlSession, name: str, **parameters: Any) -> X2GoTerminalSession:
     """A session that is there; fails with the reason when it does not come up."""
-    terminal = control.resume(name, **{**QUIET, **parameters})
+    with cleaner_at_rest():
+        terminal = control.resume(name, **{**QUIET, **parameters})
     assert terminal is not None, control.last_failure
     return terminal
 

@@ -17,7 +17,7 @@ from typing import Any
 from tests.support.accounts import Account
 from tests.support.desktop import Desktop
 from tests.support.processes import Program, wait_until
-from tests.support.x2go_server import X2GoServer
+from tests.support.x2go_server import X2GoServer, cleaner_at_rest
 
 PROGRAM = Path(sys.executable).parent / "x2gobroker"
 DEADLINE = 90.0
@@ -91,14 +91,15 @@ class Shell:
     def begin(self, action: str, *words: str) -> Program:
         """Start a sub-command that stays, and wait until its session is shown."""
         log = self.folder / f"{action}-{len(self.started)}.log"
-        program = Program(self.words(action, "--json", *words), log, env=self.environment, cwd=self.folder)
-        self.started.append(program)
 
         def is_shown() -> bool:
             assert program.process.poll() is None, program.output()
             return '"event": "shown"' in program.output()
 
-        wait_until(is_shown, f"x2gobroker x2go {action} showing a session")
+        with cleaner_at_rest():
+            program = Program(self.words(action, "--json", *words), log, env=self.environment, cwd=self.folder)
+            self.started.append(program)
+            wait_until(is_shown, f"x2gobroker x2go {action} showing a session")
         return program
 
     def end(self, program: Program, how: signal.Signals | None = None) -> tuple[int, list[str]]:

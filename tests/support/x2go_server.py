@@ -184,7 +184,8 @@ class X2GoServer:
     def resume_session(self, session: RunningSession, desktop: Desktop, home: ClientHome) -> None:
         """Connect another proxy to a session: takes it over when it is running."""
         line = next(line for line in self.list_sessions(session.user) if f"|{session.name}|" in line).split("|")
-        said = self.run(session.user, f"x2goresume-session {session.name} 800x600 lan 16m-jpeg-9 us auto 0 both")
+        with cleaner_at_rest():
+            said = self.run(session.user, f"x2goresume-session {session.name} 800x600 lan 16m-jpeg-9 us auto 0 both")
         port = re.search(r"^gr_port=(\d+)$", said, re.MULTILINE)
         assert port, f"x2goresume-session said {said}"
         session.proxy = self._proxy(desktop, home, f"cookie={line[6]},port={port[1]}", line[2])
