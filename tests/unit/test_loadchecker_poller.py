@@ -217,15 +217,27 @@ def test_servers_that_are_off_take_no_fast_slot(running: Running) -> None:
     wait_until(lambda: list(running.states().values()).count(UNREACHABLE) == 40, "the others", 5)
 
 
+def test_a_server_that_answers_on_a_kept_connection_only_is_down(
+    running: Running, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Its sshd was stopped: choosing calls it down, and so must the load."""
+    running.off = {"ts1"}
+    running.thread.start()
+    wait_until(lambda: running.states() == {"ts1:22": UNREACHABLE, "ts2:22": "ok"}, "the round", 5)
+    assert running.loads.of(["ts1:22"])["ts1:22"].answered == 0
+    assert "takes no new one" in caplog.text
+
+
 def test_ports_that_take_too_long_to_try_are_waited_for_no_longer(
     running: Running, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("x2gobroker.loadchecker.poller.PROBE_PATIENCE", 0.3)
     release = threading.Event()
 
-    def stuck(_targets: object, _deadline: float) -> set[Endpoint]:
-        release.wait(20)
-        return set()
+    def stuck(targets: set[Endpoint], _deadline: float) -> set[Endpoint]:
+        if len(targets) > 1:
+            release.wait(20)
+        return targets
 
     monkeypatch.setattr("x2gobroker.loadchecker.poller.try_all", stuck)
     running.now = watched(*(f"h{number}" for number in range(20)))

@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from x2gobroker.agents.base import NONSENSE
+from x2gobroker.agents.base import NONSENSE, UNREACHABLE
 from x2gobroker.agents.rules import SSH, AgentRules
 from x2gobroker.errors import AgentError, StoreError
 from x2gobroker.loadchecker.schedule import Schedule
@@ -177,15 +177,17 @@ class Poller:
     def _one(self, key: str, target: Target) -> None:
         """Ask one server, in a thread of its own; the result goes into the queue, whatever happens."""
         asked, begun = time.time(), time.monotonic()
-        report, state, why = None, OK, ""
+        report, state, why, took = None, OK, "", 0.0
         try:
             report = self._ask(target)
+            took = time.monotonic() - begun
+            _must_take_connections(target)
         except AgentError as error:
-            state, why = error.reason, str(error)
+            report, state, why = None, error.reason, str(error)
         except Exception as error:  # noqa: BLE001 - a query mode is a plug-in; the other servers are asked on
-            state, why = NONSENSE, f"the agent query mode {target.rules.mode} fails: {error!r}"
+            report, state, why = None, NONSENSE, f"the agent query mode {target.rules.mode} fails: {error!r}"
         answered = 0.0 if report is None else time.time()
-        took = time.monotonic() - begun
+        took = took or time.monotonic() - begun
         self._events.put((ServerLoad(key, target.endpoint.name, state, report, asked, answered, took), why))
 
     def _collect(self, patience: float) -> None:
@@ -244,3 +246,13 @@ class Poller:
             self._keep().forget(asked_before=now - FORGET_SECONDS)
         except StoreError as error:
             self._store_fails(error)
+
+
+def _must_take_connections(target: Target) -> None:
+    """Raises AgentError where an agent answers on a connection that is kept, but users would get none.
+
+    Its sshd was stopped, say: what was connected before goes on.
+    """
+    rules = target.rules
+    if rules.mode == SSH and not rules.proxy and not try_all({target.endpoint}, PROBE_SECONDS):
+        raise AgentError("the agent answers on a kept connection, but the SSH port takes no new one", UNREACHABLE)
