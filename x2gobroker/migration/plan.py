@@ -27,8 +27,8 @@ from x2gobroker.migration.survey import PATH
 from x2gobroker.migration.unit_steps import units
 
 README = """\
-This folder keeps a promise: scripts of Debian's packages 0.0.4.3, when they are purged, delete the account x2gobroker and
-/var/lib/x2gobroker with the state store and the SSH key, unless they find it.
+This folder keeps a promise: scripts of Debian's packages 0.0.4.3, when they are purged, delete the account
+x2gobroker and /var/lib/x2gobroker with the state store and the SSH key, unless they find it.
 """
 GUARDS = ("/usr/share/doc/x2gobroker-daemon/README.state", "/usr/share/doc/x2gobroker-wsgi/README.state")
 DIVERTED_AS = "debian-0.0.4.3"
@@ -99,7 +99,7 @@ def _guard(reader: Reader, site: Site) -> Step | None:
         "Guard account, state and configuration against a purge of Debian's packages",
         tuple(commands),
         (files,),
-        "Their scripts leave account and state alone where they find these folders, and dpkg leaves diverted files alone.",
+        "Their scripts leave account and state alone where they find these folders, and dpkg leaves alone what is diverted.",
     )
 
 

@@ -109,7 +109,7 @@ def _closed(site: Site) -> Iterator[Finding]:
     for reason, names in reasons.items():
         yield Finding(
             "closed-profiles",
-            f"nobody is offered {several(names)}: {reason}. 0.0.4.3 takes no notice of such slips, and everybody gets in",
+            f"nobody is offered {several(names)}: {reason}. In 0.0.4.3 such slips go unnoticed, and everybody gets in",
             "all who are offered it today",
             "mend it; x2gobroker check-config names file and line",
         )
@@ -157,7 +157,7 @@ def _brackets(site: Site) -> Iterator[Finding]:
         if lists:
             yield Finding(
                 "bracket-lists",
-                f"{several(lists)} of [{profile.id}] is a list. In 0.0.4.3, names in brackets without quotes make every "
+                f"{several(lists)} of [{profile.id}] is a list. In 0.0.4.3, names in brackets without quotes make each "
                 "answer to anybody an error",
                 f"users of {profile.id}, who can have it from now on",
             )

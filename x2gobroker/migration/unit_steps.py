@@ -62,7 +62,7 @@ def units(reader: Reader, site: Site) -> Step | None:
 
 
 def wanted_units(site: Site) -> list[str]:
-    """The units that are to be on: those that are, and the authentication service with its socket where PAM is asked."""
+    """The units that are to be on: those that are, and the authentication service where PAM is asked."""
     wanted = [name for name in SERVICES if site.unit(name).enabled or site.unit(name).active]
     asks_pam = any(
         site.settings.for_backend(name, "auth-mech").lower() == "pam" and site.settings.backend_enabled(name)

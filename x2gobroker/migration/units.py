@@ -22,7 +22,7 @@ FOLDERS = (SITE_FOLDER, "/run/systemd/system", "/usr/local/lib/systemd/system", 
 SPOILING = frozenset({"ExecStart", "Type", "PIDFile", "User", "Group"})
 PLAIN_ARGUMENTS = re.compile(r"[A-Za-z0-9_./:@*=\[\], -]*")
 PACKAGED = "/usr/lib/x2gobroker/venv/bin/"
-# options of the former daemon that say how to start it, which our unit does otherwise; the value says how many words follow
+# options of the former daemon that say how to start it, which our unit does otherwise, with how many words follow
 STARTING = {"-D": 0, "--daemonize": 0, "--drop-privileges": 0, "-P": 1, "--pidfile": 1, "-M": 1, "--mode": 1}
 
 
