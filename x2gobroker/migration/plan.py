@@ -99,7 +99,7 @@ def _guard(reader: Reader, site: Site) -> Step | None:
         "Guard account, state and configuration against a purge of Debian's packages",
         tuple(commands),
         (files,),
-        "Their scripts leave account and state alone where they find these folders, and dpkg leaves alone what is diverted.",
+        "Their scripts leave account and state alone where they find these folders; dpkg spares what is diverted.",
     )
 
 
