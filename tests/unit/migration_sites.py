@@ -179,5 +179,6 @@ class SiteRunner:
                 self.site.place(f"{wants}/{name}").unlink(missing_ok=True)
         elif words[:2] == ("systemctl", "enable"):
             for name in names:
+                self.site.place(f"{wants}/{name}").unlink(missing_ok=True)
                 folder = "/etc" if self.site.place(f"/etc/systemd/system/{name}").exists() else "/lib"
                 self.site.link(f"{wants}/{name}", f"{folder}/systemd/system/{name}")
