@@ -49,7 +49,7 @@ def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
         description="Reads, and changes nothing. As root it sees everything. Exit status 0: it can be done, 1: "
         "something is in the way.",
     )
-    planned.add_argument("--json", action="store_true", default=argparse.SUPPRESS, help="print it for machines")
+    planned.add_argument("--json", action="store_true", default=argparse.SUPPRESS, help="print the report for machines")
     applied = actions.add_parser(
         "apply",
         help="do it, step by step",
