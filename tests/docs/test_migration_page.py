@@ -1,4 +1,4 @@
-"""The page on migrating follows `x2gobroker migrate`: its commands are those of the program, its steps are all there."""
+"""The page on migrating follows `x2gobroker migrate`: its commands are the program's, its steps are all there."""
 
 from __future__ import annotations
 
