@@ -129,6 +129,8 @@ def test_what_the_site_has_changed_is_kept_on_the_way_back(tmp_path: Path) -> No
 def test_units_and_drop_ins_of_the_site(tmp_path: Path) -> None:
     made = MadeSite(tmp_path).daemon()
     made.write(f"/etc/systemd/system/{DAEMON}", "[Service]\nExecStart=/usr/bin/x2gobroker-daemon -b 0.0.0.0:443 -D\n")
+    made.place(f"{WANTS}/{DAEMON}").unlink()
+    made.link(f"{WANTS}/{DAEMON}", f"/etc/systemd/system/{DAEMON}")
     made.write(f"/etc/systemd/system/{DAEMON}.d/type.conf", "[Service]\nType=simple\n")
     made.write(f"/etc/systemd/system/{DAEMON}.d/limit.conf", "[Service]\nLimitNOFILE=99\n")
     runner = SiteRunner(made)
@@ -225,8 +227,12 @@ def test_the_broker_over_ssh_keeps_its_group(tmp_path: Path) -> None:
     step = steps(made)["ssh"]
     assert "%staff ALL = (x2gobroker)" in step.files[0].text
     assert "chmod 0755 /usr/bin/x2gobroker-ssh.debian-0.0.4.3" in words(step)
-    (back,) = [one for command in step.commands for one in command.undo if one.argv[0] == "chmod"]
-    assert back.argv[1] == "4550"
+    backs = [" ".join(one.argv[:2]) for command in step.commands for one in command.undo if one.argv[0][:2] == "ch"]
+    status = made.place("/usr/bin/x2gobroker-ssh").stat()
+    assert backs == [f"chown {status.st_uid}:{status.st_gid}", "chmod 4550"], "the owner first: chown clears the bit"
+    last = steps(made, remove_packages=True)["remove-packages"]
+    wanted = "dpkg-statoverride --force-statoverride-add --add x2gobroker staff 4550 /usr/bin/x2gobroker-ssh"
+    assert wanted in [" ".join(one.argv) for command in last.commands for one in command.undo]
 
 
 def test_what_blocks_is_said_and_nothing_done(tmp_path: Path) -> None:

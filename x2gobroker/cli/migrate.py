@@ -21,7 +21,7 @@ from x2gobroker.migration.obstacles import obstacles
 from x2gobroker.migration.plan import is_left, plan
 from x2gobroker.migration.reader import Reader
 from x2gobroker.migration.runner import Runner, SystemRunner, active_units
-from x2gobroker.migration.shown import command_line, report_values, shown_finding, shown_report
+from x2gobroker.migration.shown import command_line, report_values, shown_finding, shown_report, shown_rest
 from x2gobroker.migration.site import Own, Site
 from x2gobroker.migration.steps import FOLDER, Step
 from x2gobroker.migration.survey import read_site
@@ -128,7 +128,7 @@ def apply(reader: Reader, own: Own, runner: Runner, remove_packages: bool, say: 
                 say(line)
         return 1
     if not report.steps:
-        for line in shown_report(report.site, [], [], []):
+        for line in shown_rest(report.site):
             say(line)
         return 0
     hands = Hands(runner, Journal(reader.root).load(), report.site.systemd, say)
@@ -164,7 +164,8 @@ def back(reader: Reader, runner: Runner, say: Callable[[str], None]) -> int:
         _say_failure(failure, say)
         say(f"What is left to undo is in {journal.path}. To go on: mend it, then x2gobroker migrate back")
         return 1
-    say(f"Everything is as it was before. Copies, and what was put in place, are in {FOLDER}.")
+    say("Everything is as it was before. The state store of this broker stays, for the next time.")
+    say(f"Copies, and what was put in place, are in {FOLDER}.")
     return 0
 
 

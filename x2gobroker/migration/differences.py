@@ -13,7 +13,7 @@ from x2gobroker.migration.findings import Finding, several
 from x2gobroker.migration.profile_differences import PROFILE_DIFFERENCES, autologin
 from x2gobroker.migration.site import Site
 from x2gobroker.migration.units import AUTHSERVICE
-from x2gobroker.model.hosts import Endpoint
+from x2gobroker.model.hosts import DEFAULT_SSH_PORT, Endpoint
 from x2gobroker.plugins import SCRIPTS, registered
 from x2gobroker.settings import BACKEND_PREFIX, GLOBAL
 from x2gobroker.ssh.host_keys import known_names
@@ -160,8 +160,9 @@ def _is_known(site: Site, endpoint: Endpoint) -> bool:
 
 
 def _testagent(endpoint: Endpoint) -> str:
-    port = f" -p {endpoint.port}" if endpoint.port != 22 else ""
-    return f"x2gobroker-testagent -H {endpoint.name}{port}"
+    """By the address, where there is one: the name may mean nothing here."""
+    port = f" -p {endpoint.port}" if endpoint.port != DEFAULT_SSH_PORT else ""
+    return f"x2gobroker-testagent -H {endpoint.address}{port}"
 
 
 def _no_key(site: Site) -> Iterator[Finding]:

@@ -144,7 +144,7 @@ def _account(_reader: Reader, site: Site) -> Step | None:
 
 def _folders(reader: Reader, site: Site) -> Step | None:
     path, text = sample(reader, site, "etc/tmpfiles.d/x2gobroker.conf")
-    before = tuple(_owner_back(place, site.files[place]) for place in (RUN, LOGS) if place in site.files)
+    before = tuple(_owner_back(place, site.files[place]) for place in (RUN, LOGS, HOME) if place in site.files)
     commands: list[Command] = []
     for target in TMPFILES:
         if target == TMPFILES[0] or reader.present(f"/usr/lib/tmpfiles.d/{PurePosixPath(target).name}"):
@@ -208,13 +208,14 @@ def _ssh(reader: Reader, site: Site) -> Step | None:
         commands += put(reader, path, SSH_RULE, text, "440")
     if SSH not in site.diverted:
         former = f"{SSH}.{DIVERTED_AS}"
-        mode = f"{site.files[SSH].mode:04o}" if SSH in site.files else "0755"
+        # the owner before the mode: a program of root's with the set-user-ID bit would be somebody else's
+        owner = site.files.get(SSH, Owner(0, 0, 0o755))
         commands += [
             command(
                 "dpkg-divert", "--local", "--rename", "--divert", former, "--add", SSH,
                 undo=undo("dpkg-divert", "--local", "--rename", "--remove", SSH),
             ),
-            command("chmod", "0755", former, undo=undo("chmod", mode, former, needs=former)),
+            command("chmod", "0755", former, undo=_owner_back(former, owner)),
             command("ln", "-s", site.own.program("x2gobroker-ssh"), SSH, undo=undo("rm", "-f", SSH, needs=SSH)),
         ]  # fmt: skip
     if not commands:
@@ -269,12 +270,18 @@ def _remove(reader: Reader, site: Site) -> Step | None:
         for name in reader.names(folder)
         if name.startswith("x2gobroker-") and not reader.is_folder(f"{folder}/{name}")
     ]
+    # scripts of the packages take their own away
+    overrides = tuple(
+        undo("dpkg-statoverride", "--force-statoverride-add", "--add", each.user, each.group, each.mode, each.path)
+        for each in site.overrides
+        if each.path == SSH and "x2gobroker-ssh" in names
+    )
     running = [unit.name for unit in site.units if unit.active or unit.enabled]
     restart = ("systemctl", "restart", *running)
     commands = [
         *(aside(reader, path) for path in notes),
         *([command("apt-mark", "manual", "x2gobroker-common")] if site.installed("x2gobroker-common") else []),
-        command("apt-get", "-y", "remove", *names, undo=undo("apt-get", "-y", "install", *versions)),
+        command("apt-get", "-y", "remove", *names, undo=(undo("apt-get", "-y", "install", *versions), *overrides)),
         command("systemctl", "daemon-reload", live=True),
         *([command(*restart, live=True)] if running else []),
     ]

@@ -75,8 +75,7 @@ def shown_report(
     yield from shown_site(site)
     if not site.is_former and not site.by_package:
         yield ""
-        yield "There is nothing of x2gobroker 0.0.4.3 here: nothing to migrate."
-        yield "docs/how-to/install.md says how to install this broker."
+        yield from shown_rest(site)
         return
     for title, findings in (("In the way", way), ("What will be different, and for whom", different)):
         yield ""
@@ -84,14 +83,25 @@ def shown_report(
         for finding in findings:
             yield from shown_finding(finding, steps)
     yield ""
-    if site.by_package:
-        yield "This broker's Debian package has taken over by itself: nothing is left to do."
+    if not steps:
+        yield from shown_rest(site)
         return
-    yield "What `x2gobroker migrate apply` does" if steps else "Nothing is left to do for `x2gobroker migrate apply`"
+    yield "What `x2gobroker migrate apply` does"
     for number, step in enumerate(steps, 1):
         yield from shown_step(number, step, site.systemd)
-    if not steps and is_left(site):
-        yield "  When you are sure that you stay: `x2gobroker migrate apply --remove-packages`"
+
+
+def shown_rest(site: Site) -> Iterator[str]:
+    """What is said where no step is left."""
+    if site.by_package:
+        yield "This broker's Debian package has taken over by itself: nothing is left to do."
+    elif not site.is_former:
+        yield "There is nothing of x2gobroker 0.0.4.3 here: nothing to migrate."
+        yield "docs/how-to/install.md says how to install this broker."
+    else:
+        yield "Nothing is left to do for `x2gobroker migrate apply`."
+        if is_left(site):
+            yield "When you are sure that you stay: `x2gobroker migrate apply --remove-packages`"
 
 
 def report_values(
