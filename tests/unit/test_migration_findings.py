@@ -183,3 +183,12 @@ def test_a_python_that_apache_cannot_load(tmp_path: Path) -> None:
 def test_no_systemd(tmp_path: Path) -> None:
     assert found(obstacles(MadeSite(tmp_path / "a", systemd=False).daemon().read()), "no-systemd")
     assert not found(obstacles(MadeSite(tmp_path / "b").daemon().read()), "no-systemd")
+
+
+@pytest.mark.parametrize(("prefix", "mode"), [("/root/venv", 0o755), ("/srv/venv", 0o700)])
+def test_an_installation_where_no_unit_gets(tmp_path: Path, prefix: str, mode: int) -> None:
+    made = MadeSite(tmp_path).daemon()
+    made.write(f"{prefix}/bin/x2gobroker", "")
+    made.place(prefix).chmod(mode)
+    site = read_site(made.reader(), Own(prefix, "/usr", "/", "1"))
+    assert [finding.blocks for finding in found(obstacles(site), "place")] == [True]

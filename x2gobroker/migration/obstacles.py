@@ -26,6 +26,16 @@ def _broken_packages(site: Site) -> Iterator[Finding]:
         )
 
 
+def _place(site: Site) -> Iterator[Finding]:
+    if not site.reachable and not site.by_package:
+        yield Finding(
+            "place",
+            f"this installation is in {site.own.prefix}, where neither our units nor the account x2gobroker get",
+            advice="install it in /usr/lib/x2gobroker/venv, and run it from there",
+            blocks=True,
+        )
+
+
 def _purge(site: Site) -> Iterator[Finding]:
     removed = [package.name for package in site.former if package.state == REMOVED]
     if removed:
@@ -208,6 +218,7 @@ def _account_home(site: Site) -> Iterator[Finding]:
 
 OBSTACLES: tuple[Callable[[Site], Iterator[Finding]], ...] = (
     _faults,
+    _place,
     _broken_packages,
     _problems,
     _mechanisms,

@@ -143,7 +143,7 @@ class Site:
 
     `shadowed`: what root finds in PATH instead of programs of ours, as paths, or as names where nothing is found.
     `ignored`: what files of init scripts set, and units do not read, each with its file. `files`: owners and modes of
-    what the configuration names. `changed`: configuration files of Debian's packages that the site has changed.
+    what the configuration names. `reachable`: the broker's account and our units get at this installation. `changed`: configuration files of Debian's packages that the site has changed.
     """
 
     own: Own
@@ -169,6 +169,7 @@ class Site:
     changed: frozenset[str] = frozenset()
     loggers: tuple[str, ...] = ()
     faults: tuple[str, ...] = ()
+    reachable: bool = True
 
     def package(self, name: str) -> Package | None:
         """A package by its name, None where dpkg does not know it."""

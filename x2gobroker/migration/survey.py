@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Collection, Iterator, Mapping
+from pathlib import PurePosixPath
 
 from x2gobroker.backends.inifile import compile_profiles
 from x2gobroker.migration.apache import read_apache
@@ -40,6 +41,7 @@ ROTATED = tuple(f"x2gobroker-{name}" for name in ("daemon", "authservice", "load
 INIT_VARIABLE = re.compile(r"\s*(?:export\s+)?([A-Z][A-Z0-9_]*)=(.*)")
 STATES = {"installed": INSTALLED, "config-files": REMOVED}
 SYSTEM_KNOWN_HOSTS = "/etc/ssh/ssh_known_hosts"
+HIDDEN = ("/root/", "/home/", "/run/user/")  # from units with ProtectHome=
 LOGGERS = ("X2GOBROKER_LOGCONFIG", "X2GOBROKER_AUTHSERVICE_LOGCONFIG", "X2GOBROKER_LOADCHECKER_LOGCONFIG")
 
 
@@ -88,6 +90,7 @@ def read_site(reader: Reader, own: Own, active: Collection[str] = ()) -> Site:
         frozenset(_changed(reader, packages)),
         tuple(path for name in LOGGERS if reader.present(path := settings.environment(name))),
         tuple(reader.faults),
+        _reachable(reader, own.prefix),
     )
 
 
@@ -202,6 +205,13 @@ def _owners(reader: Reader, paths: list[str]) -> Iterator[tuple[str, Owner]]:
         owner = reader.owner(path)
         if owner is not None:
             yield path, owner
+
+
+def _reachable(reader: Reader, prefix: str) -> bool:
+    """Whether every account, and our units, get at this installation: ProtectHome= hides some folders from them."""
+    folders = [prefix, *map(str, PurePosixPath(prefix).parents)]
+    modes = [owner.mode for folder in folders if (owner := reader.owner(folder)) is not None]
+    return not prefix.startswith(HIDDEN) and all(mode & 0o001 for mode in modes)
 
 
 def _changed(reader: Reader, packages: tuple[Package, ...]) -> Iterator[str]:
