@@ -143,7 +143,8 @@ class Site:
 
     `shadowed`: what root finds in PATH instead of programs of ours, as paths, or as names where nothing is found.
     `ignored`: what files of init scripts set, and units do not read, each with its file. `files`: owners and modes of
-    what the configuration names. `reachable`: the broker's account and our units get at this installation. `changed`: configuration files of Debian's packages that the site has changed.
+    what the configuration names. `changed`: configuration files of Debian's packages that the site has changed.
+    `reachable`: the broker's account and our units get at this installation.
     """
 
     own: Own
