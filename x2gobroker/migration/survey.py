@@ -209,7 +209,7 @@ def _owners(reader: Reader, paths: list[str]) -> Iterator[tuple[str, Owner]]:
 
 def _reachable(reader: Reader, prefix: str) -> bool:
     """Whether every account, and our units, get at this installation: ProtectHome= hides some folders from them."""
-    folders = [prefix, *map(str, PurePosixPath(prefix).parents)]
+    folders = [prefix, *map(str, PurePosixPath(prefix).parents)][:-1]
     modes = [owner.mode for folder in folders if (owner := reader.owner(folder)) is not None]
     return not prefix.startswith(HIDDEN) and all(mode & 0o001 for mode in modes)
 
