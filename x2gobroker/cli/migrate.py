@@ -53,7 +53,7 @@ def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
     applied = actions.add_parser(
         "apply",
         help="do it, step by step",
-        description="Does what `migrate plan` shows, as root, and notes each command with what undoes it in "
+        description="Does as root what the plan shows, and notes each command with what undoes it in "
         f"{FOLDER}. It stops at the first command that fails; started again, it goes on there.",
     )
     applied.add_argument("--dry-run", action="store_true", help="only say what would be done, as `migrate plan`")
