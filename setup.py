@@ -88,13 +88,17 @@ setup(
     # the name under which scripts of session types import their base class
     py_modules=["nexus_remote_service"],
     # x2gobroker/templates is a link to templates/, so that a checkout and an installation find the same files
-    # scripts/novnc puts noVNC there
+    # and so are those in x2gobroker/samples, which `x2gobroker migrate` installs; scripts/novnc puts noVNC there
     package_data={
         "x2gobroker": [
             "py.typed",
             "templates/*.html",
             "templates/*.css",
             "templates/portal/*.html",
+            "samples/apache/*",
+            "samples/etc/*.conf",
+            "samples/etc/*/*",
+            "samples/wsgi/*",
             "portal/languages/*.mo",
             "remote/schema.json",
             "static/portal/*",

@@ -58,6 +58,7 @@ PROGRAMS = {
             "x2gobroker lockout --until 8h --end-sessions anna": "Lock anna out for eight hours, and end her sessions.",
             "x2gobroker drain --reason 'new kernel' ts01": "Send no new sessions to ts01.",
             "x2gobroker drain --end ts01": "Let ts01 have new sessions again.",
+            "x2gobroker migrate": "Say what a migration from x2gobroker 0.0.4.3 would do and change.",
         },
         also=(("x2gobroker-x2go", 1), ("x2gobroker-daemon", 1), CONFIG_PAGE, PROFILES_PAGE, TYPES_PAGE),
     ),

@@ -17,6 +17,7 @@ PLACES = {
             "x2go/commands.py",  # for X2Go Servers
             "agents/ssh.py",  # for broker agents
             "cli/testagent.py",  # to be pasted by an administrator
+            "migration/shown.py",  # the same
             "portal/client_file.py",  # to be pasted by a user
             "remote/scripts/x11vnc.py",  # for a host of a desktop
         },

@@ -61,6 +61,9 @@ def test_every_file_of_the_package_is_in_it(source: Path, tmp_path: Path) -> Non
     files = {str(file.relative_to(source)) for file in package.rglob("*") if file.is_file()}
     files = {file for file in files if not file.endswith(left_out)}
     files |= {f"x2gobroker/{file.relative_to(source)}" for file in (source / "templates").rglob("*") if file.is_file()}
+    for name in ("apache", "etc", "wsgi"):
+        samples = (file for file in (source / name).rglob("*") if file.is_file())
+        files |= {f"x2gobroker/samples/{file.relative_to(source)}" for file in samples}
     built, said = wheel(source, tmp_path / "all")
     assert files - built == set()
     assert not [file for file in built if file.endswith(left_out)]

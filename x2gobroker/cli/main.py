@@ -20,6 +20,7 @@ from x2gobroker.cli import (
     explain,
     load,
     lockout,
+    migrate,
     passwd,
     penalties,
     plugins,
@@ -50,6 +51,7 @@ COMMANDS = (
     store,
     remote_admin,
     plugins,
+    migrate,
     demo,
     x2go,
 )
