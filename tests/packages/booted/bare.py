@@ -18,7 +18,7 @@ from tests.support.unit_site import log_in
 
 BOOT = Path(__file__).parent / "boot.sh"
 NEWER = Path(__file__).parent / "newer.sh"
-# what the tests are told: folders with a Debian of that release, made by debootstrap with systemd-sysv and dbus, and with packages
+# folders that the tests are told of: in each, one by the name of a release; of minimal systems and of packages
 BASES = "X2GOBROKER_TEST_BASES"
 DEBS = "X2GOBROKER_TEST_DEBS"
 RELEASES = ("bookworm", "trixie")
