@@ -1,4 +1,4 @@
-"""A running 0.0.4.3 is swapped for this broker, with an X2Go Client that is signed in: nothing is lost, and it goes on."""
+"""A running 0.0.4.3 is swapped for this broker under an X2Go Client that is signed in, and goes on."""
 
 from __future__ import annotations
 

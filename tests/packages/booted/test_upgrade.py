@@ -1,4 +1,4 @@
-"""An upgrade to the next version, whose store has another schema, while people log in and work on desktops in the browser."""
+"""An upgrade to a version whose store has another schema, while people log in and work on desktops."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ class Load:
         self._thread.join()
 
     def _run(self) -> None:
-        threads = []
+        threads: list[threading.Thread] = []
         next_at = time.monotonic()
         while not self._stop.wait(max(0.0, next_at - time.monotonic())):
             next_at += 1 / RATE
