@@ -42,10 +42,18 @@ OTHER_ACCOUNT = "www-data"  # programs run as other accounts as well: where thes
 # The longest come first, so that none of them is left over at the end.
 LONGEST_FIRST = (
     "unit",
+    "test_systemd_units.py",
     "test_x2go_command.py",
     "test_x2go_tutorial.py",
-    "test_x2go_sessions_bad_days.py",
+    "test_portal_apache.py",
+    "test_portal_x2go.py",
+    "test_x2go_hostile_server.py",
+    "test_x2go_listing.py",
     "test_x2go_session_life.py",
+    "test_x2go_sessions_bad_days.py",
+    "test_user_sessions.py",
+    "test_portal_desktop.py",
+    "test_brokers_killed.py",
     "test_sessions_x2goclient.py",
 )
 _COUNTS = re.compile(r"(\d+) (passed|failed|errors?|skipped|xfailed|xpassed)\b")
