@@ -20,8 +20,8 @@ NEWER = Path(__file__).parent / "newer.sh"
 # folders that the tests are told of: in each, one by the name of a release; of minimal systems and of packages
 BASES = "X2GOBROKER_TEST_BASES"
 DEBS = "X2GOBROKER_TEST_DEBS"
-RELEASES = ("bookworm", "trixie")
 APT_SECONDS = 600.0
+RELEASES = sorted(path.name for path in Path(os.environ.get(DEBS, "/nonexistent")).glob("*")) or ["bookworm", "trixie"]
 _VARIABLES = {
     "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
     "HOME": "/root",

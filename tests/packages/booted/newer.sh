@@ -9,7 +9,7 @@ mkdir -p "$folder"
 for deb in "$debs"/*.deb; do
   dpkg-deb -R "$deb" "$work/package"
   sed -i -E 's/^(Version: [^+]*)/\1.99/' "$work/package/DEBIAN/control"
-  site=$(find "$work/package/usr/lib" -path '*/site-packages/x2gobroker' -maxdepth 6 2>/dev/null | head -1)
+  site=$(find "$work/package" -path '*/site-packages/x2gobroker' -type d)
   if [ -n "$site" ]; then
     python3 - "$site" <<'END'
 import re, sys
@@ -34,7 +34,7 @@ changed = re.sub(r'(__version__ = "[^"]*)"', r'\1.99"', said)
 assert changed != said
 package.write_text(changed)
 END
-    (cd "$work/package" && find usr lib etc -type f 2>/dev/null -exec md5sum {} + >DEBIAN/md5sums)
+    (cd "$work/package" && find * -path DEBIAN -prune -o -type f -exec md5sum {} + >DEBIAN/md5sums)
   fi
   dpkg-deb -Zgzip -z1 --root-owner-group -b "$work/package" "$folder/" >/dev/null
   rm -rf "$work/package"
