@@ -167,9 +167,10 @@ def _own_server(settings: Settings) -> Iterator[Words]:
     services = Services()
     for backend in sorted(registered(BACKENDS)):
         for profile in services.backend(backend).all_profiles(settings) if settings.backend_enabled(backend) else ():
-            if profile.hosts and all(is_loopback(host.address or host.name) for host in profile.hosts):
-                if not profile.options.get("usesshproxy") and not profile.options.get("directrdp"):
-                    yield (profile.id, profile.hosts[0].name)
+            is_here = all(is_loopback(host.address or host.name) for host in profile.hosts)
+            another_way = profile.options.get("usesshproxy") or profile.options.get("directrdp")
+            if profile.hosts and is_here and not another_way:
+                yield (profile.id, profile.hosts[0].name)
 
 
 def is_loopback(name: str) -> bool:

@@ -21,6 +21,7 @@ NEWER = Path(__file__).parent / "newer.sh"
 BASES = "X2GOBROKER_TEST_BASES"
 DEBS = "X2GOBROKER_TEST_DEBS"
 APT_SECONDS = 600.0
+PYTHON = "/usr/lib/x2gobroker/venv/bin/python"
 RELEASES = sorted(path.name for path in Path(os.environ.get(DEBS, "/nonexistent")).glob("*")) or ["bookworm", "trixie"]
 _VARIABLES = {
     "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
@@ -65,7 +66,7 @@ class Bare:
 
     def newer(self) -> Bare:
         """The packages of a made-up next version, whose store has another schema."""
-        self.machine.run("bash", "/root/newer.sh", self.debs, "/root/newer", seconds=APT_SECONDS)
+        self.machine.run("bash", "/root/newer.sh", self.debs, "/root/newer", PYTHON, seconds=APT_SECONDS)
         return replace(self, debs="/root/newer")
 
 

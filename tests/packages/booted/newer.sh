@@ -1,8 +1,8 @@
 #!/bin/bash
-# Make of each package the one of a made-up next version: newer.sh DEBS FOLDER. Its store has one more column, which must have
+# Make of each package the one of a made-up next version: newer.sh DEBS FOLDER PYTHON. Its store has one more column, which must have
 # a value, and one more table; programs of before can go on with it.
 set -euo pipefail
-debs=$1 folder=$2
+debs=$1 folder=$2 python=$3
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 mkdir -p "$folder"
@@ -11,7 +11,7 @@ for deb in "$debs"/*.deb; do
   sed -i -E 's/^(Version: [^+]*)/\1.99/' "$work/package/DEBIAN/control"
   site=$(find "$work/package" -path '*/site-packages/x2gobroker' -type d)
   if [ -n "$site" ]; then
-    python3 - "$site" <<'END'
+    "$python" - "$site" <<'END'
 import re, sys
 from pathlib import Path
 site = Path(sys.argv[1])

@@ -61,7 +61,7 @@ def profiles(port: int) -> str:
 def old_site(site: Bare, port: int) -> None:
     """Debian's broker, as its README says, with agent, keys and Apache."""
     machine = site.machine
-    site.apt("install", "openssh-server", "x2goserver", "apache2", *PACKAGES)
+    site.apt("install", "openssh-server", "x2goserver", "apache2", "libapache2-mod-wsgi-py3", *PACKAGES)
     site.make_user(*ANNA)
     machine.write("/etc/x2go/x2gobroker.conf", CONFIG)
     machine.write("/etc/x2go/broker/x2gobroker-sessionprofiles.conf", profiles(port))

@@ -7,7 +7,7 @@ import threading
 import time
 from pathlib import Path
 
-from tests.packages.booted.bare import bare, release  # noqa: F401 - a fixture
+from tests.packages.booted.bare import PYTHON, bare, release  # noqa: F401 - a fixture
 from tests.support.processes import wait_until
 from tests.support.rfb_client import RfbClient
 from tests.support.unit_site import REMOTE, SERVICES, TAKE_PLACE, log_in
@@ -16,7 +16,6 @@ REMOTE_PORT = 6080
 DESKTOPS = 5
 RATE = 20.0  # logins a second
 AFTERWARDS = 10.0  # seconds of logins behind the upgrade
-PYTHON = "/usr/lib/x2gobroker/venv/bin/python"
 CONFIG = """\
 [global]
 default-auth-mech = pam
