@@ -91,6 +91,14 @@ def bare(folder: Path, release: str) -> Iterator[Bare]:
         yield Bare(machine, release)
 
 
+def figure(text: str) -> None:
+    """Keep what was measured: in the folder that X2GOBROKER_TEST_ARTIFACTS names, and in what the test prints."""
+    print(text)
+    if folder := os.environ.get("X2GOBROKER_TEST_ARTIFACTS"):
+        with Path(folder, "packages.txt").open("a") as file:
+            file.write(f"{text}\n")
+
+
 def gets_in(name: str, password: str) -> bool:
     """Whether a user is let in at the daemon's own address."""
     with contextlib.suppress(OSError):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from pathlib import Path
 
-from tests.packages.booted.bare import bare, gets_in, release  # noqa: F401 - a fixture
+from tests.packages.booted.bare import bare, figure, gets_in, release  # noqa: F401 - a fixture
 from tests.support.processes import wait_until
 
 ANNA = ("anna", "Right-pw-1")
@@ -21,7 +21,7 @@ def test_one_command_and_a_login_works(tmp_path: Path, release: str) -> None:  #
         took = site.apt("install", site.deb("x2gobroker"))
         wait_until(lambda: gets_in(*ANNA), "a login", LOGIN_SECONDS)
         until = time.monotonic() - began
-        print(f"{release}: installed in {took:.1f} s, a login after {until:.1f} s")
+        figure(f"{release}: installed in {took:.1f} s, a login after {until:.1f} s")
         assert until < LOGIN_SECONDS
         assert not gets_in(ANNA[0], "wrong")
         assert site.is_system() == "running", site.failed_units()
@@ -31,7 +31,7 @@ def test_one_command_and_a_login_works(tmp_path: Path, release: str) -> None:  #
         assert "write the name of yours" in said.stdout, "what is missing is said"
         size = machine.run("dpkg-query", "-W", "-f", "${Installed-Size}", "x2gobroker")
         packed = int(machine.run("stat", "-c", "%s", site.deb("x2gobroker")))
-        print(f"{release}: {packed / 1e6:.1f} MB, installed {int(size) / 1024:.1f} MB")
+        figure(f"{release}: {packed / 1e6:.1f} MB, installed {int(size) / 1024:.1f} MB")
         assert packed < 12e6
         assert int(size) < 60 * 1024
         machine.run("man", "-w", "x2gobroker") if machine.call("which", "man").returncode == 0 else None
@@ -43,7 +43,7 @@ def test_the_agent_on_an_x2go_server(tmp_path: Path, release: str) -> None:  # n
         site.make_user(*ANNA)
         site.apt("install", "openssh-server", "x2goserver")
         took = site.apt("install", site.deb("x2gobroker-agent"))
-        print(f"{release}: the agent was installed in {took:.1f} s")
+        figure(f"{release}: the agent was installed in {took:.1f} s")
         machine.run("install", "-d", "-m", "700", "-o", "x2gobroker", "-g", "x2gobroker", "/var/lib/x2gobroker/.ssh")
         machine.run(
             "runuser",

@@ -7,7 +7,7 @@ import threading
 import time
 from pathlib import Path
 
-from tests.packages.booted.bare import PYTHON, bare, release  # noqa: F401 - a fixture
+from tests.packages.booted.bare import PYTHON, bare, figure, release  # noqa: F401 - a fixture
 from tests.support.processes import wait_until
 from tests.support.rfb_client import RfbClient
 from tests.support.unit_site import REMOTE, SERVICES, TAKE_PLACE, log_in
@@ -103,7 +103,7 @@ def test_no_request_is_lost_and_no_desktop_ends(tmp_path: Path, release: str) ->
                 time.sleep(3)
                 took = site.apt("install", newer.deb("x2gobroker"))
                 time.sleep(AFTERWARDS)
-            print(
+            figure(
                 f"{release}: upgraded in {took:.1f} s under {len(load.took)} logins, {len(load.wrong)} of them wrong,"
                 f" the slowest took {max(load.took):.1f} s"
             )
