@@ -37,7 +37,15 @@ TESTS = Path(__file__).parent
 SCRIPT = TESTS / "room" / "room.sh"
 BATCH_DEADLINE = 900.0
 # These install packages, as a site would: they have the machine's network.
-WITH_NETWORK = frozenset({"test_third_party_backend.py", "test_ssh_paramiko_versions.py"})
+WITH_NETWORK = frozenset(
+    {
+        "test_third_party_backend.py",
+        "test_ssh_paramiko_versions.py",
+        "test_booted_install.py",
+        "test_booted_upgrade.py",
+        "test_booted_swap.py",
+    }
+)
 OTHER_ACCOUNT = "www-data"  # programs run as other accounts as well: where these cannot read the checkout, a copy
 # The longest come first, so that none of them is left over at the end.
 LONGEST_FIRST = (

@@ -6,7 +6,7 @@ import contextlib
 import os
 import signal
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from tests.support.installation import copy_checkout, installation
@@ -33,31 +33,38 @@ _ENVIRONMENT = {
 
 
 class Machine:
-    """A booted system. Its processes have a view of their own; its network is that of the test."""
+    """A booted system. Its processes have a view of their own; its network is that of the test.
 
-    def __init__(self, program: Program, init: int) -> None:
+    `place` is the folder in it where commands run, `variables` their environment.
+    """
+
+    def __init__(
+        self, program: Program, init: int, place: str = SOURCE, variables: Mapping[str, str] = _ENVIRONMENT
+    ) -> None:
         self._program = program
         self._init = init
+        self._place = place
+        self._variables = dict(variables)
 
     def console(self) -> str:
         """What systemd itself said."""
         return self._program.output()
 
-    def call(self, *words: str, stdin: str = "") -> subprocess.CompletedProcess[str]:
-        """Run a command there, as root, in the folder of the project's source."""
+    def call(self, *words: str, stdin: str = "", seconds: float = COMMAND_DEADLINE) -> subprocess.CompletedProcess[str]:
+        """Run a command there, as root, in the folder of the project's source; it may take so many seconds."""
         return subprocess.run(
-            ["nsenter", "-t", str(self._init), *_ENTER, "--", "env", "-C", SOURCE, *words],
+            ["nsenter", "-t", str(self._init), *_ENTER, "--", "env", "-C", self._place, *words],
             input=stdin,
             capture_output=True,
             text=True,
-            timeout=COMMAND_DEADLINE,
+            timeout=seconds,
             check=False,
-            env=_ENVIRONMENT,
+            env=self._variables,
         )
 
-    def run(self, *words: str, stdin: str = "") -> str:
+    def run(self, *words: str, stdin: str = "", seconds: float = COMMAND_DEADLINE) -> str:
         """The same for a command that has to work: what it prints."""
-        done = self.call(*words, stdin=stdin)
+        done = self.call(*words, stdin=stdin, seconds=seconds)
         assert done.returncode == 0, (
             f"{words} gave {done.returncode}: {done.stdout}{done.stderr}\n{self.journal()[-6000:]}\n{self.failures()}"
         )
@@ -66,6 +73,19 @@ class Machine:
     def write(self, path: str, text: str, mode: int = 0o644) -> None:
         """Write a file there, and the folders above."""
         self.run("install", "-D", "-m", f"{mode:o}", "/dev/stdin", path, stdin=text)
+
+    def put(self, path: Path, place: str) -> None:
+        """Copy a file into it, and make the folders above."""
+        with path.open("rb") as stream:
+            done = subprocess.run(
+                ["nsenter", "-t", str(self._init), *_ENTER, "--", "install", "-D", "-m", "644", "/dev/stdin", place],
+                stdin=stream,
+                capture_output=True,
+                timeout=COMMAND_DEADLINE,
+                check=False,
+                env=self._variables,
+            )
+        assert done.returncode == 0, done.stderr
 
     def journal(self, unit: str = "") -> str:
         """What the journal has, of one unit or of all."""
@@ -128,14 +148,23 @@ def machine(folder: Path) -> Iterator[Machine]:
     copy_checkout(source)
     root.mkdir()
     packages = next((installation("www-data").venv / "lib").glob("python3*")) / "site-packages"
+    with booted(folder, ("bash", str(BOOT), str(root), str(source), str(packages))) as made:
+        yield made
+
+
+@contextlib.contextmanager
+def booted(
+    folder: Path, argv: Sequence[str], place: str = SOURCE, variables: Mapping[str, str] = _ENVIRONMENT
+) -> Iterator[Machine]:
+    """What `argv` boots, in namespaces and a cgroup of its own; `folder` is for its console."""
     group = CGROUPS / f"machine-{os.getpid()}"
     assert (CGROUPS / "cgroup.procs").exists(), "systemd needs cgroup v2: run this by `python -m tests.rooms`"
-    group.mkdir()
+    group.mkdir(exist_ok=True)
     enter = ("bash", "-c", 'echo 0 >"$1/cgroup.procs" && shift && exec "$@"', "enter", str(group))
-    program = Program([*enter, *_UNSHARE, "bash", str(BOOT), str(root), str(source), str(packages)], folder / "console")
+    program = Program([*enter, *_UNSHARE, *argv], folder / "console")
     try:
         wait_until(lambda: _init_of(program) > 0, "systemd being started")
-        made = Machine(program, _init_of(program))
+        made = Machine(program, _init_of(program), place, variables)
         wait_until(
             lambda: made.call("systemctl", "is-system-running").stdout.strip() in ("running", "degraded"), "the boot"
         )

@@ -223,6 +223,26 @@ def test_an_id_that_x2go_client_cannot_list(check: Check, section: str) -> None:
     assert "/profiles.conf:1: warning:" in out
 
 
+@pytest.mark.parametrize(
+    "host", ["localhost", "LOCALHOST.", "127.0.0.1", "here (127.0.0.2)", "[::1]:2222", "localhost:23"]
+)
+@pytest.mark.parametrize("installed", [False, True])
+def test_a_profile_that_leads_to_this_host_wants_an_x2go_server_here(
+    check: Check, monkeypatch: pytest.MonkeyPatch, host: str, installed: bool
+) -> None:
+    """The sample does, on a machine that has the broker alone."""
+    monkeypatch.setattr("x2gobroker.cli.checks.shutil.which", lambda name: f"/usr/bin/{name}" if installed else None)
+    (check.folder / "profiles.conf").write_text(f"[desk]\nname = Desk\nhost = {host}\ncommand = XFCE\n")
+    assert ("no X2Go Server is installed on it" in configure(check)) is not installed
+
+
+@pytest.mark.parametrize("host", ["ts01", "localhost, ts01", "localhost.example.org", "192.0.2.1"])
+def test_a_profile_that_leads_elsewhere_wants_none(check: Check, monkeypatch: pytest.MonkeyPatch, host: str) -> None:
+    monkeypatch.setattr("x2gobroker.cli.checks.shutil.which", lambda _name: None)
+    (check.folder / "profiles.conf").write_text(f"[desk]\nname = Desk\nhost = {host}\ncommand = XFCE\n")
+    assert "no X2Go Server" not in configure(check)
+
+
 def test_every_check_has_a_text_for_its_words() -> None:
     assert len({one.id for one in CHECKS}) == len(CHECKS)
     finders: set[Callable[..., object]] = {one.find for one in CHECKS}

@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import configparser
 import os
+import shutil
 import ssl
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from ipaddress import ip_address
 from pathlib import Path
 
 from x2gobroker.agents.base import KEYS_FILE
@@ -158,6 +160,27 @@ def _profile_keys_paths(settings: Settings) -> Iterator[Words]:
                     yield (profile.id, f"broker-{name}", fault)
 
 
+def _own_server(settings: Settings) -> Iterator[Words]:
+    """Profiles that lead to this very host, as the sample's, where there is nothing to lead to."""
+    if shutil.which("x2golistsessions"):
+        return
+    services = Services()
+    for backend in sorted(registered(BACKENDS)):
+        for profile in services.backend(backend).all_profiles(settings) if settings.backend_enabled(backend) else ():
+            is_here = all(is_loopback(host.address or host.name) for host in profile.hosts)
+            another_way = profile.options.get("usesshproxy") or profile.options.get("directrdp")
+            if profile.hosts and is_here and not another_way:
+                yield (profile.id, profile.hosts[0].name)
+
+
+def is_loopback(name: str) -> bool:
+    """Whether a name or an address is always the host itself."""
+    try:
+        return ip_address(name).is_loopback
+    except ValueError:
+        return name.lower().rstrip(".") == "localhost"
+
+
 def _unreadable(settings: Settings) -> Iterator[Words]:
     """Files that root can read and the broker's account cannot; who is not root cannot tell."""
     if os.geteuid() != 0:
@@ -212,6 +235,12 @@ CHECKS = (
     Check("log-files", "{}: {}: all goes to the standard error stream", _log_files, error=False),
     Check("keys-paths", "{}: {}", _keys_paths),
     Check("profile-keys-paths", "session profile {}: {}: {}", _profile_keys_paths),
+    Check(
+        "own-server",
+        "session profile {}: host = {} is this host, and no X2Go Server is installed on it: write the name of yours",
+        _own_server,
+        error=False,
+    ),
     Check("unreadable", "{} cannot be read by the broker's user {}; mend owner, group or mode", _unreadable),
 )
 

@@ -1,0 +1,118 @@
+"""A bare Debian with a real systemd, and the packages to install there."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import pytest
+
+from tests.support.systemd import Machine, booted
+from tests.support.unit_site import log_in
+
+BOOT = Path(__file__).parent / "boot.sh"
+NEWER = Path(__file__).parent / "newer.sh"
+# folders that the tests are told of: in each, one by the name of a release; of minimal systems and of packages
+BASES = "X2GOBROKER_TEST_BASES"
+DEBS = "X2GOBROKER_TEST_DEBS"
+APT_SECONDS = 600.0
+PYTHON = "/usr/lib/x2gobroker/venv/bin/python"
+RELEASES = sorted(path.name for path in Path(os.environ.get(DEBS, "/nonexistent")).glob("*")) or ["bookworm", "trixie"]
+_VARIABLES = {
+    "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+    "HOME": "/root",
+    "LANG": "C.UTF-8",
+    "DEBIAN_FRONTEND": "noninteractive",
+}
+
+
+@dataclass(frozen=True)
+class Bare:
+    """A booted Debian of a release; `debs` is the folder there with our packages."""
+
+    machine: Machine
+    release: str
+    debs: str = "/root/debs"
+
+    def deb(self, name: str) -> str:
+        """The file of a package of ours."""
+        (path,) = self.machine.run("sh", "-c", 'ls "$1/$2"_*.deb', "ls", self.debs, name).split()
+        return path
+
+    def apt(self, *words: str) -> float:
+        """Call apt-get, as nobody is there to answer questions; the seconds that it took."""
+        began = time.monotonic()
+        self.machine.run("apt-get", "-qy", "--no-install-recommends", *words, seconds=APT_SECONDS)
+        return time.monotonic() - began
+
+    def make_user(self, name: str, password: str) -> None:
+        """An account with a password."""
+        self.machine.run("useradd", "--create-home", "--shell", "/bin/bash", name)
+        self.machine.run("chpasswd", stdin=f"{name}:{password}\n")
+
+    def is_system(self) -> str:
+        """What systemd says of the whole."""
+        return self.machine.call("systemctl", "is-system-running").stdout.strip()
+
+    def failed_units(self) -> set[str]:
+        """The units that failed."""
+        lines = self.machine.run("systemctl", "--failed", "--no-legend", "--plain").splitlines()
+        return {line.split()[0] for line in lines}
+
+    def newer(self) -> Bare:
+        """The packages of a made-up next version, whose store has another schema."""
+        self.machine.run("bash", "/root/newer.sh", self.debs, "/root/newer", PYTHON, seconds=APT_SECONDS)
+        return replace(self, debs="/root/newer")
+
+
+def release_folders(variable: str, release: str) -> Path:
+    """The folder of a release. Fails where the tests were not told of it."""
+    folder = Path(os.environ.get(variable, "/nonexistent"), release)
+    assert folder.is_dir(), f"{variable} has to name a folder with one for {release}: tests/packages/booted/README.md"
+    return folder
+
+
+@contextlib.contextmanager
+def bare(folder: Path, release: str) -> Iterator[Bare]:
+    """Boot one, with our packages below /root/debs."""
+    base, debs = release_folders(BASES, release), release_folders(DEBS, release)
+    root = folder / "machine"
+    root.mkdir()
+    with booted(folder, ("bash", str(BOOT), str(root), str(base)), "/root", _VARIABLES) as machine:
+        for path in (*debs.glob("*.deb"), NEWER):
+            place = f"/root/debs/{path.name}" if path.suffix == ".deb" else f"/root/{path.name}"
+            machine.put(path, place)
+        machine.run("apt-get", "-qq", "update", seconds=APT_SECONDS)
+        yield Bare(machine, release)
+
+
+def figure(text: str) -> None:
+    """Keep what was measured: in the folder that X2GOBROKER_TEST_ARTIFACTS names, and in what the test prints."""
+    print(text)
+    if folder := os.environ.get("X2GOBROKER_TEST_ARTIFACTS"):
+        with Path(folder, "packages.txt").open("a") as file:
+            file.write(f"{text}\n")
+
+
+def gets_in(name: str, password: str) -> bool:
+    """Whether a user is let in at the daemon's own address."""
+    with contextlib.suppress(OSError):
+        status, text = log_in(name, password)
+        return status == 200 and "Access granted" in text
+    return False
+
+
+def names_in(listing: str) -> list[str]:
+    """The names of the session profiles in a plain listing."""
+    return re.findall(r"^name=(.*)$", listing, re.MULTILINE)
+
+
+@pytest.fixture(params=RELEASES)
+def release(request: pytest.FixtureRequest) -> str:
+    """Each release that we make packages for."""
+    return str(request.param)

@@ -1,0 +1,36 @@
+#!/bin/bash
+# Boot a Debian that debootstrap made, with systemd-sysv and dbus: boot.sh FOLDER BASE. What is changed is kept in FOLDER, an
+# empty one, and BASE stays as it is. Runs in namespaces of its own, with a cgroup namespace that it may use up; the network is
+# the caller's.
+set -euo pipefail
+umask 022
+folder=$1 base=$2
+here=$(dirname "$(realpath "$0")")
+mount --make-rprivate /
+mount -t tmpfs -o mode=755 tmpfs "$folder"
+mkdir "$folder"/{root,upper,work}
+root=$folder/root
+mount -t overlay -o "lowerdir=$base,upperdir=$folder/upper,workdir=$folder/work" overlay "$root"
+mount -t proc proc "$root/proc"
+mount -t sysfs sysfs "$root/sys"
+mount -t cgroup2 cgroup2 "$root/sys/fs/cgroup"
+rmdir "$root/dev" 2>/dev/null || rm -rf "$root/dev"
+bash "$here/../../room/dev.sh" "$root/dev"
+mount -t tmpfs -o mode=755 tmpfs "$root/run"
+mount -t tmpfs -o mode=1777 tmpfs "$root/tmp"
+cp -L /etc/resolv.conf "$root/etc/resolv.conf"
+# apt in there reaches what apt out here reaches
+apt-config dump Acquire >"$root/etc/apt/apt.conf.d/99machine"
+if [ -f /etc/ssl/certs/ca-certificates.crt ]; then
+  install -D -m 644 /etc/ssl/certs/ca-certificates.crt "$root/etc/ssl/certs/ca-certificates.crt"
+fi
+: >"$root/etc/fstab"
+hostname broker
+echo broker >"$root/etc/hostname"
+printf '127.0.0.1\tlocalhost\n127.0.1.1\tbroker.example.org broker\n::1\tlocalhost\n' >"$root/etc/hosts"
+mkdir "$root/.old"
+cd "$root"
+pivot_root . .old
+umount -l /.old
+rmdir /.old
+exec env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin container=room /usr/lib/systemd/systemd --system --log-target=console --log-level=info

@@ -1,0 +1,119 @@
+"""An upgrade to a version whose store has another schema, while people log in and work on desktops."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+import time
+from pathlib import Path
+
+from tests.packages.booted.bare import PYTHON, bare, figure, release  # noqa: F401 - a fixture
+from tests.support.processes import wait_until
+from tests.support.rfb_client import RfbClient
+from tests.support.unit_site import REMOTE, SERVICES, TAKE_PLACE, log_in
+
+REMOTE_PORT = 6080
+DESKTOPS = 5
+RATE = 20.0  # logins a second
+AFTERWARDS = 10.0  # seconds of logins behind the upgrade
+CONFIG = """\
+[global]
+default-auth-mech = pam
+enable-portal = true
+penalty-trusted-networks = 127.0.0.0/8
+remote-session-config = /etc/x2go/broker/session-types.json
+
+[broker_inifile]
+enable = true
+"""
+TYPES = '{"Shell": {"script": "tigervnc.py", "count": 5, "options": {"command": ["xterm"], "display_base": 70}}}'
+PROFILES = "[desk]\nname = Desk\nhost = ts01.example.org\nacl-users-allow = ALL\n"
+
+
+class Load:
+    """So many logins a second, each in a thread of its own, until it is stopped."""
+
+    def __init__(self) -> None:
+        self.wrong: list[str] = []
+        self.took: list[float] = []
+        self._stop = threading.Event()
+        self._lock = threading.Lock()
+        self._thread = threading.Thread(target=self._run)
+
+    def __enter__(self) -> Load:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_args: object) -> None:
+        self._stop.set()
+        self._thread.join()
+
+    def _run(self) -> None:
+        threads: list[threading.Thread] = []
+        next_at = time.monotonic()
+        while not self._stop.wait(max(0.0, next_at - time.monotonic())):
+            next_at += 1 / RATE
+            threads.append(threading.Thread(target=self._one, args=(len(threads),)))
+            threads[-1].start()
+        for thread in threads:
+            thread.join()
+
+    def _one(self, number: int) -> None:
+        began = time.monotonic()
+        name = number % DESKTOPS
+        try:
+            status, text = log_in(f"u{name}", f"Right-pw-{name}")
+            well = status == 200 and "Access granted" in text
+        except OSError as error:
+            well, status, text = False, 0, repr(error)
+        with self._lock:
+            self.took.append(time.monotonic() - began)
+            if not well:
+                self.wrong.append(f"after {self.took[-1]:.1f} s: {status} {text[:200]}")
+
+
+def test_no_request_is_lost_and_no_desktop_ends(tmp_path: Path, release: str) -> None:  # noqa: F811
+    with bare(tmp_path, release) as site:
+        machine = site.machine
+        site.apt("install", site.deb("x2gobroker"), "tigervnc-standalone-server", "xterm", "procps")
+        newer = site.newer()
+        for number in range(DESKTOPS):
+            site.make_user(f"u{number}", f"Right-pw-{number}")
+        machine.write("/etc/x2go/x2gobroker.conf", CONFIG)
+        machine.write("/etc/x2go/broker/x2gobroker-sessionprofiles.conf", PROFILES)
+        machine.write("/etc/x2go/broker/session-types.json", TYPES)
+        machine.run("systemctl", "restart", *SERVICES)
+        machine.run("systemctl", "enable", "--now", REMOTE)
+
+        def desktop(number: int) -> RfbClient:
+            take = TAKE_PLACE.replace('"Shell", 2', f'"Shell", {DESKTOPS}')
+            asked = ("runuser", "-u", "x2gobroker", "--", PYTHON, "-c", take, f"u{number}")
+            return RfbClient(REMOTE_PORT, machine.run(*asked).strip())
+
+        def servers() -> list[str]:
+            return sorted(machine.call("pgrep", "-x", "Xvnc|Xtigervnc").stdout.split())
+
+        with contextlib.ExitStack() as before:
+            for number in range(DESKTOPS):
+                before.enter_context(contextlib.closing(desktop(number)))
+            wait_until(lambda: len(servers()) == DESKTOPS, "the desktops")
+            running = servers()
+            assert "2" in machine.run("runuser", "-u", "x2gobroker", "--", "x2gobroker", "store", "status")
+            with Load() as load:
+                time.sleep(3)
+                took = site.apt("install", newer.deb("x2gobroker"))
+                time.sleep(AFTERWARDS)
+            figure(
+                f"{release}: upgraded in {took:.1f} s under {len(load.took)} logins, {len(load.wrong)} of them wrong,"
+                f" the slowest took {max(load.took):.1f} s"
+            )
+            assert load.wrong == [], machine.journal()[-8000:]
+            assert servers() == running
+        for number in range(DESKTOPS):
+            with contextlib.closing(desktop(number)) as again:
+                assert any(again.picture())
+        assert servers() == running
+        assert machine.run("x2gobroker", "--version").strip().endswith(".99")
+        said = machine.run("runuser", "-u", "x2gobroker", "--", "x2gobroker", "store", "status")
+        print(said)
+        assert site.failed_units() == set()
