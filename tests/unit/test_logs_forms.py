@@ -199,15 +199,15 @@ def test_a_file_of_loggers_may_ask_for_json_by_itself(tmp_path: Path) -> None:
 
 
 def test_in_apaches_log_the_time_is_apaches(monkeypatch: pytest.MonkeyPatch) -> None:
-    class Log(io.StringIO):
-        """What mod_wsgi puts in the place of the error stream."""
+    class Log(io.BytesIO):
+        """What mod_wsgi puts below the error stream."""
 
     Log.__module__ = "mod_wsgi"
-    stream = Log()
-    monkeypatch.setattr("sys.stderr", stream)
+    log = Log()
+    monkeypatch.setattr("sys.stderr", io.TextIOWrapper(log, "utf-8", line_buffering=True))
     set_up_logging(None)
     broker_log.warning("odd")
-    assert stream.getvalue() == "broker - WARNING - odd\n"
+    assert log.getvalue() == b"broker - WARNING - odd\n"
 
 
 def test_in_syslog_the_time_is_syslogs_and_lines_have_the_programs_name(tmp_path: Path) -> None:
@@ -231,8 +231,9 @@ def test_what_libraries_say_has_the_same_form(capsys: pytest.CaptureFixture[str]
 def test_the_root_logger_of_a_program_that_we_are_a_part_of_stays_as_it_is() -> None:
     theirs = logging.NullHandler()
     logging.getLogger().handlers = [theirs]
-    set_up_logging(None)
+    set_up_logging(None, form=JSON_FORM)
     assert logging.getLogger().handlers == [theirs]
+    assert theirs.formatter is None
 
 
 def test_a_line_that_a_file_does_not_take_has_the_form_of_the_error_stream(

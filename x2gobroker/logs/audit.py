@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from x2gobroker.logs.loggers import LONGEST_FIELD, audit_log, field, printable
 
-_write = audit_log.log
+_write = audit_log.log  # the one place; its texts are those of AUDIT_EVENTS
 LONGEST_REASON = 200
 WORDY = ("reason",)  # sentences, of ours or of PAM: written with - for blanks
 

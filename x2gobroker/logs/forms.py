@@ -19,7 +19,7 @@ LINE_FORMAT = "%(asctime)s - %(name)s - %(levelname)s - %(message)s"
 TIMED_FORMAT = "%(name)s - %(levelname)s - %(message)s"  # for what has the time itself
 JOURNAL_LEVELS = ((logging.CRITICAL, 2), (logging.ERROR, 3), (logging.WARNING, 4), (logging.INFO, 6))
 CONTINUED = "| "
-APACHE = "mod_wsgi"  # the module of what is the error stream there: Apache's error log
+APACHE = "mod_wsgi"  # the module of what is below the error stream there: Apache's error log
 TIME_FIRST = re.compile(r"%\(asctime\)s[\s:,|-]*")
 TEXT, JSON = "text", "json"
 FORMS = (TEXT, JSON)
@@ -56,7 +56,8 @@ class LogForm:
         journal = goes_to_journal(stream)
         chosen = _json(inner, self.program, self.style == JSON)
         if chosen is None:
-            timed = timed or journal or type(stream).__module__ == APACHE
+            below = getattr(stream, "buffer", None)
+            timed = timed or journal or type(below).__module__ == APACHE
             chosen = _untimed(inner) if timed else inner or logging.Formatter(LINE_FORMAT)
         return Lines(chosen, journal)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import logging.config
 import sys
+from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 
@@ -31,14 +32,15 @@ def set_up_logging(
             logging.config.fileConfig(read_loggers(config), disable_existing_loggers=False)
         except Exception as error:  # noqa: BLE001 - the file names classes and arguments: anything may come of it
             _log_to(handler)
-            _dress(form or LogForm())
+            _dress({handler}, form or LogForm())
             reason = error.__cause__ or error
             error_log.warning("%s cannot be used (%s); logging to the standard error stream", config, reason)
         else:
-            _dress(form or LogForm())
+            named = {own for logger in (logging.getLogger(), *LOGGERS) for own in logger.handlers}
+            _dress(named, form or LogForm())
     else:
         _log_to(handler)
-        _dress(form or LogForm())
+        _dress({handler}, form or LogForm())
     if audit_log.level == logging.NOTSET:  # the file says nothing of it, so that fileConfig has reset it
         audit_log.setLevel(logging.INFO)
     if debug:
@@ -57,9 +59,8 @@ def _log_to(handler: logging.Handler) -> None:
         logger.setLevel(logging.INFO)
 
 
-def _dress(form: LogForm) -> None:
-    """Have every handler that lines of ours, or of libraries, can come to write them in this form."""
-    handlers = {handler for logger in (logging.getLogger(), *LOGGERS) for handler in logger.handlers}
+def _dress(handlers: Iterable[logging.Handler], form: LogForm) -> None:
+    """Have handlers write lines in this form; as text, where what JSON needs is not installed."""
     try:
         for handler in handlers:
             form.dress(handler)
