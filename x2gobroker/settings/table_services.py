@@ -101,7 +101,7 @@ ENVIRONMENT = (
     _env("X2GOBROKER_LOGCONFIG", P, "/etc/x2go/broker/x2gobroker-loggers.conf", "Where the three loggers write."),
     _env(
         "X2GOBROKER_LOGFORMAT",
-        T,
+        Kind.CHOICE,
         "text",
         "How log lines look, of every program and wherever they go: `text`, or `json`, one JSON object for each line.",
         since=OURS,
