@@ -186,6 +186,17 @@ def test_a_form_of_the_administrators_loses_its_time_where_the_journal_has_it(
     assert path.read_text() == f"{seen}\n"
 
 
+def test_a_log_file_without_a_form_has_the_bare_message(tmp_path: Path) -> None:
+    config, log = tmp_path / "loggers.conf", tmp_path / "log"
+    text = FILE.format(handler="FileHandler", args=f"({str(log)!r},)", formatter="")
+    config.write_text(text.replace("formatter = own\n", ""))
+    for logger in LOGGERS:
+        logger.handlers, logger.propagate = [], True
+    set_up_logging(config)
+    broker_log.warning("odd")
+    assert log.read_text() == "odd\n"
+
+
 def test_a_file_of_loggers_may_ask_for_json_by_itself(tmp_path: Path) -> None:
     config, log = tmp_path / "loggers.conf", tmp_path / "log"
     text = "class = x2gobroker.logs.json_form.JsonForm"

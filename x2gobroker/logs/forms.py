@@ -46,6 +46,8 @@ class LogForm:
         inner = own.inner if isinstance(own, Lines) else own
         if isinstance(handler, SysLogHandler) and inner is None:
             handler.ident = f"{self.program}[{os.getpid()}]: "
+        if isinstance(handler, logging.FileHandler) and inner is None:
+            inner = logging.Formatter()  # a file of a site that has no form: its readers expect the bare message
         place = handler.stream if isinstance(handler, logging.StreamHandler) else None
         handler.setFormatter(self._lines(inner, place, isinstance(handler, SysLogHandler)))
         if isinstance(handler, LogFile):
