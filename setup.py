@@ -119,6 +119,8 @@ setup(
         "cryptography>=43",
         "websockets>=15,<18",
         "configupdater>=4.1,<5",
+        # x2gobroker/logs/json_form.py overrides one method of its formatter, which 2.0 to 4.2 call alike
+        "python-json-logger>=2.0.1,<5",
     ],
     extras_require={
         "postgresql": ["psycopg[binary]>=3.1,<4"],

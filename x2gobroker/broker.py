@@ -5,7 +5,6 @@ from __future__ import annotations
 import functools
 import hashlib
 import hmac
-import logging
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -24,7 +23,7 @@ from x2gobroker.auth.guarded import Guarded
 from x2gobroker.auth.totp import CODE_REFUSED, SecondFactor
 from x2gobroker.backends.base import Backend
 from x2gobroker.errors import PluginError
-from x2gobroker.logs import audit_log, broker_log, error_log
+from x2gobroker.logs import LOGIN, SETPASS, broker_log, error_log
 from x2gobroker.logs import field as log_field
 from x2gobroker.model.acl import Requester, parse_client
 from x2gobroker.model.penalty import PenaltyRules
@@ -162,15 +161,14 @@ class Broker:
     def _logged(self, request: Request, login: Login, mechanism: str) -> Login:
         outcome = Outcome.GRANTED if login.granted else Outcome.UNAVAILABLE if login.cannot_tell else Outcome.REFUSED
         if mechanism or not login.granted:
-            audit_log.log(
-                logging.INFO if login.granted else logging.WARNING,
-                "login user=%s address=%s backend=%s mechanism=%s outcome=%s reason=%s",
-                log_field(login.user or request.user),
-                log_field(request.address),
-                self.backend.name,
-                mechanism or "authid",
-                outcome,
-                _in_log(login),
+            LOGIN.log(
+                login.granted,
+                user=login.user or request.user,
+                address=request.address,
+                backend=self.backend.name,
+                mechanism=mechanism or "authid",
+                outcome=outcome,
+                reason=f"{login.reason}, beside: {login.dead_authid}" if login.dead_authid else login.reason,
             )
         return login
 
@@ -410,14 +408,13 @@ class Broker:
         credentials = Credentials(login.user, request.password, request.address, request.server_variables)
         credentials = self.second_factor.without_code(settings, credentials)
         change = self._change(settings, mechanism, credentials, new)
-        audit_log.log(
-            logging.INFO if change.changed else logging.WARNING,
-            "setpass user=%s address=%s mechanism=%s outcome=%s reason=%s",
-            log_field(login.user),
-            log_field(request.address),
-            name,
-            "changed" if change.changed else "not-changed",
-            change.reason.replace(" ", "-") or "-",
+        SETPASS.log(
+            change.changed,
+            user=login.user,
+            address=request.address,
+            mechanism=name,
+            outcome="changed" if change.changed else "not-changed",
+            reason=change.reason,
         )
         return change
 
@@ -453,9 +450,3 @@ def told_of(lock: UserLock) -> str:
 
 def _vouched_by(name: str, mechanism: AuthMechanism) -> Vouched | None:
     return Vouched(f"{mechanism.vouches} by {name}", name) if mechanism.vouches else None
-
-
-def _in_log(login: Login) -> str:
-    """Why, as one word of the log."""
-    reason = f"{login.reason}, beside: {login.dead_authid}" if login.dead_authid else login.reason
-    return reason.replace(" ", "-")

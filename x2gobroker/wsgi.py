@@ -12,11 +12,13 @@ from pathlib import Path
 from typing import Any
 
 from x2gobroker.app import create_app, start_housekeeping
-from x2gobroker.logs import set_up_logging
-from x2gobroker.settings import ENVIRONMENT, SettingsSource, broker_variables
+from x2gobroker.logs import LogForm, set_up_logging
+from x2gobroker.settings import SettingsSource, broker_variables
 
 Environ = dict[str, Any]
 StartResponse = Callable[..., Any]
+
+PROGRAM = "x2gobroker-wsgi"
 
 _lock = threading.Lock()
 _apps: dict[tuple[tuple[str, str], ...], Any] = {}
@@ -30,10 +32,14 @@ def application_for(environ: Environ) -> Any:
         with _lock:
             app = _apps.get(values)
             if app is None:
+                if not _apps:
+                    set_up_logging(None, form=LogForm.at_first(PROGRAM))
                 source = SettingsSource.of_process(dict(values))
                 if not _apps:
                     settings = source.current()
-                    set_up_logging(Path(settings.text(ENVIRONMENT, "X2GOBROKER_LOGCONFIG")), settings.debug())
+                    form = LogForm(PROGRAM, settings.environment("X2GOBROKER_LOGFORMAT"))
+                    loggers = Path(settings.environment("X2GOBROKER_LOGCONFIG"))
+                    set_up_logging(loggers, settings.debug(), form=form)
                 app = create_app(source=source)
                 start_housekeeping(app)  # here, requests come to the process that loads the application
                 _apps[values] = app

@@ -7,6 +7,10 @@ import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import pytest
+
+from x2gobroker.logs import AUDIT_EVENTS, AuditEvent
+
 LEVELS = ("debug", "info", "warning", "error", "critical", "exception", "log")
 LOGGER = re.compile(r"(_log|logger)$")
 
@@ -33,6 +37,8 @@ def messages(root: Path) -> Iterator[tuple[str, str]]:
                 assert words, f"{place}: the message must be a plain string, so that it can be found"
                 assert isinstance(words[0].value, str)
                 yield place, words[0].value
+    for event in AUDIT_EVENTS:
+        yield f"the event {event.name}", event.template
 
 
 def listed(text: str) -> list[str]:
@@ -61,3 +67,29 @@ def test_no_message_is_written_around_the_loggers(root: Path) -> None:
             if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr in LEVELS:
                 owner = node.func.value
                 assert not (isinstance(owner, ast.Name) and owner.id == "logging"), f"{path}:{node.lineno}"
+
+
+@pytest.mark.parametrize("event", AUDIT_EVENTS, ids=lambda event: event.name)
+def test_every_audit_event_is_listed_with_its_fields(event: AuditEvent, page: Callable[[str], str]) -> None:
+    words = ", ".join(f"`{name}`" for name in ("event", *event.fields))
+    assert f"| `{event.name}` | {words} |" in page("log-messages.md").splitlines()
+
+
+def test_audit_events_are_made_in_one_place(root: Path) -> None:
+    """Whoever wrote to their logger directly would leave fields out, and be missed by the test above."""
+    users = [
+        str(path.relative_to(root / "x2gobroker"))
+        for path in sorted((root / "x2gobroker").rglob("*.py"))
+        if re.search(r"audit_log\.(?!setLevel|level\b)|getLogger\(.broker\.audit", path.read_text(encoding="utf-8"))
+    ]
+    assert users == ["logs/audit.py", "logs/loggers.py"]
+
+
+def test_every_audit_event_is_one_of_the_table(root: Path) -> None:
+    made = [
+        node
+        for path in sorted((root / "x2gobroker").rglob("*.py"))
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == AuditEvent.__name__
+    ]
+    assert len(made) == len(AUDIT_EVENTS)

@@ -33,7 +33,6 @@ ALLOWED = {
     "ssh/host_keys.py": "appends where the folder was looked at first; follows no link",
     "cli/broker_account.py": "a pipe to the parent",
     "store/sqlite_file.py": "SQLite, where the folder was looked at first",
-    "logs.py": "nothing is written by name",
 }
 
 

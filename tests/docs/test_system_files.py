@@ -16,6 +16,7 @@ ROOT = Path(__file__).resolve().parents[2]
 UNITS = sorted((ROOT / "etc/systemd").iterdir())
 SERVICES = [path for path in UNITS if path.suffix == ".service"]
 INSTALLED = "/usr/lib/x2gobroker/venv/bin/"
+FILTER = ROOT / "etc/fail2ban/filter.d/x2gobroker.conf"
 PAGE = "docs/how-to/authentication-service.md"
 
 
@@ -75,6 +76,11 @@ def test_units_start_programs_that_we_install(unit: Path) -> None:
     assert programs[0] in {point.name for point in entry_points(group="console_scripts")}
 
 
+@pytest.mark.parametrize("unit", SERVICES, ids=lambda path: path.name)
+def test_units_are_found_in_the_journal_by_the_name_of_their_program(unit: Path) -> None:
+    assert f"\nSyslogIdentifier={unit.stem}\n" in unit.read_text(encoding="utf-8")
+
+
 def test_the_folder_of_the_socket_is_roots_and_sticky(tmp_path: Path) -> None:
     """So that the broker's account cannot put something else in the place of the socket."""
     (tmp_path / "etc").mkdir()
@@ -109,3 +115,26 @@ def test_the_pam_service_has_the_three_phases_of_the_host() -> None:
     assert lines == ["@include common-auth", "@include common-account", "@include common-password"]
     for line in lines:
         assert Path("/etc/pam.d", line.split()[1]).is_file()
+
+
+def test_the_reasons_that_fail2ban_leaves_out_are_reasons_of_logins() -> None:
+    rule = re.search(r"^__harmless = \(\?:(.*)\)$", FILTER.read_text(encoding="utf-8"), re.MULTILINE)
+    assert rule
+    reasons = (ROOT / "docs/reference/log-messages.md").read_text(encoding="utf-8")
+    for reason in rule[1].split("|"):
+        assert re.search(f"`{reason}`", reasons), reason
+
+
+def test_the_jail_reads_the_unit_that_ships() -> None:
+    units = re.findall(r"^journalmatch = _SYSTEMD_UNIT=(\S+)$", FILTER.read_text(encoding="utf-8"), re.MULTILINE)
+    assert units == ["x2gobroker-daemon.service"]
+    assert ROOT / "etc/systemd" / units[0] in UNITS
+
+
+def test_packages_put_filter_and_jail_in_place_and_take_them_away() -> None:
+    given = (ROOT / "debian/pieces/x2gobroker.postinst").read_text(encoding="utf-8")
+    taken = (ROOT / "debian/pieces/x2gobroker.postrm").read_text(encoding="utf-8")
+    assert "give $SAMPLES/fail2ban/$folder/x2gobroker.conf /etc/fail2ban/$folder/x2gobroker.conf" in given
+    for path in (ROOT / "etc/fail2ban").rglob("*.*"):
+        if path.is_file():
+            assert f" /etc/{path.relative_to(ROOT / 'etc')}" in taken

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import socket
 import ssl
 import warnings
@@ -13,6 +14,7 @@ import pytest
 
 from tests.support.apache import Apache, apache, apache_folder
 from tests.support.client_scenario import PASSWORDS, TwoHosts, two_brokers
+from tests.support.fail2ban import found_addresses
 from tests.support.processes import free_port, wait_until
 from tests.support.tls import HOST_A, HOST_B, Certificates, Https
 
@@ -68,6 +70,21 @@ def test_wrong_password(two_hosts: TwoHosts) -> None:
     assert "Access granted" not in plain.body
     # another user: bert has to wait for a moment now
     assert two_hosts.named(HOST_A).post("/json/inifile/", {**fields, "user": "nobody"}).status == 401
+
+
+def test_lines_in_apaches_error_log_have_one_time_and_fail2ban_reads_them(two_hosts: TwoHosts, tmp_path: Path) -> None:
+    """The time is Apache's."""
+    two_hosts.named(HOST_A).post("/plain/inifile/", {"task": "listsessions", "user": "eve", "password": "wrong"})
+    logs = two_hosts.server.folder.logs
+    lines = [line for path in logs.glob("*error.log") for line in path.read_text(errors="replace").splitlines()]
+    ours = [line for line in lines if "login user=eve" in line]
+    assert ours
+    for line in ours:
+        assert len(re.findall(r"\d\d:\d\d:\d\d", line)) == 1, line
+        assert "] broker.audit - WARNING - login user=eve address=127.0.0.1" in line
+    copy = tmp_path / "error.log"
+    copy.write_text("".join(f"{line}\n" for line in ours).replace("=127.0.0.1 ", "=198.51.100.7 "), encoding="utf-8")
+    assert found_addresses(copy) == ["198.51.100.7"] * len(ours)
 
 
 def test_access_log_has_no_query(two_hosts: TwoHosts) -> None:

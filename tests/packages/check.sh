@@ -90,6 +90,7 @@ ours() {
 	for link in $LINKS; do there "/etc/systemd/system/$link"; done
 	x2gobroker check-config >"$OUTPUT" 2>&1 || fail "check-config gave $?"
 	gone /etc/logrotate.d/x2gobroker-daemon /etc/logrotate.d/x2gobroker-authservice /etc/logrotate.d/x2gobroker-loadchecker
+	there /etc/fail2ban/filter.d/x2gobroker.conf /etc/fail2ban/jail.d/x2gobroker.conf
 	there /etc/logrotate.d/x2gobroker /etc/pam.d/x2gobroker /lib/systemd/system/x2gobroker-daemon.service
 	equal "stat overrides" "" "$(dpkg-statoverride --list '*x2gobroker' | cat; dpkg-statoverride --list '*x2gobroker-ssh' | cat)"
 	equal "mode of the program of SSH" "root:root" "$(stat -c %U:%G /usr/bin/x2gobroker-ssh)"
@@ -228,7 +229,7 @@ scenario_back() {
 	for name in $OLD; do versions="$versions $name=0.0.4.3-4"; done
 	apt install --allow-downgrades $versions
 	intact "going back"
-	gone $VENV/bin/python /etc/logrotate.d/x2gobroker
+	gone $VENV/bin/python /etc/logrotate.d/x2gobroker /etc/fail2ban/jail.d/x2gobroker.conf
 	there /usr/sbin/x2gobroker-daemon-debug /etc/logrotate.d/x2gobroker-daemon /usr/lib/x2go/x2gobroker-agent.pl
 	equal "diversions" "" "$(dpkg-divert --list '*x2go*')"
 	equal "what dpkg says" "" "$(dpkg --audit)"

@@ -196,7 +196,7 @@ def test_lines_for_the_journal_have_a_priority_and_no_time_of_their_own(
     assert path.read_text().splitlines() == [
         "<2>error - CRITICAL - worst",
         "<3>error - ERROR - bad",
-        "<3>in two lines",
+        "<3>| in two lines",
         "<4>broker - WARNING - odd",
         "<6>broker - INFO - as ever",
         "<7>broker - DEBUG - all of it",

@@ -14,7 +14,7 @@ from typing import Any
 from x2gobroker.authservice.client import Answer, Connection, understood
 from x2gobroker.authservice.pamfiles import service_exists
 from x2gobroker.authservice.protocol import ACCOUNT, AUTHENTICATE, FAILED, FRAME_JOB, ProtocolError, encode_frame
-from x2gobroker.authservice.start import start_worker
+from x2gobroker.authservice.start import program_name, start_worker
 from x2gobroker.errors import AuthMechanismError
 
 DEADLINE = 30.0
@@ -79,7 +79,7 @@ def _asked(request: dict[str, str], end: float) -> dict[str, Any]:
 
 def _started(channel: socket.socket, service: str) -> int:
     try:
-        return start_worker(channel, [service])
+        return start_worker(channel, [service], program_name())
     except OSError as error:
         raise AuthMechanismError(f"PAM: no worker process could be started: {error.strerror}", looked=False) from None
 

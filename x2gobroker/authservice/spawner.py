@@ -11,6 +11,8 @@ import sys
 from x2gobroker.authservice.hardening import PR_SET_PDEATHSIG, prctl
 from x2gobroker.authservice.start import start_worker
 
+PROGRAM = "x2gobroker-authservice"
+
 
 class Spawner:
     """The service's handle on its spawner process."""
@@ -58,7 +60,7 @@ def _serve(control: socket.socket, allowed: frozenset[str]) -> int:
             return 0
         with socket.socket(fileno=descriptors[0]) as channel:
             try:
-                start_worker(channel, services)
+                start_worker(channel, services, PROGRAM)
             except OSError as error:  # the service finds the channel closed; the reason is known here only
                 print(f"no worker process could be started: {error.strerror}", file=sys.stderr, flush=True)
 

@@ -15,6 +15,7 @@ from x2gobroker.authservice.protocol import WORKER_CHANNEL
 PROGRAM = (
     "import sys; sys.path.append(sys.argv.pop(1)); from x2gobroker.authservice.worker import main; sys.exit(main())"
 )
+PROJECT = "x2gobroker"
 PACKAGE_FOLDER = str(Path(__file__).resolve().parents[2])
 
 
@@ -25,12 +26,19 @@ def interpreter() -> str:
     return name if "python" in Path(name).name or not usual.exists() else str(usual)
 
 
-def start_worker(channel: socket.socket, services: Iterable[str]) -> int:
+def program_name() -> str:
+    """The name of the program that this process runs; that of the project where a web server has loaded us."""
+    name = Path(sys.argv[0]).name
+    return name if name.startswith(PROJECT) else PROJECT
+
+
+def start_worker(channel: socket.socket, services: Iterable[str], name: str) -> int:
     """Start a worker process that gets its request on `channel`; its process ID. Raises OSError.
 
-    It leads a group of its own: programs that PAM modules start end with a worker that is killed.
+    `name` is what PAM modules in it are called in the log of the system. The process leads a group of its own: programs
+    that PAM modules start end with a worker that is killed.
     """
-    command = [interpreter(), "-I", "-S", "-c", PROGRAM, PACKAGE_FOLDER, *services]
+    command = [interpreter(), "-I", "-S", "-c", PROGRAM, PACKAGE_FOLDER, name, *services]
     return os.posix_spawn(
         command[0],
         command,

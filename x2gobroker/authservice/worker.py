@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import socket
 import sys
+import syslog
 from collections.abc import Mapping
 from typing import Any
 
@@ -144,10 +145,16 @@ def _address(request: Mapping[str, Any]) -> str:
 
 
 def main() -> int:
-    """What a new worker process runs; its exit status. The arguments are the PAM services that may be asked."""
+    """What a new worker process runs; its exit status.
+
+    The arguments are the name for the log of the system, and the PAM services that may be asked.
+    """
     forbid_core_dumps()
+    name, *allowed = sys.argv[1:]
+    # for what PAM modules say, which would be called after the interpreter
+    syslog.openlog(name, syslog.LOG_PID, syslog.LOG_AUTHPRIV)
     try:
-        Worker(socket.socket(fileno=WORKER_CHANNEL), tuple(sys.argv[1:])).run()
+        Worker(socket.socket(fileno=WORKER_CHANNEL), tuple(allowed)).run()
     except (EOFError, OSError, ProtocolError):
         return 1
     return 0

@@ -36,7 +36,7 @@ from x2gobroker.cli.sockets import (
 )
 from x2gobroker.cli.streams import told
 from x2gobroker.errors import ConfigurationError
-from x2gobroker.logs import authservice_log, error_log, set_up_logging
+from x2gobroker.logs import LogForm, authservice_log, error_log, set_up_logging
 from x2gobroker.settings import ENVIRONMENT, Settings, SettingsSource
 
 PROGRAM = "x2gobroker-authservice"
@@ -111,9 +111,12 @@ async def _run(listener: socket.socket, spawner: Spawner, allowed: Allowed, limi
 def main(arguments: Sequence[str] | None = None) -> int:
     """Entry point of `x2gobroker-authservice`. Exit status 2: it could not start."""
     options = build_parser().parse_args(arguments)
+    set_up_logging(None, form=LogForm.at_first(PROGRAM))
     settings = SettingsSource.of_process(variables_of(options), program="authservice").current()
     console = settings.boolean(ENVIRONMENT, "X2GOBROKER_DEBUG_INTERACTIVELY")
-    set_up_logging(Path(settings.environment("X2GOBROKER_AUTHSERVICE_LOGCONFIG")), settings.debug(), console)
+    form = LogForm(PROGRAM, settings.environment("X2GOBROKER_LOGFORMAT"))
+    loggers = Path(settings.environment("X2GOBROKER_AUTHSERVICE_LOGCONFIG"))
+    set_up_logging(loggers, settings.debug(), console, form=form)
     path = Path(settings.environment("X2GOBROKER_AUTHSERVICE_SOCKET"))
     try:
         owner, group = account_ids(options.owner, options.group)

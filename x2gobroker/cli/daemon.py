@@ -29,7 +29,7 @@ from x2gobroker.errors import BrokerError, ConfigurationError
 from x2gobroker.frontends.forms import MAX_BODY
 from x2gobroker.gate import FixedTls
 from x2gobroker.gate.limits import Limits, most_connections
-from x2gobroker.logs import broker_log, error_log, set_up_logging
+from x2gobroker.logs import LogForm, broker_log, error_log, set_up_logging
 from x2gobroker.model.hosts import parse_port, split_address
 from x2gobroker.model.penalty import is_within
 from x2gobroker.privilege import TrustError, check_place
@@ -226,6 +226,7 @@ def start_worker(app: Flask) -> None:
 
 def run(options: argparse.Namespace, *variables: dict[str, str]) -> int:
     """Serve until a signal ends it. Returns the exit status."""
+    set_up_logging(None, form=LogForm.at_first(PROGRAM))
     source = SettingsSource.of_process(*variables, variables_of(options))
     settings = source.current()
     with contextlib.ExitStack() as ending:
@@ -248,7 +249,8 @@ def run(options: argparse.Namespace, *variables: dict[str, str]) -> int:
 def log_for(settings: Settings) -> None:
     """Set up logging as it is configured: files are opened here, by the account that this process is."""
     console = settings.boolean(ENVIRONMENT, "X2GOBROKER_DEBUG_INTERACTIVELY")
-    set_up_logging(Path(settings.environment("X2GOBROKER_LOGCONFIG")), settings.debug(), console)
+    form = LogForm(PROGRAM, settings.environment("X2GOBROKER_LOGFORMAT"))
+    set_up_logging(Path(settings.environment("X2GOBROKER_LOGCONFIG")), settings.debug(), console, form=form)
 
 
 def prepared(settings: Settings, options: argparse.Namespace, ending: contextlib.ExitStack) -> dict[str, Any]:

@@ -37,12 +37,13 @@ from x2gobroker.errors import BrokerError, ConfigurationError
 from x2gobroker.loadchecker.poller import Poller
 from x2gobroker.loadchecker.server import LoadSocket
 from x2gobroker.loadchecker.targets import Target, Watch
-from x2gobroker.logs import error_log, loadchecker_log, set_up_logging
+from x2gobroker.logs import LogForm, error_log, loadchecker_log, set_up_logging
 from x2gobroker.model.load import LoadReport
 from x2gobroker.services import Services
 from x2gobroker.settings import ENVIRONMENT, SettingsSource
 from x2gobroker.store import AutologinKeys, Loads
 
+PROGRAM = "x2gobroker-loadchecker"
 PID_FILE = "/run/x2gobroker/x2gobroker-loadchecker.pid"
 LOOK_SECONDS = 1.0
 STOP_SECONDS = 0.5
@@ -52,7 +53,7 @@ NOTICED = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 def build_parser() -> argparse.ArgumentParser:
     """The command line, as the reference has it."""
     parser = argparse.ArgumentParser(
-        "x2gobroker-loadchecker",
+        PROGRAM,
         description="Asks the X2Go Servers of all session profiles that go by load how busy they are, once in "
         "`load-checker-intervals`, and writes it into the state store, where brokers look. Takes autologin keys away "
         "that are due. SIGHUP makes it ask all servers at once.",
@@ -121,10 +122,11 @@ def _wait(signals: queue.SimpleQueue[int], polling: threading.Thread, poller: Po
         poller.ask_all_now()
 
 
-@told("x2gobroker-loadchecker")
+@told(PROGRAM)
 def main(arguments: Sequence[str] | None = None) -> int:
     """Entry point of `x2gobroker-loadchecker`. Exit status 2: it could not start."""
     options = build_parser().parse_args(arguments)
+    set_up_logging(None, form=LogForm.at_first(PROGRAM))
     source = SettingsSource.of_process(variables_of(options), program="loadchecker")
     settings = source.current()
     console = settings.boolean(ENVIRONMENT, "X2GOBROKER_DEBUG_INTERACTIVELY")
@@ -135,7 +137,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         mode = mode_of(options.permissions, for_all=True)
         pid_path = Path(pid_file).absolute() if pid_file else None
         if options.daemonize:
-            redirect_output(Path(options.logdir or LOG_FOLDER), "x2gobroker-loadchecker")
+            redirect_output(Path(options.logdir or LOG_FOLDER), PROGRAM)
             go_to_background()
         listener = make_socket(path, owner, group, mode)
     except ConfigurationError as error:
@@ -145,7 +147,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         with listener, write_pid_file(pid_path):
             as_broker(settings)
             # only now: log files may be in a folder of the broker's account, where root opens none
-            set_up_logging(Path(settings.environment("X2GOBROKER_LOADCHECKER_LOGCONFIG")), settings.debug(), console)
+            form = LogForm(PROGRAM, settings.environment("X2GOBROKER_LOGFORMAT"))
+            loggers = Path(settings.environment("X2GOBROKER_LOADCHECKER_LOGCONFIG"))
+            set_up_logging(loggers, settings.debug(), console, form=form)
             return serve(source, listener)
     except BrokerError as error:
         error_log.error("not started: %s", error)

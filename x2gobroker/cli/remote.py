@@ -21,7 +21,7 @@ from x2gobroker.cli.common import add_debug_options, debug_variables
 from x2gobroker.cli.sockets import BACKLOG, make_socket, notify_init_system
 from x2gobroker.cli.streams import told
 from x2gobroker.errors import BrokerError, ConfigurationError, PluginError, StoreError
-from x2gobroker.logs import broker_log, error_log, set_up_logging
+from x2gobroker.logs import LogForm, broker_log, error_log, set_up_logging
 from x2gobroker.model.penalty import read_networks
 from x2gobroker.nameservices.base import NameService
 from x2gobroker.plugins import NAME_SERVICES, load
@@ -237,6 +237,8 @@ def serve(source: SettingsSource) -> int:
         raise ConfigurationError("; ".join(str(problem) for problem in source.faults))
     if types_path(settings) is None:
         raise ConfigurationError("remote-session-config in [global] names no file of session types")
+    form = LogForm(PROGRAM, settings.environment("X2GOBROKER_LOGFORMAT"))
+    set_up_logging(None, form=form)  # what root says, also in the process that starts scripts
     folder = Path(settings.environment("X2GOBROKER_REMOTE_FOLDER"))
     make_state_folder(folder)
     with listen_at(settings.text(GLOBAL, "remote-listen"), _group_of(settings)) as listener:
@@ -250,7 +252,7 @@ def serve(source: SettingsSource) -> int:
             go_on_as(user)
             # only now: the log's folder is the broker's account's, and no place for root to write
             console = settings.boolean(ENVIRONMENT, "X2GOBROKER_DEBUG_INTERACTIVELY")
-            set_up_logging(Path(settings.environment("X2GOBROKER_LOGCONFIG")), settings.debug(), console)
+            set_up_logging(Path(settings.environment("X2GOBROKER_LOGCONFIG")), settings.debug(), console, form=form)
             keep = not settings.boolean(GLOBAL, "remote-stop-with-service")
             return asyncio.run(_run(state, listener, tls, workers, keep))
         finally:
@@ -262,7 +264,7 @@ def serve(source: SettingsSource) -> int:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Entry point of `x2gobroker-remote`. Exit status 2: it could not start."""
     options = build_parser().parse_args(arguments)
-    set_up_logging(None, console=True)
+    set_up_logging(None, form=LogForm.at_first(PROGRAM))
     try:
         return serve(SettingsSource.of_process(variables_of(options), program="remote"))
     except (ConfigurationError, ScriptError, StoreError) as error:

@@ -31,7 +31,7 @@ from x2gobroker.cli.ssh_caller import (
     who_asks,
 )
 from x2gobroker.cli.streams import told
-from x2gobroker.logs import LOGGERS, broker_log, error_log, field, set_up_logging
+from x2gobroker.logs import LOGGERS, LogForm, broker_log, error_log, field, set_up_logging
 
 PROGRAM = "x2gobroker-ssh"
 NO_TASK = 254
@@ -124,10 +124,13 @@ def silence_logs() -> None:
         logger.propagate = False
 
 
-def log_to(path: Path, debug: bool, console: bool, trusted: bool, syslog: Path = SYSLOG) -> None:
+def log_to(
+    path: Path, debug: bool, console: bool, trusted: bool, syslog: Path = SYSLOG, form: LogForm | None = None
+) -> None:
     """Set up logging for a call; what is for the administrator goes where an ordinary user does not read it."""
+    form = form or LogForm(PROGRAM)
     if trusted:
-        set_up_logging(path, debug, console)
+        set_up_logging(path, debug, console, form=form)
         return
     from logging.handlers import SysLogHandler
 
@@ -137,7 +140,7 @@ def log_to(path: Path, debug: bool, console: bool, trusted: bool, syslog: Path =
         fallback = SysLogHandler(str(syslog), SysLogHandler.LOG_DAEMON)
     elif not path.is_file():
         say(f"note: nothing is logged: there is neither {path} nor a syslog service")
-    set_up_logging(path, debug, fallback=fallback)
+    set_up_logging(path, debug, fallback=fallback, form=form)
 
 
 def user_of(options: argparse.Namespace, caller: Caller, broker: pwd.struct_passwd) -> tuple[str, str]:
@@ -209,7 +212,9 @@ def perform(options: argparse.Namespace, call: Call, caller: Caller, broker: pwd
     source = SettingsSource(variables_of(options, caller, defaults), program="ssh")
     settings = source.current()
     console = options.debug_interactively or settings.boolean(ENVIRONMENT, "X2GOBROKER_DEBUG_INTERACTIVELY")
-    log_to(Path(settings.environment("X2GOBROKER_LOGCONFIG")), settings.debug(), console, caller.trusted)
+    form = LogForm(PROGRAM, settings.environment("X2GOBROKER_LOGFORMAT"))
+    loggers = Path(settings.environment("X2GOBROKER_LOGCONFIG"))
+    log_to(loggers, settings.debug(), console, caller.trusted, form=form)
     for fault in source.faults:
         error_log.error("configuration: %s", fault)
     user, reason = user_of(options, caller, broker)

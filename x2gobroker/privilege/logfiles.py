@@ -31,8 +31,11 @@ SIGNED = (ast.UnaryOp, ast.USub, ast.BinOp, ast.BitOr)  # -1, and flags
 class LogFile(WatchedFileHandler):
     """Appends to a file. A line that cannot be written there goes to the standard error stream: none is lost.
 
-    The file is made with mode 0640. The constructor raises OSError, and as root TrustError.
+    The file is made with mode 0640. The constructor raises OSError, and as root TrustError. `spare_formatter` is for
+    lines that go to the error stream.
     """
+
+    spare_formatter: logging.Formatter | None = None
 
     def _open(self) -> io.TextIOWrapper:
         stream = open(open_log(Path(self.baseFilename)), "ab")  # noqa: SIM115 - the handler closes it
@@ -58,7 +61,9 @@ class LogFile(WatchedFileHandler):
         try:
             self.reopenIfNeeded()
         except (OSError, TrustError):
-            logging.StreamHandler(sys.stderr if sys.stderr is not None else io.StringIO()).emit(record)
+            spare = logging.StreamHandler(sys.stderr if sys.stderr is not None else io.StringIO())
+            spare.setFormatter(self.spare_formatter)
+            spare.emit(record)
             return
         logging.FileHandler.emit(self, record)
 

@@ -99,6 +99,14 @@ ENVIRONMENT = (
     ),
     _env("X2GOBROKER_DEBUG_INTERACTIVELY", B, False, "Log to the terminal instead of the log files, as `-i` does."),
     _env("X2GOBROKER_LOGCONFIG", P, "/etc/x2go/broker/x2gobroker-loggers.conf", "Where the three loggers write."),
+    _env(
+        "X2GOBROKER_LOGFORMAT",
+        Kind.CHOICE,
+        "text",
+        "How log lines look, of every program and wherever they go: `text`, or `json`, one JSON object for each line.",
+        since=OURS,
+        choices=("text", "json"),
+    ),
     _env("X2GOBROKER_DAEMON_USER", T, "x2gobroker", "User that the broker runs as."),
     _env("X2GOBROKER_DAEMON_GROUP", T, "x2gobroker", "Group that the broker runs as."),
     _env(
