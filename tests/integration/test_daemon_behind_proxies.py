@@ -299,7 +299,7 @@ def test_who_asks_the_daemon_itself_cannot_forge(site: Site) -> None:
 
 def test_penalties_are_for_the_client_and_not_for_others_behind_the_web_server(site: Site) -> None:
     json_fields = {"user": "bert0", "task": "listprofiles"}
-    statuses = []
+    statuses: list[int] = []
     while len(statuses) < 20 and 429 not in statuses:  # another address in each header, and still one client
         fields = {**json_fields, "password": f"wrong {len(statuses)}"}
         forged = {"X-Forwarded-For": f"192.0.2.{len(statuses)}"}
