@@ -32,6 +32,7 @@ from tests.support.tls import Certificates
 
 CLIENT, OTHER = "127.0.0.9", "127.0.0.8"
 PASSWORD = "right & proper"
+LONG_NAME = "l" + "o" * 57 + "ng"  # more than a line of base64
 STALLED_SECONDS = 3  # of the web servers' 20 and 60
 MANY = 110  # more than one address may have at the daemon
 SECONDS = 60.0
@@ -180,6 +181,7 @@ def daemon(port: int, path: str) -> Iterator[OurBroker]:
         broker.write_config(CONFIG % {"port": port, "path": path, "more": more})
         hashed = bcrypt.using(rounds=4).hash(PASSWORD)
         users = [f"{user}{number}" for user in ("anna", "bert", "carl") for number in range(10)]
+        users.append(LONG_NAME)
         (broker.state / "htpasswd").write_text("".join(f"{user}:{hashed}\n" for user in users))
         yield broker
 
@@ -337,6 +339,21 @@ def test_a_greeter_gets_back_to_the_broker(site: Site) -> None:
     assert site.ask("HEAD", "/uccs/inifile/").status == 200
     refused = site.ask("GET", "/uccs/inifile/api/5/")
     assert (refused.status, refused.header("WWW-Authenticate")[:5]) == (401, "Basic")
+
+
+@pytest.mark.parametrize("user", ["anna5", LONG_NAME])
+def test_line_feeds_in_credentials_are_for_the_daemon_itself(site: Site, user: str) -> None:
+    """Arctica's agent sends them; what web servers make of them stands in the page about them."""
+    credentials = base64.encodebytes(f"{user}:{PASSWORD}".encode()).decode()
+    request = (
+        f"GET {site.path}/uccs/inifile/api/5/ HTTP/1.1\r\nHost: localhost:{site.port}\r\nConnection: close\r\n"
+        f"Authorization: Basic {credentials}\r\n\r\n"
+    )
+    through = {"nginx": 401 if user == LONG_NAME else 200, "apache": 400}[site.name]
+    for straight, status in ((True, 200), (False, through)):
+        with site.connect(straight=straight) as connection:
+            connection.sendall(request.encode())
+            assert read_answer(connection).status == status
 
 
 def test_sign_in_at_the_portal(site: Site) -> None:
