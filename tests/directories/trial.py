@@ -24,6 +24,7 @@ from tests.support.processes import Program, listens, wait_until
 from x2gobroker.errors import AuthMechanismError
 
 HOST, PORT = "10.99.0.1", 389
+TABLE = "7"
 PASSWORD, WRONG = "right & proper", "wrong & improper"
 SEEN, FRESH = "seen", "fresh"  # one has logged in before, the other not
 LONGEST_ANSWER = 40.0  # the service's own deadline is 30
@@ -175,17 +176,41 @@ def hanging(directory: Directory) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def unreachable(_directory: Directory) -> Iterator[None]:
-    """What is sent there gets lost on the way, also on connections that there are."""
-    command("ip", "rule", "add", "pref", "1", "from", "all", "lookup", "local")
-    command("ip", "rule", "del", "pref", "0")
-    command("ip", "route", "add", "blackhole", HOST, "table", "7")
-    command("ip", "rule", "add", "pref", "0", "to", HOST, "lookup", "7")
+def without_route(_directory: Directory) -> Iterator[None]:
+    """The network says at once that there is no way, also to connections that there are."""
+    with routed("blackhole", HOST):
+        yield
+
+
+@contextlib.contextmanager
+def lost(_directory: Directory) -> Iterator[None]:
+    """What is sent there gets lost on the way, and nobody says so."""
+    with routed(HOST, "dev", "lost"):
+        yield
+
+
+@contextlib.contextmanager
+def routed(*way: str) -> Iterator[None]:
+    """Packets to the directory go this way, and not to the address of this host that it is."""
+    command("ip", "route", "add", *way, "table", TABLE)
+    command("ip", "rule", "add", "pref", "0", "to", HOST, "lookup", TABLE)
     yield
     command("ip", "rule", "del", "pref", "0")
+    command("ip", "route", "flush", "table", TABLE)
 
 
-STATES = {"refuses connections": stopped, "hangs": hanging, "cannot be reached": unreachable}
+def make_network() -> None:
+    """The address of the directory, and what `routed` needs: local addresses are looked up second."""
+    command("ip", "link", "set", "lo", "up")
+    command("ip", "address", "add", f"{HOST}/32", "dev", "lo")
+    command("ip", "link", "add", "lost", "type", "veth", "peer", "name", "nobody")
+    command("ip", "link", "set", "lost", "arp", "off", "up")
+    command("ip", "link", "set", "nobody", "up")
+    command("ip", "rule", "add", "pref", "1", "from", "all", "lookup", "local")
+    command("ip", "rule", "del", "pref", "0")
+
+
+STATES = {"refuses connections": stopped, "hangs": hanging, "has no route": without_route, "is lost": lost}
 
 
 def checked(service: AuthService) -> Check:
@@ -226,7 +251,7 @@ def play(stack: Stack, directory: Directory, folder: Path) -> list[str]:
     log = folder / "daemon.log"
     daemon = Program(stack.daemon, log)
     try:
-        with AuthService(*stack.services) as service:
+        with contextlib.redirect_stdout(sys.stderr), AuthService(*stack.services) as service:
             check = checked(service)
 
             def ask_all(state: str, right: str, wrong: str, users: tuple[str, ...] = (SEEN, FRESH)) -> None:
@@ -242,7 +267,11 @@ def play(stack: Stack, directory: Directory, folder: Path) -> list[str]:
                     wanted = right if password == PASSWORD else wrong
                     good = said == wanted and took < LONGEST_ANSWER
                     word = "right" if password == PASSWORD else "wrong"
-                    print(f"{state:20} {name:18} {user:6} {word:6} {said:13} {took:5.1f} s  {why}", flush=True)
+                    print(
+                        f"{state:20} {name:18} {user:6} {word:6} {said:13} {took:5.1f} s  {why}",
+                        file=sys.__stdout__,
+                        flush=True,
+                    )
                     if not good and name in stack.apart and (stack.strangers or user == SEEN or state == "answers"):
                         faults.append(f"{state}: {name}, {user}, {word} password: {said}, {took:.1f} s")
 
@@ -260,7 +289,7 @@ def play(stack: Stack, directory: Directory, folder: Path) -> list[str]:
                     ask_all(state, CANNOT_CHECK, CANNOT_CHECK)
                 began = time.monotonic()
                 wait_until(lets_in, f"logins after {state}", COMES_BACK_SECONDS)
-                print(f"{'answers again':20} after {time.monotonic() - began:.0f} s", flush=True)
+                print(f"{'answers again':20} after {time.monotonic() - began:.0f} s", file=sys.__stdout__, flush=True)
             ask_all("answers", GRANTED, REFUSED)
             daemon.stop()
             ask_all("has no daemon", CANNOT_CHECK, CANNOT_CHECK)
@@ -276,8 +305,7 @@ def main() -> int:
     if os.getpid() > 200 or Path("/etc/nslcd.conf").exists() is False:
         print("run it by in_root.sh: it changes /etc", file=sys.stderr)
         return 2
-    command("ip", "link", "set", "lo", "up")
-    command("ip", "address", "add", f"{HOST}/32", "dev", "lo")
+    make_network()
     folder = Path("/run/trial")
     directory = Directory(folder)
     for place in ("nslcd", "sssd"):
