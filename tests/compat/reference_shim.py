@@ -1,5 +1,8 @@
-"""What the reference's own tests import, answered by our broker: its WSGI application, and its parts where no client
-sees what a test looks at.
+"""What the reference's own tests import, answered by our broker: over HTTP, and by its parts where no client sees what
+a test looks at.
+
+Each test has brokers of its own, on ports of this host, asked as a web server in front of them asks that passes
+requests on: with the client's address in X-Forwarded-For.
 
 The modules are put beside our package's, under the names that the reference has for its own. `base`, the reference's
 backend without profiles, is `inifile` with an empty file here.
@@ -21,9 +24,10 @@ from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any
 
-from webtest import TestApp, TestResponse
+import requests
 
 import x2gobroker
+from tests.support.daemon_thread import DaemonThread
 from x2gobroker.app import create_app
 from x2gobroker.auth.base import AuthMechanism, Credentials, Outcome, Verdict
 from x2gobroker.backends.inifile import DEFAULT_SECTION
@@ -47,6 +51,7 @@ print(json.dumps({
 }))
 """
 PASSWORDS = {"test": "sweet", "jacques": "thérèse"}
+ASK_SECONDS = 60.0
 SECTIONS = {"broker_base": "broker_inifile", "inifile": "broker_inifile", "zeroconf": "broker_zeroconf"}
 
 
@@ -98,6 +103,7 @@ class Site:
         for section, name, value in (
             ("global", "cookie-directory", str(self.folder)),
             ("global", "default-auth-mech", auth),
+            ("global", "trusted-proxies", "127.0.0.1"),
             ("global", "reservation-seconds", "0"),  # the reference has none: it takes servers at random
             (f"broker_{self.backend}", "enable", "true" if enabled else "false"),
         ):
@@ -117,25 +123,39 @@ class Site:
                 "X2GOBROKER_DEBUG": "1",
             }
         )
-        self._app: TestApp | None = None
+        self._served: DaemonThread | None = None
+        self._client = requests.Session()
+        self._client.trust_env = False  # no proxy of this machine
+        OPENED.append(self)
 
     @property
     def settings(self) -> Any:
         """The settings as of now."""
         return self.source.current()
 
-    @property
-    def app(self) -> TestApp:
-        """The application, made at first use."""
-        if self._app is None:
-            self._app = TestApp(create_app(source=self.source))
-        return self._app
+    def send(self, method: str, path: str, address: str = "127.0.0.1", **more: Any) -> requests.Response:
+        """The answer to a client at this address; the broker is started for the first one."""
+        if self._served is None:
+            self._served = DaemonThread(create_app(source=self.source), self.source)
+        url = f"http://127.0.0.1:{self._served.port}{path}"
+        headers = {"X-Forwarded-For": address}
+        return self._client.request(method, url, headers=headers, timeout=ASK_SECONDS, allow_redirects=False, **more)
 
     def ask(self, address: str = "127.0.0.1", **fields: str) -> dict[str, Any]:
         """The answer of `/json/` to a POST."""
-        answer = self.app.post(f"/json/{self.backend}/", fields, extra_environ={"REMOTE_ADDR": address})
-        found: dict[str, Any] = answer.json
+        answer = self.send("POST", f"/json/{self.backend}/", address, data=fields)
+        assert answer.status_code == 200, answer.text
+        found: dict[str, Any] = answer.json()
         return found
+
+    def close(self) -> None:
+        """End the broker."""
+        self._client.close()
+        if self._served is not None:
+            self._served.close()
+
+
+OPENED: list[Site] = []
 
 
 def _listed(value: Value) -> Any:
@@ -272,19 +292,16 @@ class WebTest:
         backend = path.strip("/").split("/")[1]
         config = defaults.X2GOBROKER_CONFIG
         site = Site(backend, Path(config).read_text() if config else "", "", auth="testsuite")
-        answer = site.app.get(
-            path.replace("/base", "/inifile"),
-            params or {},
-            expect_errors=True,
-            extra_environ={"REMOTE_ADDR": "127.0.0.1"},
+        answer = site.send("GET", path.replace("/base", "/inifile"), params=params or {})
+        return SimpleNamespace(
+            status=answer.status_code, normal_body=answer.content, mustcontain=_contains(answer.text)
         )
-        return SimpleNamespace(status=answer.status_int, normal_body=answer.body, mustcontain=_contains(answer))
 
 
-def _contains(answer: TestResponse) -> Callable[..., None]:
+def _contains(text: str) -> Callable[..., None]:
     def mustcontain(*words: str, no: str = "") -> None:
-        assert all(word in answer.text for word in words), answer.text
-        assert not no or no not in answer.text, answer.text
+        assert all(word in text for word in words), text
+        assert not no or no not in text, text
 
     return mustcontain
 
@@ -295,13 +312,8 @@ class PlainClient:
     def get(self, args: Any) -> str | None:
         site = Site(args.backend, Path(defaults.X2GOBROKER_CONFIG).read_text(), "")
         user = args.user or getpass.getuser()
-        answer = site.app.post(
-            f"/plain/{site.backend}/",
-            {"task": args.task or "", "user": user},
-            expect_errors=True,
-            extra_environ={"REMOTE_ADDR": "127.0.0.1"},
-        )
-        return None if answer.status_int == 404 else str(answer.text)
+        answer = site.send("POST", f"/plain/{site.backend}/", data={"task": args.task or "", "user": user})
+        return None if answer.status_code == 404 else answer.text
 
 
 def _try_all(targets: Iterable[Endpoint], deadline: float, hopeless: Collection[Endpoint] = ()) -> set[Endpoint]:
@@ -333,7 +345,9 @@ utils = SimpleNamespace(portscan=_is_up)
 
 
 def reset() -> None:
-    """What tests change for themselves is as at the start."""
+    """No broker runs, and what tests change for themselves is as at the start."""
+    while OPENED:
+        OPENED.pop().close()
     defaults.X2GOBROKER_CONFIG = ""
     utils.portscan = _is_up
 

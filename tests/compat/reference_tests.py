@@ -37,15 +37,11 @@ class Results(unittest.TestResult):
         super().__init__()
         self.said: dict[str, str] = {}
 
-    def startTest(self, test: unittest.TestCase) -> None:
-        """A test begins; one that failed before may have left its own things behind."""
-        super().startTest(test)
-        reset()
-
     def stopTest(self, test: unittest.TestCase) -> None:
-        """A test is over."""
+        """A test is over, and its brokers with it; what it has set for itself may be left."""
         super().stopTest(test)
         self.said.setdefault(test.id().split(".", 1)[1].split(".")[-1], "")
+        reset()
 
     def addFailure(self, test: unittest.TestCase, err: Any) -> None:
         """A test has failed."""

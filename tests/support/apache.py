@@ -181,11 +181,17 @@ def _main_config(
 
 @contextlib.contextmanager
 def apache(
-    folder: ApacheFolder, shipped: str, ports: Sequence[int], defines: Mapping[str, str], extra: str = ""
+    folder: ApacheFolder,
+    shipped: str,
+    ports: Sequence[int],
+    defines: Mapping[str, str],
+    extra: str = "",
+    has_broker: bool = True,
 ) -> Iterator[Apache]:
     """Run Apache with the file `shipped` of apache/ for the length of a `with` block.
 
     `defines` are the values that an administrator would write into that file; `extra` is further configuration.
+    `has_broker`: the broker runs in processes of this Apache.
     """
     folder.file("apache.conf", _main_config(folder, ports, shipped, defines, extra))
     _apache2(folder.config, "-t")
@@ -193,7 +199,8 @@ def apache(
     with running(argv, folder.path / "apache.out", port=ports[0], env=_environment()) as program:
         server = Apache(program, folder)
         try:
-            wait_until(server.serves, "the broker's processes")
+            if has_broker:
+                wait_until(server.serves, "the broker's processes")
             yield server
         finally:
             print(server.log())  # pytest shows it beside a failure

@@ -129,6 +129,21 @@ def test_below_a_path_the_web_server_says_so(broker_with: Make) -> None:
     assert "/broker/portal/" not in bench.app.get("/portal/sign-in", headers={"Script-Name": "/broker"}).text
 
 
+@pytest.mark.parametrize("written", ["/broker", "/broker/", "broker"])
+def test_the_path_that_a_web_server_has_for_the_daemon_is_part_of_all_addresses(
+    broker_with: Make, written: str
+) -> None:
+    bench = broker_with(f"enable-portal = true\ndaemon-path = {written}")
+    assert "/broker/portal/" in bench.app.get("/broker/portal/sign-in").text
+    assert "Access granted" in bench.post("/broker/plain/inifile/", user="anna", password=PASSWORD).text
+    assert "/broker/plain/inifile/" in bench.app.get("/broker/").text
+    assert bench.app.get("/broker").headers["Location"].endswith("/broker/")
+    # programs on this host go on asking as before
+    assert bench.app.get("/health").status_int == 200
+    assert bench.app.get("/brokers/health", expect_errors=True).status_int == 404
+    assert bench.app.get("/broker/broker/health", expect_errors=True).status_int == 404
+
+
 @pytest.mark.parametrize("name", ["Remote-User", "X-Forwarded-User", "Remote_User"])
 def test_no_header_is_the_user_that_the_web_server_knows(broker_with: Make, name: str) -> None:
     bench = broker_with()

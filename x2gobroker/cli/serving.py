@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import logging
 import os
 import signal
@@ -13,7 +14,7 @@ from typing import Any
 from gunicorn.arbiter import Arbiter
 from gunicorn.glogging import Logger
 from gunicorn.http import RequestParser
-from gunicorn.http.errors import NoMoreData
+from gunicorn.http.errors import InvalidHeader, NoMoreData
 from gunicorn.http.wsgi import create
 from gunicorn.workers.base import Worker
 
@@ -104,6 +105,17 @@ class Exchange:
         return 0.0
 
 
+def _body_of(req: Any, parser: Any) -> bytes:
+    """The whole body. Raises what gunicorn finds wrong with it, also where the application would not have looked.
+
+    Where it ends elsewhere than the door has found, a web server in front may have seen yet another end.
+    """
+    body = bytes(req.body.read())
+    if parser.unreader.read():
+        raise InvalidHeader("CONTENT-LENGTH", req=req)
+    return body
+
+
 class DoorWorker(Worker):  # type: ignore[misc]
     """A worker process of gunicorn whose threads only ever have whole requests: see `x2gobroker/gate/`.
 
@@ -149,8 +161,9 @@ class DoorWorker(Worker):  # type: ignore[misc]
         exchange, keep = Exchange(request), False
         req = None
         try:
-            req = next(RequestParser(self.cfg, exchange, connection.client))
-            keep = self._respond(req, exchange, connection, is_last)
+            parser = RequestParser(self.cfg, exchange, connection.client)
+            req = next(parser)
+            keep = self._respond(req, _body_of(req, parser), exchange, connection, is_last)
         except (NoMoreData, StopIteration):
             exchange.answer.clear()  # no request: there is nothing to answer
         except Exception as error:  # noqa: BLE001 - gunicorn makes an answer of it, and logs what is not the client's
@@ -159,11 +172,12 @@ class DoorWorker(Worker):  # type: ignore[misc]
         finally:
             self._door.answered(connection, bytes(exchange.answer), keep)
 
-    def _respond(self, req: Any, exchange: Exchange, connection: Connection, is_last: bool) -> bool:
+    def _respond(self, req: Any, body: bytes, exchange: Exchange, connection: Connection, is_last: bool) -> bool:
         """Have the application answer; whether another request may follow."""
         began = datetime.now()
         response, environ = create(req, exchange, connection.client, connection.server, self.cfg)
         environ["wsgi.multithread"] = True
+        environ["wsgi.input"] = io.BytesIO(body)
         if is_last or not self.alive:
             response.force_close()
         parts = self.wsgi(environ, response.start_response)

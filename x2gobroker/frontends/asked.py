@@ -21,7 +21,7 @@ class AskedReader:
 
     The headers that it was made from, and others that some software believes, are gone then: whatever comes after this
     can only see what the web server itself vouches for. `REMOTE_USER`, `SCRIPT_NAME` and the like are the web server's
-    own variables, which no header can be, and stay.
+    own variables, which no header can be, and stay; `daemon-path` goes from the path to `SCRIPT_NAME`.
     """
 
     def __init__(self, app: Callable[..., Iterable[bytes]], settings: Callable[[], Settings]) -> None:
@@ -37,7 +37,16 @@ class AskedReader:
         environ[KEY] = asked
         environ["wsgi.url_scheme"] = asked.scheme
         environ["HTTP_HOST"] = asked.host
+        self._leave_path(environ)
         return self._app(environ, start_response)
+
+    def _leave_path(self, environ: Environ) -> None:
+        """The path that the web server in front has for the broker is part of the address, and of no route."""
+        below = "/" + self._settings().text(GLOBAL, "daemon-path").strip("/")
+        path = str(environ.get("PATH_INFO", ""))
+        if below != "/" and (path == below or path.startswith(f"{below}/")):
+            environ["SCRIPT_NAME"] = environ.get("SCRIPT_NAME", "") + below
+            environ["PATH_INFO"] = path.removeprefix(below)
 
     def _read(self, environ: Environ) -> Asked:
         peer = str(environ.get("REMOTE_ADDR") or "")

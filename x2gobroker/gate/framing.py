@@ -63,11 +63,14 @@ class Framing:
 
     def _read_head(self, head: bytes) -> None:
         found: dict[bytes, list[bytes]] = {}
-        for line in head.split(END_OF_LINE)[1:]:
+        first, *lines = head.split(END_OF_LINE)
+        for line in lines:
             name, _, value = line.partition(b":")
             found.setdefault(name.strip().lower(), []).append(value.strip())
         lengths, codings = found.get(b"content-length", []), found.get(b"transfer-encoding", [])
-        self.waits = [value.lower() for value in found.get(b"expect", [])] == [CONTINUE]
+        # HTTP/1.0 knows no words before the answer
+        asks = [value.lower() for value in found.get(b"expect", [])] == [CONTINUE]
+        self.waits = asks and not first.endswith(b"HTTP/1.0")
         if codings:
             self._chunked = not lengths and [value.lower() for value in codings] == [b"chunked"]
             self.is_last = not self._chunked

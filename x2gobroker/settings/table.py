@@ -109,6 +109,14 @@ GLOBAL = (
         "and X-Forwarded-Host what the browser has asked for. Apache with mod_wsgi needs none.",
         since=OURS,
     ),
+    _global(
+        "daemon-path",
+        T,
+        "",
+        "Where a web server in front of `x2gobroker-daemon` passes on only what is below a path of its host: that "
+        "path, such as `/x2gobroker`. Pass it on as it was asked for. Apache with mod_wsgi needs none.",
+        since=OURS,
+    ),
     _global("enable-plain-output", B, True, "Serve `/plain/`, the text frontend of X2Go Client.", on_error=False),
     _global("enable-json-output", B, True, "Serve `/json/`, the frontend of PyHoca and Python X2Go.", on_error=False),
     _global("enable-uccs-output", B, False, "Serve `/uccs/`, the frontend of login greeters."),
@@ -201,7 +209,8 @@ GLOBAL = (
         L,
         (),
         "Addresses and networks, such as `192.0.2.0/24, 2001:db8::/32`, whose wrong passwords do not count. A reverse "
-        "proxy before the broker belongs here: all its clients have its address.",
+        "proxy belongs into `trusted-proxies`; here only if it cannot say for whom it asks, as all its clients have "
+        "its address then.",
         since=OURS,
     ),
     _global(
