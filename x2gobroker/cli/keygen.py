@@ -12,8 +12,8 @@ from pathlib import Path
 from x2gobroker import __version__
 from x2gobroker.agents.rules import ssh_folder
 from x2gobroker.cli.broker_account import broker_account, go_on_as
-from x2gobroker.cli.common import run_told, source_of
-from x2gobroker.cli.streams import told
+from x2gobroker.cli.common import source_of
+from x2gobroker.cli.streams import run_told, told
 from x2gobroker.errors import ConfigurationError
 from x2gobroker.privilege import Account, SafeFolder, safe_folder, worker_in
 from x2gobroker.settings import Settings
