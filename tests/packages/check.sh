@@ -113,7 +113,7 @@ agent_works() {
 inventory() {
 	{ find /etc /var/lib /var/log /usr /lib /opt /run /srv -xdev \
 		! -path '/var/lib/dpkg/*' ! -path '/var/lib/apt/*' ! -path '/var/log/apt/*' ! -path '/var/lib/systemd/*' ! -path '*/__pycache__*' \
-		! -path '/etc/*-' ! -path '/run/adduser*' ! -path '/var/log/dpkg.log' ! -path '/var/log/alternatives.log' | sort; getent passwd; getent group; } >"$1"
+		! -path '/etc/*-' ! -path '/run/adduser*' ! -path '/run/motd.dynamic' ! -path '/var/log/dpkg.log' ! -path '/var/log/alternatives.log' | sort; getent passwd; getent group; } >"$1"
 }
 
 scenario_fresh() {
