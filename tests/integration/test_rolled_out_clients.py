@@ -101,7 +101,7 @@ def test_the_command_of_a_kiosk_shows_the_profiles(
 ) -> None:
     command = re.search(r"```sh\n(/usr/bin/x2goclient .*?) &\n```", PAGE.read_text(encoding="utf-8"), re.DOTALL)
     assert command
-    options = shlex.split(command.group(1))[1:]
+    options = shlex.split(command.group(1).replace("\\\n", ""))[1:]
     more = [
         option for option in options if not option.startswith(("--broker-url=", "--broker-cacertfile=", "--no-menu"))
     ]
