@@ -1,6 +1,7 @@
-"""Write completions for bash, zsh and fish from the argument parsers: python docs/completion.py FOLDER
+"""Write completions for bash, zsh and fish from the argument parsers: python docs/completion.py [--alone] FOLDER
 
 FOLDER gets `x2gobroker` (bash), `_x2gobroker` (zsh) and a file for each program (fish). Packages install them.
+`--alone`: for the package x2gobroker-x2go, which has the sub-command `x2go` only.
 """
 
 from __future__ import annotations
@@ -8,7 +9,7 @@ from __future__ import annotations
 import argparse
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,7 +18,7 @@ sys.path[:0] = [str(DOCS)]
 if not any((Path(folder) / "x2gobroker").is_dir() for folder in sys.path[1:]):
     sys.path.append(str(DOCS.parent))
 
-from generators.commands import PARSERS, options_of, sub_parsers  # noqa: E402
+from generators.commands import ALONE, PARSERS, options_of, sub_parsers  # noqa: E402
 
 PLAIN = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.:/-]*|--?[A-Za-z0-9][A-Za-z0-9-]*")
 
@@ -85,7 +86,7 @@ def walk(known: list[Place]) -> str:
     return " | ".join(f"'{place.path}'" for place in known if " " in place.path)
 
 
-def bash(known: list[Place]) -> str:
+def bash(programs: Iterable[str], known: list[Place]) -> str:
     """The completion of all programs for bash."""
     lines = [
         "# Completion for bash. Written by docs/completion.py.",
@@ -99,15 +100,15 @@ def bash(known: list[Place]) -> str:
         '    if [ -n "$files" ]; then mapfile -t COMPREPLY < <(compgen -f -- "$current")',
         '    else mapfile -t COMPREPLY < <(compgen -W "$words" -- "$current"); fi',
         "}",
-        f"complete -o filenames -F _x2gobroker {' '.join(sorted(PARSERS))}",
+        f"complete -o filenames -F _x2gobroker {' '.join(programs)}",
     ]
     return "\n".join(lines) + "\n"
 
 
-def zsh(known: list[Place]) -> str:
+def zsh(programs: Iterable[str], known: list[Place]) -> str:
     """The completion of all programs for zsh."""
     lines = [
-        f"#compdef {' '.join(sorted(PARSERS))}",
+        f"#compdef {' '.join(programs)}",
         "# Completion for zsh. Written by docs/completion.py.",
         "_x2gobroker() {",
         '    local previous="${words[CURRENT-1]}" where="${words[1]:t}" word files=',
@@ -148,18 +149,19 @@ def fish(program: str, known: list[Place]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def write(folder: Path) -> None:
-    """Write all files. Raises OSError, and ValueError for words that need quotes."""
+def write(folder: Path, parsers: dict[str, Callable[[], argparse.ArgumentParser]]) -> None:
+    """Write all files, for the programs of these parsers. Raises OSError, and ValueError for words that need quotes."""
     folder.mkdir(parents=True, exist_ok=True)
-    known = {name: list(places(name, build())) for name, build in sorted(PARSERS.items())}
+    known = {name: list(places(name, build())) for name, build in sorted(parsers.items())}
     everything = [place for found in known.values() for place in found]
-    (folder / "x2gobroker").write_text(bash(everything), encoding="utf-8")
-    (folder / "_x2gobroker").write_text(zsh(everything), encoding="utf-8")
+    (folder / "x2gobroker").write_text(bash(known, everything), encoding="utf-8")
+    (folder / "_x2gobroker").write_text(zsh(known, everything), encoding="utf-8")
     for name, found in known.items():
         (folder / f"{name}.fish").write_text(fish(name, found), encoding="utf-8")
 
 
 if __name__ == "__main__":
-    if len(sys.argv) != 2:
-        sys.exit("usage: completion.py FOLDER")
-    write(Path(sys.argv[1]))
+    names = [word for word in sys.argv[1:] if word != "--alone"]
+    if len(names) != 1:
+        sys.exit("usage: completion.py [--alone] FOLDER")
+    write(Path(names[0]), ALONE if "--alone" in sys.argv else PARSERS)

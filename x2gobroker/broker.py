@@ -184,17 +184,14 @@ class Broker:
             return Login(True, user, "open to everybody", address, by_ssh), ""
         if needs_cookie and not request.authid:
             return Login.refused(user, "no authid shown", address), ""
-        preset = self.services.preset_authid(settings)
-        shows_preset = bool(preset and request.authid) and hmac.compare_digest(
-            preset.encode("utf-8", "surrogatepass"), request.authid.encode("utf-8", "surrogatepass")
-        )
+        preset = self._preset_shown(settings, request.authid)
         if not needs_password:
-            if not shows_preset:
+            if not preset:
                 return Login.refused(user, "not the pre-shared authid", address), ""
             # all clients have this authid: it says that one of them asks, and nothing of who sits there
             return Login(True, user, "pre-shared authid", address, by_ssh, fixed_authid=preset), ""
         dead = ""
-        if request.authid and not shows_preset:
+        if request.authid and not preset:
             login = self._login_by_authid(settings, request, by_ssh)
             if login.granted or needs_cookie or not (by_ssh or self._may_log_in_anew(settings, request)):
                 return login, ""
@@ -204,6 +201,14 @@ class Broker:
         else:
             login, name = self._login_by_password(settings, request)
         return replace(login, dead_authid=dead), name
+
+    def _preset_shown(self, settings: Settings, authid: str) -> str:
+        """The pre-shared authid that a request shows, the present one or that of before; empty for any other."""
+        services, shown = self.services, authid.encode("utf-8", "surrogatepass")
+        for preset in (services.preset_authid(settings), services.old_preset_authid(settings)):
+            if preset and hmac.compare_digest(preset.encode("utf-8", "surrogatepass"), shown):
+                return preset
+        return ""
 
     def _may_log_in_anew(self, settings: Settings, request: Request) -> bool:
         """Whether a request whose authid does not count is a login by what is beside it: a password, or the web server.

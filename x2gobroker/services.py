@@ -39,6 +39,7 @@ from x2gobroker.store import (
 from x2gobroker.store.database import database_url
 
 LONGEST_COOKIE_FILE = 65536
+OLD_FILE = "my-cookie-old-file"
 PLACEHOLDER = re.compile(r"[xX]{8}(-[xX]{4}){3}-[xX]{12}")
 
 
@@ -66,6 +67,7 @@ class Services:
         self._stores: Stores | None = None
         self._store_of: Settings | None = None
         self._preset: WatchedFile[str] | None = None
+        self._old_preset: WatchedFile[str] | None = None
 
     def backend(self, name: str) -> Backend:
         """The backend of this name. Raises PluginError when it is not installed."""
@@ -173,6 +175,16 @@ class Services:
         if watched is None or watched.path != path:
             watched = self._preset = WatchedFile(path, read_preset_authid, "")
         return watched.current().value or usable_authid(settings.text(GLOBAL, "my-cookie").strip())
+
+    def old_preset_authid(self, settings: Settings) -> str:
+        """The one before, of `my-cookie-old-file`; empty when none counts any longer."""
+        if not settings.text(GLOBAL, OLD_FILE):
+            return ""
+        path = settings.path(GLOBAL, OLD_FILE)
+        watched = self._old_preset
+        if watched is None or watched.path != path:
+            watched = self._old_preset = WatchedFile(path, read_preset_authid, "")
+        return watched.current().value
 
 
 def read_preset_authid(path: Path) -> str:

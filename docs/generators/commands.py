@@ -18,6 +18,7 @@ from x2gobroker.cli import (
     ssh_broker,
     testagent,
     testauth,
+    x2go_alone,
 )
 
 # in the order of the page
@@ -33,6 +34,8 @@ PARSERS: dict[str, Callable[[], argparse.ArgumentParser]] = {
     "x2gobroker-keygen": keygen.build_parser,
     "x2gobroker-pubkeyauthorizer": pubkeyauthorizer.build_parser,
 }
+# of the package x2gobroker-x2go
+ALONE: dict[str, Callable[[], argparse.ArgumentParser]] = {x2go_alone.PROGRAM: x2go_alone.build_parser}
 EXIT_STATUSES = {0: "all went well", 1: "something is wrong", 2: "the command line cannot be understood"}
 STATUSES = "{} (`check-config`: when there is an error in the configuration), {} or a daemon could not start".format(
     ", ".join(f"{status} when {EXIT_STATUSES[status]}" for status in (0, 1)), f"2 when {EXIT_STATUSES[2]}"

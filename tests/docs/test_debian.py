@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+import shutil
 import subprocess
+import sys
 from importlib.metadata import entry_points, requires, version
 from pathlib import Path
 
@@ -20,6 +22,19 @@ FORMER = (  # Debian's binary packages of 0.0.4.3
     "python-x2gobroker-doc python3-x2gobroker x2gobroker x2gobroker-agent x2gobroker-authservice x2gobroker-common "
     "x2gobroker-daemon x2gobroker-loadchecker x2gobroker-ssh x2gobroker-wsgi"
 ).split()
+
+# imports every module of the package, and prints the distributions that this has brought in;
+# an editable installation would lend its modules
+IMPORT_ALL = """
+import importlib, importlib.metadata, pkgutil, sys
+sys.meta_path = [finder for finder in sys.meta_path if "ditable" not in repr(finder)]
+before = set(sys.modules)
+import x2gobroker
+for module in pkgutil.walk_packages(x2gobroker.__path__, "x2gobroker."):
+    importlib.import_module(module.name)
+owners = importlib.metadata.packages_distributions()
+print(*{owner for name in set(sys.modules) - before for owner in owners.get(name.partition(".")[0], ())})
+"""
 
 
 def normal(name: str) -> str:
@@ -72,7 +87,8 @@ def test_every_program_is_linked() -> None:
 
 def test_every_package_of_debian_has_a_successor() -> None:
     control = (DEBIAN / "control").read_text(encoding="utf-8")
-    assert sorted(re.findall(r"^Package: (\S+)$", control, re.MULTILINE)) == sorted(FORMER)
+    ours = sorted(re.findall(r"^Package: (\S+)$", control, re.MULTILINE))
+    assert ours == sorted([*FORMER, "x2gobroker-x2go"])
 
 
 def test_every_unit_is_switched_off_by_a_purge() -> None:
@@ -82,6 +98,30 @@ def test_every_unit_is_switched_off_by_a_purge() -> None:
     assert {f"x2gobroker-{name}" for name in units.group(1).split()} == {
         path.name for path in (ROOT / "etc/systemd").iterdir()
     }
+
+
+def test_the_library_alone_has_all_that_it_imports(tmp_path: Path) -> None:
+    rules = (DEBIAN / "rules").read_text(encoding="utf-8")
+    rooms, libraries = (re.search(rf"^{name} := (.*)$", rules, re.MULTILINE) for name in ("X_ROOMS", "X_LIBRARIES"))
+    assert rooms
+    assert libraries
+    for room in rooms.group(1).split():
+        for path in (ROOT / "x2gobroker").glob(room):
+            target = tmp_path / path.relative_to(ROOT)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copytree(path, target) if path.is_dir() else shutil.copy(path, target)
+    done = subprocess.run(
+        [sys.executable, "-c", IMPORT_ALL],
+        env={"PYTHONPATH": str(tmp_path)},
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    imported = {normal(name) for name in done.stdout.split()} & pins(LOCKS[0]).keys()  # libraries take more where it is
+    assert "paramiko" in imported
+    assert imported <= set(libraries.group(1).split()) <= pins(LOCKS[0]).keys()
 
 
 @pytest.mark.parametrize(

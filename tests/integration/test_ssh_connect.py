@@ -84,6 +84,24 @@ def test_each_kind_of_key_logs_in(route: Route, keys: Path, tmp_path: Path, kind
     assert f"ssh2: {kind.upper()} {fingerprint(words[1])}" in server.log_text()
 
 
+def test_a_server_that_has_only_the_key_of_before_is_named(
+    route: Route, keys: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    folder = only(tmp_path / "mine", keys, "ecdsa")
+    (folder / "id_ecdsa").rename(folder / "id_ecdsa_old")
+    login = Login(route.login.user, folder)
+    assert run(replace(route, login=login)).status == 0
+    assert "old key" not in caplog.text, "there is no new one"
+    make_key(folder / "id_ed25519", "ed25519")
+    assert run(replace(route, login=login)).status == 0
+    words = (keys / "id_ecdsa.pub").read_text().split()
+    assert f"takes the old key ECDSA {fingerprint(words[1])} only" in caplog.text
+    caplog.clear()
+    (folder / "id_rsa").symlink_to(keys / "id_rsa")
+    assert run(replace(route, login=login)).status == 0
+    assert "old key" not in caplog.text, "the server takes a new one"
+
+
 def test_a_key_given_as_text_logs_in(route: Route, keys: Path) -> None:
     login = Login(route.login.user, private_key=(keys / "id_ed25519").read_text())
     assert run(replace(route, login=login)).status == 0

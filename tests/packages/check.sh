@@ -114,7 +114,7 @@ agent_works() {
 inventory() {
 	{ find /etc /var/lib /var/log /usr /lib /opt /run /srv -xdev \
 		! -path '/var/lib/dpkg/*' ! -path '/var/lib/apt/*' ! -path '/var/log/apt/*' ! -path '/var/lib/systemd/*' ! -path '*/__pycache__*' \
-		! -path '/etc/*-' ! -path '/run/adduser*' ! -path '/var/log/dpkg.log' ! -path '/var/log/alternatives.log' | sort; getent passwd; getent group; } >"$1"
+		! -path '/etc/*-' ! -path '/run/adduser*' ! -path '/run/motd.dynamic' ! -path '/var/log/dpkg.log' ! -path '/var/log/alternatives.log' | sort; getent passwd; getent group; } >"$1"
 }
 
 scenario_fresh() {
@@ -276,6 +276,57 @@ scenario_wsgi() {
 	apt purge x2gobroker-wsgi x2gobroker-common
 	must apache2ctl configtest
 	there /etc/x2go/x2gobroker-wsgi.apache.conf
+}
+
+# the command, as a user, at an X2Go Server on this host
+x2go_works() {
+	runuser -u berta -- x2gobroker x2go list -p 42222 --accept-new-host-key localhost >"$OUTPUT" 2>&1 || fail "x2gobroker x2go list gave $?"
+	equal "the sessions of berta" "There are no sessions." "$(tail -1 "$OUTPUT")"
+	bash -c '. /usr/share/bash-completion/completions/x2gobroker; COMP_WORDS=(x2gobroker x2go sus); COMP_CWORD=2
+		_x2gobroker x2gobroker; echo "${COMPREPLY[@]}"' >"$OUTPUT" 2>&1
+	equal "completion" suspend "$(cat "$OUTPUT")"
+	man -P cat x2gobroker-x2go >"$OUTPUT" 2>&1 || fail "man gave $?"
+	grep -q 'list, start, resume' "$OUTPUT" || fail "the manual page"
+	equal "what dpkg says" "" "$(dpkg --audit)"
+}
+
+# a user's machine: the library and its command, without the broker, beside it, and left over by it
+scenario_x2go() {
+	apt install python3 openssh-server x2goserver man-db adduser procps sudo libpam-runtime
+	must useradd -m -s /bin/bash berta
+	install -d /run/sshd
+	must runuser -u berta -- sh -c 'mkdir -p -m 700 ~/.ssh && ssh-keygen -q -t ed25519 -N "" -f ~/.ssh/id_ed25519 && cp ~/.ssh/id_ed25519.pub ~/.ssh/authorized_keys'
+	must /usr/sbin/sshd -p 42222
+	inventory /root/before
+	apt install $(debs x2gobroker-x2go)
+	echo "  on the disk: $(du -sk --exclude=__pycache__ /usr/lib/x2gobroker-x2go | cut -f 1) kB, compiled $(du -sk /usr/lib/x2gobroker-x2go | cut -f 1) kB"
+	x2go_works
+	printf '#!/usr/lib/x2gobroker-x2go/venv/bin/python\nfrom x2gobroker.x2go import X2GoSession\nprint(X2GoSession.__name__)\n' >/root/script
+	chmod 755 /root/script
+	must /root/script
+	! x2gobroker check-config >"$OUTPUT" 2>&1 || fail "check-config without a broker"
+	grep -q 'in the package x2gobroker' "$OUTPUT" || fail "it does not say where check-config is"
+	gone /etc/x2go/x2gobroker.conf /lib/systemd/system/x2gobroker-daemon.service /usr/bin/x2gobroker-daemon
+	! getent passwd x2gobroker >/dev/null || fail "it makes an account"
+
+	apt install $(debs x2gobroker)
+	ours
+	x2go_works
+	apt remove x2gobroker-x2go
+	ours
+	apt install $(debs x2gobroker-x2go)
+	ours
+	must dpkg --unpack $(debs x2gobroker-x2go)
+	must dpkg --configure -a
+	ours
+	apt purge x2gobroker
+	x2go_works
+	must /root/script
+	rm -rf /home/berta/.ssh/known_hosts /var/lib/x2gobroker /var/log/x2gobroker
+	apt purge x2gobroker-x2go
+	inventory /root/after
+	diff /root/before /root/after | grep '^[<>]' | grep -v /var/cache/man >"$OUTPUT" && fail "installing and purging leave or take this"
+	kill "$(cat /run/sshd.pid)"
 }
 
 if [ "$(type -t "scenario_${2:-}")" != function ]; then

@@ -19,8 +19,8 @@ if [ -z "$base" ]; then
 fi
 scenarios=$*
 if [ -z "$scenarios" ]; then
-	scenarios=fresh
-	[ "$suite" != bookworm ] || scenarios="fresh swap swap_one removed_before purge_one_by_one back agent wsgi"
+	scenarios="fresh x2go"
+	[ "$suite" != bookworm ] || scenarios="fresh x2go swap swap_one removed_before purge_one_by_one back agent wsgi"
 fi
 
 # apt in there reaches what apt out here reaches

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from tests.support.client_home import ClientHome
@@ -185,10 +185,11 @@ def x2goclient(
     broker_url: str,
     pictures: Path,
     ca_file: Path | None = None,
+    more: Sequence[str] = (),
 ) -> Iterator[X2GoClient]:
-    """Run X2Go Client against the broker at `broker_url` for the length of a `with` block."""
+    """Run X2Go Client against the broker at `broker_url`, with more options, for the length of a `with` block."""
     pictures.mkdir(parents=True, exist_ok=True)
-    argv = ["x2goclient", f"--broker-url={broker_url}", "--no-menu", "--debug"]
+    argv = ["x2goclient", f"--broker-url={broker_url}", "--no-menu", "--debug", *more]
     if ca_file is not None:
         argv.append(f"--broker-cacertfile={home.copy(ca_file)}")
     log = pictures / "x2goclient.log"

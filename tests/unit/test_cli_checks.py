@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.portal_texts import forget, texts_in
 from tests.support.tls import make_certificates
 from tests.unit.test_cli_check_config import Check
 from tests.unit.test_cli_check_config import check as check_fixture
@@ -59,6 +60,28 @@ def test_a_file_of_users_that_lets_nobody_in(check: Check, content: bytes | str 
     out = configure(check, "htpasswd")
     assert "[authmech_htpasswd] file" in out
     assert said in out
+
+
+@pytest.mark.parametrize(
+    ("content", "said"), [("old-secret\n", "still counts"), ("", "has none"), (None, "No such file")]
+)
+def test_a_pre_shared_authid_of_before_is_not_forgotten(check: Check, content: str | None, said: str) -> None:
+    (check.folder / "authid").write_text("secret\n")
+    if content is not None:
+        (check.folder / "old").write_text(content)
+    more = f"my-cookie-file = {check.folder}/authid\nmy-cookie-old-file = {check.folder}/old\n"
+    assert "my-cookie-old-file" not in configure(check, more=more)
+    out = configure(check, more=more + "require-cookie = true\n")
+    assert ": warning: my-cookie-old-file: " in out
+    assert said in out
+
+
+@pytest.mark.parametrize(("more", "named"), [("enable-portal = true\n", True), ("", False)])
+def test_texts_of_the_portal_that_are_missing(check: Check, more: str, named: bool) -> None:
+    with texts_in(check.folder):
+        out = configure(check, more=more)
+    forget()
+    assert ("enable-portal" in out and "de.mo is missing: install the broker again" in out) is named
 
 
 @pytest.mark.parametrize("mark", [b"", b"\xef\xbb\xbf"])

@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 from sqlalchemy.engine import make_url
 
-from x2gobroker.cli.common import check_made, debug_variables, log_to_stderr, run_told, settings_of
+from x2gobroker.cli.common import check_made, debug_variables, log_to_stderr, settings_of
+from x2gobroker.cli.streams import run_told
 from x2gobroker.errors import ConfigurationError, StoreError
 from x2gobroker.logs import LOGGERS, broker_log
 from x2gobroker.settings import GLOBAL

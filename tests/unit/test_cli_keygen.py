@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from x2gobroker.cli import keygen
+from x2gobroker.ssh.authorized_keys import public_keys
 from x2gobroker.ssh.keys import load_keys
 
 NOBODY = pwd.getpwnam("nobody")
@@ -68,6 +69,26 @@ def test_a_key_that_is_there_stays_unless_it_is_said(folder: Path, capsys: pytes
     assert keygen.main(["-t", "ed25519", "--force"]) == 0
     assert (folder / "id_ed25519").read_bytes() != before[0]
     assert sorted(os.listdir(folder)) == ["id_ed25519", "id_ed25519.pub"]
+
+
+def test_the_old_key_stays_beside_a_new_one_until_it_is_removed(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert keygen.main(["-t", "ed25519", "--keep-old"]) == 0  # there is none yet
+    before = {name: (folder / name).read_bytes() for name in ("id_ed25519", "id_ed25519.pub")}
+    assert sorted(os.listdir(folder)) == sorted(before)
+    assert keygen.main(["-t", "ed25519", "--keep-old"]) == 0
+    assert (folder / "id_ed25519_old").read_bytes() == before["id_ed25519"]
+    assert (folder / "id_ed25519_old.pub").read_bytes() == before["id_ed25519.pub"]
+    status = (folder / "id_ed25519_old").stat()
+    assert (status.st_uid, status.st_mode) == (NOBODY.pw_uid, 0o100600)
+    new, old = load_keys(folder)
+    assert old.get_base64() == before["id_ed25519.pub"].decode().split()[1] != new.get_base64()
+    assert {key for _kind, key in public_keys(folder)} == {new.get_base64(), old.get_base64()}
+    now = (folder / "id_ed25519").read_bytes()
+    assert keygen.main(["-t", "ed25519", "--keep-old"]) == 1
+    assert "id_ed25519_old is there already, and nothing was changed" in capsys.readouterr().err
+    assert (folder / "id_ed25519").read_bytes() == now
 
 
 def test_nothing_is_written_through_a_link(folder: Path, tmp_path: Path) -> None:

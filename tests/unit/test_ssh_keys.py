@@ -17,6 +17,7 @@ from x2gobroker.ssh.keys import (
     fingerprint,
     generate_key,
     load_keys,
+    load_old_keys,
     read_private_key,
 )
 
@@ -69,6 +70,14 @@ def test_all_keys_of_a_folder_are_loaded_rsa_last(tmp_path: Path) -> None:
     made = {kind: make_key(tmp_path / f"id_{kind}", kind).split()[1] for kind in KINDS}
     assert [key.get_base64() for key in load_keys(tmp_path)] == [made["ed25519"], made["ecdsa"], made["rsa"]]
     assert load_keys(tmp_path / "missing") == []
+
+
+def test_keys_that_are_being_replaced_come_last(tmp_path: Path) -> None:
+    made = {name: make_key(tmp_path / name, "ed25519").split()[1] for name in ("id_ed25519_old", "id_ed25519")}
+    rsa = make_key(tmp_path / "id_rsa", "rsa").split()[1]
+    found = [key.get_base64() for key in load_keys(tmp_path)]
+    assert found == [made["id_ed25519"], rsa, made["id_ed25519_old"]]
+    assert [key.get_base64() for key in load_old_keys(tmp_path)] == [made["id_ed25519_old"]]
 
 
 def test_the_pem_form_of_other_kinds_is_read_as_well(tmp_path: Path) -> None:

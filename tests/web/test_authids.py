@@ -169,6 +169,25 @@ def test_the_pre_shared_authid_alone_lets_in_without_passwords(broker_with: Make
     assert not granted(broker, user="anna", password=PASSWORD)
 
 
+@pytest.mark.parametrize("checked", [True, False])
+def test_the_pre_shared_authid_of_before_counts_while_it_is_named(broker_with: Make, checked: bool) -> None:
+    broker = broker_with(f"require-cookie = true\nrequire-password = {str(checked).lower()}\npenalties = false")
+    broker.write("authid", "new-authid\n")
+    old = broker.folder / "old"
+    old.write_text(f"{UUID}\n")
+    who = {"user": "anna", "password": PASSWORD}
+    assert not granted(broker, **who, authid=UUID)
+    broker.configure(f"require-cookie = true\nrequire-password = {str(checked).lower()}\nmy-cookie-old-file = {old}")
+    answer = broker.post(**who, authid=UUID)
+    assert granted(broker, **who, authid="new-authid")
+    assert "new-authid" not in answer.text, "who knows the old one is not told the new one"
+    assert (authid_of(answer) == UUID) is not checked
+    assert not granted(broker, **who, authid="")
+    old.unlink()
+    assert not granted(broker, **who, authid=UUID)
+    assert granted(broker, **who, authid="new-authid")
+
+
 def test_the_placeholder_of_the_sample_opens_nothing(broker_with: Make) -> None:
     placeholder = "xxxxxxxx-xxxx-xxxx-xxxx-xxxxxxxxxxxx"
     broker = broker_with(f"require-cookie = true\nrequire-password = false\nmy-cookie = {placeholder}")

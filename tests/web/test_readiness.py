@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from cryptography.x509.oid import NameOID
 from flask import Flask
 from flask.testing import FlaskClient
 
+from tests.support.portal_texts import forget, texts_in
 from x2gobroker.app import create_app
 from x2gobroker.frontends import readiness
 from x2gobroker.frontends.base import EXTENSION
@@ -81,6 +83,30 @@ def test_a_portal_without_novnc(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     assert ask(make(tmp_path).test_client())[0] == 200
     app = make(tmp_path, "enable-portal = true\n")
     assert ask(app.test_client()) == (503, {"status": "not ready", "failing": ["novnc"]})
+
+
+@pytest.fixture
+def forgetful() -> Iterator[None]:
+    """What is known of the portal's texts is not kept for other tests."""
+    yield
+    forget()
+
+
+@pytest.mark.usefixtures("forgetful")
+def test_a_portal_whose_texts_were_missing_at_the_start(tmp_path: Path) -> None:
+    with texts_in(tmp_path):
+        app = make(tmp_path, "enable-portal = true\n")
+    assert app.test_client().get("/portal/").status_code == 404
+    # back again, and still not served: that takes a new start
+    assert ask(app.test_client()) == (503, {"status": "not ready", "failing": ["languages"]})
+    forget()
+    assert ask(make(tmp_path, "enable-portal = true\n").test_client())[0] == 200
+
+
+@pytest.mark.usefixtures("forgetful")
+def test_texts_are_no_matter_without_a_portal(tmp_path: Path) -> None:
+    with texts_in(tmp_path):
+        assert ask(make(tmp_path).test_client())[0] == 200
 
 
 def test_a_part_that_hangs_is_named_in_time_and_has_one_thread(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

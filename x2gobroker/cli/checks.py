@@ -20,8 +20,9 @@ from x2gobroker.auth.htpasswd import read_users
 from x2gobroker.authservice.pamfiles import service_exists
 from x2gobroker.errors import ConfigurationError
 from x2gobroker.plugins import BACKENDS, registered
+from x2gobroker.portal import languages
 from x2gobroker.privilege.accounts import Account, AccountError, account_named
-from x2gobroker.services import Services, read_preset_authid
+from x2gobroker.services import OLD_FILE, Services, read_preset_authid
 from x2gobroker.settings import AUTH_PREFIX, BACKEND_PREFIX, ENVIRONMENT, GLOBAL, Problem, Settings
 from x2gobroker.settings.text_files import TextFileError, read_text
 
@@ -76,6 +77,18 @@ def _preset_authid(settings: Settings) -> Iterator[Words]:
     if not services.preset_authid(settings):
         state = "has none, or the placeholder that it came with" if path.exists() else "does not exist"
         yield (f"{path} {state}",)
+
+
+def _old_authid(settings: Settings) -> Iterator[Words]:
+    path = settings.text(GLOBAL, OLD_FILE)
+    if not path or not settings.boolean(GLOBAL, "require-cookie"):
+        return
+    try:
+        counts = read_preset_authid(Path(path))
+    except ConfigurationError as error:
+        yield (str(error),)
+    else:
+        yield (f"{path}: the pre-shared authid of before still counts" if counts else f"{path} has none",)
 
 
 def _pam_service(settings: Settings) -> Iterator[Words]:
@@ -223,15 +236,22 @@ def _allows(account: Account, path: Path, bit: int) -> bool:
     return bool(status.st_mode & bit)
 
 
+def _languages(settings: Settings) -> Iterator[Words]:
+    if settings.boolean(GLOBAL, "enable-portal"):
+        yield from ((fault,) for fault in languages.faults())
+
+
 CHECKS = (
     Check("users-file", "[authmech_htpasswd] file: {}: nobody can log in by a password", _users_file),
     Check(
         "preset-authid", "require-cookie is on, and my-cookie-file: {}: nobody gets in at first contact", _preset_authid
     ),
+    Check("old-authid", f"{OLD_FILE}: {{}}", _old_authid, error=False),
     Check("pam-service", "[authmech_pam] service: there is no file {} in /etc/pam.d: nobody can log in", _pam_service),
     Check("ca-file", "[authmech_https_get] ca-file: {} {}: nobody can log in", _ca_file),
     Check("tls-files", "{}: {}: the daemon does not start", _tls_files),
     Check("tls-pair", "{} and {} are no certificate and its key in PEM form: the daemon does not start", _tls_pair),
+    Check("languages", "enable-portal is on, and {}: the portal is not served", _languages),
     Check("log-files", "{}: {}: all goes to the standard error stream", _log_files, error=False),
     Check("keys-paths", "{}: {}", _keys_paths),
     Check("profile-keys-paths", "session profile {}: {}: {}", _profile_keys_paths),

@@ -6,11 +6,10 @@ import argparse
 import logging
 import os
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from x2gobroker.errors import BrokerError, ConfigurationError
+from x2gobroker.errors import ConfigurationError
 from x2gobroker.logs import LOGGERS
 from x2gobroker.settings import Settings, SettingsSource
 
@@ -95,12 +94,3 @@ def check_made(store: Store, advice: str = "name the configuration with -C") -> 
         ) from None
     if not made:
         raise ConfigurationError(f"there is no state store {store.place} yet; {advice}")
-
-
-def run_told(program: str, run: Callable[[argparse.Namespace], int], options: argparse.Namespace) -> int:
-    """The exit status of `run`; 1 where it raises BrokerError, which the user is told."""
-    try:
-        return run(options)
-    except BrokerError as error:
-        print(f"{program}: {error}", file=sys.stderr)
-        return 1

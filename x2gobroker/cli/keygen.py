@@ -12,12 +12,12 @@ from pathlib import Path
 from x2gobroker import __version__
 from x2gobroker.agents.rules import ssh_folder
 from x2gobroker.cli.broker_account import broker_account, go_on_as
-from x2gobroker.cli.common import run_told, source_of
-from x2gobroker.cli.streams import told
+from x2gobroker.cli.common import source_of
+from x2gobroker.cli.streams import run_told, told
 from x2gobroker.errors import ConfigurationError
 from x2gobroker.privilege import Account, SafeFolder, safe_folder, worker_in
 from x2gobroker.settings import Settings
-from x2gobroker.ssh.keys import KINDS, described, generate_key
+from x2gobroker.ssh.keys import KINDS, OLD, described, generate_key
 
 PROGRAM = "x2gobroker-keygen"
 DSA_REFUSED = (
@@ -52,7 +52,14 @@ def build_parser() -> argparse.ArgumentParser:
         metavar="TYPE",
         help="RSA (3072 bits, the default: what the former x2gobroker-pubkeyauthorizer takes), ECDSA or ED25519",
     )
-    parser.add_argument(
+    choice = parser.add_mutually_exclusive_group()
+    choice.add_argument(
+        "--keep-old",
+        action="store_true",
+        help=f"keep a key that is there as id_TYPE{OLD}: the broker tries it after the new one, until you remove "
+        "it. So X2Go Servers can be told the new key one by one",
+    )
+    choice.add_argument(
         "-f",
         "--force",
         action="store_true",
@@ -60,6 +67,27 @@ def build_parser() -> argparse.ArgumentParser:
         "x2gobroker-pubkeyauthorizer",
     )
     return parser
+
+
+def keep_old(folder: SafeFolder, kind: str) -> None:
+    """Copy the key that is there to where the broker finds the one before; none is fine.
+
+    Raises ConfigurationError when there is an old one already, OSError.
+    """
+    name = f"id_{kind}"
+    with folder.locked():
+        private, public = folder.read(name), folder.read(f"{name}.pub")
+        if private is None:
+            return
+        try:
+            folder.write(f"{name}{OLD}", private, 0o600, replace=False)
+        except FileExistsError:
+            raise ConfigurationError(
+                f"{folder.path / name}{OLD} is there already, and nothing was changed. Remove it, and its .pub, once "
+                "all X2Go Servers have the key that came after it"
+            ) from None
+        if public is not None:
+            folder.write(f"{name}{OLD}.pub", public, 0o644)
 
 
 def owner_of(settings: Settings) -> Account:
@@ -82,8 +110,9 @@ def write_key(folder: SafeFolder, kind: str, comment: str, force: bool) -> str:
             folder.write(name, pair.private.encode("ascii"), 0o600, replace=force)
         except FileExistsError:
             raise ConfigurationError(
-                f"{folder.path / name} is there already, and nothing was changed. With --force it is overwritten; "
-                "X2Go Servers then have to be told the new key with x2gobroker-pubkeyauthorizer"
+                f"{folder.path / name} is there already, and nothing was changed. With --keep-old it stays beside a "
+                "new one, with --force it is overwritten; X2Go Servers then have to be told the new key with "
+                "x2gobroker-pubkeyauthorizer"
             ) from None
         folder.write(f"{name}.pub", (pair.public.line("", comment) + "\n").encode("ascii"), 0o644)
     return described(pair.public.kind, pair.public.blob)
@@ -98,7 +127,9 @@ def run(options: argparse.Namespace) -> int:
     try:
         with safe_folder(path, owner.uid, owner.gid) as folder:
             comment = f"{owner.name}@{socket.gethostname()}"
-            shown = write_key(folder, options.key_type, comment, options.force)
+            if options.keep_old:
+                keep_old(folder, options.key_type)
+            shown = write_key(folder, options.key_type, comment, options.force or options.keep_old)
     except OSError as error:
         raise ConfigurationError(f"no key can be written to {path}: {_why(error, path)}") from None
     print(f"{path / f'id_{options.key_type}'}: new key {shown}, and beside it the public one, .pub")

@@ -32,8 +32,8 @@ from x2gobroker.cli import (
     x2go,
 )
 from x2gobroker.cli.broker_account import as_broker
-from x2gobroker.cli.common import run_told, source_of
-from x2gobroker.cli.streams import told
+from x2gobroker.cli.common import source_of
+from x2gobroker.cli.streams import run_told, told
 
 # these touch no state store, or see to the account and the folder that they work in themselves
 STAY = tuple(

@@ -19,8 +19,8 @@ from pathlib import Path
 from typing import IO
 
 from x2gobroker import __version__
-from x2gobroker.cli.common import run_told, source_of
-from x2gobroker.cli.streams import told
+from x2gobroker.cli.common import source_of
+from x2gobroker.cli.streams import run_told, told
 from x2gobroker.errors import ConfigurationError
 from x2gobroker.logs import field
 from x2gobroker.privilege.folders import SafeFolder, safe_folder

@@ -5,12 +5,15 @@ Whoever starts a program may have closed its streams, limited its files, or read
 
 from __future__ import annotations
 
+import argparse
 import errno
 import functools
 import os
 import sys
 from collections.abc import Callable
 from typing import ParamSpec
+
+from x2gobroker.errors import BrokerError
 
 P = ParamSpec("P")
 
@@ -72,6 +75,15 @@ def told(program: str) -> Callable[[Callable[P, int]], Callable[P, int]]:
         return run
 
     return decorate
+
+
+def run_told(program: str, run: Callable[[argparse.Namespace], int], options: argparse.Namespace) -> int:
+    """The exit status of `run`; 1 where it raises BrokerError, which the user is told."""
+    try:
+        return run(options)
+    except BrokerError as error:
+        print(f"{program}: {error}", file=sys.stderr)
+        return 1
 
 
 def reason_of(error: OSError) -> str:

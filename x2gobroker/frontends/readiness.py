@@ -19,7 +19,7 @@ from x2gobroker.errors import BrokerError
 from x2gobroker.loadchecker.targets import Watch
 from x2gobroker.logs import broker_log
 from x2gobroker.plugins import BACKENDS, registered
-from x2gobroker.portal import static
+from x2gobroker.portal import languages, static
 from x2gobroker.services import Services
 from x2gobroker.settings import ENVIRONMENT, GLOBAL, Settings, SettingsSource
 from x2gobroker.store.loads import FRESH_INTERVALS
@@ -91,6 +91,7 @@ class ReadinessCheck:
             "load-reports": self._load_reports,
             "certificate": self._certificate,
             "novnc": self._novnc,
+            "languages": self._languages,
         }
         self._probes = [Probe(name, check) for name, check in checks.items()]
 
@@ -174,3 +175,7 @@ class ReadinessCheck:
 
     def _novnc(self) -> bool:
         return not self._source.current().boolean(GLOBAL, "enable-portal") or static.has_novnc()
+
+    def _languages(self) -> bool:
+        """The portal's texts: without them it is not served."""
+        return not self._source.current().boolean(GLOBAL, "enable-portal") or not languages.faults()

@@ -70,10 +70,22 @@ def read(code: str, folder: Path) -> GNUTranslations:
     return texts
 
 
+@cache
+def faults() -> tuple[str, ...]:
+    """What is wrong with the languages that ship, as this process found them first: it serves the portal by that."""
+    found = []
+    for code in NAMES:
+        try:
+            language(code)
+        except PluginError as error:
+            found.append(str(error))
+    return tuple(found)
+
+
 def read_all() -> None:
     """Read every language that ships: what is missing is said at the start. Raises PluginError."""
-    for code in NAMES:
-        language(code)
+    if found := faults():
+        raise PluginError("; ".join(found))
 
 
 def choose(asked: Request) -> str:

@@ -98,6 +98,14 @@ GLOBAL = (
         "File that holds the pre-shared authid: the first word of the first line that is no comment. It wins over "
         "`my-cookie`. Keep it readable for the broker's group only.",
     ),
+    _global(
+        "my-cookie-old-file",
+        P,
+        "",
+        "File with the pre-shared authid of before, which counts as well while clients are given the new one. Empty: "
+        "only the one of `my-cookie-file` counts.",
+        since=OURS,
+    ),
     _global("verify-ip", B, True, "Accept an authid only from the address that logged in."),
     _global(
         "trusted-proxies",

@@ -8,6 +8,7 @@ import hashlib
 import io
 import os
 import stat
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
@@ -22,6 +23,7 @@ from x2gobroker.model.public_key import PublicKey, parse_public_key
 RSA_BITS = 3072
 LARGEST_KEY_FILE = 64 * 1024
 KEY_FILES = ("id_ed25519", "id_ecdsa", "id_rsa")
+OLD = "_old"  # behind the name of a key that is being replaced: tried last
 KINDS = ("rsa", "ecdsa", "ed25519")
 CLASSES = (paramiko.Ed25519Key, paramiko.ECDSAKey, paramiko.RSAKey)
 
@@ -103,9 +105,21 @@ def _known_key(text: str) -> paramiko.PKey:
 
 
 def load_keys(folder: Path) -> list[paramiko.PKey]:
-    """The keys KEY_FILES of a folder, in that order. One that cannot be used is left out, with a line in the log."""
+    """The keys KEY_FILES of a folder, in that order, and the old ones behind them.
+
+    One that cannot be used is left out, with a line in the log.
+    """
+    return [*_load(folder, KEY_FILES), *load_old_keys(folder)]
+
+
+def load_old_keys(folder: Path) -> list[paramiko.PKey]:
+    """The keys of a folder that are being replaced."""
+    return _load(folder, [name + OLD for name in KEY_FILES])
+
+
+def _load(folder: Path, names: Iterable[str]) -> list[paramiko.PKey]:
     keys = []
-    for name in KEY_FILES:
+    for name in names:
         try:
             keys.append(_known_key(_read_secret(folder / name)))
         except FileNotFoundError:

@@ -13,7 +13,7 @@ import paramiko
 from x2gobroker.logs import broker_log, field
 from x2gobroker.ssh.deadline import Deadline
 from x2gobroker.ssh.failures import ConnectionBroken, LoginRefused
-from x2gobroker.ssh.keys import described, load_keys, read_private_key
+from x2gobroker.ssh.keys import described, load_keys, load_old_keys, read_private_key
 from x2gobroker.ssh.routes import Route
 
 AGENT_SECONDS = 5.0
@@ -31,6 +31,7 @@ def log_in(transport: paramiko.Transport, route: Route, deadline: Deadline) -> N
             if attempts.is_taken(key) and attempts.succeeds(
                 f"key {described(key.get_name(), key.asbytes())}", _with_key(transport, login.user, key)
             ):
+                _warn_of_old(route, key, attempts.tried)
                 return
     if login.password and _log_in_with_password(attempts, transport, route):
         return
@@ -164,6 +165,17 @@ def _keys(route: Route, agent_keys: Sequence[paramiko.PKey]) -> list[paramiko.PK
     keys += agent_keys
     keys += login.last_keys
     return list({key.asbytes(): key for key in keys}.values())
+
+
+def _warn_of_old(route: Route, key: paramiko.PKey, tried: Sequence[str]) -> None:
+    """Who changes the broker's key has to know which servers do not have the new one yet."""
+    folder = route.login.keys_folder
+    if folder is not None and len(tried) > 1 and key in load_old_keys(folder):
+        broker_log.warning(
+            "%s: the server takes the old key %s only; run x2gobroker-pubkeyauthorizer there before you remove the key",
+            route.shown,
+            described(key.get_name(), key.asbytes()),
+        )
 
 
 def _refused(route: Route, tried: Sequence[str]) -> LoginRefused:
