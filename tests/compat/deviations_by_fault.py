@@ -40,7 +40,7 @@ FAULTS: tuple[Deviation, ...] = (
         "deny-spelling",
         "A deny list matches in any spelling",
         "`acl-users-deny = anna` does not concern who logs in as `Anna`.",
-        "It does: capital and small letters count the same in lists that deny. Lists that allow are taken to the letter.",
+        "It does: lists that deny match whatever the case of letters. Lists that allow are taken to the letter.",
         "Directories take both for one user, who could so get around the rule.",
     ),
     Deviation(
