@@ -40,6 +40,13 @@ def write_certificate(folder: Path, begins: timedelta, ends: timedelta) -> dict[
     return {variable: str(path) for variable, path in files.items()}
 
 
+@pytest.fixture(autouse=True)
+def _patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However busy the machine is, what answers is waited for."""
+    for limit in ("DEADLINE_SECONDS", "PATIENCE_SECONDS"):
+        monkeypatch.setattr(readiness, limit, 20.0)
+
+
 def make(folder: Path, more: str = "", **variables: str) -> Flask:
     config = folder / "x2gobroker.conf"
     config.write_text(f"[global]\ndefault-auth-mech = none\ncookie-directory = {folder}/state\n{more}")
@@ -126,14 +133,16 @@ def test_a_part_that_hangs_is_named_in_time_and_has_one_thread(tmp_path: Path, m
 
     monkeypatch.setattr(readiness, "probe", hang)
     monkeypatch.setattr(readiness, "KEEP_SECONDS", 0.1)
+    monkeypatch.setattr(readiness, "DEADLINE_SECONDS", 1.0)
     app = make(tmp_path)
     for _ in range(3):
         began = time.monotonic()
-        assert ask(app.test_client())[1]["failing"] == ["store"]
+        assert "store" in ask(app.test_client())[1]["failing"]  # type: ignore[operator]
         assert time.monotonic() - began < 15
         time.sleep(0.2)
     assert len(asked) == 1
     hanging.set()
+    monkeypatch.setattr(readiness, "DEADLINE_SECONDS", 20.0)
     monkeypatch.setattr(readiness, "probe", lambda _store: None)
     time.sleep(0.3)
     assert ask(app.test_client())[0] == 200
@@ -147,8 +156,7 @@ def test_many_who_ask_at_once_get_one_look(tmp_path: Path, monkeypatch: pytest.M
         asked.append(1)
 
     monkeypatch.setattr(readiness, "probe", look)
-    for limit in ("KEEP_SECONDS", "DEADLINE_SECONDS", "PATIENCE_SECONDS"):
-        monkeypatch.setattr(readiness, limit, 20.0)  # however busy the machine is
+    monkeypatch.setattr(readiness, "KEEP_SECONDS", 20.0)
     app = make(tmp_path)
     found: list[int] = []
     threads = [threading.Thread(target=lambda: found.append(ask(app.test_client())[0])) for _ in range(20)]
