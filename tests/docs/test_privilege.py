@@ -147,7 +147,7 @@ def test_reading_is_no_change(line: str) -> None:
 
 
 def listed_messages() -> dict[str, set[str]]:
-    """The messages that docs/security.md says may cross to the privileged half of x2gobroker-remote, with their fields."""
+    """The messages that may cross to the privileged half, by docs/security.md, with their fields."""
     text = (ROOT / "docs/security.md").read_text(encoding="utf-8")
     section = text.partition("### x2gobroker-remote\n")[2].partition("\n### ")[0]
     found: dict[str, set[str]] = {}
