@@ -41,7 +41,7 @@ def test_the_sample_of_the_loggers_works(tmp_path: Path) -> None:
     sample = tmp_path / "loggers.conf"
     sample.write_text(text.replace("/var/log/x2gobroker/", f"{tmp_path}/"), encoding="utf-8")
     names = ("broker", "access", "error")
-    loggers = [logging.getLogger(name) for name in ("", *names)]
+    loggers = [logging.getLogger(name) for name in ("", *names, "broker.audit")]
     before = [(logger, logger.handlers[:], logger.level, logger.propagate) for logger in loggers]
     try:
         logging.config.fileConfig(sample, disable_existing_loggers=False)
@@ -53,7 +53,8 @@ def test_the_sample_of_the_loggers_works(tmp_path: Path) -> None:
             for handler in logger.handlers:
                 if handler not in handlers:
                     handler.close()
-            logger.handlers, logger.level, logger.propagate = handlers, level, propagate
+            logger.handlers, logger.propagate = handlers, propagate
+            logger.setLevel(level)
 
 
 def test_the_sample_of_the_load_checkers_loggers_works(tmp_path: Path) -> None:
