@@ -37,6 +37,13 @@ FAULTS: tuple[Deviation, ...] = (
         "Somebody wanted to protect this profile.",
     ),
     Deviation(
+        "deny-spelling",
+        "A deny list matches in any spelling",
+        "`acl-users-deny = anna` does not concern who logs in as `Anna`.",
+        "It does: lists that deny match whatever the case of letters. Lists that allow are taken to the letter.",
+        "Directories take both for one user, who could so get around the rule.",
+    ),
+    Deviation(
         "acl-any-order",
         "`acl-any-order` works",
         "Documented, and never used.",

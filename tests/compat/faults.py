@@ -90,6 +90,8 @@ def client_rules() -> Iterator[Scenario]:
         "unknown-acl-rule", "acl-user-allow", files({"acl-user-allow": "bert"}), files({"acl-users-allow": "bert"}),
         listings(),
     )  # fmt: skip
+    denied = {"acl-users-allow": "ALL", "acl-users-deny": "Anna"}
+    yield repaired("deny-spelling", "Anna", files(denied), files({**denied, "acl-users-deny": "anna"}), listings())
     for kind, who in (("users", "anna"), ("groups", "ALL"), ("clients", "127.0.0.1")):
         rules = {f"acl-{kind}-allow": who, f"acl-{kind}-deny": "ALL"}
         yield repaired(

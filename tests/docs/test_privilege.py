@@ -1,12 +1,15 @@
-"""Code that root may run changes files by way of `privilege/` only, which knows where somebody else could swap them."""
+"""Code that root may run changes files by way of `privilege/` only, and is told nothing but what is listed."""
 
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
+from x2gobroker.remote.crossing import TO_SPAWNER, TO_WORKER
 
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGE = ROOT / "x2gobroker"
@@ -140,3 +143,19 @@ def test_a_change_is_found(line: str) -> None:
 )  # fmt: skip
 def test_reading_is_no_change(line: str) -> None:
     assert not list(changes(ast.parse(line)))
+
+
+def listed_messages() -> dict[str, set[str]]:
+    """The messages that may cross to the privileged half, by docs/security.md, with their fields."""
+    text = (ROOT / "docs/security.md").read_text(encoding="utf-8")
+    section = text.partition("### x2gobroker-remote\n")[2].partition("\n### ")[0]
+    found: dict[str, set[str]] = {}
+    for kinds, fields in re.findall(r"^\| ((?:`[a-z]+`(?:, )?)+) \| (.*?) \| ", section, re.MULTILINE):
+        for kind in re.findall("`([a-z]+)`", kinds):
+            found[kind] = {field[1] for part in fields.split("; ") if (field := re.match("`([a-z]+)`", part))}
+    return found
+
+
+def test_nothing_crosses_to_the_privileged_half_but_what_is_listed() -> None:
+    """A field more, such as a place to connect to, would be a right more for whoever takes the service over."""
+    assert listed_messages() == {kind: set(form) for kind, form in {**TO_SPAWNER, **TO_WORKER}.items()}

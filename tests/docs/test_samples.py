@@ -53,7 +53,8 @@ def test_the_sample_of_the_loggers_works(tmp_path: Path) -> None:
             for handler in logger.handlers:
                 if handler not in handlers:
                     handler.close()
-            logger.handlers, logger.level, logger.propagate = handlers, level, propagate
+            logger.handlers, logger.propagate = handlers, propagate
+            logger.setLevel(level)
 
 
 def test_the_sample_of_the_load_checkers_loggers_works(tmp_path: Path) -> None:

@@ -81,6 +81,31 @@ def test_units_are_found_in_the_journal_by_the_name_of_their_program(unit: Path)
     assert f"\nSyslogIdentifier={unit.stem}\n" in unit.read_text(encoding="utf-8")
 
 
+def settings_of(unit: Path) -> dict[str, str]:
+    """What a unit sets, without its remarks."""
+    lines = unit.read_text(encoding="utf-8").splitlines()
+    return dict(line.split("=", 1) for line in lines if "=" in line and not line.startswith("#"))
+
+
+@pytest.mark.parametrize("unit", SERVICES, ids=lambda path: path.name)
+def test_no_unit_of_root_takes_a_folder_of_the_brokers_account(unit: Path) -> None:
+    """systemd gives such a folder, and all that is in it, to the user of the unit: systemd.exec(5)."""
+    settings = settings_of(unit)
+    folders = {name: settings.get(f"{name}Directory", "") for name in ("State", "Logs", "Cache", "Configuration")}
+    if settings.get("User", "root") == "root":
+        assert not any(folders.values())
+    else:
+        assert settings["User"] == "x2gobroker"
+    assert settings.get("RuntimeDirectory", "") != "x2gobroker", "root's, and sticky: the socket is in it"
+
+
+@pytest.mark.parametrize("unit", SERVICES, ids=lambda path: path.name)
+def test_where_processes_are_forked_memory_may_become_code(unit: Path) -> None:
+    """Else libffi keeps callbacks in memory that processes share after a fork, and one calls what another has freed."""
+    forks = unit.name != "x2gobroker-loadchecker.service"
+    assert "MemoryDenyWriteExecute" not in settings_of(unit) or not forks
+
+
 def test_the_folder_of_the_socket_is_roots_and_sticky(tmp_path: Path) -> None:
     """So that the broker's account cannot put something else in the place of the socket."""
     (tmp_path / "etc").mkdir()

@@ -122,6 +122,21 @@ def test_certificates_of_the_web_server_that_knows_the_passwords(check: Check, c
     assert said in out
 
 
+def test_a_web_server_without_a_name(check: Check) -> None:
+    (check.folder / "ca.pem").write_text("")
+    assert "names no web server: nobody can log in" in configure(check, "https_get", tail="host =\n")
+    assert "names no web server" not in configure(check, "https_get", tail="host = www.example.org\n")
+    assert "names no web server" not in configure(check, "none", tail="host =\n")
+
+
+def test_a_broker_without_any_frontend(check: Check) -> None:
+    none = "enable-plain-output = false\nenable-json-output = false\nenable-uccs-output = false\n"
+    assert "warning: none of enable-plain-output" in configure(check, more=none)
+    for option in ("plain-output", "json-output", "uccs-output", "portal"):
+        on = none.replace(f"enable-{option} = false\n", "") + f"enable-{option} = true\n"
+        assert "none of" not in configure(check, more=on)
+
+
 def test_what_no_backend_uses_is_not_looked_at(check: Check) -> None:
     assert "authmech" not in configure(check, "none")
     assert "authmech" not in configure(

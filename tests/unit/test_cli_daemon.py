@@ -6,6 +6,9 @@ import argparse
 from pathlib import Path
 
 import pytest
+from gunicorn.config import Config
+from gunicorn.http import RequestParser
+from gunicorn.http.wsgi import create
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -186,3 +189,23 @@ def test_what_keeps_it_from_starting_is_said_with_status_2(
     err = capsys.readouterr().err
     assert "not started" in err
     assert said in err
+
+
+@pytest.mark.parametrize("name", ["SCRIPT_NAME", "PATH_INFO", "REMOTE_USER", "X-Forwarded-Proto", "X-Forwarded-Ssl"])
+def test_gunicorn_believes_no_header_of_a_neighbour_on_the_loopback(name: str) -> None:
+    """Web servers in front are there, and may hand on whatever a client has sent: model/forwarded.py reads it alone."""
+    config = Config()
+    for option, value in server_options(Settings({}), parsed()).items():
+        if option in config.settings and value is not None and option != "worker_class":
+            config.set(option, value)
+    client, server = ("127.0.0.1", 4711), ("127.0.0.1", 8080)
+    sent = f"GET /plain/portal HTTP/1.1\r\nHost: broker\r\n{name}: /plain\r\n\r\n".encode()
+    try:
+        request = next(RequestParser(config, iter([sent]), client))
+    except Exception as error:  # noqa: BLE001 - gunicorn's ways to refuse a header
+        assert "Invalid" in str(error) or "Forbidden" in str(error), error
+        return
+    _, environ = create(request, None, client, server, config)
+    assert (environ["SCRIPT_NAME"], environ["PATH_INFO"]) == ("", "/plain/portal")
+    assert environ["wsgi.url_scheme"] == "http"
+    assert "REMOTE_USER" not in environ

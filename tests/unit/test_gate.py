@@ -159,6 +159,13 @@ def test_of_one_address_the_slowest_makes_way_for_the_next(world: World) -> None
     assert [request for _, request, _ in world.asked] == [GET]
 
 
+def test_credentials_in_several_lines_reach_the_broker_in_one(world: World) -> None:
+    """As the one UCCS client that there is sends them; gunicorn refuses such a header."""
+    world.connect(b"GET /uccs/inifile//api/5/ HTTP/1.1\r\nHost: x\r\nAuthorization: Basic YW5uYTpwdw==\n\r\n\r\n")
+    (asked,) = world.asked
+    assert asked[1].endswith(b"\r\nAuthorization: Basic YW5uYTpwdw==\r\n\r\n")
+
+
 def test_requests_that_are_being_answered_are_never_ended_for_others(world: World) -> None:
     clients = [world.connect(GET) for _ in range(6)]
     assert [is_open(client) for client in clients] == [True, True, True, True, False, False]

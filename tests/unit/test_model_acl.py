@@ -86,6 +86,14 @@ def test_decisions_follow_the_documented_rules(texts: dict[str, str], expected: 
     assert decide(rules(**texts)) is expected
 
 
+@pytest.mark.parametrize("spelling", ["Anna", "ANNA", "anna ", "\uff41nna", "\uff21\uff2e\uff2e\uff21"])
+def test_nobody_gets_around_a_deny_list_by_another_spelling(spelling: str) -> None:
+    """Directories and PAM modules that take `Anna` for `anna` let her in under any of these names."""
+    assert not decide(rules(users_allow="ALL", users_deny="bert, anna"), user=spelling)
+    assert not decide(rules(groups_allow="ALL", groups_deny="anna"), user="carl", groups=(spelling,))
+    assert not decide(rules(users_allow="anna"), user=spelling), "an allow list is taken to the letter"
+
+
 @pytest.mark.parametrize("what", ["users", "groups", "clients"])
 @pytest.mark.parametrize(("order", "expected"), [("allow-deny", True), ("deny-allow", False)])
 def test_f17_acl_any_order_is_the_order_of_every_kind(what: str, order: str, expected: bool) -> None:

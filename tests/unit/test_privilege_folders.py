@@ -71,6 +71,27 @@ def test_the_folder_stays_the_one_that_was_opened(tmp_path: Path) -> None:
     assert (tmp_path / "moved" / "file").read_bytes() == b"x"
 
 
+def test_a_user_who_swaps_the_new_file_gives_away_nothing_else(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Between its making and its renaming, the user whose folder it is can put a link in its place."""
+    secret = tmp_path / "secret"
+    secret.write_text("root's")
+    secret.chmod(0o600)
+    give = module._give
+
+    def swap(number: int, uid: int, gid: int) -> None:
+        (fresh,) = (tmp_path / "ssh").iterdir()
+        fresh.unlink()
+        fresh.symlink_to(secret)
+        give(number, uid, gid)
+
+    monkeypatch.setattr(module, "_give", swap)
+    with safe_folder(tmp_path / "ssh", NOBODY, NOBODY) as folder:
+        folder.write("file", b"new", 0o644)
+    status = secret.stat()
+    assert (status.st_uid, status.st_mode & 0o777) == (0, 0o600)
+    assert secret.read_text() == "root's"
+
+
 def test_what_is_no_file_or_too_large_is_not_read(tmp_path: Path) -> None:
     with safe_folder(tmp_path / "ssh", 0, 0) as folder:
         os.mkfifo(tmp_path / "ssh" / "pipe")

@@ -59,6 +59,10 @@ FOR_BERT = (
     "\tacl-users-allow = bert",
     "\xa0acl-users-allow = bert",
     "  allow-users = bert",
+    "  allow-users: bert",
+    "\tUsers Allow : bert",
+    "  deny: anna",
+    "  groups: guests",
     "  [rules]\nacl-users-allow = bert",
     "\\\nacl-users-allow = bert",
     "acl-users-allow bert",
@@ -85,6 +89,15 @@ def test_a_slip_in_a_rule_for_somebody_else_is_named_and_opens_nothing(rule: str
     found = compiled(f"[desk]\nhost = h\ncommand = xterm\n{rule}\n")
     assert "desk" not in offered(found, ANNA)
     assert is_named(found)
+
+
+@pytest.mark.parametrize(
+    "value", ["h,\n  group:22,\n  access.example:2222", "h,\n  k ([2001:db8::1]:22)", "h (192.0.2.1),\n  k"]
+)
+def test_a_list_of_servers_may_go_on_whatever_they_are_called(value: str) -> None:
+    found = compiled(f"[desk]\nhost = {value}\n")
+    assert offered(found, ANNA) == ["desk"]
+    assert found.problems == ()
 
 
 @pytest.mark.parametrize("section", ["default", "Default", "DEFAULTS", "defaults", " DEFAULT", "DEFAULT ", "DEFUALT"])

@@ -151,6 +151,10 @@ URLS = (
     "postgresql://u:1/{}@h/d",
     "postgresql+psycopg2://u:p%40{}@h/d?sslmode=require",
     "mysql://u:{}@h/d",
+    "postgresql://u%3A{}@h/d",
+    "postgresql://h/d?user=u%3A{}",
+    "postgresql://h/d?host=u%3A{}%40h",
+    "postgresql://h/d?dbname=user%3Du%20password%3D{}",
 )
 
 

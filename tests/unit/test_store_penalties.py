@@ -220,9 +220,9 @@ def test_an_ipv6_network_of_64_bits_is_one_address(penalties: Penalties) -> None
 
 
 def test_other_spellings_of_a_name_do_not_begin_anew(penalties: Penalties) -> None:
-    for number, name in enumerate(("anna", "Anna", "ANNA", "anna ", " aNNa")):
+    for number, name in enumerate(("anna", "Anna", "ANNA", "anna ", " aNNa", "\uff41nna", "\uff21\uff2e\uff2e\uff21")):
         penalties.failed(attempt(name), str(number), RULES, NOW)
-    assert failures(penalties) == (5, 5, 5)
+    assert failures(penalties) == (7, 7, 7)
 
 
 def test_guesses_sent_at_once_are_admitted_one_by_one(penalties: Penalties) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 from collections.abc import Callable
@@ -277,3 +278,16 @@ def test_secrets_stay_out_of_the_log(broker: Bench, caplog: pytest.LogCaptureFix
     assert "outcome=granted" in caplog.text
     for secret in (authid, PASSWORD, "a wrong secret", "a new secret"):
         assert secret not in caplog.text
+
+
+def test_who_got_in_is_no_warning_and_who_did_not_is_one(broker: Bench, caplog: pytest.LogCaptureFixture) -> None:
+    """So that monitors, and whoever reads the journal by priority, see what is wrong and not every login."""
+    caplog.set_level(logging.DEBUG)
+    broker.login()
+    broker.post(user="anna", password="wrong", task="listsessions")
+    levels = {
+        record.getMessage().partition("outcome=")[2].partition(" ")[0]: record.levelno
+        for record in caplog.records
+        if record.getMessage().startswith("login user=anna")
+    }
+    assert levels == {"granted": logging.INFO, "refused": logging.WARNING}

@@ -8,6 +8,9 @@ from collections.abc import Callable
 import pytest
 
 from tests.web.conftest import PASSWORD, Bench, authid_of
+from x2gobroker.frontends.asked import AskedReader
+from x2gobroker.model.forwarded import FORGEABLE
+from x2gobroker.settings import Settings
 
 Make = Callable[..., Bench]
 PROXY = "127.0.0.1"
@@ -120,6 +123,22 @@ def test_no_header_moves_a_request_to_another_address(broker_with: Make, name: s
         plain = bench.app.post(path, {"task": "testcon"}, expect_errors=True)
         moved = bench.app.post(path, {"task": "testcon"}, {name: "/plain"}, expect_errors=True)
         assert (moved.status, moved.body) == (plain.status, plain.body)
+
+
+@pytest.mark.parametrize("trusted", [(), (PROXY,)])
+def test_nothing_behind_the_reader_sees_what_a_client_may_forge(trusted: tuple[str, ...]) -> None:
+    """Whatever a plug-in or a library believes: none of these headers gets there, the web server's own variables do."""
+    seen: dict[str, object] = {}
+
+    def app(environ: dict[str, object], _start: object) -> list[bytes]:
+        seen.update(environ)
+        return []
+
+    own = {"REMOTE_ADDR": PROXY, "REMOTE_USER": "anna", "SCRIPT_NAME": "/broker", "PATH_INFO": "/plain/"}
+    forged = dict.fromkeys((*FORGEABLE, "HTTP_SCRIPT_NAME", "HTTP_X_FORWARDED_PREFIX", "HTTP_REMOTE_USER"), "/x")
+    AskedReader(app, lambda: Settings({("global", "trusted-proxies"): trusted}))({**forged, **own}, lambda: None)
+    assert not forged.keys() & seen.keys()
+    assert {name: seen[name] for name in own} == own
 
 
 def test_below_a_path_the_web_server_says_so(broker_with: Make) -> None:

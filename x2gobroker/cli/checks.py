@@ -19,7 +19,7 @@ from x2gobroker.agents.base import KEYS_FILE
 from x2gobroker.auth.htpasswd import read_users
 from x2gobroker.authservice.pamfiles import service_exists
 from x2gobroker.errors import ConfigurationError
-from x2gobroker.plugins import BACKENDS, registered
+from x2gobroker.plugins import BACKENDS, FRONTENDS, registered
 from x2gobroker.portal import languages
 from x2gobroker.privilege.accounts import Account, AccountError, account_named
 from x2gobroker.services import OLD_FILE, Services, read_preset_authid
@@ -29,6 +29,14 @@ from x2gobroker.settings.text_files import TextFileError, read_text
 HTPASSWD, PAM, HTTPS_GET = "htpasswd", "pam", "https_get"
 TLS_VARIABLES = ("X2GOBROKER_SSL_CERTFILE", "X2GOBROKER_SSL_KEYFILE")
 LOG_VARIABLES = ("X2GOBROKER_LOGCONFIG", "X2GOBROKER_AUTHSERVICE_LOGCONFIG", "X2GOBROKER_LOADCHECKER_LOGCONFIG")
+# the frontends that ship and let users in, with the options that serve them
+WAYS_IN = {
+    "plain": "enable-plain-output",
+    "json": "enable-json-output",
+    "uccs": "enable-uccs-output",
+    "portal": "enable-portal",
+}
+NO_WAYS_IN = {"pages", "pubkeys"}
 KEYS_OPTIONS = ("default-authorized-keys", "default-sshproxy-authorized-keys")
 
 Words = tuple[str, ...]
@@ -107,6 +115,17 @@ def _ca_file(settings: Settings) -> Iterator[Words]:
         yield (path, "holds no certificate in PEM form")
     except OSError as error:
         yield (path, f"cannot be read: {error.strerror}")
+
+
+def _https_host(settings: Settings) -> Iterator[Words]:
+    if HTTPS_GET in mechanisms(settings) and not settings.text(AUTH_PREFIX + HTTPS_GET, "host").strip():
+        yield ()
+
+
+def _frontends(settings: Settings) -> Iterator[Words]:
+    of_others = registered(FRONTENDS).keys() - WAYS_IN.keys() - NO_WAYS_IN
+    if not of_others and not any(settings.boolean(GLOBAL, option) for option in WAYS_IN.values()):
+        yield (", ".join(WAYS_IN.values()),)
 
 
 def _tls_files(settings: Settings) -> Iterator[Words]:
@@ -249,6 +268,8 @@ CHECKS = (
     Check("old-authid", f"{OLD_FILE}: {{}}", _old_authid, error=False),
     Check("pam-service", "[authmech_pam] service: there is no file {} in /etc/pam.d: nobody can log in", _pam_service),
     Check("ca-file", "[authmech_https_get] ca-file: {} {}: nobody can log in", _ca_file),
+    Check("https-host", "[authmech_https_get] host: names no web server: nobody can log in", _https_host),
+    Check("frontends", "none of {} is on: nobody can log in by HTTP", _frontends, error=False),
     Check("tls-files", "{}: {}: the daemon does not start", _tls_files),
     Check("tls-pair", "{} and {} are no certificate and its key in PEM form: the daemon does not start", _tls_pair),
     Check("languages", "enable-portal is on, and {}: the portal is not served", _languages),

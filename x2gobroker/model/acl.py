@@ -9,8 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import lru_cache
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 
+from x2gobroker.model.accounts import account_name
 from x2gobroker.model.hosts import HOST_NAME
 
 ALL = "ALL"
@@ -168,7 +170,7 @@ class AccessRules:
             "acl-users",
             self.users_order,
             _name_match(self.users_allow, {who.user}),
-            _name_match(self.users_deny, {who.user}) or self._bad_entry("users-deny"),
+            _denial(self.users_deny, {who.user}) or self._bad_entry("users-deny"),
         )
 
     def _by_group(self, who: Requester) -> Decision:
@@ -179,7 +181,7 @@ class AccessRules:
             "acl-groups",
             self.groups_order,
             _name_match(self.groups_allow, groups),
-            _name_match(self.groups_deny, groups) or self._bad_entry("groups-deny"),
+            _denial(self.groups_deny, groups) or self._bad_entry("groups-deny"),
         )
         return Decision(False, "acl-groups-allow: in none of the groups") if decision is None else decision
 
@@ -197,6 +199,24 @@ def _name_match(names: frozenset[str], mine: set[str] | frozenset[str]) -> str:
     if ALL in names:
         return ALL
     return min(names & mine, default="")
+
+
+def _denial(names: frozenset[str], mine: set[str] | frozenset[str]) -> str:
+    """The entry of a deny list that matches, also in another spelling.
+
+    Directories take `Anna` for `anna`: nobody gets in by logging in with a capital letter.
+    """
+    exact = _name_match(names, mine)
+    if exact or not names:
+        return exact
+    forms = _forms(frozenset(mine))
+    return min((name for name in names if forms & _forms(frozenset((name,)))), default="")
+
+
+@lru_cache(maxsize=8192)
+def _forms(names: frozenset[str]) -> frozenset[str]:
+    """The names in the form in which accounts are compared."""
+    return frozenset(map(account_name, names))
 
 
 def client_match(clients: ClientList, who: Requester, unsure: bool) -> str:

@@ -19,6 +19,8 @@ from x2gobroker.model.profile_options import ACL_PREFIX, BROKER_NAMES, BROKER_PR
 Report = Callable[[str, str], None]
 INTERNAL = ("host=", "sshport=")
 CLOSED = "nobody is offered this profile until it is mended"
+# an option on an indented line, which went into the value above; `ts2:22` is a server in a list
+GONE_ON = re.compile(r"\n\s*(?P<name>[^\W\d_][\w .-]*?)\s*:(?!\s*\d{1,5}\s*(?:[,)\n]|\Z))")
 RULE_INSIDE = re.compile(r"(?<![\w-])acl[-_ ]?(?:users|groups|clients|any)[-_ ]?(?:allow|deny|order)\b", re.IGNORECASE)
 
 
@@ -79,8 +81,16 @@ def written_names(texts: Mapping[str, str], report: Report) -> WrittenNames:
             lost.add(meaning.near)
         if meaning.known == name or (meaning.known and meaning.known not in texts):
             meant[meaning.known] = text
-        if inside := RULE_INSIDE.search(text):
-            message = f"{name}: {inside[0]!r} stands inside the value; write it on a line of its own"
+        if inside := _rule_inside(text):
+            message = f"{name}: {inside!r} stands inside the value; write it on a line of its own"
             broken.append(message)
             report(name, f"{message}; {CLOSED}")
     return WrittenNames(meant, tuple(broken), frozenset(lost))
+
+
+def _rule_inside(text: str) -> str:
+    """What may be meant as an access rule within a value; empty where there is nothing of it."""
+    if inside := RULE_INSIDE.search(text):
+        return inside[0]
+    names = (found["name"] for found in GONE_ON.finditer(text))
+    return next((name for name in names if looks_like_a_rule(name, RULE_NAMES)), "")

@@ -13,6 +13,9 @@ HARMLESS = frozenset(
     "application_name client_encoding connect_timeout dbname gssencmode host hostaddr keepalives keepalives_count "
     "keepalives_idle keepalives_interval port sslmode target_session_attrs tcp_user_timeout timeout user".split()
 )
+# some of them are places; none is plain with an @ in it, and a password may stand in front of that
+PLACE = re.compile(r"[A-Za-z0-9_.,:/-]*")
+PLACES = ("host", "hostaddr")
 HIDDEN = "(hidden)"
 WORD = re.compile(r"[^\s=&@/?:]{4,}")
 
@@ -38,9 +41,11 @@ def _secrets(url: URL) -> set[str]:
     """Values that are no plain names, and their words: a slip in the URL, or a driver, may have cut them."""
     found = {str(url.password)} if url.password is not None else set()
     for name, values in url.query.items():
-        if name not in HARMLESS:
-            found.update((values,) if isinstance(values, str) else values)
-    found |= {text for text, form in ((url.host, HOST), (url.database, PLAIN)) if text and not form.fullmatch(text)}
+        form = PLACE if name in PLACES else PLAIN
+        of_one = (values,) if isinstance(values, str) else values
+        found.update(value for value in of_one if name not in HARMLESS or not form.fullmatch(value))
+    parts = ((url.username, PLAIN), (url.host, HOST), (url.database, PLAIN))
+    found |= {text for text, form in parts if text and not form.fullmatch(text)}
     words = {word for text in found for word in WORD.findall(text)}
     return {secret for secret in found | words if secret}
 
