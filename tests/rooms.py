@@ -42,6 +42,7 @@ WITH_NETWORK = frozenset(
         "test_third_party_backend.py",
         "test_ssh_paramiko_versions.py",
         "test_booted_install.py",
+        "test_booted_pages.py",
         "test_booted_upgrade.py",
         "test_booted_swap.py",
     }

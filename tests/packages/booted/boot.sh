@@ -25,6 +25,8 @@ if [ -f /etc/ssl/certs/ca-certificates.crt ]; then
   install -D -m 644 /etc/ssl/certs/ca-certificates.crt "$root/etc/ssl/certs/ca-certificates.crt"
 fi
 : >"$root/etc/fstab"
+# the kernel is the machine's: Debian 13 fails to load modules into it
+ln -sf /dev/null "$root/etc/systemd/system/systemd-modules-load.service"
 hostname broker
 echo broker >"$root/etc/hostname"
 printf '127.0.0.1\tlocalhost\n127.0.1.1\tbroker.example.org broker\n::1\tlocalhost\n' >"$root/etc/hosts"

@@ -9,13 +9,12 @@ mkdir -p "$folder"
 for deb in "$debs"/*.deb; do
   dpkg-deb -R "$deb" "$work/package"
   sed -i -E 's/^(Version: [^+]*)/\1.99/' "$work/package/DEBIAN/control"
-  site=$(find "$work/package" -path '*/site-packages/x2gobroker' -type d)
-  if [ -n "$site" ]; then
-    "$python" - "$site" <<'END'
+  schema=$(find "$work/package" -path '*/site-packages/x2gobroker/store/schema.py')
+  if [ -n "$schema" ]; then
+    "$python" - "$schema" <<'END'
 import re, sys
 from pathlib import Path
-site = Path(sys.argv[1])
-schema = site / "store/schema.py"
+schema = Path(sys.argv[1])
 text = schema.read_text()
 known = [int(number) for number in re.findall(r"^\s+(?:Step\()?(\d+),$", text, re.MULTILINE)]
 number = max(known) + 1
@@ -28,7 +27,7 @@ text = text.replace(
 end = text.index("\n)\n", text.index("STEPS: tuple"))
 text = text[:end] + f'\n    Step({number}, "a made-up step", 1, _made_up),' + text[end:]
 schema.write_text(text)
-package = site / "__init__.py"
+package = schema.parents[1] / "__init__.py"
 said = package.read_text()
 changed = re.sub(r'(__version__ = "[^"]*)"', r'\1.99"', said)
 assert changed != said
