@@ -41,6 +41,13 @@ take() {
 	rmdir --ignore-fail-on-non-empty "$NOTES" 2>/dev/null || true
 }
 
+# drop_empty_sudoers: sudo, where it went first, could not remove its folder.
+drop_empty_sudoers() {
+	if [ -d /etc/sudoers.d ] && ! dpkg-query -S /etc/sudoers.d >/dev/null 2>&1; then
+		rmdir --ignore-fail-on-non-empty /etc/sudoers.d
+	fi
+}
+
 # old PACKAGE: whether dpkg knows it as Debian's 0.0.4.3, installed or only removed.
 old() {
 	version=$(dpkg-query -W -f '${Config-Version} ${Version}' "$1" 2>/dev/null) || return 1

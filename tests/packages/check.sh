@@ -174,6 +174,23 @@ scenario_swap() {
 	agent_works
 }
 
+# nobody has changed anything of Debian's, and at the end everything goes
+scenario_unchanged() {
+	apt install python3 sudo adduser procps libpam-runtime perl
+	inventory /root/before
+	apt install x2gobroker x2gobroker-common
+	apt install $(debs x2gobroker)
+	ours
+	apt purge x2gobroker-common
+	there /etc/x2go/x2gobroker.conf /etc/pam.d/x2gobroker
+	apt purge x2gobroker
+	apt purge '~c'
+	apt autoremove --purge
+	inventory /root/after
+	diff /root/before /root/after | grep '^[<>]' >"$OUTPUT" && fail "the swap and the purge of all leave or take this"
+	:
+}
+
 # apt-get is given one file only: it removes Debian's packages, and dpkg keeps their scripts for a purge
 scenario_swap_one() {
 	old_site

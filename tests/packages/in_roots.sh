@@ -20,7 +20,7 @@ fi
 scenarios=$*
 if [ -z "$scenarios" ]; then
 	scenarios="fresh x2go"
-	[ "$suite" != bookworm ] || scenarios="fresh x2go swap swap_one removed_before purge_one_by_one back agent wsgi"
+	[ "$suite" != bookworm ] || scenarios="fresh x2go swap unchanged swap_one removed_before purge_one_by_one back agent wsgi"
 fi
 
 # apt in there reaches what apt out here reaches
