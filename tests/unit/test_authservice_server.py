@@ -411,3 +411,9 @@ def test_who_has_had_an_answer_holds_up_no_end(tmp_path: Path) -> None:
 def test_who_says_nothing_holds_up_the_end_for_a_moment_only(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(server, "STOP_SECONDS", 0.5)
     assert stopping(tmp_path, granted, only_connect, b"") == []
+
+
+def test_the_end_of_a_service_leaves_its_socket_to_whoever_made_it(tmp_path: Path) -> None:
+    """From Python 3.13 on, asyncio would remove it: systemd listened on, and no broker found the way any more."""
+    stopping(tmp_path, granted, only_connect, b"anna\rsecret\rs\n")
+    assert (tmp_path / "s").is_socket()

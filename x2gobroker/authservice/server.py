@@ -352,7 +352,9 @@ async def serve(listener: socket.socket, pool: WorkerPool, allowed: Allowed, lim
     """Serve until cancelled; then who has come already is still answered."""
     service = Service(pool, allowed, limits)
     pool.fill()
-    server = await asyncio.get_running_loop().create_unix_server(
+    # not create_unix_server: from Python 3.13 on, that one removes the socket's file at its end, and the next service,
+    # or systemd, whose socket this is, would listen where nobody finds it
+    server = await asyncio.get_running_loop().create_server(
         lambda: Connection(service), sock=listener, backlog=BACKLOG
     )
     authservice_log.info("authentication service: process %d is ready", os.getpid())
