@@ -354,9 +354,7 @@ async def serve(listener: socket.socket, pool: WorkerPool, allowed: Allowed, lim
     pool.fill()
     # not create_unix_server: from Python 3.13 on, that one removes the socket's file at its end, and the next service,
     # or systemd, whose socket this is, would listen where nobody finds it
-    server = await asyncio.get_running_loop().create_server(
-        lambda: Connection(service), sock=listener, backlog=BACKLOG
-    )
+    server = await asyncio.get_running_loop().create_server(lambda: Connection(service), sock=listener, backlog=BACKLOG)
     authservice_log.info("authentication service: process %d is ready", os.getpid())
     try:
         await asyncio.get_running_loop().create_future()  # serve_forever() would wait for who says nothing
