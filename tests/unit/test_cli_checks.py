@@ -113,6 +113,23 @@ def test_a_pam_service_without_a_file(check: Check) -> None:
     assert "/etc/pam.d" not in configure(check, "pam", tail="[authmech_pam]\nservice = login\n")
 
 
+def test_a_pam_stack_that_takes_a_directory_that_is_down_for_a_wrong_password(
+    check: Check, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr("x2gobroker.authservice.pamfiles.SERVICE_FOLDERS", (str(tmp_path),))
+    unix, sss = "auth [success=2 default=ignore] pam_unix.so\n", "auth [success=1 default=ignore] pam_sss.so\n"
+    for common, own, is_named in (
+        (unix, "@include common-auth\n", False),
+        (unix + sss, "@include common-auth\n", True),
+        (unix + sss, "auth substack common-auth\n", True),
+        (unix + sss, unix + sss + "auth requisite pam_deny.so\n", False),
+        (unix + sss, "# @include common-auth\n" + unix, False),
+    ):
+        (tmp_path / "common-auth").write_text(common)
+        (tmp_path / "x2gobroker").write_text(own)
+        assert ("includes common-auth with SSSD" in configure(check, "pam")) is is_named
+
+
 @pytest.mark.parametrize(("content", "said"), [(None, "No such file"), ("nothing", "no certificate")])
 def test_certificates_of_the_web_server_that_knows_the_passwords(check: Check, content: str | None, said: str) -> None:
     if content:

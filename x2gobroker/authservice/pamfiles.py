@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Iterator
 
 SERVICE_NAME = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 SERVICE_FOLDERS = ("/etc/pam.d", "/usr/lib/pam.d")
@@ -19,6 +20,16 @@ def service_exists(service: str) -> bool:
 
 def names_module(service: str, module: str) -> bool:
     """Whether the service names a module (`pam_exec.so`), itself or in what it includes."""
+    return any(os.path.basename(word) == module for words in _lines_of(service) for word in words)
+
+
+def includes(service: str, other: str) -> bool:
+    """Whether the service includes what the service `other` has (`common-auth`), at any depth."""
+    return any(other == included for words in _lines_of(service) if (included := _included(words)))
+
+
+def _lines_of(service: str) -> Iterator[list[str]]:
+    """The words of each line of a service and of what it includes."""
     left, seen = [service], set[str]()
     while left and len(seen) < MOST_FILES:
         name = left.pop()
@@ -30,11 +41,14 @@ def names_module(service: str, module: str) -> bool:
             lines = stream.read(LONGEST_FILE).replace("\\\n", " ").splitlines()
         for line in lines:
             words = line.partition("#")[0].split()
-            if any(os.path.basename(word) == module for word in words):
-                return True
-            if words[:1] == ["@include"] or (words[1:2] and words[1] in INCLUDES):
-                left.append(words[-1])
-    return False
+            yield words
+            if included := _included(words):
+                left.append(included)
+
+
+def _included(words: list[str]) -> str:
+    """The service that a line includes; nothing where it is another line."""
+    return words[-1] if words[:1] == ["@include"] or (words[1:2] and words[1] in INCLUDES) else ""
 
 
 def _path_of(service: str) -> str | None:

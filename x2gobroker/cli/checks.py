@@ -17,7 +17,7 @@ from pathlib import Path
 
 from x2gobroker.agents.base import KEYS_FILE
 from x2gobroker.auth.htpasswd import read_users
-from x2gobroker.authservice.pamfiles import service_exists
+from x2gobroker.authservice.pamfiles import includes, names_module, service_exists
 from x2gobroker.errors import ConfigurationError
 from x2gobroker.plugins import BACKENDS, FRONTENDS, registered
 from x2gobroker.portal import languages
@@ -27,6 +27,7 @@ from x2gobroker.settings import AUTH_PREFIX, BACKEND_PREFIX, ENVIRONMENT, GLOBAL
 from x2gobroker.settings.text_files import TextFileError, read_text
 
 HTPASSWD, PAM, HTTPS_GET = "htpasswd", "pam", "https_get"
+COMMON_AUTH = "common-auth"  # of Debian: it ends in pam_deny, whatever a module before it could not find out
 TLS_VARIABLES = ("X2GOBROKER_SSL_CERTFILE", "X2GOBROKER_SSL_KEYFILE")
 LOG_VARIABLES = ("X2GOBROKER_LOGCONFIG", "X2GOBROKER_AUTHSERVICE_LOGCONFIG", "X2GOBROKER_LOADCHECKER_LOGCONFIG")
 # the frontends that ship and let users in, with the options that serve them
@@ -102,6 +103,12 @@ def _old_authid(settings: Settings) -> Iterator[Words]:
 def _pam_service(settings: Settings) -> Iterator[Words]:
     service = settings.text(AUTH_PREFIX + PAM, "service")
     if PAM in mechanisms(settings) and not service_exists(service):
+        yield (service,)
+
+
+def _sssd_stack(settings: Settings) -> Iterator[Words]:
+    service = settings.text(AUTH_PREFIX + PAM, "service")
+    if PAM in mechanisms(settings) and includes(service, COMMON_AUTH) and names_module(COMMON_AUTH, "pam_sss.so"):
         yield (service,)
 
 
@@ -267,6 +274,13 @@ CHECKS = (
     ),
     Check("old-authid", f"{OLD_FILE}: {{}}", _old_authid, error=False),
     Check("pam-service", "[authmech_pam] service: there is no file {} in /etc/pam.d: nobody can log in", _pam_service),
+    Check(
+        "sssd-stack",
+        "[authmech_pam] service: {} includes common-auth with SSSD: while the directory is down, right passwords count "
+        "as wrong; the how-to on authentication says what to write instead",
+        _sssd_stack,
+        error=False,
+    ),
     Check("ca-file", "[authmech_https_get] ca-file: {} {}: nobody can log in", _ca_file),
     Check("https-host", "[authmech_https_get] host: names no web server: nobody can log in", _https_host),
     Check("frontends", "none of {} is on: nobody can log in by HTTP", _frontends, error=False),

@@ -34,9 +34,8 @@ X2GOBROKER_SSL_CERTFILE = /etc/x2go/broker/broker.pem
 X2GOBROKER_SSL_KEYFILE = /etc/x2go/broker/broker.key
 """
 CERTIFICATE = (
-    "openssl req -quiet -x509 -newkey rsa:2048 -nodes -days 90 -subj /CN=broker.example.org"
-    " -addext subjectAltName=DNS:broker.example.org -addext basicConstraints=critical,CA:TRUE"
-    " -keyout new.key -out new.pem"
+    "openssl req -x509 -newkey rsa:2048 -nodes -days 90 -subj /CN=broker.example.org"
+    " -addext subjectAltName=DNS:broker.example.org -keyout new.key -out new.pem"
 )
 
 
@@ -77,6 +76,7 @@ def test_pages_are_followed_word_by_word(tmp_path: Path, release: str) -> None: 
 
         reader.follow("install", "Install", {"curl ": says('"status": "ok"')})
 
+        reader.names = {**reader.names, "http://127.0.0.1:8080/": f"https://broker.example.org:{PORT}/"}
         # TLS of the daemon's own, as autologin.md has it, and clients that know its authority
         configure(site)
         machine.write("/etc/x2go/broker/x2gobroker-sessionprofiles.conf", PROFILES)
