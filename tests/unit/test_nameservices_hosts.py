@@ -127,6 +127,17 @@ def test_threads_that_ask_for_one_name_at_once_ask_the_system_once(
     assert asked == ["h"]
 
 
+def test_an_answer_that_comes_just_behind_the_first_look_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A thread that was held up between its look at what is known and its question does not ask once more."""
+    asked = resolver(monkeypatch, lambda _name: ["10.0.0.1"])
+    names = HostNames()
+    assert names.resolve("h") == ONE
+    late = names._ask("h")
+    assert late is not None
+    assert late.is_set()
+    assert asked == ["h"]
+
+
 def test_slow_names_do_not_hold_up_a_quick_one(monkeypatch: pytest.MonkeyPatch, release: threading.Event) -> None:
     def some_slow(name: str) -> list[str]:
         if name.startswith("slow"):

@@ -17,6 +17,9 @@ MOST_AT_ONCE = 64
 
 Answer = frozenset[Address] | None
 
+_ANSWERED = threading.Event()
+_ANSWERED.set()
+
 
 class HostNames:
     """Looks host names up through the system's resolver; safe for threads."""
@@ -43,6 +46,9 @@ class HostNames:
     def _ask(self, name: str) -> threading.Event | None:
         """An event that is set once the answer is known; None when too many names are being asked for."""
         with self._lock:
+            known = self._known.get(name)
+            if known is not None and known[0] > time.monotonic():  # it came between the look of `resolve` and this one
+                return _ANSWERED
             answered = self._asking.get(name)
             if answered is None and self._places.acquire(blocking=False):
                 answered = self._asking[name] = threading.Event()
