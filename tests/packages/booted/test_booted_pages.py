@@ -33,8 +33,12 @@ DAEMON_BIND_ADDRESS = 0.0.0.0:8443
 X2GOBROKER_SSL_CERTFILE = /etc/x2go/broker/broker.pem
 X2GOBROKER_SSL_KEYFILE = /etc/x2go/broker/broker.key
 """
+AUTHORITY = (
+    "openssl req -x509 -newkey rsa:2048 -nodes -days 900 -subj /CN=Authority"
+    " -addext keyUsage=critical,keyCertSign,cRLSign -keyout ca.key -out ca.pem"
+)
 CERTIFICATE = (
-    "openssl req -x509 -newkey rsa:2048 -nodes -days 90 -subj /CN=broker.example.org"
+    "openssl req -x509 -CA ca.pem -CAkey ca.key -newkey rsa:2048 -nodes -days 90 -subj /CN=broker.example.org"
     " -addext subjectAltName=DNS:broker.example.org -keyout new.key -out new.pem"
 )
 
@@ -81,15 +85,14 @@ def test_pages_are_followed_word_by_word(tmp_path: Path, release: str) -> None: 
         configure(site)
         machine.write("/etc/x2go/broker/x2gobroker-sessionprofiles.conf", PROFILES)
         machine.write("/etc/x2go/broker/defaults.conf", DAEMON_VALUES)
+        reader.do(AUTHORITY)
         reader.do(CERTIFICATE)
-        reader.do("cp new.pem ca.pem")
         reader.follow("roll-out-clients", "A certificate authority of your own")
         reader.do("install -m 644 new.pem /etc/x2go/broker/broker.pem")
         reader.do("install -m 640 -g x2gobroker new.key /etc/x2go/broker/broker.key")
         machine.run("systemctl", "restart", DAEMON)
         wait_until(lambda: "Access granted" in listing(), "a login over TLS")
         reader.do(CERTIFICATE)
-        reader.do("cp new.pem /usr/local/share/ca-certificates/example.crt && update-ca-certificates")
         reader.follow("rotate-keys", "The TLS certificate", {"curl ": says('"certificate_days": 89')})
         reader.follow("monitoring", "", {"curl ": says('"status": "ready"')})
 
