@@ -12,6 +12,7 @@ shift 2
 source=$(cd "$(dirname "$0")/../.." && pwd)
 place=$(mktemp -d /var/tmp/x2gobroker-packages.XXXXXX)
 trap 'rm -rf --one-file-system "$place"' EXIT
+trap 'exit 143' TERM # when the check that runs has ended: its system is not taken away below it
 base=${BASE:-}
 if [ -z "$base" ]; then
 	base=$place/base
