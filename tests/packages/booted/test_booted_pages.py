@@ -39,7 +39,8 @@ AUTHORITY = (
 )
 CERTIFICATE = (
     "openssl req -x509 -CA ca.pem -CAkey ca.key -newkey rsa:2048 -nodes -days 90 -subj /CN=broker.example.org"
-    " -addext subjectAltName=DNS:broker.example.org -keyout new.key -out new.pem"
+    " -addext subjectAltName=DNS:broker.example.org"
+    " -addext keyUsage=critical,digitalSignature,keyEncipherment,keyCertSign -keyout new.key -out new.pem"
 )
 
 
