@@ -49,7 +49,7 @@ _WINDOWS = (
     "msixbundle msp mst msu ocx ops osd paf partial pcd pif plg printerexport prf prg ps1xml ps2xml psc1 psc2 "
     "psd1 psdm1 psm1 pst rdp reg rgs scf scr sct search-ms searchconnector-ms settingcontent-ms shb shs theme "
     "themepack tmp u3p url vb vbe vbp vbs vbscript vhd vhdx vsmacros vsw vxd webloc website webpnp ws wsc wsf wsh "
-    "xbap xll xnk xrm-ms jsproj library-ms cdxml iqy oqy rqy slk"
+    "xbap xll xnk xrm-ms jsproj library-ms cdxml iqy oqy rqy slk appinstaller efi lib thmx"
 )
 _MACROS = (
     "docm dotm xlsm xltm xlsb xlam xla xlm pptm potm ppsm ppam ppa sldm accda accdb accde accdr accdt oxt odm otm "
