@@ -37,11 +37,16 @@ def make_certificates(folder: Path) -> Certificates:
     certificate, key, request = folder / "server.pem", folder / "server.key", folder / "server.csr"
     extensions = folder / "extensions.cnf"
     names = ",".join([*(f"DNS:{name}" for name in SERVER_NAMES), "IP:127.0.0.1"])
-    extensions.write_text(f"basicConstraints=CA:FALSE\nextendedKeyUsage=serverAuth\nsubjectAltName={names}\n")
+    # with all that Python 3.13 asks for
+    identifiers = "subjectKeyIdentifier=hash\nauthorityKeyIdentifier=keyid\n"
+    extensions.write_text(
+        f"basicConstraints=CA:FALSE\n{identifiers}extendedKeyUsage=serverAuth\nsubjectAltName={names}\n"
+    )
     new_key = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"]
     _openssl(
         *("req", "-x509", *new_key, "-keyout", str(authority_key), "-out", str(authority)),
         *("-days", "2", "-subj", "/CN=Authority of one test run"),
+        *("-addext", "keyUsage=critical,keyCertSign,cRLSign"),
     )
     _openssl("req", *new_key, "-keyout", str(key), "-out", str(request), "-subj", "/CN=localhost")
     _openssl(
