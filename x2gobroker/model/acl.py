@@ -7,9 +7,9 @@ only deny allow nobody. Order `deny-allow` asks the deny list first and it wins;
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 
 from x2gobroker.model.accounts import account_name
@@ -159,6 +159,14 @@ class AccessRules:
             return self._by_group(who)
         return Decision(False, "acl-users: not allowed by name")
 
+    @cached_property
+    def _users_denied(self) -> Mapping[str, str]:
+        return _by_form(self.users_deny)
+
+    @cached_property
+    def _groups_denied(self) -> Mapping[str, str]:
+        return _by_form(self.groups_deny)
+
     def _by_client(self, who: Requester) -> Decision:
         allow = client_match(self.clients_allow, who, unsure=False)
         deny = client_match(self.clients_deny, who, unsure=True)
@@ -169,8 +177,8 @@ class AccessRules:
         return _weigh(
             "acl-users",
             self.users_order,
-            _name_match(self.users_allow, {who.user}),
-            _denial(self.users_deny, {who.user}) or self._bad_entry("users-deny"),
+            _name_match(self.users_allow, frozenset((who.user,))),
+            _denial(self.users_deny, self._users_denied, frozenset((who.user,))) or self._bad_entry("users-deny"),
         )
 
     def _by_group(self, who: Requester) -> Decision:
@@ -181,7 +189,7 @@ class AccessRules:
             "acl-groups",
             self.groups_order,
             _name_match(self.groups_allow, groups),
-            _denial(self.groups_deny, groups) or self._bad_entry("groups-deny"),
+            _denial(self.groups_deny, self._groups_denied, groups) or self._bad_entry("groups-deny"),
         )
         return Decision(False, "acl-groups-allow: in none of the groups") if decision is None else decision
 
@@ -195,25 +203,29 @@ def _weigh(what: str, order: str, allow: str, deny: str) -> Decision | None:
     return denied if deny else allowed if allow else None
 
 
-def _name_match(names: frozenset[str], mine: set[str] | frozenset[str]) -> str:
+def _name_match(names: frozenset[str], mine: frozenset[str]) -> str:
     if ALL in names:
         return ALL
     return min(names & mine, default="")
 
 
-def _denial(names: frozenset[str], mine: set[str] | frozenset[str]) -> str:
-    """The entry of a deny list that matches, also in another spelling.
+def _by_form(names: frozenset[str]) -> dict[str, str]:
+    """The names of a list by the form in which accounts are compared; of several, the first in their order."""
+    return {account_name(name): name for name in sorted(names, reverse=True)}
+
+
+def _denial(names: frozenset[str], by_form: Mapping[str, str], mine: frozenset[str]) -> str:
+    """The entry of a deny list that matches, also in another spelling. `by_form` are the names as `_by_form` has them.
 
     Directories take `Anna` for `anna`: nobody gets in by logging in with a capital letter.
     """
     exact = _name_match(names, mine)
     if exact or not names:
         return exact
-    forms = _forms(frozenset(mine))
-    return min((name for name in names if forms & _forms(frozenset((name,)))), default="")
+    return min((by_form[form] for form in _forms(mine) & by_form.keys()), default="")
 
 
-@lru_cache(maxsize=8192)
+@lru_cache(maxsize=1024)
 def _forms(names: frozenset[str]) -> frozenset[str]:
     """The names in the form in which accounts are compared."""
     return frozenset(map(account_name, names))
