@@ -7,6 +7,7 @@ set -euo pipefail
 umask 022
 folder=$1 source=$2 packages=$3
 here=$(dirname "$(realpath "$0")")
+. "$here/../room/system.sh"
 mount --make-rprivate /
 
 # the upper folder may not lie below the lower one, so it is in memory
@@ -15,14 +16,8 @@ mkdir "$folder"/{root,upper,work,upper-etc,work-etc}
 root=$folder/root
 mount -t overlay -o "lowerdir=/,upperdir=$folder/upper,workdir=$folder/work" overlay "$root"
 mount -t overlay -o "lowerdir=/etc,upperdir=$folder/upper-etc,workdir=$folder/work-etc" overlay "$root/etc"
-mount -t proc proc "$root/proc"
-mount -t sysfs sysfs "$root/sys"
-mount -t cgroup2 cgroup2 "$root/sys/fs/cgroup"
-rmdir "$root/dev" 2>/dev/null || rm -rf "$root/dev"
-bash "$here/../room/dev.sh" "$root/dev"
+furnish "$root"
 mknod -m 600 "$root/dev/console" c 5 1 || true
-mount -t tmpfs -o mode=755 tmpfs "$root/run"
-mount -t tmpfs -o mode=1777 tmpfs "$root/tmp"
 
 mkdir -p "$root/usr/src/x2gobroker" "$root/usr/lib/python-packages"
 mount --bind "$source" "$root/usr/src/x2gobroker"
@@ -51,9 +46,4 @@ printf '[Journal]\nStorage=volatile\nRateLimitIntervalSec=0\nForwardToConsole=no
 hostname broker
 echo broker >"$root/etc/hostname"
 echo "127.0.0.1 broker" >>"$root/etc/hosts"
-mkdir "$root/.old"
-cd "$root"
-pivot_root . .old
-umount -l /.old
-rmdir /.old
-exec env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin container=room /usr/lib/systemd/systemd --system --log-target=console --log-level=info
+boot "$root"

@@ -6,18 +6,13 @@ set -euo pipefail
 umask 022
 folder=$1 base=$2
 here=$(dirname "$(realpath "$0")")
+. "$here/../../room/system.sh"
 mount --make-rprivate /
 mount -t tmpfs -o mode=755 tmpfs "$folder"
 mkdir "$folder"/{root,upper,work}
 root=$folder/root
 mount -t overlay -o "lowerdir=$base,upperdir=$folder/upper,workdir=$folder/work" overlay "$root"
-mount -t proc proc "$root/proc"
-mount -t sysfs sysfs "$root/sys"
-mount -t cgroup2 cgroup2 "$root/sys/fs/cgroup"
-rmdir "$root/dev" 2>/dev/null || rm -rf "$root/dev"
-bash "$here/../../room/dev.sh" "$root/dev"
-mount -t tmpfs -o mode=755 tmpfs "$root/run"
-mount -t tmpfs -o mode=1777 tmpfs "$root/tmp"
+furnish "$root"
 cp -L /etc/resolv.conf "$root/etc/resolv.conf"
 # apt in there reaches what apt out here reaches
 apt-config dump Acquire >"$root/etc/apt/apt.conf.d/99machine"
@@ -30,9 +25,4 @@ ln -sf /dev/null "$root/etc/systemd/system/systemd-modules-load.service"
 hostname broker
 echo broker >"$root/etc/hostname"
 printf '127.0.0.1\tlocalhost\n127.0.1.1\tbroker.example.org broker\n::1\tlocalhost\n' >"$root/etc/hosts"
-mkdir "$root/.old"
-cd "$root"
-pivot_root . .old
-umount -l /.old
-rmdir /.old
-exec env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin container=room /usr/lib/systemd/systemd --system --log-target=console --log-level=info
+boot "$root"
