@@ -18,6 +18,7 @@ from tests.support.x2go_server import X2GoServer, cleaner_at_rest, x2go_server
 from tests.support.x2goclient import X2GoClient, x2goclient
 
 PROFILES = 3
+SIGN_INS = 3
 
 
 @pytest.fixture(scope="module")
@@ -50,6 +51,22 @@ def logged_in(place: SessionBroker, user: Account, screen: Desktop, pictures: Pa
 
 
 @contextlib.contextmanager
+def logged_in_again(
+    place: SessionBroker, user: Account, screen: Desktop, pictures: Path, state: str
+) -> Iterator[X2GoClient]:
+    """The same, with a list that tells of the user's session.
+
+    A list waits two seconds for agents. Where a busy machine takes longer, users sign in once more.
+    """
+    for attempt in range(SIGN_INS):
+        with logged_in(place, user, screen, pictures / str(attempt)) as client:
+            if f"status={state}\n" in client.answers[-1]:
+                yield client
+                return
+    raise AssertionError(f"no list of {SIGN_INS} tells of a session in state {state}")
+
+
+@contextlib.contextmanager
 def second_screen(folder: Path) -> Iterator[Desktop]:
     """A screen for another client."""
     (folder / "screen").mkdir()
@@ -78,8 +95,7 @@ def test_a_session_is_found_again_and_taken_over(
             assert client.offered == []
             client.quit()
         only_session(server, user, "S")
-        with logged_in(place, user, screen, pictures / "again") as client:
-            assert "status=S\n" in client.answers[-1]
+        with logged_in_again(place, user, screen, pictures / "again", "S") as client:
             client.choose("Auto login")
             with cleaner_at_rest():
                 client.resume()
@@ -87,9 +103,8 @@ def test_a_session_is_found_again_and_taken_over(
                 client.wait_for_window(title)
             with (
                 second_screen(tmp_path) as elsewhere,
-                logged_in(place, user, elsewhere, pictures / "elsewhere") as other,
+                logged_in_again(place, user, elsewhere, pictures / "elsewhere", "R") as other,
             ):
-                assert "status=R\n" in other.answers[-1]
                 other.choose("Auto login")
                 with cleaner_at_rest():
                     other.resume()
