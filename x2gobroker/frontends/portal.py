@@ -59,6 +59,7 @@ ROUTES = (
     Route("/sign-out-everywhere", "sign_out_everywhere", signin.sign_out_everywhere, POST),
     Route("/language", "language", signin.language, POST),
     Route("/sessions", "sessions", mysessions.sessions),
+    Route("/sessions/servers", "sessions_servers", mysessions.sessions_servers),
     Route("/start", "start", start.start, POST),
     Route("/wait", "wait", start.wait),
     Route("/picture", "picture", catalogue.picture),
@@ -90,7 +91,12 @@ class PortalFrontend(Frontend):
         blueprint.url_prefix = "/portal"
         for route in ROUTES:
             blueprint.add_url_rule(
-                route.path, route.name, route.view, methods=route.methods, provide_automatic_options=False
+                route.path,
+                route.name,
+                route.view,
+                methods=route.methods,
+                provide_automatic_options=False,
+                strict_slashes=False,
             )
         blueprint.before_request(self._enter)
         blueprint.after_request(guard.protect)

@@ -16,6 +16,9 @@ from x2gobroker.portal.desktop_texts import fault_text, page_texts, progress_tex
 from x2gobroker.portal.languages import _
 from x2gobroker.portal.page import go_to, json_answer, message, page
 from x2gobroker.portal.session import SignIn
+from x2gobroker.remote.keys import NEITHER, WINDOW
+from x2gobroker.remote.stopping import NUMBER_LETTERS
+from x2gobroker.remote.told import PASSING
 from x2gobroker.settings import GLOBAL, Settings
 from x2gobroker.store import Slot
 from x2gobroker.store.remote_desktops import MINE
@@ -48,9 +51,13 @@ def desktop(sign_in: SignIn, desktop: str) -> Response:
         sign_in,
         policy=policy(sign_in.settings),
         slot=slot,
-        size=slot.options.get("size", ""),
-        kind=kind,
+        size=WINDOW if slot.options.get("follows") else slot.options.get("size", ""),
+        scaling="resize" if slot.options.get("follows") else "fit",
+        number=slot.id[:NUMBER_LETTERS],
+        clipboard=kind.clipboard if kind else NEITHER,
+        clipboard_bytes=kind.clipboard_kilobytes << 10 if kind else 0,
         texts=page_texts(),
+        passing=PASSING,
         script=SCRIPT,
         modules=static.modules_of(SCRIPT),
     )
@@ -86,12 +93,10 @@ def ticket(settings: Settings, token: str) -> dict[str, str]:
 
 @signed_in_quietly
 def state(sign_in: SignIn, desktop: str) -> Response:
-    """How the desktop is, as JSON. Work at it keeps its user signed in; that the page asks does not."""
+    """How the desktop is, as JSON. That the page asks keeps nobody signed in; work at the desktop does, elsewhere."""
     slot = find_mine(sign_in, desktop)
     if slot is None:
         return json_answer({"state": GONE})
-    if slot.connections:
-        sign_in.seen(min(slot.last_input, sign_in.portal.now))
     return json_answer(
         {
             "state": slot.state,
@@ -119,7 +124,7 @@ def token(sign_in: SignIn, desktop: str) -> Response:
             "portal: %s may not connect to %s any more: its access rules say so", field(sign_in.user), field(slot.type)
         )
         return json_answer({"error": _("You may no longer use this desktop. Ask your administrator.")}, 403)
-    made = sign_in.services.desktops(sign_in.settings).token(slot, sign_in.user, sign_in.address)
+    made = sign_in.services.desktops(sign_in.settings).token(slot, sign_in.user, sign_in.address, sign_in=sign_in.tie)
     return json_answer(ticket(sign_in.settings, made))
 
 

@@ -16,6 +16,8 @@ def page_texts() -> dict[str, str]:
 
 def fault_text(note: str) -> str:
     """The note of a desktop for its user. One that is not known may hold what is for the log only."""
+    if note.startswith(told.SAID):
+        return note.removeprefix(told.SAID)
     return _faults().get(note) or (_other() if note else "")
 
 
@@ -47,6 +49,11 @@ def _faults() -> dict[str, str]:
         told.NOT_STOPPED: _(
             "This desktop could not be stopped. It is tried again; if that does not help, tell your administrator."
         ),
+        told.NO_ACCOUNT: _("You have no account on the server that runs it. Ask your administrator."),
+        told.NOT_ROOT: _("The user root gets no desktop in the browser. Sign in as somebody else."),
+        told.NOT_PERMITTED: _("It is not for you, or your account is locked or has expired. Ask your administrator."),
+        told.NOT_INSTALLED: _("The server lacks a program for it. Tell your administrator."),
+        told.NO_SIZE: _("It cannot have that size. Choose another one."),
     }
 
 
@@ -57,6 +64,21 @@ def _refusals() -> dict[str, str]:
         told.ELSEWHERE: _("This desktop is on another server. Tell your administrator."),
         told.BEING_STOPPED: _("This desktop is being stopped. Start it again in a moment."),
         told.NO_ANSWER: _("This desktop does not answer. If that goes on, stop it and start it again."),
+        told.WRONG_PAGE: _(
+            "The service for desktops does not know this address of the portal. Tell your administrator "
+            "(remote-origins)."
+        ),
+        told.WRONG_WAY: _(
+            "The connection came from another address than this page. If that goes on, tell your administrator."
+        ),
+        told.TOO_MANY: _("There are too many connections at present."),
+        told.TOO_MANY_OF_YOURS: _("You have too many connections. Close other windows with desktops."),
+        told.NO_STORE: _("The server cannot look up who you are at present."),
+        told.NO_VNC: _("What answers there is no VNC server. Tell your administrator."),
+        told.NO_LOGIN: _("Its VNC server wants a login that this portal does not know. Tell your administrator."),
+        told.WRONG_LOGIN: _("Its VNC server refuses the password. Tell your administrator."),
+        told.VNC_REFUSES: _("Its VNC server refuses the connection. Wait a minute."),
+        told.VNC_FAILS: _("Its VNC server did not answer as it should."),
     }
 
 
@@ -66,9 +88,19 @@ def _connection() -> dict[str, str]:
         "starting": _("Starting the desktop …"),
         "connected": _("Connected"),
         "looking": _("You are looking on"),
+        "not_reached": _("The desktop has not been reached yet."),
+        "not_reached_more": "",
+        "blocked": _("Something blocks the way to the desktop."),
+        "blocked_more": _(
+            "The web server, a proxy or a filter on your network does not let the connection through. Tell your "
+            "administrator that WebSocket connections fail."
+        ),
         "lost": _("The connection was lost."),
+        "lost_more": "",
         "offline": _("This device is offline."),
+        "offline_more": "",
         "again": _("Next try in {seconds} s."),
+        "number": _("Number for your administrator: {number}."),
         "gave_up": _("The desktop could not be reached. Try again, or tell your administrator."),
         "signed_out": _("You are signed out. Sign in again to come back to this desktop."),
         "password_wrong": _("That password is wrong. Try again."),
@@ -106,7 +138,11 @@ def _tools() -> dict[str, str]:
         "copied": _("Copied"),
         "not_copied": _("The browser did not allow it. Copy the marked text yourself."),
         "clipboard_new": _("The desktop has copied a text."),
-        "clipboard_sent": _("The desktop has got it."),
+        "clipboard_sent": _("The desktop has this text now."),
+        "clipboard_long": _(
+            "This text is too long: it has {size} KB, and the desktop takes {most} KB. It was not sent."
+        ),
+        "clipboard_no_text": _("There is no text on the clipboard of this device."),
         "clipboard_denied": _("The browser does not allow it. Paste into the box above."),
         "shared_none": _("Nobody else can look on."),
         "shared_some": _("Whoever has a link can look on. Links: {number}."),

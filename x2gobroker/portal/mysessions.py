@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from flask import Response
+from flask import request as http_request
 
 from x2gobroker.broker import Offer
 from x2gobroker.errors import SessionError
@@ -16,6 +17,7 @@ from x2gobroker.portal.page import field, go_to, message, page
 from x2gobroker.portal.session import SignIn
 from x2gobroker.portal.texts import duration, profile_name
 from x2gobroker.portal.x2go_sessions import Found, FoundSession, find_sessions, own_profiles
+from x2gobroker.remote.desktop import GRACE, IDLE
 from x2gobroker.store import Slot
 from x2gobroker.store.remote_desktops import FAILED, RESERVED, RESERVED_SECONDS
 from x2gobroker.user_sessions import UserLogin, UserSessions
@@ -35,26 +37,54 @@ class Failure:
 
 @signed_in
 def sessions(sign_in: SignIn) -> Response:
-    """All that the user has open."""
+    """All that the user has open. What X2Go Servers have to be asked for comes later, by a script, or with `?servers`:
+    nobody waits for the slowest of them to see what is known already.
+    """
     now = time.time()
     slots = [slot for slot in sign_in.services.desktops(sign_in.settings).of_user(sign_in.user) if _counts(slot, now)]
     offers = sign_in.broker.list_profiles(sign_in.settings, sign_in.login)
-    found = _found(sign_in, offers)
-    told = () if found is not None else tuple(offer for offer in offers if offer.status)
+    login = _login(sign_in)
+    asks = login is not None and "servers" in http_request.args
     return page(
         "sessions.html",
         sign_in,
         slots=slots,
-        found=found,
-        told=told,
-        failures=[] if found is None else [_failure(reason, names) for reason, names in found.failed.items()],
+        asks_later=login is not None and not asks,
+        told=tuple(offer for offer in offers if offer.status),
         has_profiles=bool(offers),
-        profile_name=profile_name,
         ages={slot.id: duration(now - (slot.started or slot.reserved)) for slot in slots},
-        ends={slot.id: duration(slot.ends - now) for slot in slots if slot.ends is not None},
-        duration=duration,
-        kind_name=_kind_name,
+        ends={slot.id: _ends(slot, now) for slot in slots if slot.ends is not None},
+        **_of_servers(sign_in, offers if asks else None),
     )
+
+
+@signed_in
+def sessions_servers(sign_in: SignIn) -> Response:
+    """The part of that page that X2Go Servers have to be asked for."""
+    offers = sign_in.broker.list_profiles(sign_in.settings, sign_in.login)
+    return page("sessions-servers.html", sign_in, **_of_servers(sign_in, offers))
+
+
+def _ends(slot: Slot, now: float) -> str:
+    """When a desktop ends, and why: somebody who is in it need not be afraid of a limit for those who are not."""
+    time_left = duration((slot.ends or now) - now)
+    if slot.ends_why == GRACE:
+        return _("ends in %(time)s, as nobody is connected", time=time_left)
+    if slot.ends_why == IDLE:
+        return _("ends in %(time)s, as nothing is done in it", time=time_left)
+    return _("ends in %(time)s", time=time_left)
+
+
+def _of_servers(sign_in: SignIn, offers: list[Offer] | None) -> dict[str, object]:
+    """What the template shows of X2Go Servers; nobody is asked without `offers`."""
+    found = None if offers is None else _found(sign_in, offers)
+    return {
+        "found": found,
+        "failures": [] if found is None else [_failure(reason, names) for reason, names in found.failed.items()],
+        "profile_name": profile_name,
+        "duration": duration,
+        "kind_name": _kind_name,
+    }
 
 
 def _counts(slot: Slot, now: float) -> bool:

@@ -14,6 +14,7 @@ from x2gobroker.portal.desktop_texts import page_texts
 from x2gobroker.portal.languages import _
 from x2gobroker.portal.page import json_answer, page
 from x2gobroker.portal.session import SignIn, here
+from x2gobroker.remote.told import PASSING
 from x2gobroker.store.remote_desktops import MINE
 
 GUEST = "guest"
@@ -55,6 +56,7 @@ def view() -> Response:
         "view.html",
         policy=desktops.policy(here().settings),
         texts=page_texts(),
+        passing=PASSING,
         script=SCRIPT,
         modules=static.modules_of(SCRIPT),
     )

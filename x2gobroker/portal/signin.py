@@ -54,7 +54,8 @@ def sign_in() -> Response:
         return go_to_path(target)
     if not needs_password(portal) and http_request.environ.get("REMOTE_USER") and guard.keeps_cookies(http_request):
         return _let_in_without_form(portal, target)
-    return form(portal, target)
+    lost = _("You were signed out before you did that, so it was not done. Sign in, then do it again.")
+    return form(portal, target, notice=lost if "lost" in http_request.args else "")
 
 
 def _let_in_without_form(portal: Portal, target: str) -> Response:
@@ -72,14 +73,15 @@ def _let_in_without_form(portal: Portal, target: str) -> Response:
     return response
 
 
-def form(portal: Portal, target: str, user: str = "", refusal: Refusal | None = None) -> Response:
-    """The form, with what is wrong above it."""
+def form(portal: Portal, target: str, user: str = "", refusal: Refusal | None = None, notice: str = "") -> Response:
+    """The form, with what is wrong above it, or a `notice`."""
     response = page(
         "sign-in.html",
         status=refusal.status if refusal else 200,
         target=target,
         user=user,
         error=refusal.text if refusal else "",
+        notice=notice,
         needs_password=needs_password(portal),
         asks_for_code=asks_for_code(portal),
         insecure=not guard.keeps_cookies(http_request),

@@ -13,25 +13,42 @@ from x2gobroker.portal.languages import _
 from x2gobroker.portal.page import field, go_to, message, page
 from x2gobroker.portal.session import SignIn
 from x2gobroker.portal.texts import duration
-from x2gobroker.remote.types import SessionType
+from x2gobroker.remote.keys import WINDOW
+from x2gobroker.remote.types import SessionType, fitting_size
 
 WAIT_SECONDS = 10  # between two looks for a free place
 
 
 @signed_in
 def start(sign_in: SignIn) -> Response:
-    """A place of the session type that was posted, in a size of its list; the user's own where there is one."""
+    """A place of the session type that was posted; the user's own where there is one.
+
+    The size is one of the type's list, or that of the user's window, as far as the type has desktops so large.
+    """
     kind = _kind(sign_in, field("type"))
     if isinstance(kind, Response):
         return kind
-    size = field("size") or kind.sizes[0]
-    if size not in kind.sizes:
+    options, size = _size(kind, field("size"), field("window"))
+    if not options:
         return message(_("No such size"), _("Go back to the home page, and choose a size of the list."), 400, sign_in)
     store = sign_in.services.desktops(sign_in.settings)
-    slot = store.reserve(kind.name, kind.count, sign_in.user, {"size": size}, sign_in.address)
+    slot = store.reserve(kind.name, kind.count, sign_in.user, options, sign_in.address)
     if slot is None:
         return go_to("portal.wait", type=kind.name, size=size)
     return go_to("portal.desktop", desktop=slot.id)
+
+
+def _size(kind: SessionType, chosen: str, window: str) -> tuple[dict[str, object], str]:
+    """The options of a desktop of this size, and the size as it was chosen. No options: there is no such size.
+
+    `window` is how large the user's window is, by the page's script; without one, a desktop has the type's first size.
+    """
+    if chosen in kind.sizes:
+        return {"size": chosen}, chosen
+    if chosen not in ("", WINDOW):
+        return {}, ""
+    fitting = fitting_size(kind, window) if len(kind.sizes) > 1 else ""  # one size is meant to be that one
+    return ({"size": fitting, "follows": True}, WINDOW) if fitting else ({"size": kind.sizes[0]}, kind.sizes[0])
 
 
 @signed_in_quietly
@@ -50,7 +67,7 @@ def wait(sign_in: SignIn) -> Response:
         "full.html",
         sign_in,
         kind=kind,
-        size=size if size in kind.sizes else kind.sizes[0],
+        size=size if size in kind.sizes else WINDOW,
         crowd=who,
         soonest="" if who.ends is None else duration(who.ends - time.time()),
         is_free=is_free,

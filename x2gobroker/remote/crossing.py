@@ -11,6 +11,7 @@ import re
 from x2gobroker.privilege.messages import Flag, Form, Number, Text
 from x2gobroker.remote.keys import LONGEST_NAME, LONGEST_TEXT, MOST_SLOTS
 from x2gobroker.remote.script import LARGEST_PORT, LONGEST_HOST, LONGEST_PROGRESS, LONGEST_SOCKET_PATH
+from x2gobroker.remote.told import SAID
 
 LONGEST_USER = 256
 LONGEST_REASON = 1000
@@ -46,14 +47,14 @@ TO_WORKER: dict[str, Form] = {
 }
 FROM_WORKER: dict[str, Form] = {
     "done": {},
-    "refused": {"reason": Text(LONGEST_REASON, PRINTABLE)},
+    "refused": {"reason": Text(LONGEST_REASON, PRINTABLE), "told": Text(LONGEST_PROGRESS + len(SAID), PRINTABLE)},
     "progress": {"text": Text(LONGEST_PROGRESS, PRINTABLE)},
     "started": {
         "host": Text(LONGEST_HOST, PRINTABLE),
         "port": Number(0, LARGEST_PORT),
         "unix": Text(LONGEST_SOCKET_PATH, PRINTABLE),
     },
-    "polled": {"alive": Flag(), "locked": Flag()},
+    "polled": {"alive": Flag(), "locked": Flag(), "why": Text(LONGEST_REASON, PRINTABLE)},
     "connected": {"asks": Flag(), "password": Text(LONGEST_PASSWORD, ANY)},
 }
 

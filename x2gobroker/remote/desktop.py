@@ -9,7 +9,7 @@ from typing import Protocol
 
 from x2gobroker.remote.types import SessionType
 from x2gobroker.remote.workers import Worker
-from x2gobroker.store.remote_desktops import Slot
+from x2gobroker.store import SignInTie, Slot
 
 ABSOLUTE, IDLE, GRACE = "absolute", "idle", "grace"
 DEFAULT_STOP_SECONDS = 20
@@ -19,6 +19,8 @@ class Connection(Protocol):
     """A connection of a browser, as far as desktops care."""
 
     share: bytes | None
+    sign_in: SignInTie | None  # with which it ends
+    last_input: float  # when its own user last did something, seconds of the epoch
 
     def cut(self, why: str) -> None:
         """End it, without waiting; the browser is told why."""

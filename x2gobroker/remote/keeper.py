@@ -16,6 +16,7 @@ import contextlib
 import ctypes
 import json
 import os
+import re
 import selectors
 import signal
 import socket
@@ -38,6 +39,10 @@ LARGEST_LOG = 1 << 18
 MOST_CONNECTIONS = 64
 TERM_SECONDS = 3.0
 GREETING = b"RFB "
+DRAIN_SECONDS = 0.5
+LONGEST_LINE = 200
+MARK = re.compile(r"^\((?:EE|WW|II|NI|!!|--|\*\*|==|\+\+)\)")
+NOISE = ("Server terminated with error (1). Closing log file.",)
 NO_LIMITS = (
     "memory-megabytes and tasks need control groups of version 2 with the controllers memory and pids, as systemd has "
     "them: leave them out of the session type on this host"
@@ -45,6 +50,20 @@ NO_LIMITS = (
 Plan = dict[str, Any]
 
 _prctl = ctypes.CDLL(None, use_errno=True).prctl
+
+
+def how_ended(status: int) -> str:
+    """What a status of waitpid(2) says, as the end of a sentence; nothing for a success."""
+    if os.WIFSIGNALED(status):
+        return f" by signal {os.WTERMSIG(status)}"
+    return f" with status {os.waitstatus_to_exitcode(status)}" if status else ""
+
+
+def meaning_of(text: str) -> str:
+    """The last words of a log: two lines at most, without the marks of X servers, and those that are only a mark."""
+    lines = [MARK.sub("", line).strip() for line in text.split("\n")]
+    said = [line for line in lines if line and line not in NOISE]
+    return " / ".join(line[:LONGEST_LINE] for line in said[-2:])
 
 
 class NoDesktopError(Exception):
@@ -88,10 +107,12 @@ class Keeper:
             os.path.join(plan["folder"], "log"), os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600
         )
         self.logged = 0
-        self.main: set[int] = set()
+        self.outputs: set[int] = set()
+        self.main: dict[int, str] = {}  # with which the desktop ends, and what they are
         self.server = 0
         self.listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
         self.ending = False
+        self.ended = ""  # what has ended by itself, and how
         self.told_to_end = False
         self.connections: set[int] = set()
 
@@ -116,6 +137,7 @@ class Keeper:
             os.close(writable)
         made.returncode = 0  # reaped by `reap`, like all others
         os.set_blocking(readable, False)
+        self.outputs.add(readable)
         self.selector.register(readable, selectors.EVENT_READ, self.take_output)
         return made.pid
 
@@ -140,6 +162,7 @@ class Keeper:
             data = os.read(number, 65536)
             if not data:
                 self.selector.unregister(number)
+                self.outputs.discard(number)
                 os.close(number)
             elif self.logged < LARGEST_LOG:
                 with contextlib.suppress(OSError):  # a full disk takes the log, not the desktop
@@ -156,13 +179,14 @@ class Keeper:
         """Take note of the processes that ended; whether there are any others."""
         with contextlib.suppress(ChildProcessError):
             while True:
-                number, _ = os.waitpid(-1, os.WNOHANG)
+                number, status = os.waitpid(-1, os.WNOHANG)
                 if not number:
                     return True
                 self.connections.discard(number)
-                if number in self.main:
-                    self.main.discard(number)
-                    self.ending = True
+                what = self.main.pop(number, "")
+                if what and not self.ending:
+                    self.ended = f"{what} has ended{how_ended(status)}"
+                self.ending = self.ending or bool(what)
         return False
 
     def set_limits(self, megabytes: int, tasks: int) -> None:
@@ -198,7 +222,7 @@ class Keeper:
         number = text.decode("ascii", "replace").strip()
         self.write_authority(number, cookie)
         self.plan["environment"].update(DISPLAY=f":{number}", XAUTHORITY=authority)
-        self.main.add(self.spawn(self.plan["session"], last_breath=False))
+        self.main[self.spawn(self.plan["session"], last_breath=False)] = "its desktop command"
         return f":{number}"
 
     def try_server(self, words: list[str]) -> bytes:
@@ -211,7 +235,7 @@ class Keeper:
             os.close(writable)
             writable = -1
             os.set_blocking(readable, False)
-            self.main = {self.server}
+            self.main = {self.server: "its VNC server"}
             text = b""
             while not text.endswith(b"\n"):
                 self.turn(0.02)
@@ -300,11 +324,14 @@ class Keeper:
                         self.connections.add(self.spawn(argv, last_breath=True, stdin=connection, stdout=connection))
 
     def last_words(self) -> str:
-        """The last line that the programs wrote, for the administrator's log."""
+        """The last lines that the programs wrote, for the administrator's log."""
+        end = time.monotonic() + DRAIN_SECONDS
+        while self.outputs and time.monotonic() < end:  # what has just ended may have written more than was read
+            self.turn(0.02)
         with open(os.path.join(self.plan["folder"], "log"), "rb") as stream:
-            lines = stream.read(LARGEST_LOG).decode("utf-8", "replace").split("\n")
-        words = next((line.strip() for line in reversed(lines) if line.strip()), "")
-        return f": {words[:200]}" if words else ""
+            text = stream.read(LARGEST_LOG).decode("utf-8", "replace")
+        words = meaning_of(text)
+        return f": {words}" if words else ""
 
     def say(self, **words: str) -> None:
         """Answer whoever started this process; that one may be gone."""
@@ -355,6 +382,11 @@ class Keeper:
                 break
             self.turn(0.02)
 
+    def note_end(self) -> None:
+        """Leave word of what has ended, for whoever asks why the desktop is gone. A full disk takes the word only."""
+        with contextlib.suppress(OSError), open(os.path.join(self.plan["folder"], "ended"), "wb") as stream:
+            stream.write((self.ended + self.last_words()).encode("utf-8", "replace"))
+
     def end_soon(self, *_: object) -> None:
         """Somebody wants it to end."""
         self.ending = self.told_to_end = True
@@ -376,6 +408,8 @@ class Keeper:
             self.answer.close()
             while not self.ending:
                 self.turn(60.0)
+            if not self.told_to_end:
+                self.note_end()
         except (NoDesktopError, OSError) as error:
             self.finish()
             self.say(outcome="failed", reason=str(error))

@@ -13,18 +13,20 @@ import os
 import pwd
 import select
 import shlex
+import shutil
 import signal
 import subprocess
 import sys
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any, cast
 
 from x2gobroker.errors import BrokerError
 from x2gobroker.remote.hold import CGROUP, HOLDS, Cgroup
 from x2gobroker.remote.script import RemoteServiceScript
+from x2gobroker.remote.told import NO_ACCOUNT, NOT_ROOT, SCRIPT_FAILED
 from x2gobroker.remote.uses import Use, Uses
 
 KEEPER = Path(__file__).resolve().parent / "keeper.py"
@@ -33,15 +35,19 @@ SYSTEMD = Path("/run/systemd/system")  # sd_booted(3)
 MARK = "X2GOBROKER_REMOTE_DESKTOP"
 SYSTEM_PATH = "/usr/local/bin:/usr/bin:/bin:/usr/local/games:/usr/games"
 LANGUAGE = ("LANG", "LC_ALL", "LC_CTYPE", "TZ")
-NO_START = "The desktop does not start. The reason is in the log of the service: ask the administrator"
 START_SECONDS = 20.0
+LONGEST_START = 600.0
 STOP_SECONDS = 15.0
 SWEEP_SECONDS = 3.0
 LARGEST_ANSWER = 4096
 
 
 class DesktopError(BrokerError):
-    """A desktop does not start. The text says why and what to do, and the user is told."""
+    """A desktop does not start. The text is for the log; `told`, one of told.FAULTS, is for the user."""
+
+    def __init__(self, text: str, told: str) -> None:
+        super().__init__(text)
+        self.told = told
 
 
 class StartError(BrokerError):
@@ -61,16 +67,31 @@ def account_of(name: str) -> dict[str, Any] | None:
     try:
         found = pwd.getpwnam(name)
     except (KeyError, ValueError) as error:
-        raise DesktopError(f"there is no user {name!r} on this host") from error
+        raise DesktopError(f"there is no user {name!r} on this host", NO_ACCOUNT) from error
     if found.pw_uid == 0:
-        raise DesktopError("root gets no desktop in the browser: sign in as somebody else")
+        raise DesktopError("root gets no desktop in the browser", NOT_ROOT)
     if found.pw_uid == os.geteuid():
         return None
     if os.geteuid() != 0:
         mine = pwd.getpwuid(os.geteuid()).pw_name
-        raise DesktopError(f"the service runs as {mine} and cannot start programs of {name}: run it as root")
+        raise DesktopError(
+            f"the service runs as {mine} and cannot start programs of {name}: run it as root", SCRIPT_FAILED
+        )
     groups = os.getgrouplist(found.pw_name, found.pw_gid)
     return {"name": name, "uid": found.pw_uid, "gid": found.pw_gid, "groups": groups}
+
+
+def account_faults(options: Mapping[str, Any]) -> Iterator[str]:
+    """What is wrong with the option `account` of a desktop on this host."""
+    account = str(options.get("account") or "")
+    if account:
+        try:
+            uid = pwd.getpwnam(account).pw_uid
+        except (KeyError, ValueError):
+            yield f"the option account names {account!r}, and there is no such user on this host"
+            return
+        if uid == 0:
+            yield "the option account names root, who gets no desktop in the browser"
 
 
 def environment_of(name: str, more: Mapping[str, str]) -> dict[str, str]:
@@ -89,12 +110,21 @@ class KeptDesktop(RemoteServiceScript, ABC):
         """As whom the programs run: the user who signed in."""
         return str(self._options.get("username") or "")
 
+    def check_common(self, programs: Sequence[str]) -> Iterator[str]:
+        """What is wrong with options that scripts like this have in common; `programs` must be there."""
+        for program in programs:
+            if shutil.which(program, path=SYSTEM_PATH) is None:
+                yield f"the command {program!r} is not there, or no program"
+        seconds = self._common_options.get("seconds", START_SECONDS)
+        if isinstance(seconds, bool) or not isinstance(seconds, int | float) or not 0 < seconds <= LONGEST_START:
+            yield f"the option seconds must be a number above 0, and at most {LONGEST_START:g}"
+
     @abstractmethod
     def plan(self, size: str, arguments: Sequence[str]) -> dict[str, Any]:
         """The plan for `keeper.py`: `user`, and `server` with `session`, or `each`. Raises DesktopError, ValueError."""
 
     def start(self, token: str, timestamp: float | None = None, options: Mapping[str, Any] | None = None) -> bool:
-        """Start the desktop; the log, and progress() as far as it is for users, tell why when there is none."""
+        """Start the desktop; the log tells why when there is none."""
         super().start(token, timestamp, options)
         try:
             if not self.stop():
@@ -103,7 +133,7 @@ class KeptDesktop(RemoteServiceScript, ABC):
             self._start()
         except (BrokerError, ValueError, OSError, subprocess.SubprocessError) as error:
             print(f"{self!r}: {error}")
-            self.progress(str(error) if isinstance(error, DesktopError) else NO_START)
+            self._failure = error.told if isinstance(error, DesktopError) else ""
             return False
         return True
 
@@ -143,6 +173,10 @@ class KeptDesktop(RemoteServiceScript, ABC):
                 self.set_unix_socket(state["socket"])
                 return super().poll()
         return False
+
+    def ended_why(self) -> str:
+        """Which of its programs ended by itself, how, and its last words; nothing where that is not known."""
+        return next((why for use in self._uses.all() if (why := use.ended())), "")
 
     def stop(self) -> bool:
         """End the desktop, and everything that belongs to it, also after a crash of the process that kept it."""

@@ -138,6 +138,7 @@ def realize(
         raise ScriptError(f"script {path}: {type(found).__name__}.__init__ must call that of RemoteServiceScript")
     found._state_folder = state_folder
     found._limits = (session_type.memory_megabytes, session_type.tasks)
+    found._clipboard_bytes = session_type.clipboard_kilobytes << 10
     return found
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import socket
 import ssl
@@ -10,7 +11,6 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from http import HTTPStatus
-from ipaddress import ip_address
 from weakref import WeakKeyDictionary
 
 from websockets.asyncio.server import Server as Listening
@@ -24,13 +24,22 @@ from x2gobroker.errors import StoreError
 from x2gobroker.logs import SaidOnce, broker_log, error_log, field
 from x2gobroker.model.acl import Network
 from x2gobroker.model.forwarded import Asked, read_asked
-from x2gobroker.model.origins import split_origin
+from x2gobroker.model.origins import is_own_device, split_origin
+from x2gobroker.remote.clipboard import Clipboard
+from x2gobroker.remote.keys import NEITHER
 from x2gobroker.remote.patient import PatientConnection, patient_connections
 from x2gobroker.remote.relay import Browser, Carrier, Server, refuse, relay, shake_hands
 from x2gobroker.remote.rfb import RfbError
 from x2gobroker.remote.slots import Desktops
 from x2gobroker.remote.stopping import name_of
-from x2gobroker.remote.told import NoDesktopError
+from x2gobroker.remote.told import (
+    NO_STORE,
+    TOO_MANY,
+    TOO_MANY_OF_YOURS,
+    WRONG_PAGE,
+    WRONG_WAY,
+    NoDesktopError,
+)
 from x2gobroker.store import Pass
 
 PATHS = ("/websockify", "/")  # the second is what the former product's nginx sends
@@ -58,6 +67,17 @@ class Rules:
     password: str | None = None
 
 
+@dataclass(frozen=True)
+class Refusal:
+    """Why a connection is not let in: for the log, and as HTTP has it. `told`: for the user, where the page is one of
+    ours, as far as can be seen; such a connection is opened to say it.
+    """
+
+    status: HTTPStatus
+    why: str
+    told: str = ""
+
+
 class Link:
     """One connection of a browser that has shown a good token."""
 
@@ -66,6 +86,8 @@ class Link:
         self.holder = holder
         self.address = address
         self.share = holder.share
+        self.sign_in = holder.sign_in
+        self.last_input = 0.0
         self._closing: asyncio.Task[None] | None = None
 
     def cut(self, why: str) -> None:
@@ -90,6 +112,7 @@ class RemoteService:
         self._carrier = Carrier()
         # admitted, by connection; weak, as a handshake can fail after that
         self._admitted: WeakKeyDictionary[ServerConnection, tuple[Pass, str]] = WeakKeyDictionary()
+        self._refused: WeakKeyDictionary[ServerConnection, str] = WeakKeyDictionary()
         self._said = SaidOnce()
         self._open = 0
         self._users: Counter[str] = Counter()
@@ -141,38 +164,53 @@ class RemoteService:
             )
         if request.path == "/health":
             return websocket.respond(HTTPStatus.OK, "ok\n")
-        status, why, holder = await self._check(request, rules, asked)
-        if holder is None:
-            broker_log.warning("remote: connection from %s refused: %s", field(address), why)
-            return websocket.respond(status, f"{why}\n")
-        self._admitted[websocket] = holder, address
+        found = await self._check(request, rules, asked)
+        if isinstance(found, Refusal):
+            broker_log.warning("remote: connection from %s refused: %s", field(address), found.why)
+            if not found.told:
+                return websocket.respond(found.status, f"{found.why}\n")
+            # browsers hide the status from the page's script; what a VNC server says, it gets
+            self._refused[websocket] = found.told
+            return None
+        self._admitted[websocket] = found, address
         return None
 
-    async def _check(self, request: Request, rules: Rules, asked: Asked) -> tuple[HTTPStatus, str, Pass | None]:
+    async def _check(self, request: Request, rules: Rules, asked: Asked) -> Pass | Refusal:
         headers, address = request.headers, asked.address
         if request.path.partition("?")[0] not in PATHS:
-            return HTTPStatus.NOT_FOUND, "there is nothing here", None
-        if not origin_allowed(headers, rules.origins, asked.host):
-            return HTTPStatus.FORBIDDEN, f"its page is of another origin: {field(one(headers, 'Origin'))}", None
+            return Refusal(HTTPStatus.NOT_FOUND, "there is nothing here")
         token = token_of(headers)
         if token is None:
-            return HTTPStatus.BAD_REQUEST, "it does not offer the subprotocol binary, and a token", None
+            return Refusal(HTTPStatus.BAD_REQUEST, "it does not offer the subprotocol binary, and a token")
+        if not origin_allowed(headers, rules.origins, asked.host):
+            why = f"its page is of another origin: {field(one(headers, 'Origin'))}"
+            return Refusal(HTTPStatus.FORBIDDEN, f"{why}; remote-origins says which ones are let in", WRONG_PAGE)
         if self._open >= rules.most:
-            return HTTPStatus.SERVICE_UNAVAILABLE, "there are too many connections", None
+            why = "there are too many connections (remote-connections)"
+            return Refusal(HTTPStatus.SERVICE_UNAVAILABLE, why, TOO_MANY)
         if self._addresses[address] >= rules.per_address:
-            return HTTPStatus.TOO_MANY_REQUESTS, "there are too many connections from this address", None
+            why = "there are too many connections from this address (remote-connections-per-address)"
+            return Refusal(HTTPStatus.TOO_MANY_REQUESTS, why, TOO_MANY)
         try:
             holder = await self._desktops.ask_store(lambda store: store.redeem(token, address))
         except StoreError as error:
             error_log.error("remote: a token cannot be looked up: %s", error)
-            return HTTPStatus.SERVICE_UNAVAILABLE, "the state store fails", None
+            return Refusal(HTTPStatus.SERVICE_UNAVAILABLE, "the state store fails", NO_STORE)
         if holder is None:
-            return HTTPStatus.FORBIDDEN, "its token is unknown, spent, expired, or of another address", None
+            return Refusal(
+                HTTPStatus.FORBIDDEN, "its token is unknown, spent, expired, or of another address", WRONG_WAY
+            )
         if self._users[holder.slot.username] >= rules.per_user:
-            return HTTPStatus.TOO_MANY_REQUESTS, "this user has too many connections", None
-        return HTTPStatus.SWITCHING_PROTOCOLS, "", holder
+            why = "this user has too many connections (remote-connections-per-user)"
+            return Refusal(HTTPStatus.TOO_MANY_REQUESTS, why, TOO_MANY_OF_YOURS)
+        return holder
 
     async def _handle(self, websocket: ServerConnection) -> None:
+        told = self._refused.pop(websocket, "")
+        if told:
+            with contextlib.suppress(ConnectionClosed):
+                await _tell(Browser(websocket), told)
+            return
         holder, address = self._admitted[websocket]
         if isinstance(websocket, PatientConnection):
             websocket.is_in()
@@ -218,9 +256,16 @@ class RemoteService:
                 password = desktop.password if desktop.password is not None else self._rules().password
                 await shake_hands(browser, server, password)
                 view_only = link.holder.view_only
-                why = await relay(browser, server, self._carrier, view_only, desktop.touch, slot.type)
+
+                def touched() -> None:
+                    desktop.touch()
+                    link.last_input = desktop.last_input
+
+                clipboard = Clipboard.of(desktop.kind.clipboard if desktop.kind else NEITHER)
+                why = await relay(browser, server, self._carrier, view_only, touched, slot.type, clipboard)
             finally:
                 server.close()
+            self._desktops.look_soon()
         except RfbError as error:
             why = str(error)
         finally:
@@ -272,13 +317,6 @@ def _origin(text: str) -> tuple[str, str, int] | None:
     if found is None or text.count("/") != 2 or "?" in text or "#" in text:
         return None
     # over plain http only on this machine: else tokens and what is typed could be read on the way
-    if found[0] == "http" and not _is_local(found[1]):
+    if found[0] == "http" and not is_own_device(found[1]):
         return None
     return found
-
-
-def _is_local(host: str) -> bool:
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"

@@ -24,6 +24,7 @@ from x2gobroker.remote.told import (
     BEING_STOPPED,
     ELSEWHERE,
     ENDED_AT_ONCE,
+    FAULTS,
     GIVEN_BACK,
     INTERRUPTED,
     NO_ANSWER,
@@ -38,7 +39,7 @@ from x2gobroker.remote.told import (
 )
 from x2gobroker.remote.types import SessionType
 from x2gobroker.remote.workers import Worker, WorkerError, Workers
-from x2gobroker.store import RemoteDesktops, Slot
+from x2gobroker.store import RemoteDesktops, SignInTie, Slot
 from x2gobroker.store.remote_desktops import BROKEN, CUT, FAILED, RESERVED, RUNNING, STOPPING
 
 POLL_SECONDS = 5.0  # how often a script is asked whether its session runs
@@ -179,6 +180,10 @@ class Desktops:
         except StoreError as error:
             self._tell_store_fails(error)
 
+    def look_soon(self) -> None:
+        """Something has ended: see whether desktops still run, at the next turn."""
+        self._next_poll = 0.0
+
     def stop(self, desktop: Desktop, why: str, note: str = "") -> asyncio.Task[None]:
         """Stop a desktop, in the background. `note` is left for the user."""
         if desktop.stopping is None:
@@ -190,7 +195,7 @@ class Desktops:
         """Have it stopped, whatever that takes; then its slot is free, or broken."""
         desktop.running = False
         for connection in list(desktop.connections) if why else ():
-            connection.cut(f"this desktop was stopped: {why}")
+            connection.cut(NO_START + note if note in FAULTS else f"this desktop was stopped: {why}")
         if desktop.starting is not None and desktop.starting is not asyncio.current_task():
             seconds = desktop.kind.start_seconds if desktop.kind else ASK_SECONDS
             _done, late = await asyncio.wait([desktop.starting], timeout=seconds)
@@ -307,6 +312,7 @@ class Desktops:
                     if connection.share is not None and connection.share not in valid:
                         connection.cut("the link was taken back")
         await self._cut_locked()
+        await self._cut_signed_out()
         if time.monotonic() >= self._next_sweep:
             self._next_sweep = time.monotonic() + WRITE_SECONDS
             await self.ask_store(lambda store: store.sweep())
@@ -321,6 +327,18 @@ class Desktops:
                 broker_log.info("remote: %s is cut off: its user is locked out", name_of(desktop.slot))
                 for connection in list(desktop.connections):
                     connection.cut(SIGNED_OUT)
+
+    async def _cut_signed_out(self) -> None:
+        """End the connections whose sign-in at the portal has ended, by time or otherwise. Work at one keeps it."""
+        tied = [c for desktop in self._known.values() for c in desktop.connections if c.sign_in is not None]
+        worked: dict[SignInTie, float] = {}
+        for connection in tied:
+            if connection.sign_in is not None:
+                worked[connection.sign_in] = max(worked.get(connection.sign_in, 0.0), connection.last_input)
+        going_on = await self.ask_store(lambda store: store.signed_in(worked)) if worked else set()
+        for connection in tied:
+            if connection.sign_in is not None and connection.sign_in.digest not in going_on:
+                connection.cut(SIGNED_OUT)
 
     async def _cut(self, desktop: Desktop) -> None:
         """End its user's connections, as the portal wishes: whoever is still signed in comes back by itself."""
@@ -360,6 +378,8 @@ class Desktops:
             return
         if not found["alive"]:
             early = time.time() - desktop.started < EARLY_SECONDS
+            if why := found["why"]:
+                error_log.error("remote: %s: %s", name_of(desktop.slot), why)
             self.stop(desktop, "its VNC server has ended", ENDED_AT_ONCE if early else "")
         elif found["locked"]:
             self.stop(desktop, "the user is locked")

@@ -13,11 +13,12 @@ from x2gobroker.store import Slot
 
 ASK_SECONDS = 10.0  # for poll and connect
 LOOK_SECONDS = 0.1
+NUMBER_LETTERS = 8  # of a slot's ID, as people read it to each other
 
 
 def name_of(slot: Slot) -> str:
-    """A slot in a line of the log."""
-    return f"{field(slot.type)}/{slot.number} of {field(slot.username)}"
+    """A slot in a line of the log, with the number that its user sees where something has gone wrong."""
+    return f"{field(slot.type)}/{slot.number} of {field(slot.username)} ({slot.id[:NUMBER_LETTERS]})"
 
 
 def worker_of(workers: Workers, desktop: Desktop) -> Worker:

@@ -26,10 +26,11 @@ from x2gobroker.remote.crossing import (
 )
 from x2gobroker.remote.kept import KeptDesktop
 from x2gobroker.remote.loader import ScriptError, describe, realize
-from x2gobroker.remote.permits import GroupsOf, check_account, is_locked, options_for
+from x2gobroker.remote.permits import GroupsOf, NotPermittedError, check_account, is_locked, options_for
 from x2gobroker.remote.places import Place, PlaceFile
 from x2gobroker.remote.script import LONGEST_PROGRESS, LONGEST_SOCKET_PATH, RemoteServiceScript
 from x2gobroker.remote.target import connect_to
+from x2gobroker.remote.told import FAULTS, NOT_PERMITTED, SAID
 from x2gobroker.remote.types import SessionType
 
 LARGEST_MESSAGE = 1 << 16
@@ -43,6 +44,14 @@ DONE: Answer = ("done", {})
 def no_groups(_user: str) -> frozenset[str] | None:
     """Where there is no name service: nobody's groups are known."""
     return None
+
+
+class NotStartedError(BrokerError):
+    """A script has not started its session. The text is for the log, `told` for the user."""
+
+    def __init__(self, text: str, told: str) -> None:
+        super().__init__(text)
+        self.told = told
 
 
 @dataclass(frozen=True)
@@ -107,6 +116,10 @@ class Worker:
         except MessageError as error:
             complain(f"a worker was sent what it does not take: {error}")
             return _refused(str(error))
+        except NotStartedError as error:
+            return _refused(str(error), error.told)
+        except NotPermittedError as error:
+            return _refused(str(error), NOT_PERMITTED)
         except BrokerError as error:
             return _refused(str(error))
         except (Exception, SystemExit) as error:  # noqa: BLE001 - see below
@@ -149,7 +162,11 @@ class Worker:
         found = script.start(token, timestamp=message["milliseconds"] / 1000, options=options)
         if found is not True:
             if found is False:
-                raise ScriptError("the script says that it could not start the session; its output says more")
+                why = script._failure
+                raise NotStartedError(
+                    f"the script says that it could not start the session: {why or 'its output says more'}",
+                    why if why in FAULTS or not why else SAID + why,
+                )
             raise ScriptError(f"the script's start must return True or False, and returned {_kind(found)}")
         place = Place.said_by(script, token, user)
         if not place.unix and not place.port:
@@ -172,13 +189,16 @@ class Worker:
             raise ScriptError(f"what is noted of the last desktop stays: {error.strerror or error}") from error
 
     def _poll(self) -> Answer:
-        alive = self._script().poll()
+        script = self._script()
+        alive = script.poll()
         if not isinstance(alive, bool):
             raise ScriptError(f"the script's poll must return True or False, and returned {_kind(alive)}")
         place = self._place()
         if self._stopped and not alive:
             self._forget()
-        return "polled", {"alive": alive, "locked": place is not None and is_locked(place.username)}
+        why = script.ended_why() if isinstance(script, KeptDesktop) and not alive else ""
+        locked = place is not None and is_locked(place.username)
+        return "polled", {"alive": alive, "locked": locked, "why": printable(why, LONGEST_REASON)}
 
     def _stop(self) -> Answer:
         found = self._script().stop()
@@ -194,7 +214,7 @@ class Worker:
         if place is None:
             raise ScriptError("where the desktop was is not known")
         place.tell(bare)
-        return "polled", {"alive": bare.poll(), "locked": False}
+        return "polled", {"alive": bare.poll(), "locked": False, "why": ""}
 
     def _connect(self, token: str, descriptors: list[int]) -> Answer:
         """A connection to the desktop of this use of the slot, made with its user's rights."""
@@ -219,8 +239,11 @@ def complain(text: str) -> None:
         os.write(2, f"x2gobroker-remote: {text}\n".encode("utf-8", "replace"))
 
 
-def _refused(reason: str) -> Answer:
-    return "refused", {"reason": printable(reason, LONGEST_REASON)}
+def _refused(reason: str, told: str = "") -> Answer:
+    return "refused", {
+        "reason": printable(reason, LONGEST_REASON),
+        "told": printable(told, LONGEST_PROGRESS + len(SAID)),
+    }
 
 
 def _kind(value: object) -> str:

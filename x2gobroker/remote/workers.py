@@ -94,7 +94,7 @@ class Worker:
                     await told(answer["text"])
                 continue
             if answer["do"] == "refused":
-                raise WorkerError(answer["reason"])
+                raise WorkerError(answer["reason"], answer["told"] or SCRIPT_FAILED)
             return Answer(answer, connection)
 
     async def _receive(self) -> tuple[bytes, list[int]]:

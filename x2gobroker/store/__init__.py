@@ -17,6 +17,7 @@ from x2gobroker.store.penalties import Admission, Attempt, Penalties
 from x2gobroker.store.portal_sessions import PortalSession, PortalSessions
 from x2gobroker.store.remote_desktops import Pass, RemoteDesktops, Slot
 from x2gobroker.store.reservations import Reservation, Reservations, Seen
+from x2gobroker.store.sign_in_ties import SignInTie
 from x2gobroker.store.totp import Enrolment, Enrolments
 from x2gobroker.store.user_locks import UserLock, UserLocks
 
@@ -43,6 +44,7 @@ __all__ = [
     "Reservations",
     "Seen",
     "ServerLoad",
+    "SignInTie",
     "Slot",
     "Standing",
     "Store",

@@ -18,8 +18,10 @@ from sqlalchemy import Connection, and_, delete, func, insert, or_, select, upda
 from x2gobroker.errors import StoreError
 from x2gobroker.store.authids import digest_of
 from x2gobroker.store.database import Store
+from x2gobroker.store.portal_sessions import PortalSessions
 from x2gobroker.store.remote_tables import REMOTE_SHARES, REMOTE_SLOTS, REMOTE_TOKENS
 from x2gobroker.store.server_tables import lock
+from x2gobroker.store.sign_in_ties import SignInTie
 from x2gobroker.store.user_locks import UserLocks
 
 LOCK = "remote_slots"
@@ -79,12 +81,16 @@ class Slot:
 
 @dataclass(frozen=True)
 class Pass:
-    """What a token stands for: the slot as it is, who shows the token, and how. `share`: by which link, if any."""
+    """What a token stands for: the slot as it is, who shows the token, and how. `share`: by which link, if any.
+
+    `sign_in`: what the connection ends with; None for those who look on, and for tokens of programs of before.
+    """
 
     slot: Slot
     username: str
     view_only: bool
     share: bytes | None = field(default=None, repr=False)
+    sign_in: SignInTie | None = None
 
 
 class RemoteDesktops:
@@ -168,11 +174,13 @@ class RemoteDesktops:
         view_only: bool = False,
         share: str | None = None,
         now: float | None = None,
+        sign_in: SignInTie | None = None,
     ) -> str:
         """A token that opens one connection to the slot, within TOKEN_SECONDS, from this address (`""`: any).
 
-        Only its hash is kept. For somebody who has followed a link, `share` is the link's token; that one is let in
-        to look on only, whatever `view_only` says. Raises ValueError when `user` is neither of both.
+        Only its hash is kept. The connection ends with `sign_in`. For somebody who has followed a link, `share` is the
+        link's token; that one is let in to look on only, whatever `view_only` says. Raises ValueError when `user` is
+        neither of both.
         """
         if user != slot.username and share is None:
             raise ValueError("a token for somebody else needs the link that shares the desktop")
@@ -185,6 +193,8 @@ class RemoteDesktops:
             "view_only": view_only or share is not None,
             "share": None if share is None else digest_of(share),
             "expires": _now(now) + TOKEN_SECONDS,
+            "sign_in": None if sign_in is None else sign_in.digest,
+            "idle": None if sign_in is None else sign_in.idle,
         }
         with self.store.begin() as connection:
             connection.execute(insert(REMOTE_TOKENS), row)
@@ -193,6 +203,10 @@ class RemoteDesktops:
     def locked(self, users: Iterable[str]) -> set[str]:
         """Those of these users who are locked out."""
         return UserLocks(self.store).among(users)
+
+    def signed_in(self, worked: Mapping[SignInTie, float], now: float | None = None) -> set[bytes]:
+        """The hashes of those of these sign-ins that have not ended: `PortalSessions.going_on`."""
+        return PortalSessions(self.store).going_on(worked, now)
 
     def redeem(self, token: str, address: str, now: float | None = None) -> Pass | None:
         """What a token stands for; None when it is unknown, spent, expired, shown from another address, or of a desktop
@@ -218,7 +232,8 @@ class RemoteDesktops:
                 return None
         if self.locked((slot.username, row.username)):
             return None
-        return Pass(slot, row.username, row.view_only, row.share)
+        tie = None if row.sign_in is None or row.idle is None else SignInTie(row.sign_in, row.idle)
+        return Pass(slot, row.username, row.view_only, row.share, tie)
 
     def share(self, slot: Slot) -> str:
         """The token of a new link to look on, until it is taken back or the desktop ends. Only its hash is kept."""

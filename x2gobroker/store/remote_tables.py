@@ -43,6 +43,9 @@ REMOTE_TOKENS = Table(
     Column("view_only", Boolean, nullable=False),
     Column("share", LargeBinary),
     Column("expires", Float, nullable=False, index=True),
+    # since schema 3
+    Column("sign_in", LargeBinary),
+    Column("idle", Float),
 )
 
 REMOTE_SHARES = Table(

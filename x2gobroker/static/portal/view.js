@@ -1,6 +1,7 @@
 // The page of somebody who looks on by a link. The secret is behind the # of the address, and goes to no log.
 import { Connection, ask } from "./connection.js";
-import { by, enable, missing, offer, page, said, setUpFullScreen, setUpScaling, show, text } from "./cover.js";
+import { by, enable, missing, offer, page, passing, said, setUpFullScreen, show, text } from "./cover.js";
+import { setUpScaling } from "./scaling.js";
 
 const secret = () => location.hash.slice(1);
 
@@ -14,7 +15,8 @@ async function askToken() {
 // When the link no longer counts, the next token is refused, and that says so.
 async function look({ reason, refused }) {
   if (reason.includes("taken back")) return { text: "link_gone" };
-  if (refused) return /not been started|does not answer/.test(reason) ? null : { text: "link_gone", more: said(reason), again: true };
+  if (refused && passing(reason)) return { wait: said(reason) };
+  if (refused) return { text: "link_gone", more: said(reason), again: true };
   return reason.startsWith("this desktop was stopped") ? { text: "ended" } : null;
 }
 
@@ -30,7 +32,7 @@ connection.addEventListener("phase", ({ detail }) => {
   } else if (detail.phase === "waiting") {
     offer("again");
     const quiet = by("state").dataset.phase === "waiting";
-    show("waiting", text(detail.offline ? "offline" : "lost"), { more: text("again", { seconds: detail.seconds }), busy: true, quiet });
+    show("waiting", text(detail.text), { more: `${detail.why || text(`${detail.text}_more`)} ${text("again", { seconds: detail.seconds })}`.trim(), busy: true, quiet });
   } else if (detail.phase === "connecting" || detail.phase === "lost") {
     offer();
     show("connecting", text("connecting"), { busy: true });
