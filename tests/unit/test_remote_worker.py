@@ -192,7 +192,7 @@ def test_a_spawner_lives_on_whatever_it_is_sent(half: Half, data: bytes) -> None
         half.control.send(data)
         socket.send_fds(half.control, [data], [other.fileno()])
     with half.worker() as channel:
-        assert ask(channel, do="poll")[0] == {"do": "polled", "alive": False, "locked": False}
+        assert ask(channel, do="poll")[0] == {"do": "polled", "alive": False, "locked": False, "why": ""}
 
 
 def test_a_script_gets_what_the_file_says(half: Half) -> None:

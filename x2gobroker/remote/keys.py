@@ -33,6 +33,7 @@ WINDOW = "window"  # as a size: that of the browser's window
 # half a character, which is in no UTF-8; and what has no look of its own
 UNFIT = re.compile(r"[\ud800-\udfff\x00-\x1f\x7f-\x9f\u2028\u2029]")
 NO_CONTROL = r"[^\u0000-\u001f\u007f-\u009f\u2028\u2029\ud800-\udfff]"
+NO_HALF = r"^[^\u0000\ud800-\udfff]*$"
 HALF = re.compile(r"[\ud800-\udfff\x00]")
 SCRIPT = r"^[A-Za-z0-9_][A-Za-z0-9_.-]*\.py$"
 
@@ -277,7 +278,7 @@ def schema_of(key: Key) -> dict[str, Any]:
     texts: dict[str, Any] = {
         "type": "array",
         "maxItems": MOST_ITEMS,
-        "items": {"type": "string", "minLength": 1, "maxLength": LONGEST_TEXT},
+        "items": {"type": "string", "minLength": 1, "maxLength": LONGEST_TEXT, "pattern": NO_HALF},
     }
     match key.shape:
         case Shape.INTEGER:

@@ -271,7 +271,7 @@ def _json_hint(text: str, error: json.JSONDecodeError) -> str:
         return f"; delete the comma before {rest[0]}"
     if rest[:1] == "'":
         return "; JSON has texts in double quotes only"
-    if "delimiter" in error.msg and rest[:1] in ('"', "{", "["):
+    if error.msg.startswith("Expecting ',' delimiter") and rest[:1] in ('"', "{", "["):
         return "; there is no comma before it"
     return ""
 
