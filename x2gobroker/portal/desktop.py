@@ -97,6 +97,7 @@ def state(sign_in: SignIn, desktop: str) -> Response:
     slot = find_mine(sign_in, desktop)
     if slot is None:
         return json_answer({"state": GONE})
+    links = sign_in.services.desktops(sign_in.settings).shares([slot.id])
     return json_answer(
         {
             "state": slot.state,
@@ -107,7 +108,8 @@ def state(sign_in: SignIn, desktop: str) -> Response:
             "left": None if slot.ends is None else max(0.0, round(slot.ends - time.time(), 1)),
             "note": fault_text(slot.note),
             "connections": slot.connections,
-            "shared": len(sign_in.services.desktops(sign_in.settings).shares([slot.id])),
+            "shared": len(links),
+            "shared_to_work": sum(links.values()),
         }
     )
 

@@ -88,6 +88,7 @@ def _connection() -> dict[str, str]:
         "starting": _("Starting the desktop …"),
         "connected": _("Connected"),
         "looking": _("You are looking on"),
+        "working": _("You are a guest, and can work here"),
         "not_reached": _("The desktop has not been reached yet."),
         "not_reached_more": "",
         "blocked": _("Something blocks the way to the desktop."),
@@ -146,6 +147,7 @@ def _tools() -> dict[str, str]:
         "clipboard_denied": _("The browser does not allow it. Paste into the box above."),
         "shared_none": _("Nobody else can look on."),
         "shared_some": _("Whoever has a link can look on. Links: {number}."),
+        "shared_work": _("Guests with these links can work in this desktop: {number}."),
         "taken_back": _("The links were taken back."),
         "failed_request": _("That did not work. Try again."),
     }

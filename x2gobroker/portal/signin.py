@@ -31,6 +31,7 @@ LOGOUT = "logout"
 PROBE_COOKIE = "__Host-x2gobroker-probe"
 PROBE_SECONDS = 300
 AGAIN = "again"
+KEPT = "kept"
 BANNED = "penalty ban"
 CHECK_AGAIN_SECONDS = 60
 
@@ -52,6 +53,8 @@ def sign_in() -> Response:
         return _sign_in_by_form(portal, target)
     if find_sign_in(portal, touch=False) is not None:
         return go_to_path(target)
+    if KEPT in http_request.args:
+        return form(portal, target, refusal=Refusal(_no_cookies(), 400))
     if not needs_password(portal) and http_request.environ.get("REMOTE_USER") and guard.keeps_cookies(http_request):
         return _let_in_without_form(portal, target)
     lost = _("You were signed out before you did that, so it was not done. Sign in, then do it again.")
@@ -66,8 +69,7 @@ def _let_in_without_form(portal: Portal, target: str) -> Response:
     if PROBE_COOKIE in http_request.cookies:
         return _let_in(portal, target, "", "", "")
     if AGAIN in http_request.args:
-        text = _("Your browser keeps no cookies of this page. Allow them, then open the page again.")
-        return form(portal, target, refusal=Refusal(text, 400))
+        return form(portal, target, refusal=Refusal(_no_cookies(), 400))
     response = go_to("portal.sign_in", next=target, **{AGAIN: "1"})
     guard.set_cookie(response, PROBE_COOKIE, "1", PROBE_SECONDS)
     return response
@@ -88,6 +90,8 @@ def form(portal: Portal, target: str, user: str = "", refusal: Refusal | None = 
     )
     if refusal and refusal.retry_after:
         response.headers["Retry-After"] = str(refusal.retry_after)
+    if guard.keeps_cookies(http_request):
+        guard.set_cookie(response, PROBE_COOKIE, "1", PROBE_SECONDS)
     return response
 
 
@@ -135,9 +139,15 @@ def _let_in(portal: Portal, target: str, user: str, password: str, code: str) ->
     token = sessions.open(
         login.user, broker.backend.name, portal.address, portal.lifetime, login.vouched, kept, portal.now
     )
-    response = go_to_path(target)
+    # a browser that has shown a cookie keeps them; of another one, the next request tells
+    keeps = PROBE_COOKIE in http_request.cookies or guard.COOKIE in http_request.cookies
+    response = go_to_path(target) if keeps else go_to("portal.sign_in", next=target, **{KEPT: "1"})
     guard.set_cookie(response, guard.COOKIE, token)
     return response
+
+
+def _no_cookies() -> str:
+    return _("Your browser keeps no cookies of this page. Allow them, then open the page again.")
 
 
 def _close_block(portal: Portal, user: str) -> None:

@@ -231,7 +231,11 @@ class RemoteService:
 
     async def _serve(self, link: Link) -> None:
         slot, browser = link.holder.slot, Browser(link.websocket)
-        told = (field(link.address), "looks on" if link.holder.view_only else "works", name_of(slot))
+        told = (
+            field(link.address),
+            "looks on" if link.holder.view_only else "works as a guest" if link.share else "works",
+            name_of(slot),
+        )
         try:
             entering = asyncio.ensure_future(self._desktops.enter(slot, link))
             gone = asyncio.ensure_future(link.websocket.wait_closed())
@@ -261,7 +265,8 @@ class RemoteService:
                     desktop.touch()
                     link.last_input = desktop.last_input
 
-                clipboard = Clipboard.of(desktop.kind.clipboard if desktop.kind else NEITHER)
+                is_guest = link.share is not None
+                clipboard = Clipboard.of(desktop.kind.clipboard if desktop.kind and not is_guest else NEITHER)
                 why = await relay(browser, server, self._carrier, view_only, touched, slot.type, clipboard)
             finally:
                 server.close()

@@ -99,6 +99,10 @@ export class Connection extends EventTarget {
     this.#scale();
   }
 
+  // Nothing that is typed or clicked here goes to the desktop; counts from the next connection on.
+  get viewOnly() { return this.#viewOnly; }
+  set viewOnly(viewOnly) { this.#viewOnly = viewOnly; }
+
   // The user looks at a part of the screen: its size is not that of the window.
   set zoomed(zoomed) {
     if (zoomed === this.#zoomed) return;

@@ -32,7 +32,7 @@ let asking = null;
 async function lookNow() {
   latest = await ask(page.dataset.state);
   connection.running = latest.state === "running";
-  share.tell(latest.shared || 0);
+  share.tell(latest.shared || 0, latest.shared_to_work || 0);
   const limited = latest.left !== null && latest.left !== undefined && latest.ends_why !== "grace";
   endsAt = limited ? performance.now() / 1000 + latest.left : null;
   return latest;
