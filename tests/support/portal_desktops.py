@@ -61,7 +61,7 @@ class Terminal(RemoteServiceScript):
             file.write_bytes(made.stdout)
             argv += ["-SecurityTypes", "VncAuth", "-PasswordFile", str(file)]
         else:
-            argv += ["-SecurityTypes", "None"]
+            argv += ["-SecurityTypes", self._common_options.get("security", "None")]
         self._file("sock").unlink(missing_ok=True)
         self.progress("starting Xvnc")
         quiet = {"stdin": subprocess.DEVNULL, "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 from flask import Response
 from flask import request as http_request
@@ -75,7 +76,7 @@ def _ends(slot: Slot, now: float) -> str:
     return _("ends in %(time)s", time=time_left)
 
 
-def _of_servers(sign_in: SignIn, offers: list[Offer] | None) -> dict[str, object]:
+def _of_servers(sign_in: SignIn, offers: list[Offer] | None) -> dict[str, Any]:
     """What the template shows of X2Go Servers; nobody is asked without `offers`."""
     found = None if offers is None else _found(sign_in, offers)
     return {

@@ -94,8 +94,9 @@ def view_token() -> Response:
         secret = read_object(http_request.get_data(cache=False), LONGEST_BODY).get("share")
     except JsonError:
         return json_answer({"error": _("This link no longer counts. Ask for a new one.")}, 400)
+    secret = secret if isinstance(secret, str) else ""
     store = portal.services.desktops(portal.settings)
-    slot = store.shared(secret) if isinstance(secret, str) else None
+    slot = store.shared(secret)
     if slot is None:
         return json_answer({"error": _("This link no longer counts. Ask for a new one.")}, 404)
     sign_in = find_sign_in(portal, touch=False)
