@@ -34,7 +34,16 @@ PREFERENCES: dict[str, Any] = {
     "dom.events.testing.asyncClipboard": True,  # the clipboard without a question to the user
 }
 # names of WebDriver's keys
-KEYS = {"Enter": "\ue007", "Escape": "\ue00c", "Tab": "\ue004", "Backspace": "\ue003", "Control": "\ue009", " ": " "}
+KEYS = {
+    "Shift": "\ue008",
+    "Insert": "\ue016",
+    "Enter": "\ue007",
+    "Escape": "\ue00c",
+    "Tab": "\ue004",
+    "Backspace": "\ue003",
+    "Control": "\ue009",
+    " ": " ",
+}
 CORNER = (
     "const box = document.querySelector('#screen canvas:not(.last)').getBoundingClientRect(); return [box.x, box.y]"
 )
