@@ -26,6 +26,8 @@ WAIT = 20.0
 class Line:
     """A transport as channels see it: what they send, in its order. `held` stops the senders of one kind of message."""
 
+    server_object = None
+
     def __init__(self) -> None:
         self.sent: list[int] = []
         self.hold: int | None = None
