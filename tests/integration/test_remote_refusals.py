@@ -92,7 +92,7 @@ def test_what_the_server_said_itself_is_in_the_log_only(service: Remote) -> None
     slot = service.reserve("Locked")
     with pytest.raises(AssertionError):
         connected(service, slot)
-    wait_until(lambda: f"({slot.id[:8]}) no longer" in service.said(), "the line of the log")
+    wait_until(lambda: f"no longer at Locked/0 of anna ({slot.id[:8]})" in service.said(), "the line of the log")
     assert REASON.decode() in service.said()
     service.desktops.ask_stop(slot)
     service.wait_for_state(slot, "gone")

@@ -20,7 +20,7 @@ from tests.support.accounts import account, account_with_home, processes_of
 from tests.support.processes import wait_until
 from tests.support.remote import Remote, remote, servers_below
 from tests.support.rfb_client import RfbClient
-from x2gobroker.remote.told import TOO_MANY, TOO_MANY_OF_YOURS, WRONG_PAGE, WRONG_WAY
+from x2gobroker.remote.told import TOO_MANY, TOO_MANY_OF_YOURS, WRONG_LOGIN, WRONG_PAGE, WRONG_WAY
 from x2gobroker.store import Slot
 
 DISPLAYS = 3000 + os.getpid() % 2000 * 10  # displays that no other test has; no X server comes up by itself there
@@ -143,7 +143,7 @@ def test_the_service_gives_the_password_and_no_browser_sees_it(service: Remote) 
 
 def test_the_user_is_asked_where_nobody_has_set_the_password(service: Remote) -> None:
     slot = service.reserve("Ask")
-    with pytest.raises(AssertionError, match="refuses the login"):
+    with pytest.raises(AssertionError, match=WRONG_LOGIN):
         service.connect(slot, password="wrong")
     client = service.connect(slot, password="Vnc-pw-2")
     assert client.security == 2
@@ -243,7 +243,10 @@ def test_limits_of_connections() -> None:
         third = service.reserve("Desktop", "carl", count=3)
         assert told(service, service.desktops.token(third, "carl", "127.0.0.1")) == TOO_MANY
         open_ones.pop().close()
-        wait_until(lambda: "bert: the browser has gone" in service.said(), "the connection being counted no more")
+        wait_until(
+            lambda: f"bert ({other.id[:8]}): the browser has gone" in service.said(),
+            "the connection being counted no more",
+        )
         service.connect(third).close()
 
 

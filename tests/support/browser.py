@@ -99,8 +99,15 @@ class Tab:
         self.page.click("#screen canvas:not(.last)", position={"x": x, "y": y})
 
     def type(self, text: str) -> None:
-        """Type into the desktop; a newline is Return."""
-        self.page.keyboard.type(text, delay=5)
+        """Type into the desktop; a newline is Return. What no key of its keyboard has comes as a key of its own."""
+        for letter in text:
+            if letter.isascii():
+                self.page.keyboard.type(letter, delay=5)
+                continue
+            protocol = self.context.new_cdp_session(self.page)
+            for kind in ("keyDown", "keyUp"):
+                protocol.send("Input.dispatchKeyEvent", {"type": kind, "key": letter, "text": letter})
+            protocol.detach()
 
     # -- the same words as a window of Firefox has (tests/support/firefox.py)
 
