@@ -1,4 +1,4 @@
-"""How large a desktop is: as the window, from the start and following it; one window leads; zoomed and moved by hand."""
+"""How large a desktop is: as the window, and following it; one window leads; zoomed and moved by hand."""
 
 from __future__ import annotations
 
