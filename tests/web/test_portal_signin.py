@@ -121,7 +121,7 @@ def test_a_browser_that_keeps_no_cookies_is_told_so(portal: PortalBench) -> None
     assert (answer.status_int, answer.location) == (303, "/portal/sign-in?next=/portal/sessions&kept=1")
     stranger = portal.browser().get(answer.location)
     assert stranger.status_int == 400
-    assert "Your browser keeps no cookies of this page." in stranger.text
+    assert "Your browser does not keep cookies from this page." in stranger.text
     kept = portal.browser()
     kept.sign_in()
     assert kept.get(answer.location).location == "/portal/sessions", "this one has kept it"
