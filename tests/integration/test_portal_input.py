@@ -177,15 +177,15 @@ def test_a_text_up_to_the_limit_arrives_and_a_longer_one_is_refused_with_words(
 ) -> None:
     work(site, anna)
     anna.click("#clipboard")
-    assert f"At most {LIMIT_KILOBYTES} KB." in anna.text("#clipboard-hint")
+    assert f"Maximum: {LIMIT_KILOBYTES} KB." in anna.text("#clipboard-hint")
     put = (
         "const box = document.getElementById('clipboard-text'); box.value = arguments[0].repeat(arguments[1]);"
         "box.dispatchEvent(new InputEvent('input', {bubbles: true}));"
     )
     anna.run(put, "x", LIMIT_KILOBYTES * 1024)
-    anna.wait_for("the words", lambda: "This text is too long" in anna.text("#clipboard-said"))
+    anna.wait_for("the words", lambda: "The text was not sent because it is too long" in anna.text("#clipboard-said"))
     anna.run(put, "short\n", 1)
-    anna.wait_for("the words", lambda: "The desktop has this text now." in anna.text("#clipboard-said"))
+    anna.wait_for("the words", lambda: "Sent to the desktop clipboard." in anna.text("#clipboard-said"))
     anna.press("Escape")
     anna.click_screen(60, 60)
     anna.press("Shift", "Insert")

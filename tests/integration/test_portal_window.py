@@ -53,7 +53,7 @@ def start(person: Tab, size: str = "") -> None:
 
 def test_a_desktop_is_as_large_as_the_window_and_follows_it(site: PortalDesktops, anna: Tab) -> None:
     card = anna.page.locator('li.card:has(h3:text-is("Terminal"))')
-    assert card.locator("select option").all_inner_texts() == ["Same size as the window", "1024x768", "1920x1200"]
+    assert card.locator("select option").all_inner_texts() == ["Match window size", "1024x768", "1920x1200"]
     start(anna)
     (slot,) = site.service.desktops.of_user("anna")
     width, height = (int(side) for side in slot.options["size"].split("x"))
@@ -63,13 +63,13 @@ def test_a_desktop_is_as_large_as_the_window_and_follows_it(site: PortalDesktops
     assert anna.run(SHOWN) == anna.run(SIZE), "not scaled"
     anna.page.set_viewport_size({"width": 1000, "height": 700})
     anna.wait_for("the desktop following", lambda: anna.run(SIZE) == anna.run(ROOM))
-    expect(anna.page.get_by_label("Size of the picture")).to_have_value("resize")
+    expect(anna.page.get_by_label("Scaling")).to_have_value("resize")
 
 
 def test_a_fixed_size_stays_and_is_offered_again(site: PortalDesktops, anna: Tab) -> None:
     start(anna, "1920x1200")
     assert anna.run(SIZE) == [1920, 1200]
-    expect(anna.page.get_by_label("Size of the picture")).to_have_value("fit")
+    expect(anna.page.get_by_label("Scaling")).to_have_value("fit")
     stop_all(site)
     anna.go(site.url)
     expect(anna.page.locator('li.card:has(h3:text-is("Terminal")) select')).to_have_value("1920x1200")
@@ -108,10 +108,10 @@ def test_all_pixels_of_a_sharp_screen_can_be_had(site: PortalDesktops, browser: 
         person = Tab(context.new_page(), context)
         person.sign_in(site.url, "anna", PASSWORD)
         start(person)
-        person.page.get_by_label("Size of the picture").select_option("sharp")
+        person.page.get_by_label("Scaling").select_option("sharp")
         person.wait_for("twice the pixels", lambda: person.run(SIZE) == [2 * side for side in person.run(ROOM)])
         assert person.run(SHOWN) == person.run(ROOM)
-        person.page.get_by_label("Size of the picture").select_option("resize")
+        person.page.get_by_label("Scaling").select_option("resize")
         person.wait_for("the pixels of the page", lambda: person.run(SIZE) == person.run(ROOM))
     finally:
         context.close()
@@ -122,7 +122,7 @@ def test_a_phone_can_zoom_and_move_the_picture(site: PortalDesktops, browser: Br
     with tab(browser, PHONE, touch=True) as phone:
         phone.sign_in(site.url, "anna", PASSWORD)
         work(site, phone)
-        phone.page.get_by_label("Size of the picture").select_option("original")
+        phone.page.get_by_label("Scaling").select_option("original")
         phone.wait_for("the size of its own", lambda: phone.run(SHOWN) == phone.run(SIZE))
         position = "const s = document.getElementById('page'); return [s.scrollLeft, s.scrollTop]"
         assert phone.run(position) == [0, 0]
@@ -138,7 +138,7 @@ def test_a_phone_can_zoom_and_move_the_picture(site: PortalDesktops, browser: Br
 
         swipe([(300, 400)], [(250, 400)], [(150, 400)])
         phone.wait_for("the picture being moved", lambda: phone.run(position)[0] > 50)
-        phone.page.get_by_label("Size of the picture").select_option("fit")
+        phone.page.get_by_label("Scaling").select_option("fit")
         phone.wait_for("the whole picture", lambda: phone.run(SHOWN)[0] <= PHONE[0])
         before = phone.run(SHOWN)[0]
         swipe([(180, 400), (220, 400)], [(140, 400), (260, 400)], [(60, 400), (330, 400)])

@@ -34,7 +34,7 @@ class Why(RemoteServiceScript):
 def realize_service(name="", count=1, index=0, common_options=dict()):
     return Why(name, count=count, index=index, common_options=common_options)
 """
-LOST_ONCE = "The connection was lost."
+LOST_ONCE = "Connection lost."
 
 
 @pytest.fixture(scope="module")
@@ -85,8 +85,8 @@ def test_a_way_that_is_blocked_is_not_called_lost(site: PortalDesktops, anna: Pe
     site.websockets.pull()
     try:
         begin(site, anna)
-        anna.wait_for("the first words", lambda: "has not been reached yet" in anna.says())
-        anna.wait_for("the other words", lambda: "Something blocks the way to the desktop." in anna.says())
+        anna.wait_for("the first words", lambda: "cannot be reached yet" in anna.says())
+        anna.wait_for("the other words", lambda: "The connection to the desktop is blocked." in anna.says())
         assert "WebSocket" in anna.says()
         assert LOST_ONCE not in anna.says()
     finally:
@@ -124,7 +124,7 @@ def test_stop_with_a_sign_in_that_has_ended_says_that_it_did_not(site: PortalDes
     PortalSessions(site.service.store).close_all("anna")
     anna.click("details.sure summary")
     anna.click("details.sure .danger")
-    anna.wait_for("the words", lambda: "it was not done" in anna.text("main"))
+    anna.wait_for("the words", lambda: "was not carried out" in anna.text("main"))
     assert site.service.state(slot) == "running"
 
 

@@ -140,14 +140,14 @@ def test_ones_own_desktops_and_no_others(portal: PortalBench) -> None:
     portal.desktops.change(mine.id, RUNNING, started=mine.since - 7300, ends=mine.since + 3000, connections=2)
     page = portal.signed_in().get(WITH_SERVERS).text
     assert "Running" in page
-    assert "for 2 hours" in page
+    assert "started 2 hours ago" in page
     assert re.search(r"ends in (49|50) minutes", page)
     assert "open in 2 windows" in page
     assert f'href="/portal/desktop/{mine.id}"' in page
     assert f'action="/portal/desktop/{mine.id}/stop"' in page
     portal.desktops.change(mine.id, BROKEN)
     page = portal.signed_in().get(WITH_SERVERS).text
-    assert "Cannot be stopped" in page
+    assert "Could not be stopped" in page
     assert f'href="/portal/desktop/{mine.id}"' not in page
 
 
@@ -158,7 +158,7 @@ def test_what_failed_and_what_was_never_used_is_no_session(portal: PortalBench) 
     assert unused
     portal.desktops.release(failed.id, "did not start")
     portal.desktops.change(unused.id, reserved=unused.reserved - RESERVED_SECONDS - 1)
-    assert "You have no desktop in the browser" in portal.signed_in().get(WITH_SERVERS).text
+    assert "You have no desktops in the browser" in portal.signed_in().get(WITH_SERVERS).text
 
 
 # -- sessions on X2Go Servers ----------------------------------------------------------------------------------------
@@ -169,7 +169,7 @@ def test_each_server_of_the_users_own_profiles_is_asked_once(portal: PortalBench
     assert sorted(name for names in servers.asked for name in names) == ["ts01", "ts02", "ts03"]
     assert servers.logins[0] == UserLogin("anna", PASSWORD)
     assert PASSWORD not in page.text
-    assert "You have no session on an X2Go Server" in page.text
+    assert "You have no sessions on X2Go Servers" in page.text
 
 
 def test_sessions_and_what_can_be_done_with_them(portal: PortalBench, servers: Servers) -> None:
@@ -186,13 +186,13 @@ def test_sessions_and_what_can_be_done_with_them(portal: PortalBench, servers: S
     assert [row.partition("<")[0] for row in rows] == [
         "Application · ts03",
         "Desktop · ts01",
-        "View of another session · ts02",
+        "Desktop sharing · ts02",
     ]
     assert ["Resume<" in row for row in rows] == [True, False, False]
     assert ["/x2go/suspend" in row for row in rows] == [False, True, False]
     assert ["/x2go/terminate" in row for row in rows] == [True, True, True]
     assert "/portal/client?profile=lab&amp;server=ts03" in rows[0]
-    assert "for 2 hours" in rows[0]
+    assert "started 2 hours ago" in rows[0]
     assert "192.0.2.11\nsshport=2022" in anna.get("/portal/client-file?profile=desk&server=ts02").text.replace(
         "host=", ""
     )
@@ -209,19 +209,19 @@ def test_an_action_goes_to_the_server(portal: PortalBench, servers: Servers, wha
 def test_no_action_by_a_profile_that_is_not_the_users_own(portal: PortalBench, servers: Servers, profile: str) -> None:
     status, text = act(portal.signed_in(), "terminate", profile)
     assert status == 404
-    assert "no such session" in text
+    assert "session no longer exists" in text
     assert servers.logins == []
 
 
 @pytest.mark.parametrize(
     ("reason", "status", "text"),
     [
-        (GONE, 404, "There is no such session any more"),
+        (GONE, 404, "This session no longer exists"),
         (UNREACHABLE, 502, "cannot be reached"),
         (TIMEOUT, 502, "did not answer in time"),
-        (HOST_KEY, 502, "does not know the server"),
+        (HOST_KEY, 502, "does not know this server"),
         (LOGIN, 502, "does not accept the password"),
-        (REFUSED, 502, "did not do it"),
+        (REFUSED, 502, "did not complete the request"),
     ],
 )
 def test_why_an_action_did_not_work(portal: PortalBench, servers: Servers, reason: str, status: int, text: str) -> None:
@@ -297,18 +297,20 @@ def test_who_is_not_signed_in_sees_nothing(portal: PortalBench, servers: Servers
         assert (answer.status_int, answer.location) == (303, "/portal/sign-in?lost=1")
     assert servers.done == []
     assert portal.desktops.everything() == []
-    assert "so it was not done. Sign in, then do it again." in stranger.get("/portal/sign-in?lost=1").text
+    assert (
+        "so your last action was not carried out. Sign in and try again." in stranger.get("/portal/sign-in?lost=1").text
+    )
 
 
 def test_what_is_known_is_shown_before_any_server_is_asked(portal: PortalBench, servers: Servers) -> None:
     anna = portal.signed_in()
     page = anna.get("/portal/sessions").text
     assert servers.asked == []
-    assert "You have no desktop in the browser" in page
+    assert "You have no desktops in the browser" in page
     assert 'data-load="/portal/sessions/servers"' in page
     assert 'href="/portal/sessions?servers=1"' in page, "also without scripts"
     part = anna.get("/portal/sessions/servers").text
     assert servers.asked
     assert "<html" not in part
-    assert "You have no session on an X2Go Server." in part
+    assert "You have no sessions on X2Go Servers." in part
     assert portal.browser().get("/portal/sessions/servers").status_int == 303

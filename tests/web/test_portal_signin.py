@@ -71,7 +71,7 @@ def test_where_passwords_cannot_be_checked_the_page_says_so(portal: PortalBench)
         answer = browser.sign_in()
         assert answer.status_int == 503
         assert answer.headers["Retry-After"] == "60"
-        assert "Passwords cannot be checked at present" in answer.text
+        assert "Passwords cannot be checked right now" in answer.text
     users.write_text(text, encoding="utf-8")
     assert browser.sign_in().status_int == 303
 
@@ -121,7 +121,7 @@ def test_a_browser_that_keeps_no_cookies_is_told_so(portal: PortalBench) -> None
     assert (answer.status_int, answer.location) == (303, "/portal/sign-in?next=/portal/sessions&kept=1")
     stranger = portal.browser().get(answer.location)
     assert stranger.status_int == 400
-    assert "Your browser keeps no cookies of this page." in stranger.text
+    assert "Your browser does not keep cookies from this page." in stranger.text
     kept = portal.browser()
     kept.sign_in()
     assert kept.get(answer.location).location == "/portal/sessions", "this one has kept it"
@@ -285,7 +285,7 @@ def test_the_language_is_the_browsers_until_another_is_chosen(portal: PortalBenc
 def test_refusals_are_in_the_users_language(portal: PortalBench) -> None:
     browser = portal.browser()
     browser.post("/portal/language", language="de")
-    assert "Versuchen Sie es noch einmal" in browser.sign_in(password="wrong").text
+    assert "Versuchen Sie es erneut" in browser.sign_in(password="wrong").text
 
 
 def test_a_one_time_code_has_its_own_field_and_is_not_kept_with_the_password(tmp_path: Path) -> None:
@@ -325,7 +325,10 @@ def test_whom_the_web_server_knows_needs_no_form(tmp_path: Path) -> None:
     assert (found.username, found.vouched is not None, found.sealed) == ("anna", True, None)
     portal.app.reset()
     without = portal.app.request(probed.location, environ=known, expect_errors=True)
-    assert (without.status_int, "keeps no cookies" in without.text) == (400, True)  # and not back and forth for ever
+    assert (without.status_int, "does not keep cookies" in without.text) == (
+        400,
+        True,
+    )  # and not back and forth for ever
     plain = portal.app.request("/portal/sign-in", environ={**known, "wsgi.url_scheme": "http"})
     assert (plain.status_int, "https://" in plain.text) == (200, True)
     stranger = portal.browser()

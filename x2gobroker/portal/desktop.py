@@ -42,7 +42,7 @@ def desktop(sign_in: SignIn, desktop: str) -> Response:
     """The page with the desktop. Its script connects; the service starts the desktop then, if it does not run."""
     slot = find_mine(sign_in, desktop)
     if slot is None:
-        return message(_("This desktop has ended"), _("Go back to the home page to start another one."), 404, sign_in)
+        return message(_("This desktop has ended"), _("Go to the home page to start a new one."), 404, sign_in)
     if not static.has_novnc():
         return without_novnc(sign_in)
     kind = sign_in.services.session_types.current(sign_in.settings).types.get(slot.type)
@@ -69,8 +69,11 @@ def without_novnc(sign_in: SignIn | None) -> Response:
         "portal: noVNC is not in %s: run scripts/novnc, install the broker again, and restart it",
         static.FOLDER / "novnc",
     )
-    text = _("This server lacks what shows desktops in the browser. Tell your administrator: the log says more.")
-    return message(_("No desktops at present"), text, 503, sign_in)
+    text = _(
+        "A component for desktops in the browser is missing on this server. Contact your administrator. The log "
+        "has details."
+    )
+    return message(_("Desktops unavailable"), text, 503, sign_in)
 
 
 def policy(settings: Settings) -> str:
@@ -125,7 +128,9 @@ def token(sign_in: SignIn, desktop: str) -> Response:
         broker_log.warning(
             "portal: %s may not connect to %s any more: its access rules say so", field(sign_in.user), field(slot.type)
         )
-        return json_answer({"error": _("You may no longer use this desktop. Ask your administrator.")}, 403)
+        return json_answer(
+            {"error": _("You are no longer allowed to use this desktop. Contact your administrator.")}, 403
+        )
     made = sign_in.services.desktops(sign_in.settings).token(slot, sign_in.user, sign_in.address, sign_in=sign_in.tie)
     return json_answer(ticket(sign_in.settings, made))
 

@@ -32,13 +32,13 @@ def share(sign_in: SignIn, desktop: str) -> Response:
     """
     hours, work = _wanted()
     if hours is None or work is None:
-        return json_answer({"error": _("That did not work. Try again.")}, 400)
+        return json_answer({"error": _("Something went wrong. Try again.")}, 400)
     slot = desktops.find_mine(sign_in, desktop)
     if slot is None or slot.state not in MINE:
         return json_answer({"error": _("This desktop has ended.")}, 409)
     store = sign_in.services.desktops(sign_in.settings)
     if len(store.shares([slot.id])) >= MOST_LINKS:
-        return json_answer({"error": _("There are too many links. Take them back, and make a new one.")}, 409)
+        return json_answer({"error": _("There are too many links. Stop sharing, then create a new link.")}, 409)
     token = store.share(slot, hours * 3600 if hours else None, work)
     broker_log.info(
         "portal: %s shares %s/%d with whoever has the link, to %s, %s",
@@ -93,12 +93,12 @@ def view_token() -> Response:
     try:
         secret = read_object(http_request.get_data(cache=False), LONGEST_BODY).get("share")
     except JsonError:
-        return json_answer({"error": _("This link no longer counts. Ask for a new one.")}, 400)
+        return json_answer({"error": _("This link is no longer valid. Ask for a new one.")}, 400)
     secret = secret if isinstance(secret, str) else ""
     store = portal.services.desktops(portal.settings)
     slot = store.shared(secret)
     if slot is None:
-        return json_answer({"error": _("This link no longer counts. Ask for a new one.")}, 404)
+        return json_answer({"error": _("This link is no longer valid. Ask for a new one.")}, 404)
     sign_in = find_sign_in(portal, touch=False)
     made = store.token(slot, sign_in.user if sign_in else GUEST, portal.address, share=secret)
     works = store.shares([slot.id]).get(digest_of(secret), False)

@@ -167,7 +167,7 @@ function countDown() {
   const mark = WARN_AGAIN.findLast((seconds) => left <= seconds);
   if (mark < told) {
     told = mark;
-    speak(`${words} ${text("ends_soon", { minutes: Math.max(1, Math.round(left / 60)) })}`);
+    speak(`${words} ${text(`ends_soon_${Math.max(1, Math.round(left / 60))}`)}`);
   }
 }
 
