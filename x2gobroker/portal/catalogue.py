@@ -38,24 +38,28 @@ PICTURES = {
 PICTURE_POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:; frame-ancestors 'none'; sandbox"
 MOST_HOLDERS = 5
 # what a card says of a session type
-FREE, HERE, FULL, ENDING = "free", "here", "full", "ending"
+FREE, HERE, FULL, ENDING, CLOSED = "free", "here", "full", "ending", "closed"
 
 
 @dataclass(frozen=True)
 class Desk:
-    """One session type as its user sees it. `slot`: the place that the user has; `note`: why the last one failed."""
+    """One session type as its user sees it. `slot`: the place that the user has; `note`: why the last one failed.
+
+    `is_closed`: nobody gets a new desktop at present.
+    """
 
     kind: SessionType
     free: int
     slot: Slot | None = None
     note: str = ""
+    is_closed: bool = False
 
     @property
     def state(self) -> str:
-        """HERE (the user has one), ENDING (the user's is being stopped), FULL (all places are taken) or FREE."""
+        """HERE (the user has one), ENDING (it is being stopped), CLOSED, FULL (all places are taken) or FREE."""
         if self.slot is not None:
             return HERE if self.slot.state in MINE and not self.slot.is_unwanted else ENDING
-        return FREE if self.free else FULL
+        return CLOSED if self.is_closed else FREE if self.free else FULL
 
 
 @dataclass(frozen=True)
@@ -127,7 +131,7 @@ def find_type(settings: Settings, services: Services, who: Requester, name: str)
     return kind if good else None
 
 
-def desks(settings: Settings, services: Services, who: Requester) -> list[Desk]:
+def desks(settings: Settings, services: Services, who: Requester, is_closed: bool = False) -> list[Desk]:
     """The session types of this user with their places. Raises StoreError."""
     kinds = types_for(settings, services, who)
     if not kinds:
@@ -139,9 +143,9 @@ def desks(settings: Settings, services: Services, who: Requester) -> list[Desk]:
         free = kind.count - sum(1 for number in taken.get(kind.name, ()) if number < kind.count)
         slot = mine.get(kind.name)
         if slot is not None and slot.state == FAILED:
-            made.append(Desk(kind, max(0, free), None, fault_text(slot.note)))
+            made.append(Desk(kind, max(0, free), None, fault_text(slot.note), is_closed))
         else:
-            made.append(Desk(kind, max(0, free), slot))
+            made.append(Desk(kind, max(0, free), slot, is_closed=is_closed))
     return made
 
 

@@ -117,6 +117,7 @@ def _ends() -> dict[str, str]:
         "ended": _("This desktop has ended."),
         "failed": _("The desktop could not be started."),
         "ended_stop": _("It was stopped by you, or by an administrator."),
+        "ended_administrator": _("It was stopped by an administrator."),
         "ended_idle": _("It was stopped because nothing was done in it for a long time."),
         "ended_absolute": _("It was stopped because its time was up."),
         "ended_grace": _("It was stopped because nobody was connected."),

@@ -17,7 +17,7 @@ const OVER = ["ended", "signed-out", "closed"];
 const HAS = ["reserved", "starting", "running"]; // states of a desktop that one can come back to
 // why a desktop was stopped, as the service says
 const WHY = {
-  stop: "ended_stop", idle: "ended_idle", absolute: "ended_absolute", grace: "ended_grace",
+  stop: "ended_stop", administrator: "ended_administrator", idle: "ended_idle", absolute: "ended_absolute", grace: "ended_grace",
   logout: "ended_logout", "the user is locked": "ended_locked", "its VNC server has ended": "ended_self",
 };
 const name = page.dataset.name;
