@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 from sqlalchemy import update
@@ -120,7 +121,7 @@ def test_the_list_has_what_an_administrator_wants_to_know(command: Command) -> N
     assert command.run("list") == (0, "", "")
     slot = command.slot()
     now = time.time()
-    times = {"started": now - 7500, "last_input": now - 250, "ends": now + 3700, "ends_why": "idle"}
+    times: dict[str, Any] = {"started": now - 7500, "last_input": now - 250, "ends": now + 3700, "ends_why": "idle"}
     command.desktops.change(slot.id, connections=2, note="it is slow", **times)
     status, out, _ = command.run("list")
     head, line, note = out.splitlines()

@@ -118,6 +118,11 @@ def _syntax_fault(path: Path) -> str:
 _SCRIPTS = _Scripts()
 
 
+def script_fault(kind: SessionType) -> str:
+    """Why a session type is out of service for its script; nothing when it is not, as far as can be seen."""
+    return _SCRIPTS.fault(kind)
+
+
 def types_for(settings: Settings, services: Services, who: Requester) -> list[SessionType]:
     """The session types that this user may start, in the order of their file; none that is out of service."""
     found = services.session_types.current(settings).types.values()
