@@ -16,6 +16,7 @@ from x2gobroker.logs import error_log, field
 from x2gobroker.model.acl import Requester
 from x2gobroker.portal.decorator import signed_in
 from x2gobroker.portal.desktop_texts import fault_text
+from x2gobroker.portal.pictures import PictureError, send_picture
 from x2gobroker.portal.session import SignIn
 from x2gobroker.remote.loader import ScriptError, script_path
 from x2gobroker.remote.types import SessionType
@@ -27,15 +28,7 @@ from x2gobroker.store.remote_desktops import BROKEN, FAILED, MINE, RESERVED, RES
 
 LARGEST_SCRIPT = 1 << 20
 LARGEST_PICTURE = 4 << 20
-PICTURES = {
-    ".png": "image/png",
-    ".jpg": "image/jpeg",
-    ".jpeg": "image/jpeg",
-    ".webp": "image/webp",
-    ".svg": "image/svg+xml",
-}
-# a picture cannot do anything, not even one that is opened by itself
-PICTURE_POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:; frame-ancestors 'none'; sandbox"
+KEPT_PICTURE = "private, max-age=86400"
 MOST_HOLDERS = 5
 # what a card says of a session type
 FREE, HERE, FULL, ENDING, CLOSED = "free", "here", "full", "ending", "closed"
@@ -192,16 +185,10 @@ def picture(sign_in: SignIn) -> Response:
     """The picture of a session type that the user may see."""
     kind = find_type(sign_in.settings, sign_in.services, sign_in.requester, http_request.args.get("type", ""))
     path = kind.picture_path if kind is not None else None
-    if path is None or path.suffix not in PICTURES:
+    if path is None:
         abort(404)
     try:
-        with path.open("rb") as stream:
-            data = stream.read(LARGEST_PICTURE + 1)
-    except OSError:
+        return send_picture(path, LARGEST_PICTURE, KEPT_PICTURE)
+    except PictureError as error:
+        error_log.error("portal: the picture %s %s", path, error)
         abort(404)
-    if len(data) > LARGEST_PICTURE:
-        abort(404)
-    response = Response(data, content_type=PICTURES[path.suffix])
-    response.headers["Cache-Control"] = "private, max-age=86400"
-    response.headers["Content-Security-Policy"] = PICTURE_POLICY
-    return response
