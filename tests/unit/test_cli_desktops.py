@@ -134,6 +134,14 @@ def test_the_list_has_what_an_administrator_wants_to_know(command: Command) -> N
     assert note.strip() == "it is slow"
 
 
+def test_the_list_says_of_what_cannot_be_stopped_where_to_look(command: Command) -> None:
+    slot = command.slot(state=BROKEN)
+    command.desktops.change(slot.id, note="it cannot be stopped; tell your administrator")
+    assert (
+        command.run("list")[1].splitlines()[2].strip().endswith(f"the log of x2gobroker-remote on {ELSEWHERE} says why")
+    )
+
+
 def test_the_list_in_json(command: Command) -> None:
     slot = command.slot()
     command.run("close", "--reason", "new kernel")

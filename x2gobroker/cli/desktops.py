@@ -26,7 +26,7 @@ from x2gobroker.desktops import (
     shown,
 )
 from x2gobroker.errors import ConfigurationError
-from x2gobroker.logs import field
+from x2gobroker.logs import field, printable
 from x2gobroker.remote.stopping import NUMBER_LETTERS
 from x2gobroker.services import Services
 from x2gobroker.settings import Settings
@@ -35,6 +35,7 @@ from x2gobroker.store.remote_desktops import BROKEN, FAILED, STOPPING
 
 LONGEST_REASON = 200
 LONGEST_NAME = 256
+LONGEST_NOTE = 200
 WAIT_SECONDS = 20
 MOST_SECONDS = 3600
 ROW = "{:<8}  {:<16} {:<20} {:<9} {:>6} {:>6}  {:<11} {:>5}  {:<16} {}"
@@ -195,8 +196,10 @@ def _show(found: Sequence[Listed], now: float) -> None:
             _ends_text(one, now),
         )
         print(ROW.format(*words).rstrip())
-        if one.note:
-            print(f"          {one.note}")
+        if one.state == BROKEN:
+            print(f"          it cannot be stopped: the log of x2gobroker-remote on {one.host} says why")
+        elif one.note:
+            print(f"          {printable(one.note, LONGEST_NOTE)}")
 
 
 def run_list(options: argparse.Namespace) -> int:

@@ -187,8 +187,8 @@ class Desktops:
     def stop(self, desktop: Desktop, why: str, note: str = "", by: str = "") -> asyncio.Task[None]:
         """Stop a desktop, in the background. `note` is left for the user; `by`: which administrator wants it."""
         if desktop.stopping is None:
-            who = f" {field(by)}" if by else ""
-            broker_log.info("remote: %s is being stopped: %s%s", name_of(desktop.slot), why, who)
+            who = f"{why} {field(by)}" if by else why
+            broker_log.info("remote: %s is being stopped: %s", name_of(desktop.slot), who)
             desktop.stopping = self._task(self._end(desktop, note, why))
         return desktop.stopping
 
