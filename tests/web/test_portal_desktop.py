@@ -165,6 +165,7 @@ def test_the_state_says_what_the_page_shows(portal: PortalBench, anna: Browser) 
         "note": "",
         "connections": 0,
         "shared": 0,
+        "announcement": "",
     }
     ends = time.time() + 90
     portal.desktops.change(slot.id, RUNNING, connections=1, ends=ends, ends_why="idle", progress="x")

@@ -14,6 +14,7 @@ from x2gobroker.portal import guard, static
 from x2gobroker.portal.decorator import signed_in, signed_in_quietly
 from x2gobroker.portal.desktop_texts import fault_text, page_texts, progress_text
 from x2gobroker.portal.languages import _
+from x2gobroker.portal.looks import announcement
 from x2gobroker.portal.page import go_to, json_answer, message, page
 from x2gobroker.portal.session import SignIn
 from x2gobroker.remote.keys import NEITHER, WINDOW
@@ -111,6 +112,7 @@ def state(sign_in: SignIn, desktop: str) -> Response:
             "left": None if slot.ends is None else max(0.0, round(slot.ends - time.time(), 1)),
             "note": fault_text(slot.note),
             "connections": slot.connections,
+            "announcement": announcement(sign_in.settings),
             "shared": len(links),
             "shared_to_work": sum(links.values()),
         }

@@ -133,6 +133,7 @@ def _ends() -> dict[str, str]:
         "ended": _("This desktop has ended."),
         "failed": _("The desktop could not be started."),
         "ended_stop": _("You or an administrator stopped it."),
+        "ended_administrator": _("An administrator stopped it."),
         "ended_idle": _("It was stopped because it was idle for too long."),
         "ended_absolute": _("It was stopped because its time limit was reached."),
         "ended_grace": _("It was stopped because nobody was connected."),

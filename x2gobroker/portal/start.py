@@ -1,4 +1,4 @@
-"""Start a desktop in the browser, or go back to it; and what to do when all places are taken."""
+"""Start a desktop in the browser, or go back to it; and what to do when there is none to be had."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ import time
 from flask import Response
 from flask import request as http_request
 
+from x2gobroker.logs import broker_log
+from x2gobroker.logs import field as log_field
 from x2gobroker.portal.catalogue import crowd, find_type
 from x2gobroker.portal.decorator import signed_in, signed_in_quietly
 from x2gobroker.portal.languages import _
@@ -15,6 +17,7 @@ from x2gobroker.portal.session import SignIn
 from x2gobroker.portal.texts import duration
 from x2gobroker.remote.keys import WINDOW
 from x2gobroker.remote.types import SessionType, fitting_size
+from x2gobroker.store import DesktopsClosedError
 
 WAIT_SECONDS = 10  # between two looks for a free place
 
@@ -34,7 +37,11 @@ def start(sign_in: SignIn) -> Response:
             _("Size not available"), _("Go back to the home page and choose a size from the list."), 400, sign_in
         )
     store = sign_in.services.desktops(sign_in.settings)
-    slot = store.reserve(kind.name, kind.count, sign_in.user, options, sign_in.address)
+    try:
+        slot = store.reserve(kind.name, kind.count, sign_in.user, options, sign_in.address)
+    except DesktopsClosedError as error:
+        broker_log.info("portal: %s gets no new %s: %s", log_field(sign_in.user), log_field(kind.name), error)
+        slot = None
     if slot is None:
         return go_to("portal.wait", type=kind.name, size=size)
     return go_to("portal.desktop", desktop=slot.id)
@@ -55,7 +62,9 @@ def _size(kind: SessionType, chosen: str, window: str) -> tuple[dict[str, object
 
 @signed_in_quietly
 def wait(sign_in: SignIn) -> Response:
-    """Who has the places of a session type, and a page that looks again by itself for somebody who waits."""
+    """Who has the places of a session type, or that there are no new desktops; and a page that looks again by itself
+    for somebody who waits.
+    """
     kind = _kind(sign_in, http_request.args.get("type", ""))
     if isinstance(kind, Response):
         return kind
@@ -63,7 +72,8 @@ def wait(sign_in: SignIn) -> Response:
     store = sign_in.services.desktops(sign_in.settings)
     waits = "wait" in http_request.args
     mine = any(slot.type == kind.name for slot in store.of_user(sign_in.user))
-    is_free = mine or store.free(kind.name, kind.count) > 0
+    closing = None if mine else sign_in.services.desktop_orders(sign_in.settings).closing()
+    is_free = mine or (closing is None and store.free(kind.name, kind.count) > 0)
     who = crowd(store, kind)
     response = page(
         "full.html",
@@ -73,6 +83,7 @@ def wait(sign_in: SignIn) -> Response:
         crowd=who,
         soonest="" if who.ends is None else duration(who.ends - time.time()),
         is_free=is_free,
+        closing=closing,
         waits=waits,
         wait_seconds=WAIT_SECONDS,
     )

@@ -19,7 +19,7 @@ from typing import Any, TypeVar
 from x2gobroker.errors import BrokerError, StoreError
 from x2gobroker.logs import broker_log, error_log, field
 from x2gobroker.remote.desktop import Connection, Desktop
-from x2gobroker.remote.stopping import ASK_SECONDS, LOOK_SECONDS, name_of, try_stop, worker_of
+from x2gobroker.remote.stopping import ASK_SECONDS, LOOK_SECONDS, name_of, try_stop, wish_of, worker_of
 from x2gobroker.remote.told import (
     BEING_STOPPED,
     ELSEWHERE,
@@ -39,8 +39,8 @@ from x2gobroker.remote.told import (
 )
 from x2gobroker.remote.types import SessionType
 from x2gobroker.remote.workers import Worker, WorkerError, Workers
-from x2gobroker.store import RemoteDesktops, SignInTie, Slot
-from x2gobroker.store.remote_desktops import BROKEN, CUT, FAILED, RESERVED, RUNNING, STOPPING
+from x2gobroker.store import DesktopOrders, RemoteDesktops, SignInTie, Slot
+from x2gobroker.store.remote_desktops import ADMINISTRATOR, BROKEN, CUT, FAILED, RESERVED, RUNNING, STOPPING
 
 POLL_SECONDS = 5.0  # how often a script is asked whether its session runs
 RETRY_SECONDS = 60.0
@@ -184,12 +184,34 @@ class Desktops:
         """Something has ended: see whether desktops still run, at the next turn."""
         self._next_poll = 0.0
 
-    def stop(self, desktop: Desktop, why: str, note: str = "") -> asyncio.Task[None]:
-        """Stop a desktop, in the background. `note` is left for the user."""
+    def stop(self, desktop: Desktop, why: str, note: str = "", by: str = "") -> asyncio.Task[None]:
+        """Stop a desktop, in the background. `note` is left for the user; `by`: which administrator wants it."""
         if desktop.stopping is None:
-            broker_log.info("remote: %s is being stopped: %s", name_of(desktop.slot), why)
+            who = f"{why} {field(by)}" if by else why
+            broker_log.info("remote: %s is being stopped: %s", name_of(desktop.slot), who)
             desktop.stopping = self._task(self._end(desktop, note, why))
         return desktop.stopping
+
+    async def _stop_again(self, desktop: Desktop) -> None:
+        """Try once more to stop it, unless its place was given back, and perhaps to somebody else."""
+        try:
+            mine = await self.ask_store(lambda store: DesktopOrders(store.store).stop_again(desktop.slot.id))
+        except StoreError as error:
+            self._tell_store_fails(error)
+            return
+        if mine:
+            desktop.broken_since, desktop.stopping = None, None
+            self.stop(desktop, "once more")
+        else:
+            self._forget(desktop)
+
+    def _forget(self, desktop: Desktop, by: str = "") -> None:
+        """The place of a desktop that could not be stopped was given back: nothing is done about it any more."""
+        if desktop.worker is not None:
+            desktop.worker.close(group=True)
+        self._known.pop(desktop.slot.id, None)
+        who = f"{ADMINISTRATOR} {field(by)}" if by else "its row in the state store is gone"
+        broker_log.warning("remote: the place of %s was given back: %s", name_of(desktop.slot), who)
 
     async def _end(self, desktop: Desktop, note: str = "", why: str = "") -> None:
         """Have it stopped, whatever that takes; then its slot is free, or broken."""
@@ -279,8 +301,7 @@ class Desktops:
         for desktop in list(self._known.values()):
             if desktop.broken_since is not None:
                 if time.monotonic() - desktop.broken_since > RETRY_SECONDS:
-                    desktop.broken_since, desktop.stopping = None, None
-                    self.stop(desktop, "once more")
+                    await self._stop_again(desktop)
                 continue
             end = desktop.end() if desktop.running else None
             if end is not None and end[0] <= now:
@@ -300,10 +321,13 @@ class Desktops:
             slot = slots.get(desktop.slot.id)
             if slot is not None and slot.wanted == CUT:
                 await self._cut(desktop)
-            elif slot is not None and slot.wanted:
-                self.stop(desktop, field(slot.wanted))
-            elif slot is None and desktop.running:
-                self.stop(desktop, "its row in the state store is gone")
+                continue
+            why, by = wish_of(slot)
+            if desktop.broken_since is not None:
+                if slot is None or slot.state == FAILED:
+                    self._forget(desktop, by)
+            elif why and (slot is not None or desktop.running):
+                self.stop(desktop, why, by=by)
         looking = [desktop for desktop in self._known.values() if any(c.share for c in desktop.connections)]
         if looking:
             valid = await self.ask_store(lambda store: store.shares(desktop.slot.id for desktop in looking))

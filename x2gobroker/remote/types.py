@@ -104,11 +104,15 @@ def fitting_size(kind: SessionType, size: str) -> str:
 
 @dataclass(frozen=True)
 class SessionTypes:
-    """The session types of one file, in its order, without those with errors; and what is wrong with the file."""
+    """The session types of one file, in its order, without those with errors; and what is wrong with the file.
+
+    `faults` has the first error of each of those that are left out.
+    """
 
     path: Path = Path()
     types: Mapping[str, SessionType] = field(default_factory=dict)
     problems: tuple[Problem, ...] = ()
+    faults: Mapping[str, Problem] = field(default_factory=dict)
     places: Positions = field(default_factory=Positions, repr=False, compare=False)
 
     def problem(self, name: str, key: str, message: str, error: bool = True) -> Problem:
@@ -248,6 +252,7 @@ def parse_types(text: str, path: Path) -> SessionTypes:
     places = positions(text)
     types: dict[str, SessionType] = {}
     problems: list[Problem] = []
+    faults: dict[str, Problem] = {}
     for name, value in found.items():
         reader = _Reader(path, name, places)
         for twice in places.twice:
@@ -256,8 +261,10 @@ def parse_types(text: str, path: Path) -> SessionTypes:
         made = reader.read(value)
         if made is not None:
             types[name] = made
+        else:
+            faults[name] = next(problem for problem in reader.problems if problem.error)
         problems.extend(reader.problems)
-    return SessionTypes(path, types, tuple(problems), places)
+    return SessionTypes(path, types, tuple(problems), faults, places)
 
 
 def _json_hint(text: str, error: json.JSONDecodeError) -> str:

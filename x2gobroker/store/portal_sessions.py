@@ -170,6 +170,11 @@ class PortalSessions:
         with self.store.begin() as connection:
             return [_session(row) for row in connection.execute(query.order_by(S.last_seen.desc(), S.created))]
 
+    def users(self) -> set[str]:
+        """The names of all who have a sign-in, as they stand there."""
+        with self.store.begin() as connection:
+            return set(connection.execute(select(S.username).distinct()).scalars())
+
     def close_all(self, user: str) -> int:
         """Sign a user out everywhere; how many sign-ins there were."""
         with self.store.begin() as connection:

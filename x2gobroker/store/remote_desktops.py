@@ -19,6 +19,7 @@ from x2gobroker.errors import StoreError
 from x2gobroker.store.authids import digest_of
 from x2gobroker.store.database import Store
 from x2gobroker.store.portal_sessions import PortalSessions
+from x2gobroker.store.remote_closing import DesktopsClosedError, read_closing
 from x2gobroker.store.remote_tables import REMOTE_SHARES, REMOTE_SLOTS, REMOTE_TOKENS
 from x2gobroker.store.server_tables import lock
 from x2gobroker.store.sign_in_ties import SignInTie
@@ -37,6 +38,7 @@ STOPPING, BROKEN, FAILED = "stopping", "broken", "failed"
 MINE = (RESERVED, STARTING, RUNNING)  # what a user comes back to
 STOP = "stop"
 CUT = "cut"
+ADMINISTRATOR = "administrator"  # stands before the name of the one who wants a desktop stopped
 S, K, H = REMOTE_SLOTS.c, REMOTE_TOKENS.c, REMOTE_SHARES.c
 
 
@@ -125,7 +127,8 @@ class RemoteDesktops:
         """The slot of this user: the one that the user has of this type, else the first free one of `count`, else None.
 
         `options`, values of JSON, have the `size` as chosen. What else a script gets is computed where it runs.
-        The slot is kept for RESERVED_SECONDS until the user connects. Raises ValueError for options that are too long.
+        The slot is kept for RESERVED_SECONDS until the user connects. Raises ValueError for options that are too long,
+        DesktopsClosedError where the user has none of this type and there are no new ones.
         """
         text = json.dumps(dict(options), sort_keys=True)
         if len(text) > LONGEST_OPTIONS:
@@ -141,6 +144,9 @@ class RemoteDesktops:
                     again = {"reserved": moment, "options": text, "address": address}
                     connection.execute(update(REMOTE_SLOTS).where(S.id == mine.id).values(again))
                 return self._find(connection, mine.id)
+            closing = read_closing(connection)
+            if closing is not None:
+                raise DesktopsClosedError(closing)
             taken = {row.number for row in rows}
             number = next((number for number in range(count) if number not in taken), None)
             if number is None:

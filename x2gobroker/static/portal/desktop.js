@@ -1,6 +1,7 @@
 // The desktop page: what the connection and the portal say becomes words and buttons.
 import { Connection, RequestError, ask } from "./connection.js";
 import { by, enable, missing, offer, page, passing, said, setUpFullScreen, show, speak, text } from "./cover.js";
+import { setUpAnnouncement } from "./announcement.js";
 import { setUpClipboard } from "./clipboard.js";
 import { setUpFocus } from "./focus.js";
 import { setUpKeys } from "./keys.js";
@@ -17,7 +18,7 @@ const OVER = ["ended", "signed-out", "closed"];
 const HAS = ["reserved", "starting", "running"]; // states of a desktop that one can come back to
 // why a desktop was stopped, as the service says
 const WHY = {
-  stop: "ended_stop", idle: "ended_idle", absolute: "ended_absolute", grace: "ended_grace",
+  stop: "ended_stop", administrator: "ended_administrator", idle: "ended_idle", absolute: "ended_absolute", grace: "ended_grace",
   logout: "ended_logout", "the user is locked": "ended_locked", "its VNC server has ended": "ended_self",
 };
 const name = page.dataset.name;
@@ -33,6 +34,7 @@ async function lookNow() {
   latest = await ask(page.dataset.state);
   connection.running = latest.state === "running";
   share.tell(latest.shared || 0, latest.shared_to_work || 0);
+  announce(latest.announcement || "");
   const limited = latest.left !== null && latest.left !== undefined && latest.ends_why !== "grace";
   endsAt = limited ? performance.now() / 1000 + latest.left : null;
   return latest;
@@ -205,6 +207,7 @@ by("sign-in").href = page.dataset.signIn;
 setUpFullScreen();
 setUpScaling(connection, page.dataset.scaling);
 const comeBack = setUpFocus(connection, setUpKeys(connection));
+const announce = setUpAnnouncement(comeBack);
 setUpClipboard(connection);
 setUpPassword();
 setUpStop();
