@@ -52,6 +52,9 @@ def _faults() -> dict[str, str]:
         told.NO_ACCOUNT: _("You have no account on the server that runs it. Ask your administrator."),
         told.NOT_ROOT: _("The user root gets no desktop in the browser. Sign in as somebody else."),
         told.NOT_PERMITTED: _("It is not for you, or your account is locked or has expired. Ask your administrator."),
+        told.PASSWORD_EXPIRED: _("Your password has expired. Change it, then start the desktop again."),
+        told.NO_LOGINS: _("The server lets nobody in at present. Try again later."),
+        told.MORE_MEMORY: _("It used more memory than it may. Start it again, and open less in it at a time."),
         told.NOT_INSTALLED: _("The server lacks a program for it. Tell your administrator."),
         told.NO_SIZE: _("It cannot have that size. Choose another one."),
     }
@@ -123,6 +126,7 @@ def _ends() -> dict[str, str]:
         "ended_grace": _("It was stopped because nobody was connected."),
         "ended_logout": _("It was stopped because you signed out."),
         "ended_locked": _("It was stopped because your account is locked. Ask your administrator."),
+        "ended_memory": _("It used more memory than it may. Start it again, and open less in it at a time."),
         "ended_self": _("What ran in it has ended."),
         "ended_service": _("The service was stopped. Try again in a minute."),
         "ends_idle": _("Nobody has done anything here for a long time. Press a key or move the pointer to keep it."),
