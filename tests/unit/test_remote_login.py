@@ -37,7 +37,8 @@ try:
     session.open()
     traits = session.traits
     found |= {"variables": session.variables, "files": traits.limits[resource.RLIMIT_NOFILE],
-        "stack": traits.limits[resource.RLIMIT_STACK], "nice": traits.nice, "umask": traits.umask, "groups": traits.groups}
+        "stack": traits.limits[resource.RLIMIT_STACK], "nice": traits.nice, "umask": traits.umask,
+        "groups": traits.groups}
 except LoginError as error:
     found |= {"told": error.told, "reason": str(error)}
 found["untouched"] = pamsession.Traits.now() == before
