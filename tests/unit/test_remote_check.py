@@ -66,8 +66,8 @@ def test_everything_that_is_wrong_is_said_once(files: Files, tmp_path: Path) -> 
     found = {"Desk": RIGHT, "Broken": {"script": "broken.py", "count": 1}, "Slip": {**RIGHT, "count": "x"}}
     path = write_types(tmp_path, found, broken="print('hello')\nraise OSError('no disk')")
     assert problems(files, path) == [
-        f"{path}:12: error: session type 'Slip': count must be a whole number",
-        f"{path}:7: error: session type 'Broken': script {tmp_path}/broken.py does not load: OSError: no disk (line 2)",
+        f"{path}:13: error: session type 'Slip': count must be a whole number",
+        f"{path}:8: error: session type 'Broken': script {tmp_path}/broken.py does not load: OSError: no disk (line 2)",
     ]
 
 
