@@ -41,7 +41,7 @@ from x2gobroker.remote.hold import (
 )
 from x2gobroker.remote.lastwords import how_ended, meaning_of
 from x2gobroker.remote.limits import MEMORY_SECONDS, NO_LIMITS, Limits, LimitsError, MemoryWatch
-from x2gobroker.remote.login import Login, with_bus
+from x2gobroker.remote.login import BUS, Login, bus_words
 from x2gobroker.remote.told import MORE_MEMORY, LoginError
 
 PR_SET_PDEATHSIG = 1
@@ -52,6 +52,8 @@ MOST_CONNECTIONS = 64
 TERM_SECONDS = 3.0
 GREETING = b"RFB "
 DRAIN_SECONDS = 0.5
+BUS_SECONDS = 5.0
+LONGEST_ADDRESS = 512
 Plan = dict[str, Any]
 
 _prctl = ctypes.CDLL(None, use_errno=True).prctl
@@ -189,7 +191,6 @@ class Keeper:
             self.plan["environment"] = self.login.environment(self.plan["environment"], self.plan["mark"])
         except LoginError as error:
             raise NoDesktopError(str(error), error.told) from error
-        self.plan["session"] = with_bus(self.plan["session"], self.plan["environment"])
 
     def log_out(self) -> None:
         """The reverse, when no program of the user's is left."""
@@ -240,8 +241,39 @@ class Keeper:
         number = text.decode("ascii", "replace").strip()
         self.write_authority(number, cookie)
         self.plan["environment"].update(DISPLAY=f":{number}", XAUTHORITY=authority)
+        self.start_bus()
         self.main[self.spawn(self.plan["session"], last_breath=False)] = "its desktop command"
         return f":{number}"
+
+    def start_bus(self) -> None:
+        """Start a session bus for the user's programs, where they have none. They do without if it does not come up."""
+        readable, writable = os.pipe2(os.O_CLOEXEC)
+        environment, text = self.plan["environment"], b""
+        try:
+            words = bus_words(self.plan["session"], environment, writable) if self.login is not None else []
+            if not words:
+                return
+            self.spawn(words, last_breath=False, pass_fds=(writable,))
+            os.close(writable)
+            writable = -1
+            os.set_blocking(readable, False)
+            end = min(self.end, time.monotonic() + BUS_SECONDS)
+            while not text.endswith(b"\n") and time.monotonic() < end:
+                self.turn(0.005)
+                with contextlib.suppress(BlockingIOError):
+                    if not (data := os.read(readable, LONGEST_ADDRESS)):
+                        break
+                    text += data
+        except NoDesktopError as error:
+            self.note(str(error))
+        finally:
+            os.close(readable)
+            if writable >= 0:
+                os.close(writable)
+        if text.endswith(b"\n"):
+            environment[BUS] = text.decode("utf-8", "surrogateescape").strip()
+        elif words:
+            self.note(f"{words[0]} gives no session bus")
 
     def try_server(self, words: list[str]) -> bytes:
         """Start it; what it says of its display, nothing when it ended. Raises NoDesktopError when it is too slow."""

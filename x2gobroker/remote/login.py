@@ -11,6 +11,7 @@ from x2gobroker.remote.told import LoginError
 from x2gobroker.remote.userfolder import UserFolder, UserFolderError
 
 BUS, BUS_STARTERS = "DBUS_SESSION_BUS_ADDRESS", ("dbus-run-session", "dbus-launch")
+BUS_DAEMON = "dbus-daemon"
 RUNTIME = "XDG_RUNTIME_DIR"
 NO_LIBPAM = 'PAM cannot be used: {}; install libpam0g, or write "pam-service": ""'
 
@@ -66,19 +67,12 @@ class Login:
             self._folder.leave()
 
 
-def with_bus(words: list[str], environment: dict[str, str]) -> list[str]:
-    """A command with a session bus of its own, where the user has none and the command starts none by itself.
-
-    Debian's Xsession starts one only where there is none.
+def bus_words(words: list[str], environment: dict[str, str], number: int) -> list[str]:
+    """The command of a session bus, which writes its address to this descriptor. Nothing where the user has a bus, the
+    desktop's command starts one by itself, or there is no such program. Debian's Xsession starts none where one is.
     """
     if BUS in environment or os.path.basename(words[0]) in BUS_STARTERS:
-        return words
-    starter = _program(BUS_STARTERS[0], environment["PATH"])
-    # what cannot be found is left to be complained of by its own name
-    return [starter, "--", *words] if starter and _program(words[0], environment["PATH"]) else words
-
-
-def _program(name: str, path: str) -> str:
-    """Where a program is; nothing where it is in no folder of this path."""
-    places = [name] if "/" in name else [os.path.join(folder, name) for folder in path.split(":")]
-    return next((place for place in places if os.path.isfile(place) and os.access(place, os.X_OK)), "")
+        return []
+    places = (os.path.join(folder, BUS_DAEMON) for folder in environment["PATH"].split(":"))
+    found = next((place for place in places if os.access(place, os.X_OK)), "")
+    return [found, "--session", "--nofork", "--nopidfile", f"--print-address={number}"] if found else []
