@@ -308,6 +308,19 @@ def test_a_desktop_does_without_a_bus_that_does_not_come_up(
     assert f"{broken} gives no session bus" in next(state.glob("*/log")).read_text(encoding="utf-8")
 
 
+def test_a_desktop_does_without_a_folder_that_is_not_the_users(start: Start, user: Account, state: Path) -> None:
+    place = folder_of(user)
+    place.mkdir(parents=True)
+    try:
+        start(["bash", "-c", "env > ~/env.new; mv ~/env.new ~/env; exec sleep 600"])
+        wait_until((user.home / "env").exists, "the desktop")
+        assert "XDG_RUNTIME_DIR" not in (user.home / "env").read_text(encoding="utf-8")
+        said = next(state.glob("*/log")).read_text(encoding="utf-8")
+        assert f"no XDG_RUNTIME_DIR: {place} is there and not the user's own" in said
+    finally:
+        place.rmdir()
+
+
 def test_what_the_keeper_costs_with_pam(start: Start, state: Path) -> None:
     start()
     keeper = next(state.glob("*/state.json")).read_text(encoding="utf-8").partition('"pid": ')[2].partition(",")[0]

@@ -104,7 +104,7 @@ def test_a_folder_that_is_not_the_users_alone_is_not_used(users: Path, notes: Pa
         place.mkdir()
         place.chmod(0o750 if fault == "mode" else 0o700)
         os.chown(place, 0 if fault == "owner" else DAEMON.pw_uid, 0)
-    with pytest.raises(UserFolderError, match=f"{place}|{place.name} must be"):
+    with pytest.raises(UserFolderError, match=f"{place}|{place.name} is there and not"):
         take(users, notes)
     assert os.path.lexists(place)
     assert not notes.exists() or list(notes.iterdir()) == []

@@ -29,6 +29,7 @@ class Login:
         except (OSError, AttributeError) as error:
             raise LoginError(NO_LIBPAM.format(error)) from error
         self.moved = False
+        self._note = note
         self._user = user
         self._folder: UserFolder | None = None
         self._session = PamSession(service, user["name"], user["groups"], note)
@@ -41,15 +42,15 @@ class Login:
 
     def environment(self, given: dict[str, str], kept: str) -> dict[str, str]:
         """The environment of the user's programs: what PAM says counts more than what is `given`, but for the variable
-        `kept`. Where PAM makes no folder for XDG_RUNTIME_DIR, we do. Raises LoginError.
+        `kept`. Where PAM makes no folder for XDG_RUNTIME_DIR, we do; programs do without one that cannot be.
         """
         made = {**given, **self._session.variables, kept: given[kept]}
         if RUNTIME not in made:
             try:
                 self._folder = UserFolder(self._user["uid"], self._user["gid"])
+                made[RUNTIME] = str(self._folder.path)
             except UserFolderError as error:
-                raise LoginError(str(error)) from error
-            made[RUNTIME] = str(self._folder.path)
+                self._note(f"no {RUNTIME}: {error}")
         return made
 
     def prepare(self) -> None:

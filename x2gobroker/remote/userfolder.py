@@ -121,7 +121,7 @@ def _take(above: int, noted: int, uid: int, gid: int) -> tuple[int, ...]:
             os.fchown(folder, uid, gid)
         status = os.fstat(folder)
         if status.st_uid != uid or stat.S_IMODE(status.st_mode) & 0o077:
-            raise UserFolderError(f"{USERS / name} must be the user's, with mode 0700: remove what is there")
+            raise UserFolderError(f"{USERS / name} is there and not the user's own, with mode 0700")
         note = _lock_note(noted, name, _mark(status), made)
     except BaseException:
         os.close(folder)
