@@ -19,7 +19,7 @@ import pytest
 
 from tests.support.accounts import Account, account_with_home, processes_of
 from tests.support.processes import wait_until
-from tests.support.remote_types import one_type
+from tests.support.remote_types import left, one_type
 from x2gobroker.remote.loader import realize
 from x2gobroker.remote.script import RemoteServiceScript
 from x2gobroker.remote.told import NO_ACCOUNT, NO_SIZE, NOT_INSTALLED, NOT_ROOT
@@ -175,7 +175,7 @@ def test_stop_leaves_nothing(slot: Slot, user: Account) -> None:
     assert slot.script.stop()
     assert processes_of(user.name) == []
     assert ended(keeper)
-    assert [entry for entry in slot.state.iterdir() if not entry.name.endswith(".last-log")] == []
+    assert left(slot.state) == []
     assert not slot.script.poll()
     assert slot.script.stop()
 
@@ -215,7 +215,7 @@ def test_what_is_left_without_its_keeper_is_ended(slot: Slot, user: Account) -> 
     again = slot.made_anew()
     assert again.stop()
     assert processes_of(user.name) == []
-    assert [entry for entry in slot.state.iterdir() if not entry.name.endswith(".last-log")] == []
+    assert left(slot.state) == []
 
 
 def test_a_second_start_ends_what_was_there(slot: Slot, user: Account) -> None:

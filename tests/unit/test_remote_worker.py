@@ -192,7 +192,8 @@ def test_a_spawner_lives_on_whatever_it_is_sent(half: Half, data: bytes) -> None
         half.control.send(data)
         socket.send_fds(half.control, [data], [other.fileno()])
     with half.worker() as channel:
-        assert ask(channel, do="poll")[0] == {"do": "polled", "alive": False, "locked": False, "why": ""}
+        nothing = {"alive": False, "locked": False, "memory": False, "why": ""}
+        assert ask(channel, do="poll")[0] == {"do": "polled", **nothing}
 
 
 def test_a_script_gets_what_the_file_says(half: Half) -> None:
@@ -280,7 +281,7 @@ def descriptors_of_children() -> int:
 @given(messages([*FROM_WORKER], ["reason", "text", "host", "port", "unix", "alive", "locked", "asks", "password"]))
 @example(json.dumps({"do": "refused", "reason": "a\nsecond line of the log"}).encode())
 @example(json.dumps({"do": "refused", "reason": "x" * 2000}).encode())
-@example(json.dumps({"do": "polled", "alive": "yes", "locked": False}).encode())
+@example(json.dumps({"do": "polled", "alive": "yes", "locked": False, "memory": False, "why": ""}).encode())
 @example(b"[" * 60000)
 def test_the_service_takes_no_answer_that_is_not_in_the_grammar(data: bytes) -> None:
     """So a script that was made a fool of writes no lines into the service's log, and fills no memory."""

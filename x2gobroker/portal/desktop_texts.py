@@ -62,6 +62,9 @@ def _faults() -> dict[str, str]:
             "You are not allowed to use this desktop, or your account is locked or has expired. Contact your "
             "administrator."
         ),
+        told.PASSWORD_EXPIRED: _("Your password has expired. Change it, then start the desktop again."),
+        told.NO_LOGINS: _("The server does not allow new logins at present. Try again later."),
+        told.MORE_MEMORY: _("This desktop used more memory than allowed. Start it again, and open fewer programs."),
         told.NOT_INSTALLED: _(
             "A program that this desktop needs is missing on the server. Contact your administrator."
         ),
@@ -139,6 +142,7 @@ def _ends() -> dict[str, str]:
         "ended_grace": _("It was stopped because nobody was connected."),
         "ended_logout": _("It was stopped because you signed out."),
         "ended_locked": _("It was stopped because your account is locked. Contact your administrator."),
+        "ended_memory": _("This desktop used more memory than allowed. Start it again, and open fewer programs."),
         "ended_self": _("Its session was closed."),
         "ended_service": _("The service was stopped. Try again in a minute."),
         "ends_idle": _(

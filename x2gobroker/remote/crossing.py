@@ -54,7 +54,7 @@ FROM_WORKER: dict[str, Form] = {
         "port": Number(0, LARGEST_PORT),
         "unix": Text(LONGEST_SOCKET_PATH, PRINTABLE),
     },
-    "polled": {"alive": Flag(), "locked": Flag(), "why": Text(LONGEST_REASON, PRINTABLE)},
+    "polled": {"alive": Flag(), "locked": Flag(), "memory": Flag(), "why": Text(LONGEST_REASON, PRINTABLE)},
     "connected": {"asks": Flag(), "password": Text(LONGEST_PASSWORD, ANY)},
 }
 

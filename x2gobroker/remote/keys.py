@@ -35,7 +35,10 @@ UNFIT = re.compile(r"[\ud800-\udfff\x00-\x1f\x7f-\x9f\u2028\u2029]")
 NO_CONTROL = r"[^\u0000-\u001f\u007f-\u009f\u2028\u2029\ud800-\udfff]"
 NO_HALF = r"^[^\u0000\ud800-\udfff]*$"
 HALF = re.compile(r"[\ud800-\udfff\x00]")
+SERVICE = r"^[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}$"
+PAM_SERVICE = "x2gobroker-desktop"
 SCRIPT = r"^[A-Za-z0-9_][A-Za-z0-9_.-]*\.py$"
+EXAMPLES = {SCRIPT: "desktop.py", PICTURE: "desktop.png", SERVICE: PAM_SERVICE}  # of what the patterns take
 
 
 class Shape(Enum):
@@ -180,6 +183,22 @@ KEYS = (
         "Processes and threads that a session may have, its VNC server included. 0: no limit. For scripts that ship.",
         maximum=1 << 20,
     ),
+    Key(
+        "cpu-percent",
+        Shape.INTEGER,
+        0,
+        "Processor time that a session may take, with all its programs: 100 is one processor. 0: no limit. For scripts "
+        "that ship.",
+        maximum=100_000,
+    ),
+    Key(
+        "pam-service",
+        Shape.TEXT,
+        PAM_SERVICE,
+        "PAM service, a file of `/etc/pam.d`, that lets users in and opens a session for each desktop. Empty: neither. "
+        "For `tigervnc.py`.",
+        pattern=SERVICE,
+    ),
     Key("stop-at-logout", Shape.BOOLEAN, False, "Stop the user's session when the user signs out of the portal."),
     Key(
         "clipboard",
@@ -250,7 +269,7 @@ def _text_faults(key: Key, value: object) -> Iterator[str]:
     elif key.choices and value not in key.choices:
         yield f"must be one of {', '.join(key.choices)}"
     elif key.pattern and value and not re.search(key.pattern, value):
-        yield f"must be a plain file name, such as {'desktop.py' if key.pattern is SCRIPT else 'desktop.png'}"
+        yield f"must be a plain file name, such as {EXAMPLES[key.pattern]}"
 
 
 def _list_faults(value: object) -> Iterator[str]:

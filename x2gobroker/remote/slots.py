@@ -27,6 +27,7 @@ from x2gobroker.remote.told import (
     FAULTS,
     GIVEN_BACK,
     INTERRUPTED,
+    MORE_MEMORY,
     NO_ANSWER,
     NO_START,
     NO_TYPE,
@@ -404,7 +405,10 @@ class Desktops:
             early = time.time() - desktop.started < EARLY_SECONDS
             if why := found["why"]:
                 error_log.error("remote: %s: %s", name_of(desktop.slot), why)
-            self.stop(desktop, "its VNC server has ended", ENDED_AT_ONCE if early else "")
+            if found["memory"]:
+                self.stop(desktop, MORE_MEMORY, MORE_MEMORY)
+            else:
+                self.stop(desktop, "its VNC server has ended", ENDED_AT_ONCE if early else "")
         elif found["locked"]:
             self.stop(desktop, "the user is locked")
 

@@ -66,6 +66,8 @@ class SessionType:
     absolute_minutes: int = BY_NAME["absolute-minutes"].default
     memory_megabytes: int = BY_NAME["memory-megabytes"].default
     tasks: int = BY_NAME["tasks"].default
+    cpu_percent: int = BY_NAME["cpu-percent"].default
+    pam_service: str = BY_NAME["pam-service"].default
     stop_at_logout: bool = BY_NAME["stop-at-logout"].default
     clipboard: str = BY_NAME["clipboard"].default
     clipboard_kilobytes: int = BY_NAME["clipboard-kilobytes"].default
@@ -201,6 +203,8 @@ class _Reader:
             absolute_minutes=value["absolute-minutes"],
             memory_megabytes=value["memory-megabytes"],
             tasks=value["tasks"],
+            cpu_percent=value["cpu-percent"],
+            pam_service=value["pam-service"],
             stop_at_logout=value["stop-at-logout"],
             clipboard=value["clipboard"],
             clipboard_kilobytes=value["clipboard-kilobytes"],

@@ -30,7 +30,7 @@ from x2gobroker.remote.permits import GroupsOf, NotPermittedError, check_account
 from x2gobroker.remote.places import Place, PlaceFile
 from x2gobroker.remote.script import LONGEST_PROGRESS, LONGEST_SOCKET_PATH, RemoteServiceScript
 from x2gobroker.remote.target import connect_to
-from x2gobroker.remote.told import FAULTS, NOT_PERMITTED, SAID
+from x2gobroker.remote.told import FAULTS, MORE_MEMORY, NOT_PERMITTED, SAID
 from x2gobroker.remote.types import SessionType
 
 LARGEST_MESSAGE = 1 << 16
@@ -198,7 +198,8 @@ class Worker:
             self._forget()
         why = script.ended_why() if isinstance(script, KeptDesktop) and not alive else ""
         locked = place is not None and is_locked(place.username)
-        return "polled", {"alive": alive, "locked": locked, "why": printable(why, LONGEST_REASON)}
+        memory = why.startswith(MORE_MEMORY)  # what the desktop itself has said stands behind
+        return "polled", {"alive": alive, "locked": locked, "memory": memory, "why": printable(why, LONGEST_REASON)}
 
     def _stop(self) -> Answer:
         found = self._script().stop()
@@ -214,7 +215,7 @@ class Worker:
         if place is None:
             raise ScriptError("where the desktop was is not known")
         place.tell(bare)
-        return "polled", {"alive": bare.poll(), "locked": False, "why": ""}
+        return "polled", {"alive": bare.poll(), "locked": False, "memory": False, "why": ""}
 
     def _connect(self, token: str, descriptors: list[int]) -> Answer:
         """A connection to the desktop of this use of the slot, made with its user's rights."""

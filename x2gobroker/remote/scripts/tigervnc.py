@@ -98,6 +98,7 @@ class TigerVNC(KeptDesktop):
             yield f"the option depth is {self.depth}, and must be one of {', '.join(map(str, DEPTHS))}"
         yield from self.check_common(self.command[:1])
         yield from account_faults(self._common_options)
+        yield from self.pam_faults()
         program = _xvnc()
         if program is None:
             yield NO_XVNC

@@ -20,6 +20,7 @@ const HAS = ["reserved", "starting", "running"]; // states of a desktop that one
 const WHY = {
   stop: "ended_stop", administrator: "ended_administrator", idle: "ended_idle", absolute: "ended_absolute", grace: "ended_grace",
   logout: "ended_logout", "the user is locked": "ended_locked", "its VNC server has ended": "ended_self",
+  "it used more memory than it may": "ended_memory",
 };
 const name = page.dataset.name;
 
