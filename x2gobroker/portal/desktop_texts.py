@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from x2gobroker.portal.files_texts import files_texts
 from x2gobroker.portal.languages import _
 from x2gobroker.remote import told
 
@@ -11,7 +12,7 @@ def page_texts() -> dict[str, str]:
 
     What the service says itself is there by its own words; for all else that it may say there is `other`.
     """
-    return {**_connection(), **_ends(), **_tools(), **_faults(), **_refusals()}
+    return {**_connection(), **_ends(), **_tools(), **_faults(), **_refusals(), **files_texts()}
 
 
 def fault_text(note: str) -> str:
@@ -79,6 +80,8 @@ def _refusals() -> dict[str, str]:
         told.WRONG_LOGIN: _("Its VNC server refuses the password. Tell your administrator."),
         told.VNC_REFUSES: _("Its VNC server refuses the connection. Wait a minute."),
         told.VNC_FAILS: _("Its VNC server did not answer as it should."),
+        told.NO_FILES: _("No files can be uploaded or downloaded here."),
+        told.FILES_FAIL: _("Your files cannot be reached. Try again; if that goes on, tell your administrator."),
     }
 
 

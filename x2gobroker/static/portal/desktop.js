@@ -2,6 +2,7 @@
 import { Connection, RequestError, ask } from "./connection.js";
 import { by, enable, missing, offer, page, passing, said, setUpFullScreen, show, speak, text } from "./cover.js";
 import { setUpClipboard } from "./clipboard.js";
+import { setUpFiles } from "./files.js";
 import { setUpFocus } from "./focus.js";
 import { setUpKeys } from "./keys.js";
 import { setUpScaling } from "./scaling.js";
@@ -206,6 +207,7 @@ setUpFullScreen();
 setUpScaling(connection, page.dataset.scaling);
 const comeBack = setUpFocus(connection, setUpKeys(connection));
 setUpClipboard(connection);
+setUpFiles(connection);
 setUpPassword();
 setUpStop();
 setUpLeaving();
