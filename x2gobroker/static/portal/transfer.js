@@ -147,10 +147,10 @@ export class Download extends Transfer {
         this.checkCancelled();
         const part = await channel.hear();
         if (!(part instanceof ArrayBuffer)) throw new LostError();
-        const end = this.at + part.byteLength;
+        const end = this.at + part.byteLength; // the part itself is handed over, and has no length then
         await this.#sink.write(part);
+        this.progress(end); // it is there, even if nobody can be told any more
         channel.say({ do: "taken", bytes: end });
-        this.progress(end);
       }
       await channel.expect("sent");
       this.set("finishing");
