@@ -17,7 +17,7 @@ from x2gobroker.portal.languages import _
 from x2gobroker.portal.looks import announcement
 from x2gobroker.portal.page import go_to, json_answer, message, page
 from x2gobroker.portal.session import SignIn
-from x2gobroker.remote.keys import NEITHER, WINDOW
+from x2gobroker.remote.keys import BOTH, NEITHER, OUT, WINDOW
 from x2gobroker.remote.stopping import NUMBER_LETTERS
 from x2gobroker.remote.told import PASSING
 from x2gobroker.settings import GLOBAL, Settings
@@ -50,12 +50,14 @@ def desktop(sign_in: SignIn, desktop: str) -> Response:
     return page(
         "desktop.html",
         sign_in,
-        policy=policy(sign_in.settings),
+        policy=policy(sign_in.settings, downloads=kind is not None and kind.files in (BOTH, OUT)),
         slot=slot,
         size=WINDOW if slot.options.get("follows") else slot.options.get("size", ""),
         scaling="resize" if slot.options.get("follows") else "fit",
         number=slot.id[:NUMBER_LETTERS],
         clipboard=kind.clipboard if kind else NEITHER,
+        files=kind.files if kind else NEITHER,
+        files_bytes=kind.files_megabytes << 20 if kind else 0,
         clipboard_bytes=kind.clipboard_kilobytes << 10 if kind else 0,
         texts=page_texts(),
         passing=PASSING,
@@ -77,16 +79,20 @@ def without_novnc(sign_in: SignIn | None) -> Response:
     return message(_("Desktops unavailable"), text, 503, sign_in)
 
 
-def policy(settings: Settings) -> str:
-    """The Content-Security-Policy of a page that connects to the service; `'self'` is no websocket in some browsers."""
+def policy(settings: Settings, downloads: bool = False) -> str:
+    """The Content-Security-Policy of a page that connects to the service; `'self'` is no websocket in some browsers.
+
+    With `downloads` it may have a frame of ours: that is how a browser takes what a service worker gives it.
+    """
+    more = {"frame_src": guard.SELF} if downloads else {}
     parts = urlsplit(settings.text(GLOBAL, "remote-websocket-url"))
     host = parts.netloc or http_request.host
     if not HOST.fullmatch(host):
-        return guard.policy()
+        return guard.policy(**more)
     if parts.netloc:
-        return guard.policy(connect_src=f"{SCHEMES.get(parts.scheme, 'wss')}://{host}")
+        return guard.policy(connect_src=f"{SCHEMES.get(parts.scheme, 'wss')}://{host}", **more)
     plain = f" ws://{host}" if guard.is_loopback(host) else ""
-    return guard.policy(connect_src=f"wss://{host}{plain}")
+    return guard.policy(connect_src=f"wss://{host}{plain}", **more)
 
 
 def ticket(settings: Settings, token: str) -> dict[str, str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from x2gobroker.portal.files_texts import files_texts
 from x2gobroker.portal.languages import _, _n
 from x2gobroker.remote import told
 
@@ -13,7 +14,7 @@ def page_texts() -> dict[str, str]:
 
     What the service says itself is there by its own words; for all else that it may say there is `other`.
     """
-    return {**_connection(), **_ends(), **_tools(), **_faults(), **_refusals()}
+    return {**_connection(), **_ends(), **_tools(), **_faults(), **_refusals(), **files_texts()}
 
 
 def fault_text(note: str) -> str:
@@ -97,6 +98,8 @@ def _refusals() -> dict[str, str]:
         told.WRONG_LOGIN: _("The VNC server does not accept the password. Contact your administrator."),
         told.VNC_REFUSES: _("The VNC server refuses the connection. Wait a minute."),
         told.VNC_FAILS: _("The VNC server did not respond correctly."),
+        told.NO_FILES: _("You cannot upload or download files here."),
+        told.FILES_FAIL: _("Your files cannot be reached. If this keeps happening, contact your administrator."),
     }
 
 

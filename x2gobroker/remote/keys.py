@@ -216,6 +216,22 @@ KEYS = (
         minimum=1,
         maximum=8192,
     ),
+    Key(
+        "files",
+        Shape.TEXT,
+        NEITHER,
+        "Which way files go between the browser and the home folder of the session's user: `in` to the session only, "
+        "`out` of it only, `both`, or `none`.",
+        choices=(BOTH, IN, OUT, NEITHER),
+    ),
+    Key(
+        "files-megabytes",
+        Shape.INTEGER,
+        4096,
+        "Megabytes that a file may have that goes in or out.",
+        minimum=1,
+        maximum=1 << 22,
+    ),
 )
 OPTION_KEYS = (
     Key("sizes", Shape.TEXTS, list(SIZES), "Window sizes to choose from, the first one chosen beforehand."),

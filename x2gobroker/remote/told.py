@@ -58,6 +58,8 @@ NO_LOGIN = "its VNC server wants a login that this portal does not know; tell yo
 WRONG_LOGIN = "its VNC server refuses the password; tell your administrator"
 VNC_REFUSES = "its VNC server refuses the connection; wait a minute, then try again"
 VNC_FAILS = "its VNC server did not answer as it should; try again, and tell your administrator if that goes on"
+NO_FILES = "this desktop takes and gives no files"
+FILES_FAIL = "your files cannot be reached; try again, and tell your administrator if that goes on"
 REFUSALS = (
     NOT_STARTED,
     ELSEWHERE,
@@ -73,6 +75,8 @@ REFUSALS = (
     WRONG_LOGIN,
     VNC_REFUSES,
     VNC_FAILS,
+    NO_FILES,
+    FILES_FAIL,
 )
 # what may be over in a moment: browsers try again by themselves
 PASSING = (

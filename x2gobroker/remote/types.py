@@ -71,6 +71,8 @@ class SessionType:
     stop_at_logout: bool = BY_NAME["stop-at-logout"].default
     clipboard: str = BY_NAME["clipboard"].default
     clipboard_kilobytes: int = BY_NAME["clipboard-kilobytes"].default
+    files: str = BY_NAME["files"].default
+    files_megabytes: int = BY_NAME["files-megabytes"].default
 
     @property
     def picture_path(self) -> Path | None:
@@ -208,6 +210,8 @@ class _Reader:
             stop_at_logout=value["stop-at-logout"],
             clipboard=value["clipboard"],
             clipboard_kilobytes=value["clipboard-kilobytes"],
+            files=value["files"],
+            files_megabytes=value["files-megabytes"],
         )
 
     def _access(self, value: dict[str, Any], group: str) -> AccessRules:
