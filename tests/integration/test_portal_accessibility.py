@@ -48,19 +48,33 @@ def violations(person: Tab) -> list[tuple[str, str]]:
     return [(impact, where) for impact, where in answer["result"]["value"]]
 
 
-@pytest.mark.parametrize(("scheme", "size"), [("light", PHONE), ("dark", DESKTOP)])
-def test_no_page_has_a_serious_violation(pages: Pages, browser: Browser, scheme: Scheme, size: tuple[int, int]) -> None:
+# all languages on a phone: there is least room for long words
+@pytest.mark.parametrize(
+    ("scheme", "size", "language"),
+    [
+        ("dark", DESKTOP, "en-GB"),
+        ("light", PHONE, "en-GB"),
+        ("light", PHONE, "de-DE"),
+        ("light", PHONE, "fr-FR"),
+        ("light", PHONE, "es-ES"),
+        ("light", PHONE, "it-IT"),
+    ],
+)
+def test_no_page_has_a_serious_violation(
+    pages: Pages, browser: Browser, scheme: Scheme, size: tuple[int, int], language: str
+) -> None:
     found: list[str] = []
     seen: list[str] = []
 
     def look(name: str, person: Tab) -> None:
         seen.append(name)
         found.extend(f"{name}: {impact}: {where}" for impact, where in violations(person) if impact in GRAVE)
+        assert person.page.evaluate("document.documentElement.lang") == language.partition("-")[0]
         width = person.page.evaluate("[document.documentElement.scrollWidth, innerWidth]")
         if width[0] > width[1]:
             found.append(f"{name} is {width[0]} wide in a window of {width[1]}")
 
-    walk(pages, browser, size, scheme, look)
+    walk(pages, browser, size, scheme, look, language)
     assert not found, "\n".join(found)
     assert len(seen) == PAGES
 

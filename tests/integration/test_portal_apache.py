@@ -236,7 +236,7 @@ def test_nobody_else_gets_a_token_for_a_desktop(visitor: Visitor, enter: Enter, 
         assert response.status == 404
     visitor.touch(user.home / "still-mine")
     (slot,) = site.service.desktops.of_user(user.name)
-    assert site.service.desktops.shares([slot.id]) == set()
+    assert site.service.desktops.shares([slot.id]) == {}
 
 
 def test_a_page_of_somebody_else_cannot_start_anything(visitor: Visitor, site: Site, user: Account) -> None:

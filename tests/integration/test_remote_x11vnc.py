@@ -19,7 +19,6 @@ from tests.support.desktop import SCREEN, Desktop, bare_display
 from tests.support.processes import wait_until
 from tests.support.remote_types import one_type
 from tests.support.sshd import Sshd, make_key, sshd
-from x2gobroker.remote.kept import NO_START
 from x2gobroker.remote.loader import realize
 from x2gobroker.remote.script import RemoteServiceScript
 
@@ -151,7 +150,7 @@ def test_stop_ends_connections(scripts: Any, screen: Screen) -> None:
 
 
 def test_a_screen_that_is_not_there(scripts: Any, screen: Screen, capsys: pytest.CaptureFixture[str]) -> None:
-    assert start(scripts(display=":64999"), screen.user.name) == (False, NO_START)
+    assert start(scripts(display=":64999"), screen.user.name) == (False, "")
     assert "the VNC server ended at once: " in capsys.readouterr().out
 
 
@@ -177,7 +176,7 @@ def test_words_reach_the_other_host_as_they_are(scripts: Any, screen: Screen) ->
 def test_a_host_whose_key_is_not_known(scripts: Any, screen: Screen, capsys: pytest.CaptureFixture[str]) -> None:
     ssh = screen.ssh(UserKnownHostsFile="/dev/null")
     script = scripts(host="127.0.0.1", account=screen.user.name, ssh=ssh)
-    assert start(script, "somebody") == (False, NO_START)
+    assert start(script, "somebody") == (False, "")
     assert "the VNC server ended at once: Host key verification failed." in capsys.readouterr().out
 
 

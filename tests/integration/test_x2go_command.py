@@ -88,8 +88,10 @@ def test_a_folder_is_shared_and_a_session_ends_with_its_program(shell: Shell, tm
         (mounted,) = sshfs_mounts(below)
         read = f"cat {mounted}/from\\ here.txt"
         assert shell.server.run(shell.user, read) == "hello"
-        pid = shell.server.run(shell.user, "pgrep -u $(id -u) -x xterm").strip()
-        shell.server.run(shell.user, f"kill {pid}")
+        # folders are shared before the program starts
+        find = "pgrep -u $(id -u) -x xterm || true"
+        wait_until(lambda: shell.server.run(shell.user, find) != "", "the program in the session")
+        shell.server.run(shell.user, f"kill {shell.server.run(shell.user, find).strip()}")
         assert shell.end(program) == (0, ["shown", "ended"])
         assert sshfs_mounts(below) == []
 

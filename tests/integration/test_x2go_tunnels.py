@@ -149,7 +149,10 @@ def test_stop_ends_what_goes_on(transport: paramiko.Transport, counter: Counter)
         tunnel.stop()
     for connection in open_ones:
         with connection:
-            assert connection.recv(1) == b""
+            # to its server the end is one as any other, and what it answers may come through before all is closed
+            answer = connection.recv(100)
+            assert answer in (b"", b"one 0")
+            assert not answer or connection.recv(1) == b""
     assert tunnel_threads() == []
     wait_until(lambda: not listens(back.port), "the server listens no more")
     assert transport.is_active()

@@ -35,7 +35,7 @@ def test_the_home_page_says_so_with_the_reason_and_has_no_start(portal: PortalBe
     assert "No new desktops at present." in page
     assert SHOWN in page
     assert "/portal/start" not in Names(page).posts
-    assert page.count("Closed at present") == 2
+    assert page.count("No new ones at present") == 2
     german = anna.get(Accept_Language="de").text
     assert "Zurzeit gibt es keine neuen Desktops." in german
     orders(portal).open()

@@ -33,7 +33,9 @@ def start(sign_in: SignIn) -> Response:
         return kind
     options, size = _size(kind, field("size"), field("window"))
     if not options:
-        return message(_("No such size"), _("Go back to the home page, and choose a size of the list."), 400, sign_in)
+        return message(
+            _("Size not available"), _("Go back to the home page and choose a size from the list."), 400, sign_in
+        )
     store = sign_in.services.desktops(sign_in.settings)
     try:
         slot = store.reserve(kind.name, kind.count, sign_in.user, options, sign_in.address)
@@ -93,12 +95,12 @@ def wait(sign_in: SignIn) -> Response:
 def _kind(sign_in: SignIn, name: str) -> SessionType | Response:
     """The session type of this name, or what to answer where the user cannot have it."""
     if sign_in.vouched is None:
-        text = _(
-            "This portal does not check who its users are. Desktops in the browser are only for users who are known."
-        )
-        return message(_("Not possible here"), text, 403, sign_in)
+        text = _("This portal does not verify who its users are. Desktops in the browser are only for verified users.")
+        return message(_("Not available here"), text, 403, sign_in)
     kind = find_type(sign_in.settings, sign_in.services, sign_in.requester, name)
     if kind is None:
-        text = _("It may be out of service at present, or is not for you. The home page has what you can open.")
-        return message(_("There is no such desktop"), text, 404, sign_in)
+        text = _(
+            "It may be out of service, or you may not have access to it. The home page shows what is available to you."
+        )
+        return message(_("Desktop not found"), text, 404, sign_in)
     return kind

@@ -49,4 +49,4 @@ def _carries_nothing(head: bytes) -> bool:
     if not is_extended(head) or len(head) < 12:
         return False
     (flags,) = struct.unpack_from(">I", head, 8)
-    return bool(flags & CAPS) or not flags & (NOTIFY | PROVIDE)
+    return bool(flags & CAPS or not flags & (NOTIFY | PROVIDE))

@@ -34,6 +34,7 @@ class Desktop:
     kind: SessionType | None
     worker: Worker | None = None
     connections: set[Connection] = field(default_factory=set)
+    transfers: set[Connection] = field(default_factory=set)  # for files; they do not keep it running
     running: bool = False
     started: float = 0.0
     last_seen: float = field(default_factory=time.time)
@@ -67,6 +68,11 @@ class Desktop:
         """A connection has ended."""
         self.connections.discard(connection)
         self.last_seen = time.time()
+
+    @property
+    def links(self) -> list[Connection]:
+        """All connections, those for files, too."""
+        return [*self.connections, *self.transfers]
 
     @property
     def watched(self) -> bool:

@@ -16,7 +16,6 @@ import contextlib
 import ctypes
 import json
 import os
-import re
 import selectors
 import signal
 import socket
@@ -30,7 +29,20 @@ from typing import Any, BinaryIO, NoReturn
 sys.path.append(str(Path(__file__).resolve().parents[2]))  # it is run as a file, without any site-packages
 
 from x2gobroker.remote.display import DISPLAY_TRIES, USUAL_DISPLAYS, display_words, readable_by, xauthority
-from x2gobroker.remote.hold import CGROUP, NAMESPACE, Cgroup, fork_into_namespace, kill_children, own_cgroup, own_stat
+from x2gobroker.remote.hold import (
+    CGROUP,
+    NAMESPACE,
+    Cgroup,
+    children_of,
+    fork_into_namespace,
+    kill_children,
+    own_cgroup,
+    own_stat,
+)
+from x2gobroker.remote.lastwords import how_ended, meaning_of
+from x2gobroker.remote.limits import MEMORY_SECONDS, NO_LIMITS, Limits, LimitsError, MemoryWatch
+from x2gobroker.remote.login import BUS, Login, bus_words
+from x2gobroker.remote.told import MORE_MEMORY, LoginError
 
 PR_SET_PDEATHSIG = 1
 PR_SET_CHILD_SUBREAPER = 36
@@ -40,57 +52,25 @@ MOST_CONNECTIONS = 64
 TERM_SECONDS = 3.0
 GREETING = b"RFB "
 DRAIN_SECONDS = 0.5
-LONGEST_LINE = 200
-MARK = re.compile(r"^\((?:EE|WW|II|NI|!!|--|\*\*|==|\+\+)\)")
-NOISE = ("Server terminated with error (1). Closing log file.",)
-NO_LIMITS = (
-    "memory-megabytes and tasks need control groups of version 2 with the controllers memory and pids, as systemd has "
-    "them: leave them out of the session type on this host"
-)
+BUS_SECONDS = 5.0
+LONGEST_ADDRESS = 512
 Plan = dict[str, Any]
 
 _prctl = ctypes.CDLL(None, use_errno=True).prctl
 
 
-def how_ended(status: int) -> str:
-    """What a status of waitpid(2) says, as the end of a sentence; nothing for a success."""
-    if os.WIFSIGNALED(status):
-        return f" by signal {os.WTERMSIG(status)}"
-    return f" with status {os.waitstatus_to_exitcode(status)}" if status else ""
-
-
-def meaning_of(text: str) -> str:
-    """The last words of a log: two lines at most, without the marks of X servers, and those that are only a mark."""
-    lines = [MARK.sub("", line).strip() for line in text.split("\n")]
-    said = [line for line in lines if line and line not in NOISE]
-    return " / ".join(line[:LONGEST_LINE] for line in said[-2:])
-
-
 class NoDesktopError(Exception):
-    """The desktop does not come up; the text says why."""
+    """The desktop does not come up; the text says why. `told` is for the user, where there is more to say than that."""
 
-
-def children_of(root: int) -> list[int]:
-    """All descendants of a process, by proc(5), without zombies."""
-    parents: dict[int, int] = {}
-    for name in os.listdir("/proc"):
-        if name.isdigit():
-            with contextlib.suppress(OSError):
-                with open(f"/proc/{name}/stat", encoding="utf-8", errors="replace") as stream:
-                    words = stream.read().rpartition(")")[2].split()
-                if words[0] not in ("Z", "X"):
-                    parents[int(name)] = int(words[1])
-    found: list[int] = []
-    known = {root}
-    while fresh := [number for number, parent in parents.items() if parent in known and number not in known]:
-        known.update(fresh)
-        found += fresh
-    return found
+    def __init__(self, text: str, told: str = "") -> None:
+        super().__init__(text)
+        self.told = told
 
 
 class Keeper:
     """One desktop. `plan`: `folder`, `socket`, `user` (name, uid, gid, groups, home; None: stay who we are),
-    `environment`, `seconds` to come up, and either `server` and `session`, or `each`: commands as lists of words.
+    `environment`, `seconds` to come up, and either `server` and `session`, or `each`: commands as lists of words. `pam`
+    is the PAM service, `mark` the variable by which processes are known: PAM cannot change that.
     `stat` is who this process is outside. `cgroup` holds the others, where there is one; else, where `is_first`, the
     PID namespace does.
     """
@@ -115,6 +95,8 @@ class Keeper:
         self.ended = ""  # what has ended by itself, and how
         self.told_to_end = False
         self.connections: set[int] = set()
+        self.login: Login | None = None
+        self.memory: MemoryWatch | None = None
 
     def spawn(self, words: list[str], last_breath: bool, **more: Any) -> int:
         """Start a command as the user; its output goes to the log. Gives its process ID. Raises NoDesktopError."""
@@ -149,6 +131,8 @@ class Keeper:
             self.cgroup.enter()
         if user := self.plan["user"]:
             os.setgroups(user["groups"])
+            if self.login is not None:
+                self.login.prepare()
             os.setresgid(user["gid"], user["gid"], user["gid"])
             os.setresuid(user["uid"], user["uid"], user["uid"])
         if last_breath:
@@ -171,8 +155,10 @@ class Keeper:
 
     def turn(self, seconds: float) -> None:
         """Do what is to be done now, and wait at most so long for the next thing."""
-        for key, _ in self.selector.select(max(0.0, seconds)):
+        for key, _ in self.selector.select(max(0.0, min(seconds, MEMORY_SECONDS) if self.memory else seconds)):
             key.data(key.fd)
+        if self.memory is not None:
+            self.memory.look()
         self.reap()
 
     def reap(self) -> bool:
@@ -189,22 +175,55 @@ class Keeper:
                 self.ending = self.ending or bool(what)
         return False
 
-    def set_limits(self, megabytes: int, tasks: int) -> None:
-        """Limit what all programs together may take. Raises NoDesktopError where that cannot be.
-
-        In a scope of systemd that has been done, as far as the kernel has the controllers: systemd says nothing if not.
-        """
-        if not (megabytes or tasks):
+    def log_in(self) -> None:
+        """Have the user logged in, where that is wanted. Raises NoDesktopError."""
+        if not self.plan["pam"]:
             return
         try:
-            scope = own_cgroup() if self.plan["in_scope"] else None
-            if scope is not None and Cgroup(scope).is_limited(megabytes, tasks):
-                return
-            if scope is not None or self.cgroup is None:
-                raise NoDesktopError(NO_LIMITS)
-            self.cgroup.limit(megabytes, tasks)
-        except OSError as error:
-            raise NoDesktopError(NO_LIMITS) from error
+            self.login = Login(self.plan["pam"], self.plan["user"], self.note)
+            self.login.open()
+            if self.login.moved and self.cgroup is not None:  # into a scope of systemd: the programs belong there
+                within = Cgroup.make(os.path.basename(self.plan["folder"]))
+                if within is not None:
+                    self.cgroup.end()
+                    self.cgroup = within
+                    write_state(self.plan, self.stat, self.cgroup)
+            self.plan["environment"] = self.login.environment(self.plan["environment"], self.plan["mark"])
+        except LoginError as error:
+            raise NoDesktopError(str(error), error.told) from error
+
+    def log_out(self) -> None:
+        """The reverse, when no program of the user's is left."""
+        if self.login is not None:
+            self.login.close_session()
+            self.end_those(signal.SIGKILL, lambda _child: True)  # what modules have started
+            self.login.leave_folder()
+
+    def note(self, line: str) -> None:
+        """Put a line of ours into the log of the desktop. A full disk takes the line only."""
+        with contextlib.suppress(OSError):
+            os.write(self.log, f"{line}\n".encode("utf-8", "replace"))
+
+    def set_limits(self, limits: Limits) -> None:
+        """Limit what all programs together may take. Raises NoDesktopError where that cannot be.
+
+        In a scope of systemd that has been done, as far as the kernel has the controllers. Where PAM has moved us into
+        the scope of a session, that one is limited in its place.
+        """
+        if not any(limits):
+            return
+        group = own_cgroup() if self.plan["in_scope"] else self.cgroup.path if self.cgroup is not None else None
+        try:
+            if group is None:
+                raise LimitsError(NO_LIMITS)
+            if not self.plan["in_scope"]:
+                limits.write(group)
+            elif self.login is not None and self.login.moved:
+                limits.tell_systemd(group.name)
+            limits.check(group)
+        except LimitsError as error:
+            raise NoDesktopError(str(error)) from error
+        self.memory = MemoryWatch(group) if limits.megabytes else None
 
     def start_server(self) -> str:
         """Start the VNC server, and then the user's desktop in it. Gives the display's name. Raises NoDesktopError."""
@@ -222,8 +241,39 @@ class Keeper:
         number = text.decode("ascii", "replace").strip()
         self.write_authority(number, cookie)
         self.plan["environment"].update(DISPLAY=f":{number}", XAUTHORITY=authority)
+        self.start_bus()
         self.main[self.spawn(self.plan["session"], last_breath=False)] = "its desktop command"
         return f":{number}"
+
+    def start_bus(self) -> None:
+        """Start a session bus for the user's programs, where they have none. They do without if it does not come up."""
+        readable, writable = os.pipe2(os.O_CLOEXEC)
+        environment, text = self.plan["environment"], b""
+        try:
+            words = bus_words(self.plan["session"], environment, writable) if self.login is not None else []
+            if not words:
+                return
+            self.spawn(words, last_breath=False, pass_fds=(writable,))
+            os.close(writable)
+            writable = -1
+            os.set_blocking(readable, False)
+            end = min(self.end, time.monotonic() + BUS_SECONDS)
+            while not text.endswith(b"\n") and time.monotonic() < end:
+                self.turn(0.005)
+                with contextlib.suppress(BlockingIOError):
+                    if not (data := os.read(readable, LONGEST_ADDRESS)):
+                        break
+                    text += data
+        except NoDesktopError as error:
+            self.note(str(error))
+        finally:
+            os.close(readable)
+            if writable >= 0:
+                os.close(writable)
+        if text.endswith(b"\n"):
+            environment[BUS] = text.decode("utf-8", "surrogateescape").strip()
+        elif words:
+            self.note(f"{words[0]} gives no session bus")
 
     def try_server(self, words: list[str]) -> bytes:
         """Start it; what it says of its display, nothing when it ended. Raises NoDesktopError when it is too slow."""
@@ -351,6 +401,7 @@ class Keeper:
         end = time.monotonic() + TERM_SECONDS
         while self.reap() and time.monotonic() < end:  # the last ones; not every first process of a host does that
             time.sleep(0.005)
+        self.log_out()
         for name in ("state.json", "xauthority"):
             with contextlib.suppress(OSError):
                 os.unlink(os.path.join(self.plan["folder"], name))
@@ -384,6 +435,10 @@ class Keeper:
 
     def note_end(self) -> None:
         """Leave word of what has ended, for whoever asks why the desktop is gone. A full disk takes the word only."""
+        if self.memory is not None and self.memory.killed_lately():
+            self.ended = MORE_MEMORY + (f": {self.ended}" if self.ended else "")
+        if not self.ended:  # somebody has ended it
+            return
         with contextlib.suppress(OSError), open(os.path.join(self.plan["folder"], "ended"), "wb") as stream:
             stream.write((self.ended + self.last_words()).encode("utf-8", "replace"))
 
@@ -402,17 +457,17 @@ class Keeper:
             signal.signal(number, lambda *_: None)
         try:
             write_state(self.plan, self.stat, self.cgroup)
-            self.set_limits(*self.plan["limits"])
+            self.log_in()
+            self.set_limits(Limits(*self.plan["limits"]))
             display = self.start_server() if self.plan["server"] else self.start_listener()
             self.say(outcome="ready", display=display)
             self.answer.close()
             while not self.ending:
                 self.turn(60.0)
-            if not self.told_to_end:
-                self.note_end()
+            self.note_end()  # also when systemd ends a scope in which memory ran out
         except (NoDesktopError, OSError) as error:
             self.finish()
-            self.say(outcome="failed", reason=str(error))
+            self.say(outcome="failed", reason=str(error), told=getattr(error, "told", ""))
             return
         self.finish()
 
@@ -444,7 +499,9 @@ def main() -> NoReturn:
         os.dup2(nothing, number)
     _prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
     try:
-        Keeper(plan, answer, outside or own_stat(), cgroup, is_first=bool(outside)).run()
+        keeper = Keeper(plan, answer, outside or own_stat(), cgroup, is_first=bool(outside))
+        keeper.run()
+        cgroup = keeper.cgroup
     except OSError as error:
         with contextlib.suppress(OSError):
             answer.write(json.dumps({"outcome": "failed", "reason": str(error)}).encode("ascii"))

@@ -8,6 +8,7 @@ for it and end it.
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import json
 import os
 import pwd
@@ -23,8 +24,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any, cast
 
+from x2gobroker.authservice.pamfiles import service_exists
 from x2gobroker.errors import BrokerError
+from x2gobroker.remote import userfolder
 from x2gobroker.remote.hold import CGROUP, HOLDS, Cgroup
+from x2gobroker.remote.keys import PAM_SERVICE
+from x2gobroker.remote.limits import Limits
 from x2gobroker.remote.script import RemoteServiceScript
 from x2gobroker.remote.told import NO_ACCOUNT, NOT_ROOT, SCRIPT_FAILED
 from x2gobroker.remote.uses import Use, Uses
@@ -40,6 +45,7 @@ LONGEST_START = 600.0
 STOP_SECONDS = 15.0
 SWEEP_SECONDS = 3.0
 LARGEST_ANSWER = 4096
+NO_LIBPAM = 'libpam.so.0 is not there: install libpam0g, or write "pam-service": ""'
 
 
 class DesktopError(BrokerError):
@@ -119,6 +125,13 @@ class KeptDesktop(RemoteServiceScript, ABC):
         if isinstance(seconds, bool) or not isinstance(seconds, int | float) or not 0 < seconds <= LONGEST_START:
             yield f"the option seconds must be a number above 0, and at most {LONGEST_START:g}"
 
+    def pam_faults(self) -> Iterator[str]:
+        """What is wrong with the key `pam-service` on this host."""
+        if self._pam_service and not service_exists(self._pam_service):
+            yield no_service(self._pam_service)
+        elif self._pam_service and not _has_libpam():
+            yield f"pam-service: {NO_LIBPAM}"
+
     @abstractmethod
     def plan(self, size: str, arguments: Sequence[str]) -> dict[str, Any]:
         """The plan for `keeper.py`: `user`, and `server` with `session`, or `each`. Raises DesktopError, ValueError."""
@@ -139,6 +152,10 @@ class KeptDesktop(RemoteServiceScript, ABC):
 
     def _start(self) -> None:
         plan = self.plan(str(self._options.get("size") or ""), list(self._options.get("arguments") or ()))
+        # only root can open a session; and what each connection starts is none
+        service = self._pam_service if plan["user"] and plan.get("session") else ""
+        if service and not service_exists(service):
+            raise DesktopError(no_service(service), SCRIPT_FAILED)
         use = self._uses.fresh()
         self.set_unix_socket(use.socket)
         environment = {**environment_of(self.user, {}), **plan.get("environment", {}), MARK: str(use.folder)}
@@ -152,14 +169,17 @@ class KeptDesktop(RemoteServiceScript, ABC):
             "socket": self._unix_socket,
             "seconds": float(self._common_options.get("seconds", START_SECONDS)),
             # x11vnc looks at the processes of the host, and starts none of the user's
+            "pam": service,
+            "mark": MARK,
             "holds": [name for name in HOLDS if name == CGROUP or not plan.get("each")],
         }
-        scope = scope_for(use, *self._limits)
+        scope = scope_for(use, self._limits)
         keep |= {"limits": self._limits, "in_scope": bool(scope)}
         answer = _run_keeper(keep, scope)
         if answer.get("outcome") != "ready":
             _end(use)
-            raise StartError(answer.get("reason") or "the desktop did not come up")
+            reason = answer.get("reason") or "the desktop did not come up"
+            raise DesktopError(reason, answer["told"]) if answer.get("told") else StartError(reason)
 
     @property
     def _uses(self) -> Uses:
@@ -201,17 +221,32 @@ def _end(use: Use) -> bool:
         return False  # nothing in there could be killed at all
     if not _sweep(f"{MARK}={use.folder}"):
         return False
+    if os.geteuid() == 0:
+        userfolder.tidy()  # where its keeper was killed
     use.remove()
     return True
 
 
-def scope_for(use: Use, megabytes: int, tasks: int) -> list[str]:
+def scope_for(use: Use, limits: Limits) -> list[str]:
     """The words with which systemd starts a program in a scope of its own, where limits are wanted and systemd runs."""
-    if not (megabytes or tasks) or os.geteuid() != 0 or not SYSTEMD.is_dir():
+    if not any(limits) or os.geteuid() != 0 or not SYSTEMD.is_dir():
         return []
-    limits = [("MemoryMax", f"{megabytes}M" if megabytes else ""), ("TasksMax", str(tasks) if tasks else "")]
     words = ["systemd-run", "--scope", "--quiet", "--collect", f"--unit=x2gobroker-desktop-{use.folder.name}"]
-    return [*words, *(f"--property={name}={value}" for name, value in limits if value), "--"]
+    return [*words, *(f"--property={text}" for text in limits.properties()), "--"]
+
+
+def no_service(service: str) -> str:
+    """What to do where there is no such PAM service: libpam would take `other` for it, which lets nobody in."""
+    put = f"run `x2gobroker remote setup`, which puts {PAM_SERVICE} there" if service == PAM_SERVICE else "put it there"
+    return f'pam-service: there is no file {service} in /etc/pam.d: {put}, or write "pam-service": ""'
+
+
+def _has_libpam() -> bool:
+    try:
+        ctypes.CDLL("libpam.so.0")
+    except OSError:
+        return False
+    return True
 
 
 def _run_keeper(plan: dict[str, Any], before: Sequence[str]) -> dict[str, str]:

@@ -33,8 +33,12 @@ WINDOW = "window"  # as a size: that of the browser's window
 # half a character, which is in no UTF-8; and what has no look of its own
 UNFIT = re.compile(r"[\ud800-\udfff\x00-\x1f\x7f-\x9f\u2028\u2029]")
 NO_CONTROL = r"[^\u0000-\u001f\u007f-\u009f\u2028\u2029\ud800-\udfff]"
+NO_HALF = r"^[^\u0000\ud800-\udfff]*$"
 HALF = re.compile(r"[\ud800-\udfff\x00]")
+SERVICE = r"^[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}$"
+PAM_SERVICE = "x2gobroker-desktop"
 SCRIPT = r"^[A-Za-z0-9_][A-Za-z0-9_.-]*\.py$"
+EXAMPLES = {SCRIPT: "desktop.py", PICTURE: "desktop.png", SERVICE: PAM_SERVICE}  # of what the patterns take
 
 
 class Shape(Enum):
@@ -179,6 +183,22 @@ KEYS = (
         "Processes and threads that a session may have, its VNC server included. 0: no limit. For scripts that ship.",
         maximum=1 << 20,
     ),
+    Key(
+        "cpu-percent",
+        Shape.INTEGER,
+        0,
+        "Processor time that a session may take, with all its programs: 100 is one processor. 0: no limit. For scripts "
+        "that ship.",
+        maximum=100_000,
+    ),
+    Key(
+        "pam-service",
+        Shape.TEXT,
+        PAM_SERVICE,
+        "PAM service, a file of `/etc/pam.d`, that lets users in and opens a session for each desktop. Empty: neither. "
+        "For `tigervnc.py`.",
+        pattern=SERVICE,
+    ),
     Key("stop-at-logout", Shape.BOOLEAN, False, "Stop the user's session when the user signs out of the portal."),
     Key(
         "clipboard",
@@ -195,6 +215,22 @@ KEYS = (
         "as much: `Xvnc -MaxCutText`, in bytes.",
         minimum=1,
         maximum=8192,
+    ),
+    Key(
+        "files",
+        Shape.TEXT,
+        NEITHER,
+        "Which way files go between the browser and the home folder of the session's user: `in` to the session only, "
+        "`out` of it only, `both`, or `none`.",
+        choices=(BOTH, IN, OUT, NEITHER),
+    ),
+    Key(
+        "files-megabytes",
+        Shape.INTEGER,
+        4096,
+        "Megabytes that a file may have that goes in or out.",
+        minimum=1,
+        maximum=1 << 22,
     ),
 )
 OPTION_KEYS = (
@@ -249,7 +285,7 @@ def _text_faults(key: Key, value: object) -> Iterator[str]:
     elif key.choices and value not in key.choices:
         yield f"must be one of {', '.join(key.choices)}"
     elif key.pattern and value and not re.search(key.pattern, value):
-        yield f"must be a plain file name, such as {'desktop.py' if key.pattern is SCRIPT else 'desktop.png'}"
+        yield f"must be a plain file name, such as {EXAMPLES[key.pattern]}"
 
 
 def _list_faults(value: object) -> Iterator[str]:
@@ -277,7 +313,7 @@ def schema_of(key: Key) -> dict[str, Any]:
     texts: dict[str, Any] = {
         "type": "array",
         "maxItems": MOST_ITEMS,
-        "items": {"type": "string", "minLength": 1, "maxLength": LONGEST_TEXT},
+        "items": {"type": "string", "minLength": 1, "maxLength": LONGEST_TEXT, "pattern": NO_HALF},
     }
     match key.shape:
         case Shape.INTEGER:

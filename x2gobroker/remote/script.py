@@ -17,6 +17,8 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from x2gobroker.remote.limits import Limits
+
 LONGEST_HOST = 255
 LARGEST_PORT = 65535
 LONGEST_SOCKET_PATH = 107  # sun_path of unix(7) has 108 bytes, with the zero at its end
@@ -49,7 +51,8 @@ class RemoteServiceScript:
         self._timestamp = 0.0
         self._options: dict[str, Any] = {}
         self._state_folder: Path | None = None
-        self._limits = (0, 0)  # megabytes of memory, processes and threads; none where 0
+        self._limits = Limits()
+        self._pam_service = ""  # none
         self._clipboard_bytes = 0  # what the VNC server has to take
         self._failure = ""  # for the user
         self._listener: Callable[[str], None] | None = None

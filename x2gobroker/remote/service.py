@@ -7,6 +7,7 @@ import contextlib
 import logging
 import socket
 import ssl
+import time
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -26,6 +27,7 @@ from x2gobroker.model.acl import Network
 from x2gobroker.model.forwarded import Asked, read_asked
 from x2gobroker.model.origins import is_own_device, split_origin
 from x2gobroker.remote.clipboard import Clipboard
+from x2gobroker.remote.files.carrier import FILES_PROTOCOL, FilesLink, log_reports, refuse_files
 from x2gobroker.remote.keys import NEITHER
 from x2gobroker.remote.patient import PatientConnection, patient_connections
 from x2gobroker.remote.relay import Browser, Carrier, Server, refuse, relay, shake_hands
@@ -33,6 +35,7 @@ from x2gobroker.remote.rfb import RfbError
 from x2gobroker.remote.slots import Desktops
 from x2gobroker.remote.stopping import name_of
 from x2gobroker.remote.told import (
+    NO_FILES,
     NO_STORE,
     TOO_MANY,
     TOO_MANY_OF_YOURS,
@@ -127,7 +130,9 @@ class RemoteService:
             sock=listener,
             ssl=tls,
             process_request=self._admit,
-            select_subprotocol=lambda _connection, _offered: Subprotocol(PROTOCOL),
+            select_subprotocol=lambda _connection, offered: Subprotocol(
+                FILES_PROTOCOL if FILES_PROTOCOL in offered else PROTOCOL
+            ),
             compression=None,
             server_header=None,
             open_timeout=HANDSHAKE_SECONDS + STORE_SECONDS,
@@ -147,11 +152,17 @@ class RemoteService:
         # what a browser sends before it is answered would be kept, and gone through in one go
         websocket.transport.pause_reading()
         try:
-            if websocket.protocol.reader.buffer:
+            if isinstance(websocket, PatientConnection) and websocket.sent_more:
                 return websocket.respond(HTTPStatus.BAD_REQUEST, "it sends more than a request\n")
             return await self._answer(websocket, request)
         finally:
-            websocket.transport.resume_reading()
+            if isinstance(websocket, PatientConnection) and self._is_for_files(websocket, request):
+                websocket.is_to_be_handed_over()
+            else:
+                websocket.transport.resume_reading()
+
+    def _is_for_files(self, websocket: ServerConnection, request: Request) -> bool:
+        return websocket in self._admitted and wants_files(request.headers)
 
     async def _answer(self, websocket: ServerConnection, request: Request) -> Response | None:
         headers, rules = request.headers, self._rules()
@@ -181,7 +192,7 @@ class RemoteService:
             return Refusal(HTTPStatus.NOT_FOUND, "there is nothing here")
         token = token_of(headers)
         if token is None:
-            return Refusal(HTTPStatus.BAD_REQUEST, "it does not offer the subprotocol binary, and a token")
+            return Refusal(HTTPStatus.BAD_REQUEST, "it does not offer one subprotocol of ours, and a token")
         if not origin_allowed(headers, rules.origins, asked.host):
             why = f"its page is of another origin: {field(one(headers, 'Origin'))}"
             return Refusal(HTTPStatus.FORBIDDEN, f"{why}; remote-origins says which ones are let in", WRONG_PAGE)
@@ -200,6 +211,8 @@ class RemoteService:
             return Refusal(
                 HTTPStatus.FORBIDDEN, "its token is unknown, spent, expired, or of another address", WRONG_WAY
             )
+        if wants_files(headers) and (holder.share is not None or holder.view_only):
+            return Refusal(HTTPStatus.FORBIDDEN, "it is for looking on, and asks for files", NO_FILES)
         if self._users[holder.slot.username] >= rules.per_user:
             why = "this user has too many connections (remote-connections-per-user)"
             return Refusal(HTTPStatus.TOO_MANY_REQUESTS, why, TOO_MANY_OF_YOURS)
@@ -209,7 +222,10 @@ class RemoteService:
         told = self._refused.pop(websocket, "")
         if told:
             with contextlib.suppress(ConnectionClosed):
-                await _tell(Browser(websocket), told)
+                if websocket.subprotocol == FILES_PROTOCOL:
+                    await refuse_files(websocket, told)
+                else:
+                    await _tell(Browser(websocket), told)
             return
         holder, address = self._admitted[websocket]
         if isinstance(websocket, PatientConnection):
@@ -219,7 +235,10 @@ class RemoteService:
         self._users[owner] += 1
         self._addresses[address] += 1
         try:
-            await self._serve(Link(websocket, holder, address))
+            if websocket.subprotocol == FILES_PROTOCOL and isinstance(websocket, PatientConnection):
+                await self._serve_files(FilesLink(websocket, holder, address, time.time()))
+            else:
+                await self._serve(Link(websocket, holder, address))
         except ConnectionClosed:
             pass  # the browser has gone, in the midst of something
         finally:
@@ -231,7 +250,11 @@ class RemoteService:
 
     async def _serve(self, link: Link) -> None:
         slot, browser = link.holder.slot, Browser(link.websocket)
-        told = (field(link.address), "looks on" if link.holder.view_only else "works", name_of(slot))
+        told = (
+            field(link.address),
+            "looks on" if link.holder.view_only else "works as a guest" if link.share else "works",
+            name_of(slot),
+        )
         try:
             entering = asyncio.ensure_future(self._desktops.enter(slot, link))
             gone = asyncio.ensure_future(link.websocket.wait_closed())
@@ -261,7 +284,8 @@ class RemoteService:
                     desktop.touch()
                     link.last_input = desktop.last_input
 
-                clipboard = Clipboard.of(desktop.kind.clipboard if desktop.kind else NEITHER)
+                is_guest = link.share is not None
+                clipboard = Clipboard.of(desktop.kind.clipboard if desktop.kind and not is_guest else NEITHER)
                 why = await relay(browser, server, self._carrier, view_only, touched, slot.type, clipboard)
             finally:
                 server.close()
@@ -272,6 +296,22 @@ class RemoteService:
             desktop.leave(link)
             broker_log.info("remote: %s %s no longer at %s: %s", *told, why)
         await link.finish(why)
+
+    async def _serve_files(self, link: FilesLink) -> None:
+        slot = link.holder.slot
+        try:
+            desktop, process, reports = await self._desktops.open_files(slot, link)
+        except NoDesktopError as error:
+            broker_log.warning("remote: %s gets no files of %s: %s", field(link.address), name_of(slot), error)
+            await refuse_files(link.websocket, str(error))
+            return
+        logging_reports = asyncio.ensure_future(log_reports(reports, link.address, name_of(slot)))
+        try:
+            await link.carry(process)
+            await asyncio.wait([logging_reports], timeout=CLOSE_SECONDS)
+        finally:
+            logging_reports.cancel()
+            desktop.transfers.discard(link)
 
 
 async def _tell(browser: Browser, reason: str) -> None:
@@ -288,10 +328,19 @@ def one(headers: Headers, name: str) -> str:
 
 
 def token_of(headers: Headers) -> str | None:
-    """The token among the subprotocols; None when `binary` or the token is missing."""
-    offered = [name.strip() for value in headers.get_all("Sec-WebSocket-Protocol") for name in value.split(",")]
+    """The token among the subprotocols; None where it is missing, or one of `binary` and FILES_PROTOCOL."""
+    offered = _offered(headers)
     tokens = [name.removeprefix(TOKEN_PREFIX) for name in offered if name.startswith(TOKEN_PREFIX)]
-    return tokens[0] if PROTOCOL in offered and len(tokens) == 1 else None
+    return tokens[0] if (PROTOCOL in offered) != (FILES_PROTOCOL in offered) and len(tokens) == 1 else None
+
+
+def wants_files(headers: Headers) -> bool:
+    """Whether a connection is one for files."""
+    return FILES_PROTOCOL in _offered(headers)
+
+
+def _offered(headers: Headers) -> list[str]:
+    return [name.strip() for value in headers.get_all("Sec-WebSocket-Protocol") for name in value.split(",")]
 
 
 def asked_of(peer: object, headers: Headers, proxies: tuple[Network, ...]) -> Asked:

@@ -19,15 +19,19 @@ from typing import Any, TypeVar
 from x2gobroker.errors import BrokerError, StoreError
 from x2gobroker.logs import broker_log, error_log, field
 from x2gobroker.remote.desktop import Connection, Desktop
+from x2gobroker.remote.keys import NEITHER
 from x2gobroker.remote.stopping import ASK_SECONDS, LOOK_SECONDS, name_of, try_stop, wish_of, worker_of
 from x2gobroker.remote.told import (
     BEING_STOPPED,
     ELSEWHERE,
     ENDED_AT_ONCE,
     FAULTS,
+    FILES_FAIL,
     GIVEN_BACK,
     INTERRUPTED,
+    MORE_MEMORY,
     NO_ANSWER,
+    NO_FILES,
     NO_START,
     NO_TYPE,
     NOT_STARTED,
@@ -111,6 +115,30 @@ class Desktops:
             raise NoDesktopError(NO_ANSWER)
         desktop.password = answer.values["password"] if answer.values["asks"] else None
         return answer.connection
+
+    async def open_files(self, slot: Slot, connection: Connection) -> tuple[Desktop, socket.socket, socket.socket]:
+        """What leads to a process of the desktop's user that works with files: the page's bytes, and its reports.
+
+        Raises NoDesktopError. `transfers` of the desktop has the connection until it is taken out there.
+        """
+        desktop = self._known.get(slot.id)
+        if desktop is None or not desktop.running or desktop.stopping is not None:
+            raise NoDesktopError(BEING_STOPPED if desktop is not None and desktop.stopping else NOT_STARTED)
+        if desktop.kind is None or desktop.kind.files == NEITHER:
+            raise NoDesktopError(NO_FILES)
+        desktop.transfers.add(connection)
+        try:
+            desktop.touch()
+            answer = await worker_of(self._workers, desktop).ask("files", ASK_SECONDS, token=slot.id)
+            if answer.connection is None or answer.reports is None:
+                raise WorkerError("there is no process for files")
+        except BaseException as error:
+            desktop.transfers.discard(connection)
+            if not isinstance(error, WorkerError):
+                raise
+            error_log.error("remote: no files for %s: %s", name_of(slot), error)
+            raise NoDesktopError(FILES_FAIL) from error
+        return desktop, answer.connection, answer.reports
 
     async def _start(self, desktop: Desktop) -> None:
         slot = desktop.slot
@@ -216,7 +244,7 @@ class Desktops:
     async def _end(self, desktop: Desktop, note: str = "", why: str = "") -> None:
         """Have it stopped, whatever that takes; then its slot is free, or broken."""
         desktop.running = False
-        for connection in list(desktop.connections) if why else ():
+        for connection in desktop.links if why else ():
             connection.cut(NO_START + note if note in FAULTS else f"this desktop was stopped: {why}")
         if desktop.starting is not None and desktop.starting is not asyncio.current_task():
             seconds = desktop.kind.start_seconds if desktop.kind else ASK_SECONDS
@@ -343,18 +371,18 @@ class Desktops:
 
     async def _cut_locked(self) -> None:
         """End all connections to desktops of users who are locked out, whenever they have come in."""
-        seen = [desktop for desktop in self._known.values() if desktop.connections]
+        seen = [desktop for desktop in self._known.values() if desktop.links]
         users = {desktop.slot.username for desktop in seen}
         locked = await self.ask_store(lambda store: store.locked(users)) if users else set()
         for desktop in seen:
             if desktop.slot.username in locked:
                 broker_log.info("remote: %s is cut off: its user is locked out", name_of(desktop.slot))
-                for connection in list(desktop.connections):
+                for connection in desktop.links:
                     connection.cut(SIGNED_OUT)
 
     async def _cut_signed_out(self) -> None:
         """End the connections whose sign-in at the portal has ended, by time or otherwise. Work at one keeps it."""
-        tied = [c for desktop in self._known.values() for c in desktop.connections if c.sign_in is not None]
+        tied = [c for desktop in self._known.values() for c in desktop.links if c.sign_in is not None]
         worked: dict[SignInTie, float] = {}
         for connection in tied:
             if connection.sign_in is not None:
@@ -367,7 +395,7 @@ class Desktops:
     async def _cut(self, desktop: Desktop) -> None:
         """End its user's connections, as the portal wishes: whoever is still signed in comes back by itself."""
         await self.ask_store(lambda store: store.forget_cut(desktop.slot.id))
-        own = [connection for connection in desktop.connections if connection.share is None]
+        own = [connection for connection in desktop.links if connection.share is None]
         broker_log.info("remote: %s: %d connections are cut: its user was signed out", name_of(desktop.slot), len(own))
         for connection in own:
             connection.cut(SIGNED_OUT)
@@ -404,14 +432,17 @@ class Desktops:
             early = time.time() - desktop.started < EARLY_SECONDS
             if why := found["why"]:
                 error_log.error("remote: %s: %s", name_of(desktop.slot), why)
-            self.stop(desktop, "its VNC server has ended", ENDED_AT_ONCE if early else "")
+            if found["memory"]:
+                self.stop(desktop, MORE_MEMORY, MORE_MEMORY)
+            else:
+                self.stop(desktop, "its VNC server has ended", ENDED_AT_ONCE if early else "")
         elif found["locked"]:
             self.stop(desktop, "the user is locked")
 
     async def close(self, stop: bool) -> None:
         """The service ends: end all connections, and with `stop` all desktops; else they go on, to be found again."""
         for desktop in list(self._known.values()):
-            for connection in list(desktop.connections):
+            for connection in desktop.links:
                 connection.cut("the service is being stopped")
         if stop:
             tasks = [self.stop(desktop, "the service is being stopped") for desktop in list(self._known.values())]

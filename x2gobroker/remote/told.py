@@ -20,6 +20,8 @@ NOT_STOPPED = "it cannot be stopped; tell your administrator"
 NO_ACCOUNT = "you have no account on that server; ask your administrator"
 NOT_ROOT = "root gets no desktop in the browser; sign in as somebody else"
 NOT_PERMITTED = "it is not for you, or your account is locked or has expired; ask your administrator"
+PASSWORD_EXPIRED = "your password has expired; change it, then start it again"  # noqa: S105 - a sentence
+NO_LOGINS = "the server lets nobody in at present; try again later"
 NOT_INSTALLED = "the server lacks a program for it; tell your administrator"
 NO_SIZE = "it cannot have that size; choose another one"
 FAULTS = (
@@ -34,6 +36,8 @@ FAULTS = (
     NO_ACCOUNT,
     NOT_ROOT,
     NOT_PERMITTED,
+    PASSWORD_EXPIRED,
+    NO_LOGINS,
     NOT_INSTALLED,
     NO_SIZE,
 )
@@ -54,6 +58,8 @@ NO_LOGIN = "its VNC server wants a login that this portal does not know; tell yo
 WRONG_LOGIN = "its VNC server refuses the password; tell your administrator"
 VNC_REFUSES = "its VNC server refuses the connection; wait a minute, then try again"
 VNC_FAILS = "its VNC server did not answer as it should; try again, and tell your administrator if that goes on"
+NO_FILES = "this desktop takes and gives no files"
+FILES_FAIL = "your files cannot be reached; try again, and tell your administrator if that goes on"
 REFUSALS = (
     NOT_STARTED,
     ELSEWHERE,
@@ -69,6 +75,8 @@ REFUSALS = (
     WRONG_LOGIN,
     VNC_REFUSES,
     VNC_FAILS,
+    NO_FILES,
+    FILES_FAIL,
 )
 # what may be over in a moment: browsers try again by themselves
 PASSING = (
@@ -84,9 +92,23 @@ PASSING = (
 )
 NO_START = "this desktop could not be started: "  # and one of the faults
 
+# why a desktop that ran has ended
+MORE_MEMORY = "it used more memory than it may"
+
 # why a connection was ended, without its desktop
 SIGNED_OUT = "you were signed out"
 
 
 class NoDesktopError(BrokerError):
     """There is no desktop to connect to. The text is for the user."""
+
+
+class LoginError(Exception):
+    """A user is not let in, or not logged in. The text is for the log.
+
+    `told` is for the user: one of FAULTS, or what the host itself says; nothing where there is no more to say.
+    """
+
+    def __init__(self, text: str, told: str = "") -> None:
+        super().__init__(text)
+        self.told = told

@@ -66,9 +66,13 @@ class SessionType:
     absolute_minutes: int = BY_NAME["absolute-minutes"].default
     memory_megabytes: int = BY_NAME["memory-megabytes"].default
     tasks: int = BY_NAME["tasks"].default
+    cpu_percent: int = BY_NAME["cpu-percent"].default
+    pam_service: str = BY_NAME["pam-service"].default
     stop_at_logout: bool = BY_NAME["stop-at-logout"].default
     clipboard: str = BY_NAME["clipboard"].default
     clipboard_kilobytes: int = BY_NAME["clipboard-kilobytes"].default
+    files: str = BY_NAME["files"].default
+    files_megabytes: int = BY_NAME["files-megabytes"].default
 
     @property
     def picture_path(self) -> Path | None:
@@ -201,9 +205,13 @@ class _Reader:
             absolute_minutes=value["absolute-minutes"],
             memory_megabytes=value["memory-megabytes"],
             tasks=value["tasks"],
+            cpu_percent=value["cpu-percent"],
+            pam_service=value["pam-service"],
             stop_at_logout=value["stop-at-logout"],
             clipboard=value["clipboard"],
             clipboard_kilobytes=value["clipboard-kilobytes"],
+            files=value["files"],
+            files_megabytes=value["files-megabytes"],
         )
 
     def _access(self, value: dict[str, Any], group: str) -> AccessRules:
@@ -278,7 +286,7 @@ def _json_hint(text: str, error: json.JSONDecodeError) -> str:
         return f"; delete the comma before {rest[0]}"
     if rest[:1] == "'":
         return "; JSON has texts in double quotes only"
-    if "delimiter" in error.msg and rest[:1] in ('"', "{", "["):
+    if error.msg.startswith("Expecting ',' delimiter") and rest[:1] in ('"', "{", "["):
         return "; there is no comma before it"
     return ""
 

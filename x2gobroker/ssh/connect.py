@@ -8,11 +8,11 @@ import threading
 
 import paramiko
 
-from x2gobroker.logs import field
 from x2gobroker.model.hosts import ascii_name
 from x2gobroker.model.public_key import PublicKey
+from x2gobroker.ssh.channels import OrderedChannels, handlers_of
 from x2gobroker.ssh.deadline import Deadline
-from x2gobroker.ssh.failures import ConnectionBroken, Unreachable
+from x2gobroker.ssh.failures import ConnectionBroken, Unreachable, why_ended
 from x2gobroker.ssh.host_keys import check_host_key, known_types
 from x2gobroker.ssh.login import log_in
 from x2gobroker.ssh.reach import WAYS, reach
@@ -65,11 +65,26 @@ def connect(
 class _OurTransport(paramiko.Transport):
     """A transport that closes the connection to its proxy with itself, and its wire always."""
 
+    _channel_handler_table = handlers_of(paramiko.Transport)
+
     def __init__(self, wire: Wire, proxy: paramiko.Transport | None) -> None:
+        self.ended_by: Exception | None = None
         super().__init__(wire)  # type: ignore[arg-type]  # paramiko takes whatever has the methods of a socket
+        self._channels = OrderedChannels()
         self.wire = wire
         self._proxy = proxy
         self.clear_to_send_timeout = REKEYING_SECONDS
+
+    @property
+    def saved_exception(self) -> Exception | None:
+        """Why the connection has ended, for the one of paramiko's callers that asks first."""
+        return self._saved
+
+    @saved_exception.setter
+    def saved_exception(self, error: Exception | None) -> None:
+        self._saved = error
+        if error is not None:
+            self.ended_by = error  # for all others
 
     def close(self) -> None:
         """Close this connection; nothing on it goes on."""
@@ -91,15 +106,9 @@ def _shake_hands(transport: paramiko.Transport, route: Route, deadline: Deadline
     if not done.wait(deadline.left()):
         raise deadline.passed()
     if not transport.is_active():
-        raise ConnectionBroken(f"{route.shown}: no SSH connection comes about: {_reason(transport)}")
+        raise ConnectionBroken(f"{route.shown}: no SSH connection comes about: {why_ended(transport)}")
     key = transport.get_remote_server_key()
     check_host_key(route.endpoint, PublicKey(key.get_name(), key.get_base64()), route.trust)
-
-
-def _reason(transport: paramiko.Transport) -> str:
-    """What paramiko says of a connection that ended, fit for a log."""
-    error = transport.get_exception()
-    return field(str(error) or type(error).__name__, 200) if error is not None else "the server ended it"
 
 
 def _prefer_known_types(transport: paramiko.Transport, route: Route) -> None:

@@ -13,7 +13,7 @@ import paramiko
 from x2gobroker.errors import SshError
 from x2gobroker.logs import field
 from x2gobroker.ssh.deadline import Deadline
-from x2gobroker.ssh.failures import ConnectionBroken, NoSession
+from x2gobroker.ssh.failures import ConnectionBroken, NoSession, why_ended
 from x2gobroker.ssh.wire import Wire
 
 MOST_BYTES = 1 << 20
@@ -79,10 +79,8 @@ def run(
 
 
 def _ended(transport: paramiko.Transport) -> ConnectionBroken:
-    """The failure of a command whose connection has ended, with what paramiko knows of the reason."""
-    error = transport.get_exception()
-    why = f": {field(str(error) or type(error).__name__, 100)}" if error is not None else ""
-    return ConnectionBroken(f"the connection ended while a command was running{why}")
+    """The failure of a command whose connection has ended, with what is known of the reason."""
+    return ConnectionBroken(f"the connection ended while a command was running: {why_ended(transport)}")
 
 
 @contextlib.contextmanager

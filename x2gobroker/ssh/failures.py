@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import paramiko
+
 from x2gobroker.errors import SshError
+from x2gobroker.logs import field
 from x2gobroker.model.hosts import Endpoint
 from x2gobroker.model.public_key import PublicKey
 
@@ -74,3 +77,9 @@ class NoSession(ConnectionBroken):
     def __init__(self, message: str, busy: bool = False) -> None:
         super().__init__(message)
         self.busy = busy
+
+
+def why_ended(transport: paramiko.Transport) -> str:
+    """What is known of the end of a connection of ours, fit for a log. Several threads may ask; paramiko tells one."""
+    error = getattr(transport, "ended_by", None)
+    return field(str(error) or type(error).__name__, 200) if error is not None else "the server ended it"

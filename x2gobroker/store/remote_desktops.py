@@ -185,8 +185,7 @@ class RemoteDesktops:
         """A token that opens one connection to the slot, within TOKEN_SECONDS, from this address (`""`: any).
 
         Only its hash is kept. The connection ends with `sign_in`. For somebody who has followed a link, `share` is the
-        link's token; that one is let in to look on only, whatever `view_only` says. Raises ValueError when `user` is
-        neither of both.
+        link's token: what that one may do is for `redeem` to see. Raises ValueError when `user` is neither of both.
         """
         if user != slot.username and share is None:
             raise ValueError("a token for somebody else needs the link that shares the desktop")
@@ -196,7 +195,7 @@ class RemoteDesktops:
             "slot": slot.id,
             "username": user,
             "address": address,
-            "view_only": view_only or share is not None,
+            "view_only": view_only or share is not None,  # for programs that know of no guests who work
             "share": None if share is None else digest_of(share),
             "expires": _now(now) + TOKEN_SECONDS,
             "sign_in": None if sign_in is None else sign_in.digest,
@@ -231,23 +230,28 @@ class RemoteDesktops:
             slot = self._find(connection, row.slot)
             if slot is None or slot.state not in MINE:
                 return None
+            view_only = row.view_only
             if row.share is not None:
-                if connection.execute(select(H.slot).where(H.digest == row.share)).scalar_one_or_none() != slot.id:
+                link = connection.execute(select(H.slot, H.works).where(_counts(moment), H.digest == row.share)).first()
+                if link is None or link.slot != slot.id:
                     return None
+                view_only = not link.works
             elif row.username != slot.username:
                 return None
         if self.locked((slot.username, row.username)):
             return None
         tie = None if row.sign_in is None or row.idle is None else SignInTie(row.sign_in, row.idle)
-        return Pass(slot, row.username, row.view_only, row.share, tie)
+        return Pass(slot, row.username, view_only, row.share, tie)
 
-    def share(self, slot: Slot) -> str:
-        """The token of a new link to look on, until it is taken back or the desktop ends. Only its hash is kept."""
-        token = secrets.token_hex(TOKEN_BYTES)
+    def share(self, slot: Slot, seconds: float | None = None, works: bool = False) -> str:
+        """The token of a new link to the desktop, until it is taken back, for `seconds`, or until the desktop ends.
+
+        Who follows it may look on, and with `works` use keyboard and pointer as well. Only its hash is kept.
+        """
+        token, now = secrets.token_hex(TOKEN_BYTES), time.time()
+        row = {"digest": digest_of(token), "slot": slot.id, "made": now, "works": works}
         with self.store.begin() as connection:
-            connection.execute(
-                insert(REMOTE_SHARES), {"digest": digest_of(token), "slot": slot.id, "made": time.time()}
-            )
+            connection.execute(insert(REMOTE_SHARES), {**row, "ends": None if seconds is None else now + seconds})
         return token
 
     def shared(self, token: str) -> Slot | None:
@@ -255,7 +259,8 @@ class RemoteDesktops:
         if not token or len(token) > LONGEST_TOKEN:
             return None
         with self.store.begin() as connection:
-            slot_id = connection.execute(select(H.slot).where(H.digest == digest_of(token))).scalar_one_or_none()
+            found = select(H.slot).where(H.digest == digest_of(token), _counts(time.time()))
+            slot_id = connection.execute(found).scalar_one_or_none()
             slot = None if slot_id is None else self._find(connection, slot_id)
         if slot is None or slot.state not in MINE or self.locked((slot.username,)):
             return None
@@ -267,11 +272,11 @@ class RemoteDesktops:
             connection.execute(delete(REMOTE_TOKENS).where(K.slot == slot.id, K.share.is_not(None)))
             return connection.execute(delete(REMOTE_SHARES).where(H.slot == slot.id)).rowcount
 
-    def shares(self, slot_ids: Iterable[str]) -> set[bytes]:
-        """The hashes of the links of these desktops."""
+    def shares(self, slot_ids: Iterable[str]) -> dict[bytes, bool]:
+        """The hashes of the links to these desktops that count, and whether guests may work by each."""
         with self.store.begin() as connection:
-            found = select(H.digest).where(H.slot.in_(list(slot_ids)))
-            return set(connection.execute(found).scalars())
+            found = select(H.digest, H.works).where(H.slot.in_(list(slot_ids)), _counts(time.time()))
+            return {row.digest: bool(row.works) for row in connection.execute(found)}
 
     def ask_stop(self, slot: Slot, why: str = STOP) -> bool:
         """Have the service stop a desktop; `why` is a word for its log. False when it is over.
@@ -365,6 +370,11 @@ class RemoteDesktops:
 
 def _now(now: float | None) -> float:
     return time.time() if now is None else now
+
+
+def _counts(now: float) -> Any:
+    """Links whose time is not up."""
+    return or_(H.ends.is_(None), H.ends > now)
 
 
 def _over(now: float) -> Any:

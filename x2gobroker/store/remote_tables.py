@@ -56,6 +56,9 @@ REMOTE_SHARES = Table(
     Column("digest", LargeBinary, primary_key=True),
     Column("slot", String, nullable=False, index=True),
     Column("made", Float, nullable=False),
+    # since schema 3: until when it counts, None for as long as the desktop runs, and whether guests may work
+    Column("ends", Float),
+    Column("works", Boolean),
 )
 
 # one row, while there are no new desktops

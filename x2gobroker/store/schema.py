@@ -16,7 +16,7 @@ from sqlalchemy.exc import IntegrityError, OperationalError, ProgrammingError
 from sqlalchemy.schema import CreateIndex, CreateTable, ExecutableDDLElement
 
 from x2gobroker import __version__
-from x2gobroker.store.remote_tables import REMOTE_TOKENS
+from x2gobroker.store.remote_tables import REMOTE_SHARES, REMOTE_TOKENS
 from x2gobroker.store.rows import put
 from x2gobroker.store.tables import METADATA
 
@@ -67,13 +67,14 @@ def _forget_desktop_passwords(connection: Connection) -> None:
         connection.execute(text("UPDATE remote_slots SET password = NULL"))
 
 
-def _tie_tokens_to_sign_ins(connection: Connection) -> None:
-    """Programs of before write no sign-in, and connections by their tokens go on as they did."""
-    columns = {column["name"] for column in inspect(connection).get_columns("remote_tokens")}
-    for name, kind in (("sign_in", REMOTE_TOKENS.c.sign_in.type), ("idle", REMOTE_TOKENS.c.idle.type)):
-        if name not in columns:
-            words = kind.compile(connection.dialect)
-            connection.execute(text(f"ALTER TABLE remote_tokens ADD COLUMN {name} {words}"))
+def _tie_tokens_and_bound_links(connection: Connection) -> None:
+    """Programs of before write nothing there: their tokens belong to no sign-in, their links have no end."""
+    added = (REMOTE_TOKENS.c.sign_in, REMOTE_TOKENS.c.idle, REMOTE_SHARES.c.ends, REMOTE_SHARES.c.works)
+    for column in added:
+        table = column.table.name
+        if column.name not in {known["name"] for known in inspect(connection).get_columns(table)}:
+            kind = column.type.compile(connection.dialect)
+            connection.execute(text(f"ALTER TABLE {table} ADD COLUMN {column.name} {kind}"))
 
 
 STEPS: tuple[Step, ...] = (
@@ -84,7 +85,7 @@ STEPS: tuple[Step, ...] = (
         1,
         _forget_desktop_passwords,
     ),
-    Step(3, "which sign-in a token of a desktop belongs to", 1, _tie_tokens_to_sign_ins),
+    Step(3, "sign-ins that tokens of desktops belong to, links with an end", 1, _tie_tokens_and_bound_links),
 )
 
 

@@ -13,6 +13,7 @@ import paramiko
 from x2gobroker.errors import SshError
 from x2gobroker.ssh.deadline import Deadline
 from x2gobroker.ssh.execute import MOST_BYTES, answers_until, open_session
+from x2gobroker.ssh.failures import why_ended
 from x2gobroker.x2go import defaults
 from x2gobroker.x2go.errors import (
     X2GoControlSessionException,
@@ -130,7 +131,7 @@ class ControlCommands(HostTrust):
     def _note_loss(self, transport: paramiko.Transport) -> None:
         if transport is self._transport and not transport.is_active() and not self.session_died:
             self.session_died = True
-            self.logger(f"the connection to {self.hostname} is lost", LOGLEVEL_WARN)
+            self.logger(f"the connection to {self.hostname} is lost: {why_ended(transport)}", LOGLEVEL_WARN)
 
     def home_exists(self) -> bool:
         """Whether the user's home folder is there, on the server, and may be read."""

@@ -16,6 +16,7 @@ import os
 import re
 import shutil
 import stat
+import subprocess
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -31,7 +32,8 @@ DISPLAY_FOLDER = "/tmp/.X11-unix"  # noqa: S108 - that is where X servers and th
 NO_XVNC = "Xvnc is not installed: install the package tigervnc-standalone-server"
 USUAL_SIZE = "1280x800"
 USUAL_CUT_TEXT = 1 << 18
-DEPTHS = (16, 24)  # those that browsers can show
+VERSION_SECONDS = 5.0
+DEPTHS = (16, 24, 32)  # those of Xvnc
 
 
 def make_display_folder(folder: str = DISPLAY_FOLDER) -> None:
@@ -51,6 +53,22 @@ def make_display_folder(folder: str = DISPLAY_FOLDER) -> None:
 def is_size(size: str) -> bool:
     """Whether a screen of Xvnc can be as large as this."""
     return bool(SIZE.fullmatch(size)) and max(map(int, size.split("x"))) <= LARGEST_SIDE
+
+
+def _option_faults(program: str, further: Sequence[str]) -> Iterator[str]:
+    """What Xvnc says of these arguments; -version lets it start nothing."""
+    done = subprocess.run(
+        [program, *further, "-version"],
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        errors="replace",
+        timeout=VERSION_SECONDS,
+        check=False,
+    )
+    said = next((line.strip() for line in done.stderr.splitlines() if "nrecognized" in line or "nvalid" in line), "")
+    if done.returncode != 0 and said:
+        yield f"Xvnc does not take the options: {said.removeprefix('(EE)').strip()}"
 
 
 def _xvnc() -> str | None:
@@ -77,11 +95,15 @@ class TigerVNC(KeptDesktop):
             if not is_size(size):
                 yield f"the size {size!r} is none that Xvnc can have; it must be such as 1280x800"
         if self.depth not in DEPTHS:
-            yield f"the option depth is {self.depth}, and must be {' or '.join(map(str, DEPTHS))}"
+            yield f"the option depth is {self.depth}, and must be one of {', '.join(map(str, DEPTHS))}"
         yield from self.check_common(self.command[:1])
         yield from account_faults(self._common_options)
-        if _xvnc() is None:
+        yield from self.pam_faults()
+        program = _xvnc()
+        if program is None:
             yield NO_XVNC
+        elif self.further:
+            yield from _option_faults(program, self.further)
 
     def plan(self, size: str, arguments: Sequence[str]) -> dict[str, Any]:
         """Xvnc, and the desktop in it."""

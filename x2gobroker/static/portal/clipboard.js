@@ -64,7 +64,10 @@ export function setUpClipboard(connection) {
     by("clipboard-read").hidden = !takesIn || !navigator.clipboard?.readText || (await mayRead()) === "denied";
   });
   box.readOnly = !takesIn;
-  box.addEventListener("input", () => say(send(box.value)));
+  box.addEventListener("input", () => {
+    const words = send(box.value);
+    if (words) say(words);
+  });
   by("clipboard-copy").addEventListener("click", async () => say(await copy(box)));
   by("clipboard-read").addEventListener("click", async () => {
     try {

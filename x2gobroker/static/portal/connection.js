@@ -57,7 +57,7 @@ export function websocketUrl(url) {
 }
 
 export class Connection extends EventTarget {
-  #target; #ask; #look; #viewOnly; #scaling = "fit"; #leads = false; #zoomed = false; #been = false; #why = "";
+  #target; #ask; #look; #viewOnly; #scaling = "fit"; #leads = false; #zoomed = false; #been = false; #reached = false; #why = "";
   #rfb = null; #socket = null; #closed = null; #refused = "";
   #number = 0; // of the attempt; what belongs to an earlier one no longer counts
   #phase = ""; #attempts = 0; #since = 0; #failing = 0; #heard = 0; #asked = 0; #opened = 0; #ticked = 0;
@@ -82,6 +82,13 @@ export class Connection extends EventTarget {
   get phase() { return this.#phase; }
   get canvas() { return this.#target.querySelector("canvas:not(.last)"); }
 
+  // Whether the desktop is as large as this window.
+  get fills() {
+    const box = this.#target.getBoundingClientRect();
+    const ratio = this.#rfb?.ratio || 1;
+    return this.canvas?.width === Math.floor(box.width * ratio) && this.canvas?.height === Math.floor(box.height * ratio);
+  }
+
   // The service says that the desktop runs, so that only the handshake is missing.
   set running(running) { this.#running = running; }
 
@@ -98,6 +105,10 @@ export class Connection extends EventTarget {
     this.#leads = leads;
     this.#scale();
   }
+
+  // Nothing that is typed or clicked here goes to the desktop; counts from the next connection on.
+  get viewOnly() { return this.#viewOnly; }
+  set viewOnly(viewOnly) { this.#viewOnly = viewOnly; }
 
   // The user looks at a part of the screen: its size is not that of the window.
   set zoomed(zoomed) {
@@ -119,10 +130,12 @@ export class Connection extends EventTarget {
     try {
       ticket = await this.#ask();
     } catch (error) {
+      this.#reached = false;
       if (number === this.#number) this.#askFailed(error);
       return;
     }
     if (number !== this.#number) return;
+    this.#reached = true;
     try {
       this.#open(number, ticket);
     } catch (error) {
@@ -175,12 +188,7 @@ export class Connection extends EventTarget {
 
   #watchSize(mine) {
     const canvas = this.#target.querySelector("canvas:not(.last)");
-    const tell = mine(() => {
-      const box = this.#target.getBoundingClientRect();
-      const ratio = this.#rfb?.ratio || 1;
-      const own = canvas.width === Math.floor(box.width * ratio) && canvas.height === Math.floor(box.height * ratio);
-      this.#dispatch("size", { own });
-    });
+    const tell = mine(() => this.#dispatch("size", { own: this.fills }));
     new MutationObserver(tell).observe(canvas, { attributes: true, attributeFilter: ["width", "height"] });
   }
 
@@ -249,7 +257,8 @@ export class Connection extends EventTarget {
 
   #tellWaiting() {
     const blocked = this.#attempts >= BLOCKED_AFTER && !this.#been;
-    const state = !navigator.onLine ? "offline" : this.#been ? "lost" : blocked ? "blocked" : "not_reached";
+    // browsers take a device for offline that has a network of a kind they do not know: who has just asked knows better
+    const state = !navigator.onLine && !this.#reached ? "offline" : this.#been ? "lost" : blocked ? "blocked" : "not_reached";
     this.#tell("waiting", { seconds: Math.max(1, Math.ceil(this.#retryAt - now())), text: state, why: this.#why });
   }
 

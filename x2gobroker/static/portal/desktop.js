@@ -3,6 +3,7 @@ import { Connection, RequestError, ask } from "./connection.js";
 import { by, enable, missing, offer, page, passing, said, setUpFullScreen, show, speak, text } from "./cover.js";
 import { setUpAnnouncement } from "./announcement.js";
 import { setUpClipboard } from "./clipboard.js";
+import { setUpFiles } from "./files.js";
 import { setUpFocus } from "./focus.js";
 import { setUpKeys } from "./keys.js";
 import { setUpScaling } from "./scaling.js";
@@ -20,6 +21,7 @@ const HAS = ["reserved", "starting", "running"]; // states of a desktop that one
 const WHY = {
   stop: "ended_stop", administrator: "ended_administrator", idle: "ended_idle", absolute: "ended_absolute", grace: "ended_grace",
   logout: "ended_logout", "the user is locked": "ended_locked", "its VNC server has ended": "ended_self",
+  "it used more memory than it may": "ended_memory",
 };
 const name = page.dataset.name;
 
@@ -33,7 +35,7 @@ let asking = null;
 async function lookNow() {
   latest = await ask(page.dataset.state);
   connection.running = latest.state === "running";
-  share.tell(latest.shared || 0);
+  share.tell(latest.shared || 0, latest.shared_to_work || 0);
   announce(latest.announcement || "");
   const limited = latest.left !== null && latest.left !== undefined && latest.ends_why !== "grace";
   endsAt = limited ? performance.now() / 1000 + latest.left : null;
@@ -169,7 +171,7 @@ function countDown() {
   const mark = WARN_AGAIN.findLast((seconds) => left <= seconds);
   if (mark < told) {
     told = mark;
-    speak(`${words} ${text("ends_soon", { minutes: Math.max(1, Math.round(left / 60)) })}`);
+    speak(`${words} ${text(`ends_soon_${Math.max(1, Math.round(left / 60))}`)}`);
   }
 }
 
@@ -209,6 +211,7 @@ setUpScaling(connection, page.dataset.scaling);
 const comeBack = setUpFocus(connection, setUpKeys(connection));
 const announce = setUpAnnouncement(comeBack);
 setUpClipboard(connection);
+setUpFiles(connection);
 setUpPassword();
 setUpStop();
 setUpLeaving();

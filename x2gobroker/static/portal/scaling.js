@@ -27,19 +27,19 @@ export function setUpScaling(connection, usual = "fit") {
 
 // Of several windows with one desktop, the one that was used last decides how large it is.
 function setUpLead(connection) {
-  let resized = 0;
-  const now = () => performance.now() / 1000;
+  let looking = null;
   const lead = () => {
-    if (!connection.leads) resized = now();
+    clearTimeout(looking);
     connection.leads = true;
   };
   const yieldTo = () => { connection.leads = false; };
-  addEventListener("resize", () => { resized = now(); });
   addEventListener("focus", lead);
   addEventListener("blur", (event) => event.isTrusted && yieldTo()); // focus.js sends others
   for (const name of ["pointerdown", "keydown"]) addEventListener(name, lead, true);
   connection.addEventListener("size", ({ detail }) => {
-    if (!detail.own && now() - resized > SETTLED_SECONDS) yieldTo(); // somebody else has changed it
+    clearTimeout(looking);
+    // somebody else has changed it, unless this window is being resized itself
+    if (!detail.own) looking = setTimeout(() => !connection.fills && yieldTo(), SETTLED_SECONDS * 1000);
   });
   if (document.hasFocus()) lead();
 }

@@ -8,6 +8,7 @@ const secret = () => location.hash.slice(1);
 async function askToken() {
   const ticket = await ask(page.dataset.token, "POST", { share: secret() });
   by("name").textContent = ticket.name;
+  connection.viewOnly = !ticket.works;
   connection.canvasName = ticket.name;
   return ticket;
 }
@@ -26,9 +27,13 @@ connection.addEventListener("phase", ({ detail }) => {
   enable(detail.phase === "connected");
   if (detail.phase === "connected") {
     offer();
-    show("connected", text("looking"), { cover: false });
-    connection.canvas.setAttribute("role", "img");
-    connection.canvas.setAttribute("aria-label", text("screen_view", { name: connection.canvasName }));
+    show("connected", text(connection.viewOnly ? "looking" : "working"), { cover: false });
+    connection.canvas.setAttribute("role", connection.viewOnly ? "img" : "application");
+    connection.canvas.setAttribute("aria-label", text(connection.viewOnly ? "screen_view" : "screen", { name: connection.canvasName }));
+    if (!connection.viewOnly) {
+      connection.canvas.tabIndex = 0;
+      connection.canvas.focus();
+    }
   } else if (detail.phase === "waiting") {
     offer("again");
     const quiet = by("state").dataset.phase === "waiting";
