@@ -10,6 +10,7 @@ import subprocess
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -60,9 +61,7 @@ def start(state: Path, user: Account) -> Iterator[Start]:
     """Start desktops of the user. At the end nothing is left of them."""
     made: list[RemoteServiceScript] = []
 
-    def one(
-        command: list[str] = SLEEP, service: str = "", begins: bool = True, **options: object
-    ) -> RemoteServiceScript:
+    def one(command: list[str] = SLEEP, service: str = "", begins: bool = True, **options: Any) -> RemoteServiceScript:
         kind = one_type(state, "tigervnc.py", name=f"Desk {len(made)}", command=command, **options)
         script = realize(kind, 0, state)
         script._pam_service = service or script._pam_service
