@@ -12,7 +12,7 @@ from typing import Any
 from websockets.frames import Frame, Opcode
 from websockets.protocol import CLIENT, OPEN, Protocol
 
-WINDOW = 1 << 22
+WINDOW = 1 << 23
 PART = 1 << 18
 
 
