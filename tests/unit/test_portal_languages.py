@@ -96,7 +96,8 @@ def test_numbers_have_all_forms_of_the_language(code: str) -> None:
     assert len(plurals) > 10
     for message in plurals:
         assert len(forms(message)) == count, message.id
-        found = [language(code).ngettext(*message.id, number) for number in (0, 1, 2, 11)]
+        one, many = str(message.id[0]), str(message.id[1])
+        found = [language(code).ngettext(one, many, number) for number in (0, 1, 2, 11)]
         assert found == [forms(message)[index] for index in which], message.id
 
 

@@ -20,7 +20,7 @@ from x2gobroker.remote.told import MORE_MEMORY
 from x2gobroker.remote.types import SessionType
 from x2gobroker.remote.uses import Use
 from x2gobroker.remote.workers import Answer, Worker, Workers
-from x2gobroker.store import RemoteDesktops, Store
+from x2gobroker.store import RemoteDesktops, SignInTie, Store
 from x2gobroker.store.remote_desktops import FAILED, RUNNING
 
 
@@ -84,8 +84,8 @@ class OneAnswer:
 class Browser:
     """A connection."""
 
-    share = None
-    sign_in = None
+    share: bytes | None = None
+    sign_in: SignInTie | None = None
     last_input = 0.0
     told = ""
 
