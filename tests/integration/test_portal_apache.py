@@ -51,7 +51,7 @@ def shell(first: int, **more: Any) -> dict[str, Any]:
     return {"script": "tigervnc.py", "count": 2, "options": options, **more}
 
 
-BROKEN = {"script": "tigervnc.py", "count": 1, "options": {"xvnc": ["-no-such-option"]}}
+BROKEN = {"script": "tigervnc.py", "count": 1, "options": {"xvnc": ["-xkbdir", "/no/such/folder"]}}
 TYPES = {"Shell": shell(0), "Brief": shell(4, **{"grace-seconds": 2}), "Broken": BROKEN}
 
 
@@ -293,7 +293,7 @@ def test_a_desktop_that_cannot_start_is_told(visitor: Visitor, user: Account) ->
     visitor.wait_phase("ended")
     visitor.says("The desktop could not be started.")
     visitor.page.goto(visitor.url)
-    expect(visitor.page.locator(visitor.card("Broken"))).to_contain_text("did not work", timeout=PATIENCE)
+    expect(visitor.page.locator(visitor.card("Broken"))).to_contain_text("Something went wrong last time", timeout=PATIENCE)
     assert not programs_of(user, "Xvnc")
 
 

@@ -165,6 +165,7 @@ def test_the_state_says_what_the_page_shows(portal: PortalBench, anna: Browser) 
         "note": "",
         "connections": 0,
         "shared": 0,
+        "shared_to_work": 0,
         "announcement": "",
     }
     ends = time.time() + 90
@@ -379,7 +380,7 @@ def test_no_log_has_a_token_or_the_secret_of_a_link(
     tokens.append(ask_json(portal, "/portal/view/token", {"share": secret}).json["token"])
     anna.ask(at(slot, "unshare"))
     anna.post(at(slot, "stop"))
-    assert "anna shares Staff/0 to look on" in caplog.text
+    assert "anna shares Staff/0 with whoever has the link, to look on, until it ends" in caplog.text
     for word in (secret, *tokens):
         assert word not in caplog.text
 
