@@ -90,7 +90,7 @@ def _types() -> Mapping[str, Any]:
         "Office desktop": {"count": 20, "description": "Xfce with office programs, a browser and mail."},
         "Matlab": {"count": 1, "description": "One licence."},
         "Late": {"count": 2},
-        "Running": {"count": 4, "absolute-minutes": 4},
+        "Running": {"count": 4, "absolute-minutes": 4, "files": "both"},
         "Asks": {"count": 2, "options": {"password": "Vnc-pw-1"}},
     }
     for at, (name, values) in enumerate(made.items()):
@@ -235,8 +235,9 @@ def _desktop(pages: Pages, person: Tab, look: Look) -> None:
     page.click("#keys")
     look("desktop-keys", person)
     page.click("#keys")
-    for name in ("clipboard", "stop"):
+    for name in ("clipboard", "files", "stop"):
         page.click(f"#{name}")
+        expect(page.locator("#files-rows")).not_to_have_attribute("aria-busy", "true")
         look(f"desktop-{name}", person)
         page.keyboard.press("Escape")
     pages.site.pull()
