@@ -35,7 +35,7 @@ def test_the_home_page_says_so_with_the_reason_and_has_no_start(portal: PortalBe
     assert "No new desktops at present." in page
     assert SHOWN in page
     assert "/portal/start" not in Names(page).posts
-    assert page.count("No new ones at present") == 2
+    assert page.count('<span class="badge warn">No new desktops at present</span>') == 2
     german = anna.get(Accept_Language="de").text
     assert "Zurzeit gibt es keine neuen Desktops." in german
     orders(portal).open()
@@ -74,12 +74,12 @@ def test_start_says_so_with_the_reason_and_the_log_who_did_it(
     page = anna.get(refused.location)
     assert "No new desktops at present" in page.text
     assert SHOWN in page.text
-    assert "all places are taken" not in page.text
+    assert "are in use" not in page.text
     waiting = anna.get(f"{refused.location}&wait=1")
     assert waiting.headers["Refresh"] == "10"
-    assert "You are waiting" in waiting.text
+    assert "Keep this page open." in waiting.text
     orders(portal).open()
-    assert "A place is free" in anna.get(f"{refused.location}&wait=1").text
+    assert "A desktop is available" in anna.get(f"{refused.location}&wait=1").text
 
 
 def test_who_waits_for_a_place_is_told_when_it_closes(portal: PortalBench) -> None:
@@ -89,7 +89,7 @@ def test_who_waits_for_a_place_is_told_when_it_closes(portal: PortalBench) -> No
     portal.desktops.begin_start(taken, "here")
     portal.desktops.change(taken, RUNNING)
     anna = portal.signed_in()
-    assert "all places are taken" in anna.get("/portal/wait?type=Desk&wait=1").text
+    assert "are in use" in anna.get("/portal/wait?type=Desk&wait=1").text
     orders(portal).close("root")
     page = anna.get("/portal/wait?type=Desk&wait=1").text
     assert "No new desktops at present" in page
