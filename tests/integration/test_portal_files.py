@@ -130,7 +130,7 @@ def test_files_that_are_dropped_onto_the_desktop(site: PortalDesktops, anna: Tab
     assert (home / "dropped.txt").read_text() == "dropped"
     assert (home / "dropped.txt").stat().st_mtime == 1600000000
     assert (home / "zeros.bin").stat().st_size == 1 << 20
-    anna.page.get_by_role("button", name="Clear the list").click()
+    anna.page.get_by_role("button", name="Clear list").click()
     expect(anna.page.locator("#transfers")).to_be_hidden()
     anna.assert_well()
 
@@ -141,8 +141,8 @@ def test_into_folders_and_down(site: PortalDesktops, anna: Tab, home: Path, tmp_
     (home / "Documents" / "Büro" / "Bericht 'ü'.bin").write_bytes(data)
     change_accounts("chown", "-R", "anna:", str(home / "Documents"))
     open_files(site, anna)
-    anna.page.get_by_role("button", name="Open the folder Documents").click()
-    anna.page.get_by_role("button", name="Open the folder Büro").click()
+    anna.page.get_by_role("button", name="Open folder Documents").click()
+    anna.page.get_by_role("button", name="Open folder Büro").click()
     with anna.page.expect_download() as started:
         anna.page.get_by_role("button", name="Download Bericht 'ü'.bin").click()
     assert started.value.suggested_filename == "Bericht 'ü'.bin"
@@ -153,7 +153,7 @@ def test_into_folders_and_down(site: PortalDesktops, anna: Tab, home: Path, tmp_
     wait_done(anna, "here.txt")
     assert (home / "Documents" / "Büro" / "here.txt").read_text() == "here"
     anna.page.locator("#files-way").get_by_role("button", name="Home folder").click()
-    expect(anna.page.get_by_role("button", name="Open the folder Documents")).to_be_visible()
+    expect(anna.page.get_by_role("button", name="Open folder Documents")).to_be_visible()
     anna.assert_well()
 
 

@@ -141,7 +141,7 @@ def test_what_a_script_says_to_its_user_arrives(site: PortalDesktops, anna: Pers
 def test_a_vnc_server_that_cannot_be_used_is_told_at_once(site: PortalDesktops, anna: Person) -> None:
     begin(site, anna, "Certificates")
     anna.wait_for_phase("ended")
-    assert "wants a" in anna.says()
+    assert "requires a sign-in method" in anna.says()
     assert re.search(r"[0-9a-f]{8}", anna.says())
     assert NO_LOGIN not in anna.says(), "in the words of the page"
 

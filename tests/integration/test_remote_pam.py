@@ -10,6 +10,7 @@ import subprocess
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -60,9 +61,7 @@ def start(state: Path, user: Account) -> Iterator[Start]:
     """Start desktops of the user. At the end nothing is left of them."""
     made: list[RemoteServiceScript] = []
 
-    def one(
-        command: list[str] = SLEEP, service: str = "", begins: bool = True, **options: object
-    ) -> RemoteServiceScript:
+    def one(command: list[str] = SLEEP, service: str = "", begins: bool = True, **options: Any) -> RemoteServiceScript:
         kind = one_type(state, "tigervnc.py", name=f"Desk {len(made)}", command=command, **options)
         script = realize(kind, 0, state)
         script._pam_service = service or script._pam_service
@@ -232,6 +231,26 @@ def test_while_nobody_may_log_in_the_user_reads_why(start: Start, capsys: pytest
     start()
 
 
+@pytest.mark.parametrize("phase", ["open", "close"])
+def test_a_module_that_hangs_is_ended(
+    hold: str, start: Start, state: Path, monkeypatch: pytest.MonkeyPatch, phase: str
+) -> None:
+    monkeypatch.setattr(kept, "STOP_SECONDS", 1.0)
+    lines = f"{ALLOW}session required pam_permit.so\n"
+    lines += f"session required pam_exec.so type={phase}_session /bin/sleep 6543\n"
+    with pam_service("hangs", lines) as service:
+        script = start(service=service, begins=phase == "close", seconds=2)
+        assert script.stop()
+    wait_until(lambda: not hanging(), "the end of what the module has started")
+    assert left(state) == []
+
+
+def hanging() -> list[str]:
+    """The programs of modules that hang."""
+    found = subprocess.run(["pgrep", "-f", "^/bin/sleep 6543"], capture_output=True, text=True, timeout=30, check=False)
+    return found.stdout.split()
+
+
 def test_pam_access_counts(start: Start, user: Account, tmp_path: Path) -> None:
     """The origin is the name of the service."""
     rules = tmp_path / "access.conf"
@@ -321,7 +340,7 @@ def test_a_desktop_does_without_a_folder_that_is_not_the_users(start: Start, use
         place.rmdir()
 
 
-def test_what_the_keeper_costs_with_pam(start: Start, state: Path) -> None:
+def test_what_the_keeper_costs_with_pam(start: Start, state: Path, user: Account) -> None:
     start()
     keeper = next(state.glob("*/state.json")).read_text(encoding="utf-8").partition('"pid": ')[2].partition(",")[0]
     rollup = subprocess.run(

@@ -38,6 +38,7 @@ OWNERS = {
 }
 LOGINS, AT_ONCE = 400, 16
 REMOTE_PORT = 6080
+SESSION_TYPES = "/etc/x2go/broker/session-types.json"
 
 
 @pytest.fixture(scope="module")
@@ -255,3 +256,32 @@ def test_a_desktop_is_a_session_of_logind(with_logind: Machine) -> None:
     wait_until(lambda: with_logind.call("loginctl", "show-session", session[1]).returncode != 0, "the session's end")
     wait_until(lambda: with_logind.call("test", "-e", f"/run/user/{number}").returncode != 0, "the end of its folder")
     assert with_logind.call("test", "-e", f"/sys/fs/cgroup{group}").returncode != 0
+
+
+@pytest.fixture
+def limited(with_logind: Machine) -> Iterator[Machine]:
+    """A desktop may take some memory, and one and a half processors."""
+    types = with_logind.run("cat", SESSION_TYPES)
+    with_logind.write(SESSION_TYPES, types.replace('"count"', '"memory-megabytes": 900, "cpu-percent": 150, "count"'))
+    yield with_logind
+    with_logind.write(SESSION_TYPES, types)
+
+
+def test_limits_are_those_of_the_scope_of_the_session(limited: Machine) -> None:
+    """Where the kernel's controllers are of version 1, systemd takes them and nothing keeps them: no desktop then."""
+    name, _ = user(4)
+    if not {"memory", "cpu"} <= set(limited.run("cat", "/sys/fs/cgroup/cgroup.controllers").split()):
+        with pytest.raises(AssertionError, match="could not be started"):
+            RfbClient(REMOTE_PORT, desktop_token(limited, name))
+        assert "need control groups of version 2" in limited.journal(REMOTE)
+        assert not vnc_servers(limited)
+        return
+    with contextlib.closing(RfbClient(REMOTE_PORT, desktop_token(limited, name))):
+        wait_until(lambda: len(vnc_servers(limited)) == 1, "a desktop")
+        (server,) = vnc_servers(limited)
+        scope = re.search(r"session-\w+\.scope", limited.run("cat", f"/proc/{server}/cgroup"))
+        assert scope
+        shown = limited.run("systemctl", "show", "-p", "MemoryMax,CPUQuotaPerSecUSec", scope[0]).split()
+        assert set(shown) == {f"MemoryMax={900 << 20}", "CPUQuotaPerSecUSec=1.500000s"}
+        limited.run("kill", server)
+    wait_until(lambda: not vnc_servers(limited), "the end of the desktop")

@@ -12,7 +12,7 @@ from typing import Any
 from websockets.frames import Frame, Opcode
 from websockets.protocol import CLIENT, OPEN, Protocol
 
-WINDOW = 1 << 22
+WINDOW = 1 << 23
 PART = 1 << 18
 
 
@@ -61,7 +61,7 @@ class FilesPage:
             self._protocol.receive_data(data)
             for frame in self._protocol.events_received():
                 if isinstance(frame, Frame) and frame.opcode is Opcode.TEXT:
-                    self._ready.append(json.loads(frame.data))
+                    self._ready.append(json.loads(bytes(frame.data)))
                 elif isinstance(frame, Frame) and frame.opcode is Opcode.BINARY:
                     self._ready.append(bytes(frame.data))
             self._flush()

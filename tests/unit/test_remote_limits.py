@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
 import pytest
@@ -73,7 +74,7 @@ def test_only_what_ends_soon_after_a_kill_ends_for_want_of_memory(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     events, now = tmp_path / "memory.events", 1000.0
-    monkeypatch.setattr(limits.time, "monotonic", lambda: now)
+    monkeypatch.setattr(time, "monotonic", lambda: now)
     events.write_text("low 0\noom 7\noom_kill 3\noom_group_kill 0\n", encoding="ascii")
     watch = MemoryWatch(tmp_path)
     assert not watch.killed_lately()  # those were before it

@@ -133,7 +133,7 @@ def test_a_place_that_was_given_back_is_free_at_once_and_the_service_can_see_who
     assert [one.id for one in desktops.everything("here")] == [slot.id]
     assert desktops.free("KDE", 1) == 1
     assert desktops.shared(link) is None
-    assert not desktops.shares([slot.id])
+    assert desktops.shares([slot.id]) == {}
     desktops.sweep(freed.since + FAILED_SECONDS + 1)
     assert desktops.find(slot.id) is None
 

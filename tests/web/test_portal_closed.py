@@ -29,15 +29,15 @@ def orders(portal: PortalBench) -> DesktopOrders:
 
 def test_the_home_page_says_so_with_the_reason_and_has_no_start(portal: PortalBench) -> None:
     anna = portal.signed_in()
-    assert "No new desktops" not in anna.get().text
+    assert "new desktops right now" not in anna.get().text
     orders(portal).close("root", REASON)
     page = anna.get().text
-    assert "No new desktops at present." in page
+    assert "You cannot start new desktops right now." in page
     assert SHOWN in page
     assert "/portal/start" not in Names(page).posts
-    assert page.count('<span class="badge warn">No new desktops at present</span>') == 2
+    assert page.count("No new desktops right now") == 2
     german = anna.get(Accept_Language="de").text
-    assert "Zurzeit gibt es keine neuen Desktops." in german
+    assert "Zurzeit können Sie keine neuen Desktops starten." in german
     orders(portal).open()
     assert Names(anna.get().text).posts.count("/portal/start") == 2
 
@@ -45,7 +45,7 @@ def test_the_home_page_says_so_with_the_reason_and_has_no_start(portal: PortalBe
 def test_without_session_types_nothing_is_said(tmp_path: Path) -> None:
     portal = portal_with(tmp_path)
     orders(portal).close("root", REASON)
-    assert "No new desktops" not in portal.signed_in().get().text
+    assert "new desktops right now" not in portal.signed_in().get().text
 
 
 def test_who_has_a_desktop_goes_on_and_gets_no_other(portal: PortalBench) -> None:
@@ -72,7 +72,7 @@ def test_start_says_so_with_the_reason_and_the_log_who_did_it(
         refused = anna.post("/portal/start", type="Desk", size="1024x768")
     assert f"portal: anna gets no new Desk: no new desktops: closed by root: {REASON}" in caplog.messages
     page = anna.get(refused.location)
-    assert "No new desktops at present" in page.text
+    assert "No new desktops right now" in page.text
     assert SHOWN in page.text
     assert "are in use" not in page.text
     waiting = anna.get(f"{refused.location}&wait=1")
@@ -89,10 +89,10 @@ def test_who_waits_for_a_place_is_told_when_it_closes(portal: PortalBench) -> No
     portal.desktops.begin_start(taken, "here")
     portal.desktops.change(taken, RUNNING)
     anna = portal.signed_in()
-    assert "are in use" in anna.get("/portal/wait?type=Desk&wait=1").text
+    assert "All desktops of type “Desk” are in use" in anna.get("/portal/wait?type=Desk&wait=1").text
     orders(portal).close("root")
     page = anna.get("/portal/wait?type=Desk&wait=1").text
-    assert "No new desktops at present" in page
+    assert "No new desktops right now" in page
     assert "<li>bert</li>" not in page
 
 

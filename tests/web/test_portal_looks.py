@@ -91,7 +91,7 @@ def test_links_are_at_the_foot_of_every_page(tmp_path: Path) -> None:
     pages = [portal.browser().get("/portal/sign-in"), anna.get(), anna.get("/portal/sessions"), anna.get("/portal/no")]
     for page in pages:
         assert '<a href="https://www.example.org/help?a=b&amp;c=&#34;d&#34;">Help</a>' in page.text
-        assert '<a href="https://www.example.org/imprint">Imprint</a>' in page.text
+        assert '<a href="https://www.example.org/imprint">Legal notice</a>' in page.text
         assert '<a href="mailto:privacy@example.org">Privacy</a>' in page.text
     german = anna.get(Accept_Language="de").text
     assert all(f">{word}</a>" in german for word in ("Hilfe", "Impressum", "Datenschutz"))
@@ -99,7 +99,7 @@ def test_links_are_at_the_foot_of_every_page(tmp_path: Path) -> None:
 
 def test_a_link_alone(tmp_path: Path) -> None:
     page = portal_with(tmp_path, "portal-imprint-url = https://www.example.org/").browser().get("/portal/sign-in").text
-    assert ">Imprint</a>" in page
+    assert ">Legal notice</a>" in page
     assert ">Help</a>" not in page
 
 

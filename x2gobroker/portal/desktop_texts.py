@@ -64,8 +64,8 @@ def _faults() -> dict[str, str]:
             "administrator."
         ),
         told.PASSWORD_EXPIRED: _("Your password has expired. Change it, then start the desktop again."),
-        told.NO_LOGINS: _("The server does not allow new logins at present. Try again later."),
-        told.MORE_MEMORY: _("This desktop used more memory than allowed. Start it again, and open fewer programs."),
+        told.NO_LOGINS: _("Nobody can sign in to the server right now. Try again later."),
+        told.MORE_MEMORY: _("This desktop used too much memory. Start it again and open fewer programs."),
         told.NOT_INSTALLED: _(
             "A program that this desktop needs is missing on the server. Contact your administrator."
         ),
@@ -99,7 +99,9 @@ def _refusals() -> dict[str, str]:
         told.VNC_REFUSES: _("The VNC server refuses the connection. Wait a minute."),
         told.VNC_FAILS: _("The VNC server did not respond correctly."),
         told.NO_FILES: _("You cannot upload or download files here."),
-        told.FILES_FAIL: _("Your files cannot be reached. If this keeps happening, contact your administrator."),
+        told.FILES_FAIL: _(
+            "Your files cannot be accessed. Try again. If this keeps happening, contact your administrator."
+        ),
     }
 
 
@@ -145,7 +147,7 @@ def _ends() -> dict[str, str]:
         "ended_grace": _("It was stopped because nobody was connected."),
         "ended_logout": _("It was stopped because you signed out."),
         "ended_locked": _("It was stopped because your account is locked. Contact your administrator."),
-        "ended_memory": _("This desktop used more memory than allowed. Start it again, and open fewer programs."),
+        "ended_memory": _("This desktop used too much memory. Start it again and open fewer programs."),
         "ended_self": _("Its session was closed."),
         "ended_service": _("The service was stopped. Try again in a minute."),
         "ends_idle": _(

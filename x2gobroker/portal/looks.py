@@ -42,7 +42,7 @@ def announcement_times(settings: Settings) -> tuple[float | None, float | None]:
 
 def links(settings: Settings) -> list[tuple[str, str]]:
     """The links at the foot of each page: address and text."""
-    texts = {"portal-help-url": _("Help"), "portal-imprint-url": _("Imprint"), "portal-privacy-url": _("Privacy")}
+    texts = {"portal-help-url": _("Help"), "portal-imprint-url": _("Legal notice"), "portal-privacy-url": _("Privacy")}
     found = ((settings.text(GLOBAL, name), text) for name, text in texts.items())
     return [(address, text) for address, text in found if address]
 

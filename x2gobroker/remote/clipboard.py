@@ -41,7 +41,7 @@ NO_CLIPBOARD = Clipboard(goes_in=False, goes_out=False)
 
 def is_extended(head: bytes) -> bool:
     """Whether four bytes of flags follow the first eight of a message of the clipboard."""
-    (size,) = struct.unpack_from(">i", head, 4)
+    size = int(struct.unpack_from(">i", head, 4)[0])
     return size <= -4
 
 

@@ -27,7 +27,7 @@ from typing import IO, Any, cast
 from x2gobroker.authservice.pamfiles import service_exists
 from x2gobroker.errors import BrokerError
 from x2gobroker.remote import userfolder
-from x2gobroker.remote.hold import CGROUP, HOLDS, Cgroup
+from x2gobroker.remote.hold import CGROUP, HOLDS, Cgroup, children_of
 from x2gobroker.remote.keys import PAM_SERVICE
 from x2gobroker.remote.limits import Limits
 from x2gobroker.remote.script import RemoteServiceScript
@@ -207,16 +207,14 @@ class KeptDesktop(RemoteServiceScript, ABC):
 def _end(use: Use) -> bool:
     """End one use of a slot; whether nothing of it is left that runs."""
     state = use.state()
-    end = time.monotonic() + STOP_SECONDS
     if state is not None and _lives(state):
         with contextlib.suppress(ProcessLookupError):
             os.kill(state["pid"], signal.SIGTERM)
-        while _lives(state):
-            if time.monotonic() > end:
+        if not _has_ended(state, STOP_SECONDS):  # a module of PAM hangs, perhaps in a program that it has started
+            for number in (*children_of(state["pid"]), state["pid"]):
                 with contextlib.suppress(ProcessLookupError):
-                    os.kill(state["pid"], signal.SIGKILL)
-                break
-            time.sleep(0.02)
+                    os.kill(number, signal.SIGKILL)
+            _has_ended(state, SWEEP_SECONDS)
     if state is not None and state["cgroup"] and not Cgroup(Path(state["cgroup"])).end():
         return False  # nothing in there could be killed at all
     if not _sweep(f"{MARK}={use.folder}"):
@@ -285,6 +283,16 @@ def _lives(state: Mapping[str, Any]) -> bool:
         return False
     fields = words.rpartition(")")[2].split()
     return fields[0] not in ("Z", "X") and int(fields[19]) == state["began"]
+
+
+def _has_ended(state: Mapping[str, Any], seconds: float) -> bool:
+    """Wait so long for the end of the process of a state file; whether it has come."""
+    end = time.monotonic() + seconds
+    while _lives(state):
+        if time.monotonic() > end:
+            return False
+        time.sleep(0.02)
+    return True
 
 
 def _marked(mark: bytes, proc: Path = PROC) -> list[int]:

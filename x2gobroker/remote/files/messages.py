@@ -27,7 +27,7 @@ LONGEST_NAME = 255
 LARGEST_TEXT = 1 << 15
 CHUNK_BYTES = 1 << 18
 LARGEST_DATA = 1 << 20  # of one message of a page
-WINDOW_BYTES = 1 << 22  # what may be on its way without word that it was taken
+WINDOW_BYTES = 1 << 23  # what may be on its way without word that it was taken
 
 ITEM = r"(?:[A-Za-z0-9._~-]|%[0-9A-F]{2})+"
 PATH = re.compile(rf"(?:{ITEM}(?:/{ITEM})*)?")

@@ -1,6 +1,7 @@
 // A service worker: answers an address below save/ that a page has offered with the file that this page sends, part by
 // part, as the browser takes it. It asks no server for anything, and keeps nothing.
 const offers = new Map();
+const MOST = 16; // parts that wait for the browser
 const scope = new URL("save/", self.location.href).pathname;
 
 self.addEventListener("install", () => self.skipWaiting());
@@ -10,10 +11,12 @@ self.addEventListener("message", ({ data, ports }) => {
 });
 
 function streamOf(port, ended) {
+  let come = 0;
   return new ReadableStream({
     start(controller) {
       port.onmessage = ({ data }) => {
         if (data instanceof ArrayBuffer) {
+          come += 1;
           controller.enqueue(new Uint8Array(data));
         } else {
           if (data === "end") controller.close();
@@ -22,14 +25,14 @@ function streamOf(port, ended) {
         }
       };
     },
-    pull() {
-      port.postMessage("pull");
+    pull(controller) {
+      port.postMessage({ taken: come - (MOST - controller.desiredSize), most: MOST });
     },
     cancel() {
       port.postMessage("cancel");
       ended();
     },
-  }, { highWaterMark: 1 });
+  }, { highWaterMark: MOST });
 }
 
 // As RFC 8187 has it: encodeURIComponent leaves some characters that are none of its own.

@@ -57,7 +57,7 @@ function activated(worker) {
 }
 
 class WorkerSink {
-  #worker; #port; #frame; #pings; #signal; #wanted = 0; #cancelled = false; #wake = null;
+  #worker; #port; #frame; #pings; #signal; #sent = 0; #most = 0; #cancelled = false; #wake = null;
 
   constructor(worker, name, size, signal) {
     this.#worker = worker;
@@ -66,8 +66,8 @@ class WorkerSink {
     const { port1, port2 } = new MessageChannel();
     this.#port = port1;
     port1.onmessage = ({ data }) => {
-      if (data === "pull") this.#wanted += 1;
-      else if (data === "cancel") this.#cancelled = true;
+      if (data === "cancel") this.#cancelled = true;
+      else this.#most = data.taken + data.most; // so many parts may have been sent
       this.#wake?.();
     };
     const id = crypto.randomUUID();
@@ -87,7 +87,7 @@ class WorkerSink {
 
   async write(part) {
     if (!(await this.#pulled(TAKE_SECONDS))) throw new SinkError("cancelled");
-    this.#wanted -= 1;
+    this.#sent += 1;
     this.#port.postMessage(part, [part]);
   }
 
@@ -115,7 +115,7 @@ class WorkerSink {
       const late = setTimeout(() => resolve(false), seconds * 1000);
       this.#wake = () => {
         const cancelled = this.#cancelled || this.#signal.aborted;
-        if (!this.#wanted && !cancelled) return;
+        if (this.#sent >= this.#most && !cancelled) return;
         clearTimeout(late);
         this.#wake = null;
         resolve(!cancelled);

@@ -3,8 +3,9 @@
 import { Line, LostError, RefusedError, RequestError } from "./channel.js";
 import { openSink, SinkError } from "./saving.js";
 
-const PART_BYTES = 1 << 19;
-const WINDOW_BYTES = 1 << 22; // sent without word that it was taken
+const PART_BYTES = 1 << 19; // of one message
+const WINDOW_BYTES = 1 << 23; // sent without word that it was taken
+const TAKEN_BYTES = 1 << 20; // of which the service is told
 const FINISH_SECONDS = 3600; // for the disk to take all of a large file
 const AGAIN_SECONDS = [1, 2, 4, 8, 15]; // the last one from then on
 const GIVE_UP_SECONDS = 15 * 60; // without a byte
@@ -62,6 +63,18 @@ class Transfer extends EventTarget {
   }
 }
 
+// A file from here on, in parts of a message each. As a stream: several times as fast as slice after slice.
+async function* partsOf(file, at) {
+  const reader = file.slice(at).stream().getReader();
+  try {
+    for (let { done, value } = await reader.read(); !done; { done, value } = await reader.read()) {
+      for (let from = 0; from < value.byteLength; from += PART_BYTES) yield value.subarray(from, from + PART_BYTES);
+    }
+  } finally {
+    reader.cancel();
+  }
+}
+
 export class Upload extends Transfer {
   way = "up";
   #file; #sent = false;
@@ -80,17 +93,22 @@ export class Upload extends Transfer {
     channel.say({ do: "go", offset: at });
     let written = at;
     this.progress(at);
-    while (written < size) {
-      if (this.signal.aborted) await this.#giveUp(channel);
-      if (at < size && at - written < WINDOW_BYTES && !channel.pending) {
-        const part = await this.#file.slice(at, Math.min(size, at + PART_BYTES)).arrayBuffer();
-        if (!part.byteLength) throw new SinkError("unreadable");
-        channel.sendData(part);
-        at += part.byteLength;
-      } else {
-        written = (await channel.expect("written")).bytes;
-        this.progress(written);
+    const parts = partsOf(this.#file, at);
+    try {
+      while (written < size) {
+        if (this.signal.aborted) await this.#giveUp(channel);
+        if (at < size && at - written < WINDOW_BYTES && !channel.pending) {
+          const { value: part } = await parts.next();
+          if (!part) throw new SinkError("unreadable"); // it is shorter now
+          channel.sendData(part);
+          at += part.byteLength;
+        } else {
+          written = (await channel.expect("written")).bytes;
+          this.progress(written);
+        }
       }
+    } finally {
+      parts.return();
     }
     this.#sent = true;
     this.set("finishing");
@@ -143,6 +161,7 @@ export class Download extends Transfer {
       this.size = size;
       this.#stamp = stamp;
       this.#sink ??= await openSink(this.name, size, this.signal);
+      let told = this.at;
       while (this.at < size) {
         this.checkCancelled();
         const part = await channel.hear();
@@ -150,7 +169,7 @@ export class Download extends Transfer {
         const end = this.at + part.byteLength; // the part itself is handed over, and has no length then
         await this.#sink.write(part);
         this.progress(end); // it is there, even if nobody can be told any more
-        channel.say({ do: "taken", bytes: end });
+        if (end - told >= TAKEN_BYTES || end === size) channel.say({ do: "taken", bytes: told = end });
       }
       await channel.expect("sent");
       this.set("finishing");
