@@ -346,4 +346,4 @@ def test_what_the_keeper_costs_with_pam(start: Start, state: Path, user: Account
     rollup = subprocess.run(
         ["grep", "^Pss:", f"/proc/{keeper}/smaps_rollup"], capture_output=True, text=True, check=True
     )
-    assert int(rollup.stdout.split()[1]) < 24_000, rollup.stdout  # kB
+    assert int(rollup.stdout.split()[1]) < 16_000, rollup.stdout  # kB

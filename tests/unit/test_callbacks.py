@@ -23,7 +23,8 @@ LOADERS = {
     "authservice/pamcall.py": {"authservice/worker.py"},
     "authservice/worker.py": set[str](),
     "remote/pamsession.py": {"remote/login.py"},
-    "remote/login.py": {"remote/keeper.py"},
+    "remote/login.py": {"remote/keeper.py", "remote/programs.py"},
+    "remote/programs.py": {"remote/keeper.py"},
     "remote/keeper.py": set[str](),
 }
 MAKERS = {"CFUNCTYPE", "PYFUNCTYPE", "WINFUNCTYPE", "callback", "new_handle", "ffi"}

@@ -29,7 +29,7 @@ def keeper(tmp_path: Path) -> Keeper:
     """One whose desktop may take some memory; none was short of it so far."""
     made = Keeper({"folder": str(tmp_path), "seconds": 5}, io.BytesIO(), own_stat(), None, False)
     kill(tmp_path, 0)
-    made.memory = MemoryWatch(tmp_path)
+    made.programs.memory = MemoryWatch(tmp_path)
     return made
 
 
@@ -47,7 +47,7 @@ def kill(group: Path, count: int) -> None:
 )
 def test_the_keeper_says_that_memory_ran_out(keeper: Keeper, tmp_path: Path, ended: str, said: str) -> None:
     kill(tmp_path, 1)
-    keeper.ended = ended
+    keeper.programs.ended = ended
     keeper.note_end()
     assert Use(tmp_path).ended() == said
 
@@ -55,12 +55,12 @@ def test_the_keeper_says_that_memory_ran_out(keeper: Keeper, tmp_path: Path, end
 def test_what_was_long_ago_is_no_reason(keeper: Keeper, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A program was killed, and the desktop went on."""
     kill(tmp_path, 1)
-    keeper.turn(0)
+    keeper.programs.turn(0)
     later = time.monotonic() + MEMORY_SECONDS + 1
     monkeypatch.setattr(time, "monotonic", lambda: later)
     keeper.note_end()
     assert Use(tmp_path).ended() == ""
-    keeper.ended = "its desktop command has ended"
+    keeper.programs.ended = "its desktop command has ended"
     keeper.note_end()
     assert Use(tmp_path).ended() == "its desktop command has ended"
 
