@@ -265,7 +265,12 @@ def test_the_end_of_the_sign_in_ends_a_transfer(site: PortalDesktops, anna: Tab,
 
 @pytest.mark.parametrize(("scheme", "size"), [("light", PHONE), ("dark", DESKTOP), ("dark", PHONE), ("light", DESKTOP)])
 def test_everybody_can_use_it(
-    site: PortalDesktops, browser: Browser, home: Path, scheme: Literal["light", "dark"], size: tuple[int, int]
+    site: PortalDesktops,
+    browser: Browser,
+    home: Path,
+    pictures: Path,
+    scheme: Literal["light", "dark"],
+    size: tuple[int, int],
 ) -> None:
     """axe finds nothing grave; it fits; and it works by the keyboard alone."""
     (home / "Documents").mkdir(exist_ok=True)
@@ -281,8 +286,7 @@ def test_everybody_can_use_it(
         expect(person.page.get_by_role("button", name="Download hostname")).to_be_visible()
         found = [f"{impact}: {where}" for impact, where in violations(person) if impact in GRAVE]
         assert not found, "\n".join(found)
-        if folder := os.environ.get("X2GOBROKER_TEST_PICTURES"):
-            person.page.screenshot(path=f"{folder}/files-{scheme}-{size[0]}.png")
+        person.page.screenshot(path=pictures / "files.png")
         box = person.page.locator("#files-dialog").bounding_box()
         assert box is not None
         assert box["x"] >= 0
@@ -296,8 +300,7 @@ def test_everybody_can_use_it(
         person.page.keyboard.press("Escape")
         expect(person.page.locator("#files-dialog")).to_be_hidden()
         expect(person.page.locator("#transfers")).to_be_visible()
-        if folder:
-            person.page.screenshot(path=f"{folder}/transfers-{scheme}-{size[0]}.png")
+        person.page.screenshot(path=pictures / "transfers.png")
     stop_all(site)
     for path in home.iterdir():
         path.rmdir() if path.is_dir() else path.unlink()
