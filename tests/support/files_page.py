@@ -61,7 +61,7 @@ class FilesPage:
             self._protocol.receive_data(data)
             for frame in self._protocol.events_received():
                 if isinstance(frame, Frame) and frame.opcode is Opcode.TEXT:
-                    self._ready.append(json.loads(frame.data))
+                    self._ready.append(json.loads(bytes(frame.data)))
                 elif isinstance(frame, Frame) and frame.opcode is Opcode.BINARY:
                     self._ready.append(bytes(frame.data))
             self._flush()

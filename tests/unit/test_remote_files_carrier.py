@@ -20,8 +20,8 @@ from websockets.exceptions import ConnectionClosed
 from websockets.typing import Subprotocol
 
 from tests.support.processes import free_port
+from x2gobroker.errors import StoreError
 from x2gobroker.privilege import account_named
-from x2gobroker.remote import service as service_module
 from x2gobroker.remote.desktop import Connection, Desktop
 from x2gobroker.remote.files import carrier
 from x2gobroker.remote.files.carrier import FILES_PROTOCOL
@@ -37,7 +37,9 @@ ADDRESS = "127.0.0.1"
 
 def slot() -> Slot:
     times: dict[str, Any] = {"since": 0.0, "reserved": 0.0, "started": 0.0, "last_seen": 0.0, "last_input": 0.0}
-    texts = dict.fromkeys(("address", "node", "host", "unix_path", "ends_why", "progress", "note", "wanted"), "")
+    texts: dict[str, Any] = dict.fromkeys(
+        ("address", "node", "host", "unix_path", "ends_why", "progress", "note", "wanted"), ""
+    )
     return Slot(
         type="Desk", number=0, id="0123456789abcdef", username="anna", state="running", port=0, connections=0,
         ends=None, options={}, **times, **texts,
@@ -94,7 +96,7 @@ def page(port: int, *protocols: str) -> connect:
 def run(work: Callable[[Desktops], Awaitable[None]], tmp_path: Path, **more: Any) -> Desktops:
     holder = Pass(slot(), "anna", more.pop("view_only", False), more.pop("share", None))
     desktops = Desktops(tmp_path, holder, **more)
-    asyncio.run(asyncio.wait_for(work(desktops), 60))  # type: ignore[arg-type]
+    asyncio.run(asyncio.wait_for(work(desktops), 60))
     if desktops.pid:
         os.waitpid(desktops.pid, 0)
     assert not desktops.desktop.transfers
@@ -203,7 +205,7 @@ def test_who_gets_no_files_is_told(tmp_path: Path, more: dict[str, Any], told: s
 
 def test_a_store_that_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     async def failing(_self: Desktops, _work: object) -> Pass:
-        raise service_module.StoreError("down")
+        raise StoreError("down")
 
     monkeypatch.setattr(Desktops, "ask_store", failing)
 
@@ -250,7 +252,7 @@ def test_one_that_is_cut_before_it_began(tmp_path: Path) -> None:
             link.cut("you were signed out")
             return found
 
-        desktops.open_files = cut_at_once  # type: ignore[method-assign]
+        desktops.open_files = cut_at_once  # type: ignore[method-assign, assignment]
         async with served(desktops) as port, page(port) as websocket:
             assert (await closed(websocket))[0] == 1001
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import signal
 import stat
 import tempfile
 import time
@@ -124,7 +125,7 @@ def test_the_kernel_ends_what_hangs(account: Account, monkeypatch: pytest.Monkey
     def hang(*_arguments: object) -> None:
         time.sleep(60)
 
-    monkeypatch.setattr(module, "_breathe", lambda seconds=1: module.signal.alarm(1))
+    monkeypatch.setattr(module, "_breathe", lambda seconds=1: signal.alarm(1))
     monkeypatch.setattr("x2gobroker.remote.files.session.list_folder", hang)
     made = fork_files(account, RULES)
     with made.connection, made.reports:
@@ -132,7 +133,7 @@ def test_the_kernel_ends_what_hangs(account: Account, monkeypatch: pytest.Monkey
         page.say("list", folder="", hidden=False)
         with pytest.raises(ClosedError):
             page.hear()
-        assert os.WTERMSIG(os.waitpid(made.pid, 0)[1]) == module.signal.SIGALRM
+        assert os.WTERMSIG(os.waitpid(made.pid, 0)[1]) == signal.SIGALRM
 
 
 def test_what_goes_wrong_in_it_is_reported(account: Account, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ctypes
 import errno
+import hashlib
 import os
 import socket
 import threading
@@ -14,6 +16,8 @@ import pytest
 
 from tests.support.files_page import partials
 from x2gobroker.remote.files import upload as module
+from x2gobroker.remote.files.folders import free_bytes
+from x2gobroker.remote.files.names import partial_name
 from x2gobroker.remote.files.refusals import RefusedError
 from x2gobroker.remote.files.upload import OLD_SECONDS, Upload, drop_old, rename_new
 
@@ -71,12 +75,15 @@ def test_nothing_is_overwritten(folder: int, tmp_path: Path) -> None:
 def test_whatever_has_the_name_stays(folder: int, tmp_path: Path, kind: str) -> None:
     target = tmp_path / "a.txt"
     with socket.socket(socket.AF_UNIX) as listening:
-        {
-            "folder": target.mkdir,
-            "pipe": lambda: os.mkfifo(target),
-            "socket": lambda: listening.bind(str(target)),
-            "link": lambda: target.symlink_to("/etc/passwd"),
-        }[kind]()
+        match kind:
+            case "folder":
+                target.mkdir()
+            case "pipe":
+                os.mkfifo(target)
+            case "socket":
+                listening.bind(str(target))
+            case _:
+                target.symlink_to("/etc/passwd")
         before = target.lstat()
         made = begun(folder, size=1)
         made.write(b"x")
@@ -105,7 +112,7 @@ def test_only_the_end_of_a_large_one_is_compared(folder: int) -> None:
     second = Upload(folder, b"a.txt", 3 << 20, DATE)
     length, digest = second.tail()
     assert length == 1 << 20
-    assert digest == module.hashlib.sha256(b"x" * (1 << 20)).hexdigest()
+    assert digest == hashlib.sha256(b"x" * (1 << 20)).hexdigest()
     second.drop()
 
 
@@ -169,7 +176,7 @@ def test_a_link_with_the_hidden_name_is_not_followed(folder: int, tmp_path: Path
     other = tmp_path / "precious"
     other.write_text("precious")
     begun(folder).drop()
-    name = os.fsdecode(module.partial_name(b"a.txt", 6, DATE, os.geteuid()))
+    name = os.fsdecode(partial_name(b"a.txt", 6, DATE, os.geteuid()))
     for make in ((tmp_path / name).symlink_to, (tmp_path / name).hardlink_to):
         make(other)
         made = begun(folder)
@@ -180,7 +187,7 @@ def test_a_link_with_the_hidden_name_is_not_followed(folder: int, tmp_path: Path
 
 
 def test_the_file_of_another_user_with_the_hidden_name(folder: int, tmp_path: Path) -> None:
-    name = tmp_path / os.fsdecode(module.partial_name(b"a.txt", 6, DATE, os.geteuid()))
+    name = tmp_path / os.fsdecode(partial_name(b"a.txt", 6, DATE, os.geteuid()))
     name.write_text("theirs")
     os.chown(name, 4711, -1)
     made = begun(folder, size=6)
@@ -247,7 +254,7 @@ def test_a_disk_that_takes_no_more(
     def fail(_number: int, _data: memoryview) -> int:
         raise OSError(number, os.strerror(number))
 
-    monkeypatch.setattr(module.os, "write", fail)
+    monkeypatch.setattr(os, "write", fail)
     assert why(made.write, b"def") == word
     monkeypatch.undo()
     made.keep()
@@ -255,7 +262,7 @@ def test_a_disk_that_takes_no_more(
 
 
 def test_a_file_that_does_not_fit_is_refused_beforehand(folder: int, tmp_path: Path) -> None:
-    free = module.free_bytes(folder)
+    free = free_bytes(folder)
     assert why(Upload, folder, b"a.txt", 2 * free + (1 << 40), DATE) == "full"
     assert os.listdir(tmp_path) == []
 
@@ -269,7 +276,7 @@ def test_every_way_to_give_a_name_overwrites_nothing(
 
         @staticmethod
         def renameat2(*_arguments: object) -> int:
-            module.ctypes.set_errno(errno.EINVAL)
+            ctypes.set_errno(errno.EINVAL)
             return -1
 
     def no_links(*_arguments: object, **_more: object) -> None:
@@ -278,7 +285,7 @@ def test_every_way_to_give_a_name_overwrites_nothing(
     if way != "rename":
         monkeypatch.setattr(module, "_library", Old())
     if way == "place":
-        monkeypatch.setattr(module.os, "link", no_links)
+        monkeypatch.setattr(os, "link", no_links)
     for name in ("a", "b"):
         (tmp_path / name).write_text(name)
     with pytest.raises(FileExistsError):
@@ -324,5 +331,5 @@ def test_a_folder_where_nobody_may_write(folder: int, monkeypatch: pytest.Monkey
     def denied(*_arguments: object, **_more: object) -> int:
         raise PermissionError(errno.EACCES, "denied")
 
-    monkeypatch.setattr(module.os, "open", denied)
+    monkeypatch.setattr(os, "open", denied)
     assert why(Upload, folder, b"a.txt", 6, DATE) == "no-right"
