@@ -293,7 +293,9 @@ def test_a_desktop_that_cannot_start_is_told(visitor: Visitor, user: Account) ->
     visitor.wait_phase("ended")
     visitor.says("The desktop could not be started.")
     visitor.page.goto(visitor.url)
-    expect(visitor.page.locator(visitor.card("Broken"))).to_contain_text("Something went wrong last time", timeout=PATIENCE)
+    expect(visitor.page.locator(visitor.card("Broken"))).to_contain_text(
+        "Something went wrong last time", timeout=PATIENCE
+    )
     assert not programs_of(user, "Xvnc")
 
 

@@ -8,12 +8,14 @@ import signal
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Literal
 
 import pytest
 from playwright.sync_api import Browser, Locator, expect
 
+from tests.integration.test_portal_accessibility import GRAVE, violations
 from tests.support.accounts import change_accounts, end_processes_of, processes_of
-from tests.support.browser import Tab, chromium, tab
+from tests.support.browser import DESKTOP, PHONE, Tab, chromium, tab
 from tests.support.files_page import partials
 from tests.support.portal_desktops import DISPLAYS, PASSWORD, PortalDesktops, begin, portal_desktops, stop_all
 from tests.support.processes import wait_until
@@ -259,3 +261,46 @@ def test_the_end_of_the_sign_in_ends_a_transfer(site: PortalDesktops, anna: Tab,
     wait_until(lambda: not processes_of("anna"), "the process for files having ended")
     assert not (home / "large.bin").exists()
     expect(transfer(anna, file.name).locator(".transfer-state")).to_contain_text("You are signed out.")
+
+
+@pytest.mark.parametrize(("scheme", "size"), [("light", PHONE), ("dark", DESKTOP), ("dark", PHONE), ("light", DESKTOP)])
+def test_everybody_can_use_it(
+    site: PortalDesktops,
+    browser: Browser,
+    home: Path,
+    pictures: Path,
+    scheme: Literal["light", "dark"],
+    size: tuple[int, int],
+) -> None:
+    """axe finds nothing grave; it fits; and it works by the keyboard alone."""
+    (home / "Documents").mkdir(exist_ok=True)
+    for number in range(12):
+        (home / f"A rather long name of a report of the year {2010 + number}.pdf").write_bytes(bytes(number * 345678))
+    change_accounts("chown", "-R", "anna:", str(home))
+    with tab(browser, size, scheme, touch=size == PHONE) as person:
+        person.sign_in(site.url, "anna", PASSWORD)
+        open_files(site, person)
+        expect(person.page.get_by_role("button", name="Open the folder Documents")).to_be_visible()
+        person.page.set_input_files("#files-chosen", [Path("/etc/hostname"), Path("/etc/hostname")])
+        expect(person.page.locator("[data-state=done]")).to_have_count(2)
+        expect(person.page.get_by_role("button", name="Download hostname", exact=True)).to_be_visible()
+        found = [f"{impact}: {where}" for impact, where in violations(person) if impact in GRAVE]
+        assert not found, "\n".join(found)
+        person.page.screenshot(path=pictures / "files.png")
+        box = person.page.locator("#files-dialog").bounding_box()
+        assert box is not None
+        assert box["x"] >= 0
+        assert box["x"] + box["width"] <= size[0]
+        assert box["y"] + box["height"] <= size[1]
+        width = person.page.evaluate("[document.documentElement.scrollWidth, innerWidth]")
+        assert width[0] <= width[1]
+        person.page.get_by_role("button", name="Open the folder Documents").focus()
+        person.page.keyboard.press("Enter")
+        expect(person.page.locator("#files-way [aria-current]")).to_have_text("Documents")
+        person.page.keyboard.press("Escape")
+        expect(person.page.locator("#files-dialog")).to_be_hidden()
+        expect(person.page.locator("#transfers")).to_be_visible()
+        person.page.screenshot(path=pictures / "transfers.png")
+    stop_all(site)
+    for path in home.iterdir():
+        path.rmdir() if path.is_dir() else path.unlink()

@@ -73,7 +73,7 @@ def item(bench: Bench, name: str, folder: str = "") -> str:
     with bench.page() as page:
         page.say("list", folder=folder, hidden=True)
         found = page.expect("entries")["entries"]
-    return str(next(entry["item"] for entry in found if entry["name"] == name))
+    return next(str(entry["item"]) for entry in found if entry["name"] == name)
 
 
 # --- folders

@@ -9,7 +9,7 @@ import os
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -75,13 +75,15 @@ def test_nothing_is_overwritten(folder: int, tmp_path: Path) -> None:
 def test_whatever_has_the_name_stays(folder: int, tmp_path: Path, kind: str) -> None:
     target = tmp_path / "a.txt"
     with socket.socket(socket.AF_UNIX) as listening:
-        makers: dict[str, Callable[[], object]] = {
-            "folder": target.mkdir,
-            "pipe": lambda: os.mkfifo(target),
-            "socket": lambda: listening.bind(str(target)),
-            "link": lambda: target.symlink_to("/etc/passwd"),
-        }
-        makers[kind]()
+        match kind:
+            case "folder":
+                target.mkdir()
+            case "pipe":
+                os.mkfifo(target)
+            case "socket":
+                listening.bind(str(target))
+            case _:
+                target.symlink_to("/etc/passwd")
         before = target.lstat()
         made = begun(folder, size=1)
         made.write(b"x")

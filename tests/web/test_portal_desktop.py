@@ -22,6 +22,7 @@ from x2gobroker.portal import desktop as desktop_page
 from x2gobroker.portal import share as share_page
 from x2gobroker.portal import static
 from x2gobroker.portal.languages import NAMES
+from x2gobroker.remote.files.messages import WHYS
 from x2gobroker.remote.service import TOKEN_PREFIX
 from x2gobroker.remote.told import FAULTS, REFUSALS, SCRIPT_FAILED
 from x2gobroker.store import Slot
@@ -432,3 +433,40 @@ def test_a_switched_off_portal_serves_none_of_it(portal: PortalBench) -> None:
     for path in (at(slot), "/portal/view", f"/portal/static/{static.files().hash}/portal/desktop.js"):
         assert browser.get(path).status_int == 404
     assert browser.post(at(slot, "token"), OWN).status_int == 404
+
+
+# --- files
+
+
+@pytest.mark.parametrize(("way", "frames"), [("none", None), ("in", None), ("out", "'self'"), ("both", "'self'")])
+def test_the_page_has_what_its_session_type_lets_in_and_out(tmp_path: Path, way: str, frames: str | None) -> None:
+    types = {"Desk <1>": {"script": "tigervnc.py", "count": 2, "files": way, "files-megabytes": 7}}
+    portal = PortalBench(tmp_path, types=json.dumps(types))
+    page = portal.signed_in().get(at(take(portal)))
+    assert f'data-files="{way}" data-files-bytes="{7 << 20}"' in page.text
+    assert ('id="files-dialog"' in page.text) is (way != "none")
+    assert ('id="files-choose"' in page.text) is (way in ("in", "both"))
+    policy = dict(part.split(" ", 1) for part in page.headers["Content-Security-Policy"].split("; "))
+    assert policy.get("frame-src") == frames
+    if way == "both":
+        for name in ("files", "transfer", "channel", "saving"):
+            text = (static.FOLDER / "portal" / f"{name}.js").read_text(encoding="utf-8")
+            for wanted in re.findall(r'by\("([\w-]+)"\)', text):
+                assert f'id="{wanted}"' in page.text, (name, wanted)
+
+
+def test_every_word_of_the_service_about_files_has_a_text(portal: PortalBench, anna: Browser) -> None:
+    page = anna.get(at(take(portal)))
+    texts = json.loads(html.unescape(re.search(r'data-texts="([^"]+)"', page.text)[1]))  # type: ignore[index]
+    states = ("waiting", "finishing", "cancelled", "signed-out", "unreadable", "memory", "lost")
+    assert {f"files_{word.replace('-', '_')}" for word in (*WHYS, *states)} <= set(texts)
+
+
+def test_the_saver_of_downloads_answers_below_its_own_folder_only(portal: PortalBench, anna: Browser) -> None:
+    """A service worker is in charge of a folder: this one of that in which there is nothing else."""
+    page = anna.get(at(take(portal)))
+    saver = re.search(r'data-saver="([^"]+)"', page.text)[1]  # type: ignore[index]
+    answer = anna.get(saver)
+    assert answer.headers["Content-Type"].startswith("text/javascript")
+    assert "Service-Worker-Allowed" not in answer.headers
+    assert anna.get(saver.replace("saver.js", "save/x")).status_int == 404

@@ -253,7 +253,7 @@ class Worker:
         account = account_named(user)
         if account.uid == 0:
             raise AccountError("nobody works with the files of root")
-        self._files_of = {pid for pid in self._files_of if os.waitpid(pid, os.WNOHANG) == (0, 0)}
+        self._files_of = {pid for pid in self._files_of if _runs(pid)}
         if len(self._files_of) >= MOST_FILES:
             raise ScriptError(f"there are {MOST_FILES} connections for files already")
         made = fork_files(account, rules)
@@ -273,6 +273,14 @@ def _refused(reason: str, told: str = "") -> Answer:
         "reason": printable(reason, LONGEST_REASON),
         "told": printable(told, LONGEST_PROGRESS + len(SAID)),
     }
+
+
+def _runs(pid: int) -> bool:
+    """Whether a child of this process still runs; who has ended is no more afterwards."""
+    try:
+        return os.waitpid(pid, os.WNOHANG) == (0, 0)
+    except ChildProcessError:  # a script has waited for whatever ends
+        return False
 
 
 def _kind(value: object) -> str:
