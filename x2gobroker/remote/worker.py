@@ -17,6 +17,7 @@ from typing import Any
 
 from x2gobroker.errors import BrokerError
 from x2gobroker.privilege import AccountError, MessageError, account_named, read_message, write_message
+from x2gobroker.remote.bounded import BoundedOutput
 from x2gobroker.remote.crossing import (
     FROM_WORKER,
     LONGEST_PASSWORD,
@@ -87,11 +88,13 @@ class Worker:
 
     def serve(self) -> int:
         """Until the service closes its end. Returns the exit status."""
-        for stream in (sys.stdout, sys.stderr):
-            stream.reconfigure(line_buffering=True)  # type: ignore[union-attr]
+        said = [BoundedOutput(stream) for stream in (sys.stdout, sys.stderr)]
+        sys.stdout, sys.stderr = said
         with contextlib.suppress(BrokenPipeError):
             while data := self._channel.recv(LARGEST_MESSAGE + 1):  # descriptors that come with it are dropped
                 descriptors: list[int] = []
+                for stream in said:
+                    stream.begin()
                 try:
                     self._send(*self._do(data, descriptors), descriptors)
                 finally:
