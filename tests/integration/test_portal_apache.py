@@ -23,10 +23,18 @@ from tests.support.tls import Certificates
 
 DISPLAYS = 6000 + os.getpid() % 2000 * 10  # displays that no other test has
 # a websocket as any page may try to open it; says how it ended
+# whether the desktop's VNC server is behind it: a refusal comes in VNC's words, as a list of no ways to log in
 OPEN_SOCKET = """([url, protocol]) => new Promise((resolve) => {
     const socket = new WebSocket(url, ["binary", protocol]);
-    socket.onopen = () => { socket.close(); resolve("open"); };
-    socket.onerror = () => resolve("refused");
+    socket.binaryType = "arraybuffer";
+    const said = [];
+    socket.onmessage = ({ data }) => {
+        const before = said.length;
+        said.push(...new Uint8Array(data));
+        if (before < 12 && said.length >= 12) socket.send(new TextEncoder().encode("RFB 003.008\\n"));
+        if (said.length > 12) { socket.close(); resolve(said[12] ? "open" : "refused"); }
+    };
+    socket.onerror = () => resolve("failed");
 })"""
 ASK_TOKEN = """async (url) => {
     const answer = await fetch(url, {method: "POST", headers: {Accept: "application/json"}});
