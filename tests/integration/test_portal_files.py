@@ -280,7 +280,7 @@ def test_everybody_can_use_it(
     with tab(browser, size, scheme, touch=size == PHONE) as person:
         person.sign_in(site.url, "anna", PASSWORD)
         open_files(site, person)
-        expect(person.page.get_by_role("button", name="Open the folder Documents")).to_be_visible()
+        expect(person.page.get_by_role("button", name="Open folder Documents")).to_be_visible()
         person.page.set_input_files("#files-chosen", [Path("/etc/hostname"), Path("/etc/hostname")])
         expect(person.page.locator("[data-state=done]")).to_have_count(2)
         expect(person.page.get_by_role("button", name="Download hostname", exact=True)).to_be_visible()
@@ -294,7 +294,7 @@ def test_everybody_can_use_it(
         assert box["y"] + box["height"] <= size[1]
         width = person.page.evaluate("[document.documentElement.scrollWidth, innerWidth]")
         assert width[0] <= width[1]
-        person.page.get_by_role("button", name="Open the folder Documents").focus()
+        person.page.get_by_role("button", name="Open folder Documents").focus()
         person.page.keyboard.press("Enter")
         expect(person.page.locator("#files-way [aria-current]")).to_have_text("Documents")
         person.page.keyboard.press("Escape")
