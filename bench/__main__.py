@@ -21,6 +21,7 @@ from bench import (
     balance,
     farm,
     farm_logins,
+    files,
     footprint,
     guesses,
     logins,
@@ -55,10 +56,21 @@ PARTS: dict[str, Callable[[Plan], str]] = {
     "x2go": lambda plan: x2go_report.report(x2go.measure(plan)),
     "portal": lambda plan: portal.report(portal.measure(plan)),
     "remote": lambda plan: remote_report.report(remote.measure(plan)),
+    "files": lambda plan: files.report(files.measure(plan)),
     "slow": lambda plan: slow.report(slow.measure(plan)),
     "units": lambda plan: units.report(units.measure(plan)),
 }
-AS_ROOT = ("authservice", "farm", "farm-logins", "agents", "selects", "x2go", "remote", "units")  # they make users
+AS_ROOT = (
+    "authservice",
+    "farm",
+    "farm-logins",
+    "agents",
+    "selects",
+    "x2go",
+    "remote",
+    "files",
+    "units",
+)  # they make users
 OWN = (
     "authservice",
     "guesses",
@@ -70,6 +82,7 @@ OWN = (
     "x2go",
     "portal",
     "remote",
+    "files",
     "slow",
     "units",
 )

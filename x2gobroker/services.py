@@ -25,6 +25,7 @@ from x2gobroker.store import (
     Authids,
     AutologinKeys,
     ClientEvents,
+    DesktopOrders,
     Drains,
     Enrolments,
     Loads,
@@ -159,6 +160,10 @@ class Services:
     def desktops(self, settings: Settings) -> RemoteDesktops:
         """The desktops in the browser of the store. Raises StoreError."""
         return RemoteDesktops(self.store(settings))
+
+    def desktop_orders(self, settings: Settings) -> DesktopOrders:
+        """What administrators have ordered for the desktops of the store. Raises StoreError."""
+        return DesktopOrders(self.store(settings))
 
     def user_locks(self, settings: Settings) -> UserLocks:
         """Who is locked out, from the store. Raises StoreError."""

@@ -52,10 +52,13 @@ PROGRAMS = {
         (*CONFIG, *PROFILES, *ACCOUNT, *SOCKETS, *REMOTE),
         examples={
             "x2gobroker check-config": "Say what is wrong with the configuration.",
-            "x2gobroker explain --user anna --address 192.0.2.7": "Say which session profiles anna is offered at this "
-            "address, and which rules decided.",
+            "x2gobroker explain --user anna --address 192.0.2.7": "Say which session profiles and session types anna "
+            "is offered at this address, and which rules decided.",
             "x2gobroker passwd anna": "Set the password of anna in the file of the auth mechanism htpasswd.",
             "x2gobroker lockout --until 8h --end-sessions anna": "Lock anna out for eight hours, and end her sessions.",
+            "x2gobroker desktops list": "List the desktops in the browser.",
+            "x2gobroker desktops stop 6f1f77a0": "Stop the one with this number.",
+            "x2gobroker desktops close --reason 'Maintenance until noon'": "Have no new desktops in the browser.",
             "x2gobroker drain --reason 'new kernel' ts01": "Send no new sessions to ts01.",
             "x2gobroker drain --end ts01": "Let ts01 have new sessions again.",
             "x2gobroker migrate": "Say what a migration from x2gobroker 0.0.4.3 would do and change.",

@@ -142,6 +142,19 @@ def test_the_pam_service_has_the_three_phases_of_the_host() -> None:
         assert Path("/etc/pam.d", line.split()[1]).is_file()
 
 
+def test_the_pam_service_of_desktops_lets_in_and_opens_sessions_as_the_host_does() -> None:
+    text = (ROOT / "etc/pam.d/x2gobroker-desktop").read_text(encoding="utf-8")
+    lines = [line.split() for line in text.splitlines() if line and not line.startswith("#")]
+    included = [words[1] for words in lines if words[0] == "@include"]
+    assert included == ["common-auth", "common-account", "common-session"]
+    modules = {(words[0], words[2]) for words in lines if words[0] != "@include"}
+    assert ("account", "pam_nologin.so") in modules
+    assert {("session", "pam_limits.so"), ("session", "pam_env.so")} <= modules
+    assert not [words for words in lines if words[0] in ("auth", "password")], "nobody is asked for a password"
+    shipped = (ROOT / "x2gobroker/samples/etc/pam.d/x2gobroker-desktop").read_text(encoding="utf-8")
+    assert shipped == text
+
+
 def test_the_reasons_that_fail2ban_leaves_out_are_reasons_of_logins() -> None:
     rule = re.search(r"^__harmless = \(\?:(.*)\)$", FILTER.read_text(encoding="utf-8"), re.MULTILINE)
     assert rule

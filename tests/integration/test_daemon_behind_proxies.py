@@ -357,7 +357,7 @@ def test_line_feeds_in_credentials_are_for_the_daemon_itself(site: Site, user: s
 
 
 def test_sign_in_at_the_portal(site: Site) -> None:
-    own = {"Origin": f"https://localhost:{site.port}"}
+    own = {"Origin": f"https://localhost:{site.port}", "Cookie": "__Host-x2gobroker-probe=1"}
     first = site.ask("GET", "/portal/")
     assert first.status == 303
     where = f"{site.path}/portal/sign-in"

@@ -8,7 +8,7 @@ from importlib.resources import files
 import pytest
 from playwright.sync_api import Browser
 
-from tests.support.browser import DESKTOP, PHONE, Tab, chromium
+from tests.support.browser import DESKTOP, PHONE, Tab, chromium, tab
 from tests.support.portal_pages import Pages, Scheme, portal_pages, walk
 
 AXE = (files("axe_playwright_python") / "axe.min.js").read_text(encoding="utf-8")
@@ -17,7 +17,12 @@ RUN = """axe.run(document, {resultTypes: ["violations"]}).then((found) => found.
   violation.nodes.map((node) => {
     return [violation.impact, `${violation.id}: ${node.html.slice(0, 200)} ${node.failureSummary}`];
   })))"""
-PAGES = 24
+PAGES = 25
+# of each tool its height in lines, and of each icon its width; and what is left for the desktop's name
+BAR = """[...document.querySelectorAll("#bar > .bar .tool")].map((tool) => [
+  tool.id, tool.getBoundingClientRect().height / parseFloat(getComputedStyle(document.documentElement).fontSize),
+  tool.querySelector("svg").getBoundingClientRect().width])"""
+NAME = "document.querySelector('.about').getBoundingClientRect().width"
 
 
 @pytest.fixture(scope="module")
@@ -48,21 +53,51 @@ def violations(person: Tab) -> list[tuple[str, str]]:
     return [(impact, where) for impact, where in answer["result"]["value"]]
 
 
-@pytest.mark.parametrize(("scheme", "size"), [("light", PHONE), ("dark", DESKTOP)])
-def test_no_page_has_a_serious_violation(pages: Pages, browser: Browser, scheme: Scheme, size: tuple[int, int]) -> None:
+# all languages on a phone: there is least room for long words
+@pytest.mark.parametrize(
+    ("scheme", "size", "language"),
+    [
+        ("dark", DESKTOP, "en-GB"),
+        ("light", PHONE, "en-GB"),
+        ("light", PHONE, "de-DE"),
+        ("light", PHONE, "fr-FR"),
+        ("light", PHONE, "es-ES"),
+        ("light", PHONE, "it-IT"),
+    ],
+)
+def test_no_page_has_a_serious_violation(
+    pages: Pages, browser: Browser, scheme: Scheme, size: tuple[int, int], language: str
+) -> None:
     found: list[str] = []
     seen: list[str] = []
 
     def look(name: str, person: Tab) -> None:
         seen.append(name)
         found.extend(f"{name}: {impact}: {where}" for impact, where in violations(person) if impact in GRAVE)
+        assert person.page.evaluate("document.documentElement.lang") == language.partition("-")[0]
         width = person.page.evaluate("[document.documentElement.scrollWidth, innerWidth]")
         if width[0] > width[1]:
             found.append(f"{name} is {width[0]} wide in a window of {width[1]}")
 
-    walk(pages, browser, size, scheme, look)
+    walk(pages, browser, size, scheme, look, language)
     assert not found, "\n".join(found)
     assert len(seen) == PAGES
+
+
+@pytest.mark.parametrize("language", ["en-GB", "de-DE", "fr-FR", "es-ES", "it-IT"])
+def test_the_bar_of_a_desktop_has_room_for_its_words(pages: Pages, browser: Browser, language: str) -> None:
+    with tab(browser, DESKTOP, "light", language) as person:
+        pages.sign_in(person)
+        pages.start(person, "Running")
+        person.wait_for_phase("connected")
+        for width in (800, 1152, 1280, 1281, 1366, 1440, 1600, 1793, 1920):
+            person.page.set_viewport_size({"width": width, "height": 800})
+            for tool, lines, icon in person.page.evaluate(BAR):
+                assert lines < 3, (tool, width)
+                assert icon >= 19, (tool, width)
+            assert person.page.evaluate(NAME) > 110, width
+            assert person.page.evaluate("document.documentElement.scrollWidth") <= width
+    pages.stop_all()
 
 
 def test_axe_sees_what_is_wrong(browser: Browser) -> None:

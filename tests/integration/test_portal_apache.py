@@ -23,10 +23,18 @@ from tests.support.tls import Certificates
 
 DISPLAYS = 6000 + os.getpid() % 2000 * 10  # displays that no other test has
 # a websocket as any page may try to open it; says how it ended
+# whether the desktop's VNC server is behind it: a refusal comes in VNC's words, as a list of no ways to log in
 OPEN_SOCKET = """([url, protocol]) => new Promise((resolve) => {
     const socket = new WebSocket(url, ["binary", protocol]);
-    socket.onopen = () => { socket.close(); resolve("open"); };
-    socket.onerror = () => resolve("refused");
+    socket.binaryType = "arraybuffer";
+    const said = [];
+    socket.onmessage = ({ data }) => {
+        const before = said.length;
+        said.push(...new Uint8Array(data));
+        if (before < 12 && said.length >= 12) socket.send(new TextEncoder().encode("RFB 003.008\\n"));
+        if (said.length > 12) { socket.close(); resolve(said[12] ? "open" : "refused"); }
+    };
+    socket.onerror = () => resolve("failed");
 })"""
 ASK_TOKEN = """async (url) => {
     const answer = await fetch(url, {method: "POST", headers: {Accept: "application/json"}});
@@ -51,7 +59,7 @@ def shell(first: int, **more: Any) -> dict[str, Any]:
     return {"script": "tigervnc.py", "count": 2, "options": options, **more}
 
 
-BROKEN = {"script": "tigervnc.py", "count": 1, "options": {"xvnc": ["-no-such-option"]}}
+BROKEN = {"script": "tigervnc.py", "count": 1, "options": {"xvnc": ["-xkbdir", "/no/such/folder"]}}
 TYPES = {"Shell": shell(0), "Brief": shell(4, **{"grace-seconds": 2}), "Broken": BROKEN}
 
 
@@ -236,7 +244,7 @@ def test_nobody_else_gets_a_token_for_a_desktop(visitor: Visitor, enter: Enter, 
         assert response.status == 404
     visitor.touch(user.home / "still-mine")
     (slot,) = site.service.desktops.of_user(user.name)
-    assert site.service.desktops.shares([slot.id]) == set()
+    assert site.service.desktops.shares([slot.id]) == {}
 
 
 def test_a_page_of_somebody_else_cannot_start_anything(visitor: Visitor, site: Site, user: Account) -> None:
@@ -293,7 +301,9 @@ def test_a_desktop_that_cannot_start_is_told(visitor: Visitor, user: Account) ->
     visitor.wait_phase("ended")
     visitor.says("The desktop could not be started.")
     visitor.page.goto(visitor.url)
-    expect(visitor.page.locator(visitor.card("Broken"))).to_contain_text("did not work", timeout=PATIENCE)
+    expect(visitor.page.locator(visitor.card("Broken"))).to_contain_text(
+        "Something went wrong last time", timeout=PATIENCE
+    )
     assert not programs_of(user, "Xvnc")
 
 

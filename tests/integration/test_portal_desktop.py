@@ -82,9 +82,9 @@ def test_click_start_and_type(site: PortalDesktops, anna: Tab, typed: Path) -> N
 
 def test_words_about_the_start_and_then_the_desktop(site: PortalDesktops, anna: Tab) -> None:
     begin(site, anna, "Slow")
-    expect(anna.page.locator("#cover-text")).to_have_text("Starting the desktop …")
+    expect(anna.page.locator("#cover-text")).to_have_text("Starting the desktop…")
     expect(anna.page.locator("#cover-more")).to_have_text("waking up")
-    assert anna.page.locator("#spoken").text_content() == "Starting the desktop … waking up"
+    assert anna.page.locator("#spoken").text_content() == "Starting the desktop… waking up"
     expect(anna.page.locator("#clipboard")).to_be_disabled()
     anna.wait_for_phase("connected")
     expect(anna.page.locator("#cover")).to_be_hidden()
@@ -94,9 +94,9 @@ def test_words_about_the_start_and_then_the_desktop(site: PortalDesktops, anna: 
 def test_a_desktop_that_does_not_start_says_why_and_can_be_tried_again(site: PortalDesktops, anna: Tab) -> None:
     begin(site, anna, "Late")
     anna.wait_for_phase("ended")
-    assert anna.says().startswith("The desktop could not be started. Its script failed. Tell your administrator.")
+    assert anna.says().startswith("The desktop could not be started. The script for this desktop failed.")
     before = anna.page.url
-    anna.page.get_by_role("button", name="Start it again").click()
+    anna.page.get_by_role("button", name="Start again").click()
     anna.page.wait_for_url(re.compile("/portal/desktop/"))
     anna.wait_for("another place", lambda: anna.page.url != before)
     anna.wait_for_phase("ended")
@@ -110,7 +110,7 @@ def test_after_the_network_was_away_it_comes_back_by_itself(site: PortalDesktops
     try:
         anna.wait_for_phase("waiting")
         # the browser takes a machine for offline that has a loopback interface only
-        assert re.match(r"(The connection was lost|This device is offline)\. Next try in \d", anna.says())
+        assert re.match(r"(Connection lost|This device is offline)\. Trying again in \d", anna.says())
         expect(anna.page.locator("canvas.last")).to_be_visible()
         expect(anna.page.get_by_role("button", name="Connect now")).to_be_visible()
     finally:
@@ -128,7 +128,7 @@ def test_the_button_tries_at_once(site: PortalDesktops, anna: Tab) -> None:
     work(site, anna)
     site.pull()
     try:
-        anna.wait_for("some tries", lambda: "Next try in 4 s" in anna.says())
+        anna.wait_for("some tries", lambda: "Trying again in 4 s" in anna.says())
     finally:
         site.plug()
     began = time.monotonic()
@@ -177,22 +177,22 @@ def test_the_end_is_announced_and_why_it_ended_is_said(site: PortalDesktops, ann
     anna.page.reload()
     anna.wait_for_phase("connected")
     expect(anna.page.locator("#ending")).to_be_visible()
-    expect(anna.page.locator("#ending-time")).to_have_text(re.compile(r"It ends in 3:\d\d\."))
+    expect(anna.page.locator("#ending-time")).to_have_text(re.compile(r"Ends in 3:\d\d\."))
     expect(anna.page.locator("#spoken")).to_have_text(re.compile("This desktop ends in about 4 minutes"))
     site.service.desktops.ask_stop(slot, "absolute")
     anna.wait_for_phase("ended")
-    assert anna.says().startswith("This desktop has ended. It was stopped because its time was up.")
+    assert anna.says().startswith("This desktop has ended. It was stopped because its time limit was reached.")
     expect(anna.page.locator("#ending")).to_be_hidden()
 
 
 def test_the_password_of_the_vnc_server_is_asked_for(site: PortalDesktops, anna: Tab) -> None:
     begin(site, anna, "Asks")
-    dialog = anna.page.get_by_role("dialog", name="This desktop asks for a password")
-    box = dialog.get_by_label("Password of the VNC server")
+    dialog = anna.page.get_by_role("dialog", name="This desktop requires a password")
+    box = dialog.get_by_label("VNC password")
     expect(box).to_be_focused()
     box.fill("wrong")
     box.press("Enter")
-    expect(dialog.get_by_role("alert")).to_have_text("That password is wrong. Try again.")
+    expect(dialog.get_by_role("alert")).to_have_text("Wrong password. Try again.")
     dialog.get_by_role("button", name="Cancel").click()
     anna.wait_for_phase("ended")
     anna.page.get_by_role("button", name="Connect now").click()
@@ -206,10 +206,10 @@ def test_texts_go_both_ways_by_the_box(site: PortalDesktops, anna: Tab, typed: P
     work(site, anna, "Copies")
     anna.type("\n")
     anna.page.get_by_role("button", name="Clipboard").click()
-    box = anna.page.get_by_label("Text of the desktop’s clipboard")
+    box = anna.page.get_by_label("Desktop clipboard")
     expect(box).to_have_value("from the desktop")
     box.fill("into the desktop: ä\n")
-    expect(anna.page.locator("#clipboard-said")).to_have_text("The desktop has got it.")
+    expect(anna.page.locator("#clipboard-said")).to_have_text("Sent to the desktop clipboard.")
     anna.page.get_by_role("button", name="Close").click()
     anna.click_screen(60, 60)
     anna.page.keyboard.press("Shift+Insert")
@@ -242,7 +242,7 @@ def test_others_look_on_by_a_link_until_it_is_taken_back(
 ) -> None:
     work(site, anna, "Copies")
     anna.page.get_by_role("button", name="Share").click()
-    anna.page.get_by_role("button", name="Make a link").click()
+    anna.page.get_by_role("button", name="Create link").click()
     link = anna.page.get_by_label("Link", exact=True)
     expect(link).to_be_visible()
     secret = link.input_value().partition("#")[2]
@@ -263,13 +263,13 @@ def test_others_look_on_by_a_link_until_it_is_taken_back(
         assert "not mine" not in typed.read_text()
         assert guest.page.evaluate("navigator.clipboard.readText()") != "from the desktop"
         anna.page.get_by_role("button", name="Share").click()
-        anna.page.get_by_role("button", name="Take all links back").click()
+        anna.page.get_by_role("button", name="Stop sharing").click()
         guest.wait_for_phase("ended")
-        assert "The link was taken back" in guest.says()
-        expect(anna.page.locator("#share-count")).to_have_text("Nobody else can look on.")
+        assert "This desktop is no longer shared" in guest.says()
+        expect(anna.page.locator("#share-count")).to_have_text("This desktop is not shared.")
         guest.page.reload()
         guest.wait_for_phase("ended")
-        assert guest.page.locator("#spoken").text_content() == "This link no longer counts. Ask for a new one."
+        assert guest.page.locator("#spoken").text_content() == "This link is no longer valid. Ask for a new one."
         guest.page.goto(f"{site.url}view")
         guest.wait_for_phase("ended")
         assert "Copy the whole link" in guest.says()
@@ -282,13 +282,13 @@ def test_stop_asks_first_and_then_goes_home(site: PortalDesktops, anna: Tab) -> 
     slot = work(site, anna)
     anna.page.get_by_role("button", name="Stop").click()
     dialog = anna.page.get_by_role("dialog", name="Stop this desktop?")
-    expect(dialog.get_by_role("button", name="Keep it")).to_be_focused()
+    expect(dialog.get_by_role("button", name="Cancel")).to_be_focused()
     anna.page.keyboard.press("Enter")
     expect(dialog).to_be_hidden()
     assert site.service.state(slot) == "running"
     assert anna.phase() == "connected"
     anna.page.get_by_role("button", name="Stop").click()
-    dialog.get_by_role("button", name="Stop it").click()
+    dialog.get_by_role("button", name="Stop desktop").click()
     anna.page.wait_for_url(site.url)
     site.service.wait_for_state(slot, "gone")
 
@@ -355,6 +355,7 @@ def test_keys_that_a_device_lacks(site: PortalDesktops, anna: Tab, typed: Path) 
     expect(anna.page.get_by_role("button", name="Ctrl", exact=True)).to_have_attribute("aria-pressed", "true")
     anna.page.keyboard.press("Escape")
     anna.page.get_by_role("button", name="Ctrl", exact=True).click()
+    anna.page.get_by_text("More keys").click()
     anna.page.get_by_role("button", name="Ctrl+Alt+Del").click()
     anna.page.get_by_role("button", name="Tab", exact=True).click()
     anna.click_screen(60, 60)
@@ -390,19 +391,19 @@ def test_the_picture_fits_or_has_its_own_size_or_the_desktop_changes(site: Porta
     assert room is not None
     assert shown_height == pytest.approx(room["height"], abs=2)
     assert shown_width == pytest.approx(room["height"] * 4 / 3, abs=3)
-    anna.page.get_by_label("Size of the picture").select_option("original")
+    anna.page.get_by_label("Scaling").select_option("original")
     anna.wait_for("the original size", lambda: anna.page.evaluate(size) == [800, 600, 800, 600])
-    anna.page.get_by_label("Size of the picture").select_option("resize")
+    anna.page.get_by_label("Scaling").select_option("resize")
     anna.wait_for("the desktop's change", lambda: anna.page.evaluate(size)[:2] == [DESKTOP[0], int(room["height"])])
     anna.page.reload()
     anna.wait_for_phase("connected")
-    expect(anna.page.get_by_label("Size of the picture")).to_have_value("resize")
+    expect(anna.page.get_by_label("Scaling")).to_have_value("resize")
 
 
 def test_full_screen_hides_the_tools_and_keeps_a_handle(site: PortalDesktops, anna: Tab) -> None:
     work(site, anna)
     anna.page.get_by_role("button", name="Full screen").click()
-    handle = anna.page.get_by_role("button", name="Show the tools")
+    handle = anna.page.get_by_role("button", name="Show toolbar")
     expect(handle).to_be_visible()
     expect(anna.page.locator("#bar")).to_be_hidden()
     handle.click()

@@ -51,7 +51,7 @@ class Place:
 
     def page(self) -> str:
         """My sessions."""
-        answer = self.browser.get("/portal/sessions")
+        answer = self.browser.get("/portal/sessions?servers=1")
         assert answer.status_int == 200, answer.text
         assert self.server.users[0].password not in answer.text
         return str(answer.text)
@@ -110,14 +110,14 @@ def test_a_session_is_listed_once_suspended_and_terminated(place: Place, session
     assert "Suspended" in place.page()
     assert place.act("terminate") == 303
     wait_until(lambda: session.state == "", "the end of the session")
-    assert "You have no session on an X2Go Server" in place.page()
+    assert "You have no sessions on X2Go Servers" in place.page()
 
 
 def test_a_session_that_has_ended_meanwhile_and_one_of_somebody_else(place: Place) -> None:
     for name in ("root-50-1795167317_stDXFCE_dp24", f"{place.server.users[0].name}-50-1795167317_stDXFCE_dp24"):
         answer = place.browser.post("/portal/x2go/terminate", profile="desk", server=place.server.name, name=name)
         assert answer.status_int == 404
-        assert "There is no such session any more" in answer.text
+        assert "This session no longer exists" in answer.text
 
 
 def test_servers_that_are_down_are_named_and_hide_nothing(place: Place, session: RunningSession) -> None:
@@ -136,9 +136,9 @@ def test_a_password_that_does_not_count_on_the_server_is_tried_once(place: Place
     assert browser.sign_in(user.name, "only for the portal").status_int == 303
     before = place.server.sshd.log_text().count("Failed password")
     for _ in range(3):
-        assert "does not accept the password" in browser.get("/portal/sessions").text
+        assert "does not accept the password" in browser.get("/portal/sessions?servers=1").text
     wait_until(lambda: place.server.sshd.log_text().count("Failed password") == before + 1, "sshd's word of it")
-    assert place.browser.get("/portal/sessions").status_int == 200
+    assert place.browser.get("/portal/sessions?servers=1").status_int == 200
     assert place.server.sshd.log_text().count("Failed password") == before + 1
 
 

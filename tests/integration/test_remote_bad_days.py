@@ -141,7 +141,7 @@ def test_a_script_that_fails_costs_its_own_slot_only(service: Remote, how: str) 
     found = service.desktops.find(slot.id)
     assert found is not None
     assert found.note == (NOT_STOPPED if unsure else reason)
-    mark = f"remote: {field(how)}/0 of anna could not be started"
+    mark = f"remote: {field(how)}/0 of anna ({slot.id[:8]}) could not be started"
     (line,) = [line for line in service.said().splitlines() if mark in line]
     assert FAILURES[how] in line
     wait_until(lambda: len(servers_below(service.folder)) == 1, "the end of what it has started")

@@ -17,9 +17,10 @@ import pytest
 
 from tests.support.accounts import Account, account_with_home, processes_of
 from tests.support.processes import wait_until
-from tests.support.remote_types import one_type
+from tests.support.remote_types import left, one_type
 from x2gobroker.remote import kept
 from x2gobroker.remote.hold import CGROUP, NAMESPACE, Cgroup
+from x2gobroker.remote.limits import Limits
 from x2gobroker.remote.loader import realize
 from x2gobroker.remote.script import RemoteServiceScript
 
@@ -91,7 +92,7 @@ def test_no_process_outlives_its_desktop(hold: str, state: Path, user: Account) 
     started(user)
     assert script.stop()
     assert processes_of(user.name) == []
-    assert list(state.iterdir()) == []
+    assert left(state) == []
 
 
 def test_no_process_outlives_a_keeper_that_was_killed(hold: str, state: Path, user: Account) -> None:
@@ -101,7 +102,7 @@ def test_no_process_outlives_a_keeper_that_was_killed(hold: str, state: Path, us
     wait_until(lambda: not script.poll(), "the loss being seen")
     assert script.stop()
     wait_until(lambda: not processes_of(user.name), "the end of all of it")
-    assert list(state.iterdir()) == []
+    assert left(state) == []
 
 
 def test_a_desktop_in_a_namespace_sees_itself_only_and_the_hosts_mounts(
@@ -187,7 +188,7 @@ def test_a_user_owns_no_folder_of_the_service_and_can_change_nothing_in_there(
 
 def test_what_cannot_be_removed_stands_in_nobodys_way(state: Path, user: Account) -> None:
     script = desktop(state, user, ["sleep", "600"])
-    (folder,) = state.iterdir()
+    (folder,) = left(state)
     subprocess.run(["mount", "-t", "tmpfs", "tmpfs", str(folder / "log")], check=False, timeout=30, capture_output=True)
     (folder / "d").mkdir()
     subprocess.run(["mount", "-t", "tmpfs", "tmpfs", str(folder / "d")], check=True, timeout=30)
@@ -206,7 +207,7 @@ def test_what_cannot_be_removed_stands_in_nobodys_way(state: Path, user: Account
 def test_a_folder_of_an_earlier_version_stands_in_nobodys_way(state: Path, user: Account) -> None:
     """There, part of it was the user's, and as deep as the user liked."""
     script = desktop(state, user, ["sleep", "600"])
-    (folder,) = state.iterdir()
+    (folder,) = left(state)
     assert script.stop()
     old = state / folder.name.partition(".")[0] / "s"
     old.mkdir(parents=True)
@@ -224,11 +225,11 @@ def test_limits_that_nothing_here_can_keep_start_nothing(
     monkeypatch.setattr(kept, "HOLDS", (NAMESPACE,))
     monkeypatch.setattr(kept, "SYSTEMD", state / "not there")
     made = realize(one_type(state, "tigervnc.py", name="Desk", command=["sleep", "600"]), 0, state)
-    made._limits = (0, 100)
+    made._limits = Limits(tasks=100)
     assert not made.start("token", options={"username": user.name, "size": "640x480", "arguments": []})
-    assert "memory-megabytes and tasks need control groups" in capsys.readouterr().out
+    assert "memory-megabytes, tasks and cpu-percent need control groups" in capsys.readouterr().out
     assert processes_of(user.name) == []
-    assert list(state.iterdir()) == []
+    assert left(state) == []
 
 
 def test_desktops_come_up_when_a_hundred_displays_are_taken(state: Path, user: Account) -> None:

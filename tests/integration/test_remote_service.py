@@ -20,6 +20,7 @@ from tests.support.accounts import account, account_with_home, processes_of
 from tests.support.processes import wait_until
 from tests.support.remote import Remote, remote, servers_below
 from tests.support.rfb_client import RfbClient
+from x2gobroker.remote.told import TOO_MANY, TOO_MANY_OF_YOURS, WRONG_LOGIN, WRONG_PAGE, WRONG_WAY
 from x2gobroker.store import Slot
 
 DISPLAYS = 3000 + os.getpid() % 2000 * 10  # displays that no other test has; no X server comes up by itself there
@@ -142,7 +143,7 @@ def test_the_service_gives_the_password_and_no_browser_sees_it(service: Remote) 
 
 def test_the_user_is_asked_where_nobody_has_set_the_password(service: Remote) -> None:
     slot = service.reserve("Ask")
-    with pytest.raises(AssertionError, match="refuses the login"):
+    with pytest.raises(AssertionError, match=WRONG_LOGIN):
         service.connect(slot, password="wrong")
     client = service.connect(slot, password="Vnc-pw-2")
     assert client.security == 2
@@ -177,6 +178,13 @@ def test_the_portal_knows_when_a_desktop_will_end(service: Remote) -> None:
     give_back(service, slot)
 
 
+def told(service: Remote, token: str, **more: object) -> str:
+    """What somebody is told whom the service does not let in, where the page can show it."""
+    with pytest.raises(AssertionError) as caught:
+        RfbClient(service.port, token, **more)  # type: ignore[arg-type]
+    return str(caught.value)
+
+
 def refused(service: Remote, token: str, **more: object) -> int:
     """The status with which a connection is refused."""
     with pytest.raises(InvalidStatus) as caught:
@@ -188,10 +196,13 @@ def test_a_token_counts_once_for_its_address_and_not_for_long(service: Remote, s
     desktops = service.desktops
     token = desktops.token(slot, "anna", "127.0.0.1")
     RfbClient(service.port, token).close()
-    assert refused(service, token) == 403
-    assert refused(service, desktops.token(slot, "anna", "192.0.2.7")) == 403
-    assert refused(service, desktops.token(slot, "anna", "127.0.0.1", now=time.time() - 31)) == 403
-    assert refused(service, "0" * 40) == 403
+    for wrong in (
+        token,
+        desktops.token(slot, "anna", "192.0.2.7"),
+        desktops.token(slot, "anna", "127.0.0.1", now=time.time() - 31),
+        "0" * 40,
+    ):
+        assert told(service, wrong) == WRONG_WAY
     by_proxy = {"X-Forwarded-For": "203.0.113.1, 192.0.2.7"}
     RfbClient(service.port, desktops.token(slot, "anna", "192.0.2.7"), headers=by_proxy).close()
     assert token not in service.said()
@@ -202,14 +213,14 @@ def test_a_token_of_the_user_before_does_not_lead_to_the_next_one(service: Remot
     service.desktops.ask_stop(slot)
     other = service.reserve("Desktop", "bert", count=5)
     assert (other.number, other.id != slot.id) == (slot.number, True)
-    assert refused(service, token) == 403
+    assert told(service, token) == WRONG_WAY
     give_back(service, other)
 
 
 def test_pages_of_other_origins_are_refused(service: Remote, slot: Slot) -> None:
     desktops = service.desktops
     for origin in ("https://evil.example", f"http://127.0.0.1:{service.port + 1}", "null", "http://portal.example"):
-        assert refused(service, desktops.token(slot, "anna", "127.0.0.1"), origin=origin) == 403
+        assert told(service, desktops.token(slot, "anna", "127.0.0.1"), origin=origin) == WRONG_PAGE
     token = desktops.token(slot, "anna", "127.0.0.1")
     headers = {"X-Forwarded-Host": "portal.example.org", "X-Forwarded-For": "127.0.0.1"}
     RfbClient(service.port, token, origin="https://portal.example.org", headers=headers).close()
@@ -226,13 +237,16 @@ def test_limits_of_connections() -> None:
     with remote({"Desktop": plain(3, 20)}, more) as service:
         mine = service.reserve("Desktop", count=3)
         open_ones = [service.connect(mine), service.connect(mine)]
-        assert refused(service, service.desktops.token(mine, "anna", "127.0.0.1")) == 429
+        assert told(service, service.desktops.token(mine, "anna", "127.0.0.1")) == TOO_MANY_OF_YOURS
         other = service.reserve("Desktop", "bert", count=3)
         open_ones.append(service.connect(other))
         third = service.reserve("Desktop", "carl", count=3)
-        assert refused(service, service.desktops.token(third, "carl", "127.0.0.1")) == 429
+        assert told(service, service.desktops.token(third, "carl", "127.0.0.1")) == TOO_MANY
         open_ones.pop().close()
-        wait_until(lambda: "bert: the browser has gone" in service.said(), "the connection being counted no more")
+        wait_until(
+            lambda: f"bert ({other.id[:8]}): the browser has gone" in service.said(),
+            "the connection being counted no more",
+        )
         service.connect(third).close()
 
 

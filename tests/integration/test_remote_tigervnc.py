@@ -19,10 +19,10 @@ import pytest
 
 from tests.support.accounts import Account, account_with_home, processes_of
 from tests.support.processes import wait_until
-from tests.support.remote_types import one_type
-from x2gobroker.remote.kept import NO_START
+from tests.support.remote_types import left, one_type
 from x2gobroker.remote.loader import realize
 from x2gobroker.remote.script import RemoteServiceScript
+from x2gobroker.remote.told import NO_ACCOUNT, NO_SIZE, NOT_INSTALLED, NOT_ROOT
 
 SLEEP = ["sleep", "600"]
 
@@ -175,7 +175,7 @@ def test_stop_leaves_nothing(slot: Slot, user: Account) -> None:
     assert slot.script.stop()
     assert processes_of(user.name) == []
     assert ended(keeper)
-    assert list(slot.state.iterdir()) == []
+    assert left(slot.state) == []
     assert not slot.script.poll()
     assert slot.script.stop()
 
@@ -215,7 +215,7 @@ def test_what_is_left_without_its_keeper_is_ended(slot: Slot, user: Account) -> 
     again = slot.made_anew()
     assert again.stop()
     assert processes_of(user.name) == []
-    assert list(slot.state.iterdir()) == []
+    assert left(slot.state) == []
 
 
 def test_a_second_start_ends_what_was_there(slot: Slot, user: Account) -> None:
@@ -258,24 +258,24 @@ def test_why_there_is_no_desktop(
     slot = Slot(state, user.name, **options)
     assert not slot.start(size)
     assert said in capsys.readouterr().out
-    assert slot.heard[-1] == NO_START or said in slot.heard[-1]
-    assert (slot.heard[-1] == NO_START) == said.startswith(("the VNC server", "no-such-desktop"))
+    assert slot.script._failure == ("" if said.startswith(("the VNC server", "no-such-desktop")) else NO_SIZE)
     assert processes_of(user.name) == []
     assert not slot.script.poll()
 
 
 @pytest.mark.parametrize(
-    ("name", "said"),
+    ("name", "said", "told"),
     [
-        ("root", "root gets no desktop"),
-        ("nobody-of-that-name", "there is no user 'nobody-of-that-name'"),
-        ("", "no user"),
+        ("root", "root gets no desktop", NOT_ROOT),
+        ("nobody-of-that-name", "there is no user 'nobody-of-that-name'", NO_ACCOUNT),
+        ("", "no user", NO_ACCOUNT),
     ],
 )
-def test_who_gets_no_desktop(state: Path, name: str, said: str) -> None:
+def test_who_gets_no_desktop(state: Path, capsys: pytest.CaptureFixture[str], name: str, said: str, told: str) -> None:
     slot = Slot(state, name, command=SLEEP)
     assert not slot.start()
-    assert said in slot.heard[-1]
+    assert said in capsys.readouterr().out
+    assert slot.script._failure == told
 
 
 def test_a_vnc_server_that_does_not_come_up(
@@ -290,14 +290,64 @@ def test_a_vnc_server_that_does_not_come_up(
     slot = Slot(state, user.name, command=SLEEP, seconds=1)
     assert not slot.start()
     assert "the VNC server did not come up within 1 s: it hangs here" in capsys.readouterr().out
-    assert slot.heard[-1] == NO_START
+    assert slot.script._failure == ""
     assert processes_of(user.name) == []
 
 
-def test_a_host_without_xvnc(slot: Slot, state: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_host_without_xvnc(
+    slot: Slot, state: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     monkeypatch.setenv("PATH", str(state))
     assert not slot.start()
-    assert slot.heard[-1] == "Xvnc is not installed: install the package tigervnc-standalone-server"
+    assert "Xvnc is not installed: install the package tigervnc-standalone-server" in capsys.readouterr().out
+    assert slot.script._failure == NOT_INSTALLED
+    assert "Xvnc is not installed: install the package tigervnc-standalone-server" in list(slot.script.check())
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"sizes": ["1600 x 1200", "800x600"]}, "the size '1600 x 1200' is none that Xvnc can have"),
+        ({"sizes": ["full"]}, "the size 'full' is none that Xvnc can have"),
+        ({"depth": 33}, "the option depth is 33, and must be one of 16, 24, 32"),
+        ({"account": "root"}, "the option account names root"),
+        ({"account": "nobody-of-that-name"}, "there is no such user on this host"),
+        ({"command": ["nosuchprog"]}, "the command 'nosuchprog' is not there, or no program"),
+        ({"seconds": -5}, "the option seconds must be a number above 0"),
+        ({"xvnc": ["-nosuch"]}, "Xvnc does not take the options: Unrecognized option: -nosuch"),
+    ],
+)
+def test_what_a_start_would_find_is_found_before(
+    state: Path, user: Account, options: dict[str, Any], said: str
+) -> None:
+    assert list(Slot(state, user.name, command=SLEEP).script.check()) == []
+    found = list(Slot(state, user.name, **{"command": SLEEP, **options}).script.check())
+    assert len(found) == 1
+    assert said in found[0]
+
+
+@pytest.mark.parametrize(
+    ("command", "said"),
+    [
+        (
+            "echo starting; echo 'the licence server says no' >&2; exit 3",
+            "with status 3: starting / the licence server",
+        ),
+        ("kill -9 $$", "its desktop command has ended by signal 9"),
+        ("exit 0", "its desktop command has ended"),
+    ],
+)
+def test_why_a_desktop_has_ended(state: Path, user: Account, command: str, said: str) -> None:
+    """Which of its programs, how, and its last words; its whole log stays until the next start."""
+    slot = Slot(state, user.name, command=["bash", "-c", command])
+    slot.start()
+    wait_until(lambda: not slot.script.poll(), "the end of the desktop")
+    assert said in slot.script.ended_why()  # type: ignore[attr-defined]
+    assert slot.script.stop()
+    (log,) = state.glob("*.last-log")
+    assert ("licence server" in command) == ("licence server" in log.read_text(encoding="utf-8"))
+    assert log.stat().st_mode & 0o777 == 0o600
+    assert Slot(state, user.name, command=SLEEP).script.stop(), "and it is in nobody's way"
 
 
 def test_a_folder_that_others_can_write_to_is_refused(
@@ -324,7 +374,7 @@ def test_a_full_disk_is_told(slot: Slot, user: Account, capsys: pytest.CaptureFi
             cramped = Slot(full, user.name, command=SLEEP)
             assert not cramped.start()
             assert "No space left on device" in capsys.readouterr().out
-            assert cramped.heard[-1] == NO_START
+            assert cramped.script._failure == ""
             assert processes_of(user.name) == []
         finally:
             wait_until(partial(unmounted, full), "nobody being there any more")

@@ -1,4 +1,4 @@
-"""Apache and nginx with what `x2gobroker remote print-config` prints, where the service listens on no plain port."""
+"""Web servers with what `x2gobroker remote print-config` prints, where the service listens on no plain port."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 
 import pytest
-from websockets.exceptions import InvalidStatus
 from websockets.sync.client import connect
 from websockets.typing import Origin, Subprotocol
 
 from tests.support.cable import ADDRESS
-from tests.support.portal_site import Site, site_with_apache, site_with_nginx
+from tests.support.portal_site import Site, ask_program, site_with_apache, site_with_haproxy, site_with_nginx
 from tests.support.processes import free_port
 from tests.support.tls import Certificates
+from x2gobroker.remote.told import WRONG_PAGE, WRONG_WAY
 
 DISPLAYS = 9000 + os.getpid() % 2000 * 10  # displays that no other test has
 TYPES = {"Desktop": {"script": "plain.py", "count": 1, "options": {"display_base": DISPLAYS}}}
@@ -37,7 +37,7 @@ def listening(request: pytest.FixtureRequest, certificates: Certificates) -> Ite
             yield (f"remote-listen=127.0.0.1:{free_port()}", *tls)
 
 
-@pytest.mark.parametrize("opened", [site_with_apache, site_with_nginx])
+@pytest.mark.parametrize("opened", [site_with_apache, site_with_nginx, site_with_haproxy])
 def test_a_desktop_comes_through(opened: Opened, listening: tuple[str, ...], certificates: Certificates) -> None:
     with opened(certificates, TYPES, setup=listening) as site:
         store = site.service.desktops
@@ -51,15 +51,24 @@ def test_a_desktop_comes_through(opened: Opened, listening: tuple[str, ...], cer
             url = f"wss://{host}/websockify"
             with connect(url, ssl=context, origin=Origin(origin), subprotocols=protocols, proxy=None) as websocket:
                 assert websocket.subprotocol == "binary"
-                said = websocket.recv(20)
-                assert isinstance(said, bytes)
-                return said
+                assert websocket.recv(20) == b"RFB 003.008\n"
+                websocket.send(b"RFB 003.008\n")
+                said = b""
+                while len(said) < 2:  # ways to log in, or none, and why
+                    said += bytes(websocket.recv(20))  # type: ignore[arg-type]
+                while not said[0] and len(said) < 5 + int.from_bytes(said[1:5]):
+                    said += bytes(websocket.recv(20))  # type: ignore[arg-type]
+                return said[5:] if not said[0] else said
 
-        assert greeting(store.token(slot, "anna", ADDRESS)).startswith(b"RFB 003.008")
+        assert greeting(store.token(slot, "anna", ADDRESS)) == b"\1\1"
         # the address that counts is the browser's, the host that counts is the one it asked for
-        for token, origin in (
-            (store.token(slot, "anna", "127.0.0.1"), f"https://{host}"),
-            (store.token(slot, "anna", ADDRESS), "https://elsewhere.example"),
-        ):
-            with pytest.raises(InvalidStatus, match="403"):
-                greeting(token, origin)
+        assert greeting(store.token(slot, "anna", "127.0.0.1")) == WRONG_WAY.encode()
+        assert greeting(store.token(slot, "anna", ADDRESS), "https://elsewhere.example") == WRONG_PAGE.encode()
+        said = ask_program(
+            site.service, "remote", "check-proxy", "--ca", str(site.authority), f"https://{host}/portal/"
+        )
+        assert said.splitlines() == [
+            "ok     the portal's sign-in page",
+            "ok     the address that the broker takes for its own",
+            f"ok     websockets at wss://{host}/websockify",
+        ]

@@ -17,9 +17,8 @@ import pytest
 from tests.support.accounts import Account, account_with_home, processes_of
 from tests.support.desktop import SCREEN, Desktop, bare_display
 from tests.support.processes import wait_until
-from tests.support.remote_types import one_type
+from tests.support.remote_types import left, one_type
 from tests.support.sshd import Sshd, make_key, sshd
-from x2gobroker.remote.kept import NO_START
 from x2gobroker.remote.loader import realize
 from x2gobroker.remote.script import RemoteServiceScript
 
@@ -73,17 +72,18 @@ def scripts(screen: Screen) -> Iterator[Any]:
     yield make
     for script in made:
         assert script.stop()
-    assert list(state.iterdir()) == []
-    state.rmdir()
+    assert left(state) == []
+    shutil.rmtree(state)
     wait_until(lambda: not processes_of(screen.user.name), "the end of x11vnc")
 
 
 def start(script: RemoteServiceScript, user: str, *arguments: str) -> tuple[bool, str]:
-    """Start it for a user; whether it runs, and the last word of its progress."""
+    """Start it for a user; whether it runs, and the last word of its progress, or what the user is told."""
     heard = [""]
     script._listener = heard.append
     options = {"username": user, "size": "800x600", "arguments": list(arguments)}
-    return bool(script.start("token", options=options)), heard[-1]
+    runs = bool(script.start("token", options=options))
+    return runs, heard[-1] if runs else script._failure
 
 
 def connect(script: RemoteServiceScript) -> tuple[socket.socket, tuple[int, int]]:
@@ -151,7 +151,7 @@ def test_stop_ends_connections(scripts: Any, screen: Screen) -> None:
 
 
 def test_a_screen_that_is_not_there(scripts: Any, screen: Screen, capsys: pytest.CaptureFixture[str]) -> None:
-    assert start(scripts(display=":64999"), screen.user.name) == (False, NO_START)
+    assert start(scripts(display=":64999"), screen.user.name) == (False, "")
     assert "the VNC server ended at once: " in capsys.readouterr().out
 
 
@@ -177,7 +177,7 @@ def test_words_reach_the_other_host_as_they_are(scripts: Any, screen: Screen) ->
 def test_a_host_whose_key_is_not_known(scripts: Any, screen: Screen, capsys: pytest.CaptureFixture[str]) -> None:
     ssh = screen.ssh(UserKnownHostsFile="/dev/null")
     script = scripts(host="127.0.0.1", account=screen.user.name, ssh=ssh)
-    assert start(script, "somebody") == (False, NO_START)
+    assert start(script, "somebody") == (False, "")
     assert "the VNC server ended at once: Host key verification failed." in capsys.readouterr().out
 
 

@@ -69,7 +69,9 @@ def test_the_store_of_a_release_is_brought_up_and_keeps_its_rows(url: URL, relea
         after = rows(connection)
     (slot,) = before["remote_slots"]
     slot["password"] = None
-    assert all(row in after[name] for name, found in before.items() for row in found)
+    for name, found in before.items():
+        for row in found:  # a step may have added columns
+            assert any(row.items() <= now.items() for now in after[name]), (name, row)
     store.close()
 
 

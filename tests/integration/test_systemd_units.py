@@ -38,6 +38,7 @@ OWNERS = {
 }
 LOGINS, AT_ONCE = 400, 16
 REMOTE_PORT = 6080
+SESSION_TYPES = "/etc/x2go/broker/session-types.json"
 
 
 @pytest.fixture(scope="module")
@@ -216,3 +217,71 @@ def test_a_desktop_has_a_control_group_of_its_own_which_ends_with_it(booted: Mac
         booted.run("kill", server)
     wait_until(lambda: not vnc_servers(booted), "the end of the desktop")
     wait_until(lambda: booted.call("pgrep", "-x", "sleep").returncode == 1, "the end of all that is in its group")
+
+
+@pytest.fixture
+def with_logind(booted: Machine) -> Iterator[Machine]:
+    """Sessions are made known to logind, as Debian's package libpam-systemd has it done."""
+    booted.run("cp", "/etc/pam.d/common-session", "/run/common-session")
+    booted.run("sh", "-c", "echo 'session optional pam_systemd.so' >> /etc/pam.d/common-session")
+    booted.run("systemctl", "start", "systemd-logind")
+    yield booted
+    booted.run("cp", "/run/common-session", "/etc/pam.d/common-session")
+    booted.run("systemctl", "stop", "systemd-logind")
+
+
+def test_a_desktop_is_a_session_of_logind(with_logind: Machine) -> None:
+    """Its programs are in the scope of that session, and its folder is systemd's."""
+    name, _ = user(3)
+    with contextlib.closing(RfbClient(REMOTE_PORT, desktop_token(with_logind, name))):
+        wait_until(lambda: len(vnc_servers(with_logind)) == 1, "a desktop")
+        (server,) = vnc_servers(with_logind)
+        number = with_logind.run("id", "-u", name).strip()
+        groups = with_logind.run("cat", f"/proc/{server}/cgroup").splitlines()
+        (group,) = [line.removeprefix("0::") for line in groups if line.startswith("0::")]
+        scope = rf"/user\.slice/user-{number}\.slice/session-(\w+)\.scope/x2gobroker-[0-9a-f]+-[01]\.[0-9a-f]+"
+        session = re.fullmatch(scope, group)
+        assert session, group
+        shown = with_logind.run("loginctl", "show-session", session[1])
+        assert {f"Name={name}", "Type=x11", "Class=user", "Service=x2gobroker-desktop"} <= set(shown.split())
+        variables = with_logind.run("cat", f"/proc/{server}/environ").split("\0")
+        assert f"XDG_RUNTIME_DIR=/run/user/{number}" in variables
+        assert f"XDG_SESSION_ID={session[1]}" in variables
+        assert with_logind.run("stat", "-c", "%a %U", f"/run/user/{number}").strip() == f"700 {name}"
+        with_logind.run("systemctl", "restart", REMOTE)
+        assert vnc_servers(with_logind) == [server]
+        assert with_logind.call("loginctl", "show-session", session[1]).returncode == 0
+        with_logind.run("kill", server)
+    wait_until(lambda: not vnc_servers(with_logind), "the end of the desktop")
+    wait_until(lambda: with_logind.call("loginctl", "show-session", session[1]).returncode != 0, "the session's end")
+    wait_until(lambda: with_logind.call("test", "-e", f"/run/user/{number}").returncode != 0, "the end of its folder")
+    assert with_logind.call("test", "-e", f"/sys/fs/cgroup{group}").returncode != 0
+
+
+@pytest.fixture
+def limited(with_logind: Machine) -> Iterator[Machine]:
+    """A desktop may take some memory, and one and a half processors."""
+    types = with_logind.run("cat", SESSION_TYPES)
+    with_logind.write(SESSION_TYPES, types.replace('"count"', '"memory-megabytes": 900, "cpu-percent": 150, "count"'))
+    yield with_logind
+    with_logind.write(SESSION_TYPES, types)
+
+
+def test_limits_are_those_of_the_scope_of_the_session(limited: Machine) -> None:
+    """Where the kernel's controllers are of version 1, systemd takes them and nothing keeps them: no desktop then."""
+    name, _ = user(4)
+    if not {"memory", "cpu"} <= set(limited.run("cat", "/sys/fs/cgroup/cgroup.controllers").split()):
+        with pytest.raises(AssertionError, match="could not be started"):
+            RfbClient(REMOTE_PORT, desktop_token(limited, name))
+        assert "need control groups of version 2" in limited.journal(REMOTE)
+        assert not vnc_servers(limited)
+        return
+    with contextlib.closing(RfbClient(REMOTE_PORT, desktop_token(limited, name))):
+        wait_until(lambda: len(vnc_servers(limited)) == 1, "a desktop")
+        (server,) = vnc_servers(limited)
+        scope = re.search(r"session-\w+\.scope", limited.run("cat", f"/proc/{server}/cgroup"))
+        assert scope
+        shown = limited.run("systemctl", "show", "-p", "MemoryMax,CPUQuotaPerSecUSec", scope[0]).split()
+        assert set(shown) == {f"MemoryMax={900 << 20}", "CPUQuotaPerSecUSec=1.500000s"}
+        limited.run("kill", server)
+    wait_until(lambda: not vnc_servers(limited), "the end of the desktop")

@@ -91,7 +91,7 @@ ours() {
 	x2gobroker check-config >"$OUTPUT" 2>&1 || fail "check-config gave $?"
 	gone /etc/logrotate.d/x2gobroker-daemon /etc/logrotate.d/x2gobroker-authservice /etc/logrotate.d/x2gobroker-loadchecker
 	there /etc/fail2ban/filter.d/x2gobroker.conf /etc/fail2ban/jail.d/x2gobroker.conf
-	there /etc/logrotate.d/x2gobroker /etc/pam.d/x2gobroker /lib/systemd/system/x2gobroker-daemon.service
+	there /etc/logrotate.d/x2gobroker /etc/pam.d/x2gobroker /etc/pam.d/x2gobroker-desktop /lib/systemd/system/x2gobroker-daemon.service
 	equal "stat overrides" "" "$(dpkg-statoverride --list '*x2gobroker' | cat; dpkg-statoverride --list '*x2gobroker-ssh' | cat)"
 	equal "mode of the program of SSH" "root:root" "$(stat -c %U:%G /usr/bin/x2gobroker-ssh)"
 	equal "programs that run as others" "" "$(find /usr/lib/x2gobroker /usr/bin/x2go* /usr/sbin/x2go* -perm /6000 2>/dev/null)"

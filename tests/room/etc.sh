@@ -113,7 +113,11 @@ if [ -d security ]; then
   rm -rf security/limits.d
   mkdir security/limits.d
   : >security/limits.conf
+  : >security/pam_env.conf
+  : >security/access.conf
 fi
+# as `x2gobroker remote setup` puts it there
+cp "$(dirname "$(realpath "$BASH_SOURCE")")/../../etc/pam.d/x2gobroker-desktop" pam.d/
 
 if [ -d ssh ]; then
   rm -rf ssh/ssh_config.d ssh/sshd_config.d ssh/ssh_known_hosts

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, expect, sync_playwright
 
@@ -26,6 +26,14 @@ expect.set_options(timeout=DEADLINE * 1000)  # of its own accord it waits for fi
 DESKTOP, PHONE, WALL = (1440, 900), (390, 844), (3840, 2160)
 # what the browser itself says where a page rightly answers with an error
 EXPECTED = ("Failed to load resource: the server responded with a status of 40",)
+
+
+COLOURS = """
+const canvas = document.querySelector("#screen canvas:not(.last)");
+if (!canvas || !canvas.width) return 0;
+const image = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height);
+return new Set(new Uint32Array(image.data.buffer)).size;
+"""
 
 
 @contextlib.contextmanager
@@ -72,24 +80,14 @@ class Tab:
 
     def colours(self) -> int:
         """How many colours the desktop shows: 0 without a picture."""
-        return int(
-            self.page.evaluate(
-                """() => {
-                const canvas = document.querySelector("#screen canvas:not(.last)");
-                if (!canvas || !canvas.width) return 0;
-                const image = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height);
-                return new Set(new Uint32Array(image.data.buffer)).size;
-                }"""
-            )
-        )
+        return int(self.run(COLOURS))
 
     def wait_for_colours(self, least: int = 2, deadline: float = DEADLINE) -> None:
         """Wait for a picture with so many colours."""
         self.wait_for("a picture", lambda: self.colours() >= least, deadline)
 
-    def wait_for(self, what: str, condition: object, deadline: float = DEADLINE) -> None:
+    def wait_for(self, what: str, condition: Callable[[], object], deadline: float = DEADLINE) -> None:
         """Wait for a condition of Python's, while the page goes on."""
-        assert callable(condition)
         for _ in range(int(deadline * 20)):
             if condition():
                 return
@@ -101,8 +99,68 @@ class Tab:
         self.page.click("#screen canvas:not(.last)", position={"x": x, "y": y})
 
     def type(self, text: str) -> None:
-        """Type into the desktop; a newline is Return."""
-        self.page.keyboard.type(text, delay=5)
+        """Type into the desktop; a newline is Return. What no key of its keyboard has comes as a key of its own."""
+        for letter in text:
+            if letter.isascii():
+                self.page.keyboard.type(letter, delay=5)
+                continue
+            protocol = self.context.new_cdp_session(self.page)
+            for kind in ("keyDown", "keyUp"):
+                protocol.send("Input.dispatchKeyEvent", {"type": kind, "key": letter, "text": letter})
+            protocol.detach()
+
+    # -- the same words as a window of Firefox has (tests/support/firefox.py)
+
+    def go(self, url: str) -> None:
+        """Open a page."""
+        self.page.goto(url)
+
+    @property
+    def url(self) -> str:
+        """Where it is."""
+        return self.page.url
+
+    def run(self, script: str, *values: object) -> Any:
+        """What a script of the page gives; `arguments` has the values."""
+        return self.page.evaluate(f"(values) => (function () {{ {script} }}).apply(null, values)", list(values))
+
+    def click(self, selector: str) -> None:
+        """Click an element, once it is there and can be seen."""
+        self.page.click(selector)
+
+    def fill(self, selector: str, text: str) -> None:
+        """Write into a field."""
+        self.page.fill(selector, text)
+
+    def text(self, selector: str) -> str:
+        """What an element shows."""
+        return str(self.run("return document.querySelector(arguments[0])?.innerText ?? ''", selector))
+
+    def visible(self, selector: str) -> bool:
+        """Whether an element can be seen."""
+        return bool(self.run("return document.querySelector(arguments[0])?.checkVisibility() ?? false", selector))
+
+    def press(self, *names: str) -> None:
+        """Press keys together, such as Control and a letter."""
+        self.page.keyboard.press("+".join(names))
+
+    def hold(self, name: str) -> None:
+        """Press a key, and hold it until `let_go`."""
+        self.page.keyboard.down(name)
+
+    def let_go(self, name: str) -> None:
+        """Let a held key go."""
+        self.page.keyboard.up(name)
+
+    def compose(self, *words: str) -> None:
+        """Write words by an input method, as Japanese, Chinese and the keyboards of phones do."""
+        protocol = self.context.new_cdp_session(self.page)
+        for word in words:
+            for end in range(1, len(word) + 1):
+                caret = {"selectionStart": end, "selectionEnd": end}
+                protocol.send("Input.imeSetComposition", {"text": word[:end], **caret})
+            protocol.send("Input.insertText", {"text": word})
+        protocol.detach()
 
     def picture(self, path: Path) -> None:
         """Take a screenshot of what can be seen."""

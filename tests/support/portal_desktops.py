@@ -13,8 +13,9 @@ from typing import Any
 
 from passlib.hash import sha512_crypt
 
-from tests.support.browser import Tab
+from tests.support.browser import COLOURS
 from tests.support.cable import Cable, cable
+from tests.support.person import Person
 from tests.support.processes import Program, free_port, running, wait_until
 from tests.support.remote import Remote, remote
 from x2gobroker.store import Slot
@@ -60,7 +61,7 @@ class Terminal(RemoteServiceScript):
             file.write_bytes(made.stdout)
             argv += ["-SecurityTypes", "VncAuth", "-PasswordFile", str(file)]
         else:
-            argv += ["-SecurityTypes", "None"]
+            argv += ["-SecurityTypes", self._common_options.get("security", "None")]
         self._file("sock").unlink(missing_ok=True)
         self.progress("starting Xvnc")
         quiet = {"stdin": subprocess.DEVNULL, "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
@@ -198,23 +199,23 @@ def stop_all(site: PortalDesktops) -> None:
     )
 
 
-def begin(site: PortalDesktops, person: Tab, kind: str = "Terminal") -> Slot:
+def begin(site: PortalDesktops, person: Person, kind: str = "Terminal") -> Slot:
     """Take a place, and open its page."""
     slot = site.service.desktops.reserve(kind, 2, "anna", {"size": "800x600"}, "127.0.0.1")
     assert slot is not None
-    person.page.goto(f"{site.url}desktop/{slot.id}")
+    person.go(f"{site.url}desktop/{slot.id}")
     return slot
 
 
-def work(site: PortalDesktops, person: Tab, kind: str = "Terminal") -> Slot:
+def work(site: PortalDesktops, person: Person, kind: str = "Terminal") -> Slot:
     """The same, and wait until the keyboard is in its terminal."""
     slot = begin(site, person, kind)
     person.wait_for_phase("connected")
-    person.wait_for_colours(2)
+    person.wait_for("a picture", lambda: int(person.run(COLOURS)) >= 2)
     person.click_screen(60, 60)
     return slot
 
 
-def wait_typed(person: Tab, typed: Path, text: str) -> None:
+def wait_typed(person: Person, typed: Path, text: str) -> None:
     """Wait until a text has come to the terminals' file."""
     person.wait_for(f"{text!r} being typed", lambda: typed.exists() and text in typed.read_text(), 15)

@@ -90,7 +90,7 @@ def _types() -> Mapping[str, Any]:
         "Office desktop": {"count": 20, "description": "Xfce with office programs, a browser and mail."},
         "Matlab": {"count": 1, "description": "One licence."},
         "Late": {"count": 2},
-        "Running": {"count": 4, "absolute-minutes": 4},
+        "Running": {"count": 4, "absolute-minutes": 4, "files": "both"},
         "Asks": {"count": 2, "options": {"password": "Vnc-pw-1"}},
     }
     for at, (name, values) in enumerate(made.items()):
@@ -117,7 +117,7 @@ class Pages:
     def start(self, person: Tab, kind: str) -> None:
         """Start a desktop from the home page."""
         person.page.goto(self.site.url)
-        person.page.locator(f'li.card:has(h3:text-is("{kind}"))').get_by_role("button", name="Start").click()
+        person.page.locator(f'li.card:has(h3:text-is("{kind}")) form[action$="/start"] button').click()
         person.page.wait_for_url(f"{self.site.url}desktop/*")
 
     def stop_all(self) -> None:
@@ -163,15 +163,17 @@ def portal_pages() -> Iterator[Pages]:
         yield Pages(site, user)
 
 
-def walk(pages: Pages, browser: Browser, size: tuple[int, int], scheme: Scheme, look: Look) -> None:
-    """Call `look` with a name for each page and each state of it, in a browser of this size and scheme."""
-    with tab(browser, size, scheme, touch=size[0] < 600) as person:
+def walk(
+    pages: Pages, browser: Browser, size: tuple[int, int], scheme: Scheme, look: Look, language: str = "en-GB"
+) -> None:
+    """Call `look` with a name for each page and each state of it, in a browser of this size, scheme and language."""
+    with tab(browser, size, scheme, language, touch=size[0] < 600) as person:
         _before_signing_in(pages, person, look)
         pages.sign_in(person)
         _home(pages, person, look)
         _lists(pages, person, look)
         _desktop(pages, person, look)
-        with tab(browser, size, scheme) as guest:
+        with tab(browser, size, scheme, language) as guest:
             _shared(pages, person, guest, look)
         _ends(pages, person, look)
     pages.stop_all()
@@ -206,7 +208,7 @@ def _home(pages: Pages, person: Tab, look: Look) -> None:
 def _lists(pages: Pages, person: Tab, look: Look) -> None:
     page = person.page
     page.goto(f"{pages.site.url}sessions")
-    expect(page.get_by_text("Suspended")).to_be_visible()
+    expect(page.locator('form[action$="/x2go/terminate"]').first).to_be_attached()
     look("sessions", person)
     page.locator("details.sure summary").last.click()
     look("sessions-sure", person)
@@ -233,8 +235,9 @@ def _desktop(pages: Pages, person: Tab, look: Look) -> None:
     page.click("#keys")
     look("desktop-keys", person)
     page.click("#keys")
-    for name in ("clipboard", "stop"):
+    for name in ("clipboard", "files", "stop"):
         page.click(f"#{name}")
+        expect(page.locator("#files-rows")).not_to_have_attribute("aria-busy", "true")
         look(f"desktop-{name}", person)
         page.keyboard.press("Escape")
     pages.site.pull()
@@ -272,8 +275,8 @@ def _ends(pages: Pages, person: Tab, look: Look) -> None:
     page.goto(f"{pages.site.url}sessions")
     look("sessions-empty", person)
     page.click("details.menu summary")
-    page.get_by_role("button", name="Sign out", exact=True).click()
-    expect(page.get_by_text("You are signed out.")).to_be_visible()
+    page.click('form[action$="/sign-out"] button')
+    expect(page.locator("main p[role=status]")).to_be_visible()
     look("signed-out", person)
 
 

@@ -11,6 +11,7 @@ import os
 import re
 import shutil
 import subprocess
+import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -39,6 +40,19 @@ enable = true
 service = {pam}
 """
 COMMAND_SECONDS = 60.0
+
+HAPROXY = "/usr/sbin/haproxy"
+# what is before it in Debian's haproxy.cfg, as far as it matters here
+HAPROXY_MAIN = """\
+global
+    maxconn 200
+defaults
+    mode http
+    timeout connect 5s
+    timeout client 50s
+    timeout server 50s
+
+"""
 
 
 @dataclass(frozen=True)
@@ -152,6 +166,33 @@ def site_with_nginx(
         with daemon_of(service, broker_port), nginx(folder, config, port) as server:
             yield Site(service, wire, auth, certificates.authority)
             no_secrets(server.log())
+
+
+@contextlib.contextmanager
+def site_with_haproxy(
+    certificates: Certificates, types: Mapping[str, Any], more: str = "", setup: Sequence[str] = ()
+) -> Iterator[Site]:
+    """The portal in x2gobroker-daemon; HAProxy passes everything on."""
+    port, broker_port = free_port(), free_port()
+    with (
+        _broker_and_service(types, more, (*setup, "trusted-proxies=127.0.0.1")) as (service, auth),
+        tempfile.TemporaryDirectory(prefix="x2gobroker-haproxy-") as name,
+        cable(port) as wire,
+    ):
+        folder = Path(name)
+        folder.chmod(0o755)
+        both = folder / "both.pem"
+        both.write_bytes(certificates.certificate.read_bytes() + certificates.key.read_bytes())
+        service.env["DAEMON_BIND_ADDRESS"] = f"127.0.0.1:{broker_port}"
+        words = ("--host", "localhost", "--listen", f"127.0.0.1:{port}", "--certificate", str(both))
+        config = ask_program(service, "remote", "print-config", "haproxy", *words)
+        (folder / "haproxy.cfg").write_text(HAPROXY_MAIN + config, encoding="utf-8")
+        argv = [HAPROXY, "-db", "-f", str(folder / "haproxy.cfg")]
+        tried = subprocess.run([*argv, "-c"], capture_output=True, text=True, timeout=20, check=False)
+        assert tried.returncode == 0, tried.stdout + tried.stderr
+        assert "WARN" not in tried.stdout + tried.stderr, tried.stdout + tried.stderr
+        with daemon_of(service, broker_port), running(argv, folder / "haproxy.out", port=port):
+            yield Site(service, wire, auth, certificates.authority)
 
 
 @contextlib.contextmanager

@@ -49,7 +49,7 @@ class Visitor:
     def go_on(self, kind: str) -> None:
         """Go back to a desktop that runs, from the home page."""
         self.page.goto(self.url)
-        self.page.locator(self.card(kind)).get_by_role("link", name="Go on").click()
+        self.page.locator(self.card(kind)).get_by_role("link", name="Reconnect").click()
         self.wait_connected()
 
     def wait_connected(self) -> None:
@@ -107,7 +107,7 @@ class Visitor:
         """Take all links back."""
         self.page.locator("#share").click()
         self.page.locator("#share-end").click()
-        expect(self.page.locator("#share-said")).to_contain_text("taken back", timeout=PATIENCE)
+        expect(self.page.locator("#share-said")).to_contain_text("Sharing has stopped", timeout=PATIENCE)
         self.page.keyboard.press("Escape")
 
     def stop(self) -> None:

@@ -34,3 +34,8 @@ def one_type(folder: Path, script: str, count: int = 1, name: str = "Test", **op
     found = parse_types(json.dumps({name: {"script": script, "count": count, "options": options}}), folder / "t.json")
     assert not found.problems
     return found.types[name]
+
+
+def left(state: Path) -> list[Path]:
+    """What is left of desktops in the folder of their state, but for the log of the last one of each place."""
+    return [path for path in state.iterdir() if path.suffix != ".last-log"]

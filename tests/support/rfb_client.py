@@ -71,20 +71,25 @@ class RfbClient:
     def _shake_hands(self, password: str | None) -> None:
         assert self.read(12) == b"RFB 003.008\n"
         self.write(b"RFB 003.008\n")
-        self.security = self.read(1 + 1)[1]
+        if self.read(1)[0] == 0:  # no way to log in: then why
+            raise AssertionError(self._reason())
+        self.security = self.read(1)[0]
         self.write(bytes((self.security,)))
         if self.security == 2:
             self.write(encrypt_challenge(password or "", self.read(16)))
         (status,) = struct.unpack(">I", self.read(4))
         if status:
-            (length,) = struct.unpack(">I", self.read(4))
-            raise AssertionError(self.read(length).decode())
+            raise AssertionError(self._reason())
         self.write(b"\x00")  # not shared: the service is to say otherwise
         width, height = struct.unpack(">HH", self.read(4))
         self.size = width, height
         self.read(16)
         (length,) = struct.unpack(">I", self.read(4))
         self.name = self.read(length).decode()
+
+    def _reason(self) -> str:
+        (length,) = struct.unpack(">I", self.read(4))
+        return self.read(length).decode()
 
     def picture(self) -> bytes:
         """The pixels of the whole desktop now, four bytes each; `size` follows where it has changed."""

@@ -28,7 +28,8 @@ mount -o remount,bind,ro "$root/usr/lib/python-packages"
 if grep -q ^x2gobroker: "$root/etc/passwd"; then sed -i /^x2gobroker:/d "$root"/etc/{passwd,shadow}; fi
 sed -i /^x2gobroker:/d "$root"/etc/{group,gshadow}
 rm -rf "$root"/var/{lib,log}/x2gobroker "$root"/usr/lib/tmpfiles.d/x2gobroker* "$root"/etc/tmpfiles.d/x2gobroker* \
-  "$root"/usr/lib/systemd/system/x2go* "$root"/etc/x2go/x2gobroker* "$root"/etc/x2go/broker "$root"/etc/logrotate.d/x2gobroker*
+  "$root"/usr/lib/systemd/system/x2go* "$root"/etc/x2go/x2gobroker* "$root"/etc/x2go/broker "$root"/etc/logrotate.d/x2gobroker* \
+  "$root"/etc/pam.d/x2gobroker*
 
 # no service of the machine's
 rm -rf "$root"/etc/systemd/system "$root"/etc/rc?.d "$root"/etc/init.d

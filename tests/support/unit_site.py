@@ -136,5 +136,6 @@ def site(folder: Path) -> Iterator[Machine]:
         made.write("/etc/x2go/broker/session-types.json", TYPES)
         for page, heading in (("authentication-service.md", "Install"), ("load-checker.md", "Turn it on")):
             list(made.follow(how_to / page, heading))
+        made.run("x2gobroker", "remote", "setup", "--yes")  # also the PAM service of desktops
         made.run("systemctl", "enable", "--now", REMOTE)
         yield made

@@ -11,12 +11,22 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 import x2gobroker
 
 PACKAGE = Path(x2gobroker.__file__).parent
-CALLED_BACK = "authservice/pamcall.py"
-# loads it, and is loaded by nobody: `start.py` executes it
-EXECUTED = "authservice/worker.py"
+CALLED_BACK = "authservice/libpam.py"
+# what loads it, directly or not; the last ones are loaded by nobody: `start.py` and `kept.py` execute them
+LOADERS = {
+    "authservice/libpam.py": {"authservice/pamcall.py", "authservice/worker.py", "remote/pamsession.py"},
+    "authservice/pamcall.py": {"authservice/worker.py"},
+    "authservice/worker.py": set[str](),
+    "remote/pamsession.py": {"remote/login.py"},
+    "remote/login.py": {"remote/keeper.py", "remote/programs.py"},
+    "remote/programs.py": {"remote/keeper.py"},
+    "remote/keeper.py": set[str](),
+}
 MAKERS = {"CFUNCTYPE", "PYFUNCTYPE", "WINFUNCTYPE", "callback", "new_handle", "ffi"}
 PROGRAMS = (
     "x2gobroker.app",
@@ -56,12 +66,11 @@ def test_callbacks_are_made_in_one_module_only() -> None:
         assert makes == (str(path.relative_to(PACKAGE)) == CALLED_BACK), path
 
 
-def test_only_the_executed_program_loads_it_and_nobody_loads_that() -> None:
-    for path in files():
-        found = imported(ast.parse(path.read_text(encoding="utf-8")))
-        name = str(path.relative_to(PACKAGE))
-        assert ("x2gobroker.authservice.pamcall" in found) == (name == EXECUTED), path
-        assert "x2gobroker.authservice.worker" not in found, path
+@pytest.mark.parametrize("loaded", LOADERS)
+def test_only_executed_programs_load_it_and_nobody_loads_those(loaded: str) -> None:
+    module = "x2gobroker." + loaded.removesuffix(".py").replace("/", ".")
+    found = {path for path in files() if module in imported(ast.parse(path.read_text(encoding="utf-8")))}
+    assert {str(path.relative_to(PACKAGE)) for path in found} == LOADERS[loaded]
 
 
 def test_no_program_that_forks_has_made_a_callback_when_it_is_loaded() -> None:
@@ -81,7 +90,7 @@ def test_no_program_that_forks_has_made_a_callback_when_it_is_loaded() -> None:
         "    return watched\n"
         "ctypes.CFUNCTYPE = watch(ctypes.CFUNCTYPE)\n"
         f"import {', '.join(PROGRAMS)}\n"
-        "assert 'x2gobroker.authservice.pamcall' not in sys.modules\n"
+        "assert 'x2gobroker.authservice.libpam' not in sys.modules\n"
         "sys.exit('\\n'.join(made) or 0)\n"
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=120, check=False)

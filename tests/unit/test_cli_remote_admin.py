@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.tls import Certificates, make_certificates
+from x2gobroker.cli import remote_setup
 from x2gobroker.cli.main import main
 from x2gobroker.cli.remote_web import Site, apache_config, nginx_config, reachable, remarks
 from x2gobroker.errors import ConfigurationError
@@ -22,6 +23,7 @@ from x2gobroker.settings import parse_ini as parsed
 
 Capture = pytest.CaptureFixture[str]
 Remote = Callable[..., int]
+ROOT = Path(__file__).resolve().parents[2]
 COMMENT = "# our own words about it"
 
 
@@ -35,11 +37,20 @@ def config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return path
 
 
+@pytest.fixture(autouse=True)
+def pam_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """In place of /etc/pam.d: a host of another kind than Debian. Nothing asks for a service there."""
+    monkeypatch.setattr(remote_setup, "PAM_FOLDER", tmp_path / "pam.d")
+    monkeypatch.setattr(remote_setup, "EXAMPLE", {"Desktop": {**remote_setup.EXAMPLE["Desktop"], "pam-service": ""}})
+    remote_setup.PAM_FOLDER.mkdir()
+    return remote_setup.PAM_FOLDER
+
+
 @pytest.fixture
 def types(tmp_path: Path) -> Path:
     """A file of session types without a mistake."""
     path = tmp_path / "types.json"
-    path.write_text(json.dumps({"Desktop": {"script": "tigervnc.py", "count": 2}}), encoding="utf-8")
+    path.write_text(json.dumps({"Desktop": {"script": "tigervnc.py", "count": 2, "pam-service": ""}}), encoding="utf-8")
     return path
 
 
@@ -229,6 +240,31 @@ def test_a_file_that_is_missing_is_written_when_asked_for(
     typed("y", path, "", "", "", "", "n")
     assert remote("setup") == 0
     assert path.exists()
+
+
+def test_the_pam_service_is_put_in_place_where_it_works(
+    remote: Remote, types: Path, pam_folder: Path, capsys: Capture
+) -> None:
+    words = ("setup", "--yes", "--set", f"remote-session-config={types}")
+    assert remote(*words) == 0
+    assert list(pam_folder.iterdir()) == []
+    for name in ("common-auth", "common-account", "common-session"):
+        (pam_folder / name).touch()
+    assert remote(*words) == 0
+    path = pam_folder / "x2gobroker-desktop"
+    assert f"{path}: written" in capsys.readouterr().out
+    assert path.read_bytes() == (ROOT / "etc/pam.d/x2gobroker-desktop").read_bytes()
+    assert stat.S_IMODE(path.stat().st_mode) == 0o644
+    path.write_text("# our own\n", encoding="utf-8")
+    assert remote(*words) == 0
+    assert path.read_text(encoding="utf-8") == "# our own\n"
+    path.unlink()
+    pam_folder.chmod(0o777)
+    assert remote(*words) == 1
+    assert f"{path} cannot be written" in capsys.readouterr().err
+    pam_folder.chmod(0o755)
+    assert remote("setup", "--yes", "--set", "enable-portal=no") == 0
+    assert not path.exists()
 
 
 def test_a_mistake_in_the_session_types_is_told(remote: Remote, types: Path, capsys: Capture) -> None:

@@ -76,7 +76,7 @@ def test_states_of_a_desk(world: World) -> None:
     world.store.change(mine, STOPPING)
     assert world.desk().state == ENDING
     world.store.release(mine, SCRIPT_FAILED)
-    note = "Its script failed. Tell your administrator."
+    note = "The script for this desktop failed. Contact your administrator."
     assert (world.desk().state, world.desk().note, world.desk().free) == (FREE, note, 1)
     assert world.desk(who=Requester("bert", None)).note == ""
 

@@ -10,12 +10,17 @@ from typing import Any
 
 import pytest
 
-from tests.support.remote_types import write_types
+from tests.support.accounts import pam_service
+from tests.support.remote_types import one_type, write_types
 from tests.unit.configured import Files
 from x2gobroker.cli.check_config import find_problems
+from x2gobroker.remote import kept
 from x2gobroker.remote.check import remote_problems, try_script
+from x2gobroker.remote.kept import no_service
+from x2gobroker.remote.loader import realize
 
-RIGHT: dict[str, Any] = {"script": "tigervnc.py", "count": 2}
+# whether this host has the PAM service is another matter
+RIGHT: dict[str, Any] = {"script": "tigervnc.py", "count": 2, "pam-service": ""}
 
 
 def problems(files: Files, path: Path) -> list[str]:
@@ -61,8 +66,8 @@ def test_everything_that_is_wrong_is_said_once(files: Files, tmp_path: Path) -> 
     found = {"Desk": RIGHT, "Broken": {"script": "broken.py", "count": 1}, "Slip": {**RIGHT, "count": "x"}}
     path = write_types(tmp_path, found, broken="print('hello')\nraise OSError('no disk')")
     assert problems(files, path) == [
-        f"{path}:12: error: session type 'Slip': count must be a whole number",
-        f"{path}:7: error: session type 'Broken': script {tmp_path}/broken.py does not load: OSError: no disk (line 2)",
+        f"{path}:13: error: session type 'Slip': count must be a whole number",
+        f"{path}:8: error: session type 'Broken': script {tmp_path}/broken.py does not load: OSError: no disk (line 2)",
     ]
 
 
@@ -89,10 +94,33 @@ def test_the_command_finds_them(files: Files, tmp_path: Path) -> None:
     ],
 )
 def test_options_of_the_scripts_that_ship(tmp_path: Path, script: str, options: dict[str, Any], said: str) -> None:
-    path = write_types(tmp_path, {"Desk": {"script": script, "count": 2, "options": options}})
+    path = write_types(tmp_path, {"Desk": {**RIGHT, "script": script, "options": options}})
     found = try_script(path, "Desk")
     assert said in found
     assert bool(said) == bool(found)
+
+
+def test_a_pam_service_that_is_missing_is_told(tmp_path: Path) -> None:
+    """Without it, libpam would take another one, which lets nobody in."""
+    missing = write_types(tmp_path, {"Desk": {**RIGHT, "pam-service": "no-such-service"}})
+    assert try_script(missing, "Desk") == (
+        'pam-service: there is no file no-such-service in /etc/pam.d: put it there, or write "pam-service": ""'
+    )
+    with pam_service("desktop", "account required pam_permit.so\n") as service:
+        assert try_script(write_types(tmp_path, {"Desk": {**RIGHT, "pam-service": service}}), "Desk") == ""
+        shown = write_types(tmp_path, {"Desk": {**RIGHT, "script": "x11vnc.py", "pam-service": "no-such-service"}})
+        assert try_script(shown, "Desk") == ""  # it opens no session
+
+
+def test_the_usual_pam_service_is_told_how_to_get(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert "run `x2gobroker remote setup`, which puts x2gobroker-desktop there" in no_service("x2gobroker-desktop")
+    monkeypatch.setattr(kept, "_has_libpam", lambda: False)
+    with pam_service("desktop", "account required pam_permit.so\n") as service:
+        script = realize(one_type(tmp_path, "tigervnc.py"), 0)
+        script._pam_service = service
+        assert [fault for fault in script.check() if "pam" in fault] == [
+            'pam-service: libpam.so.0 is not there: install libpam0g, or write "pam-service": ""'
+        ]
 
 
 def test_a_script_that_sleeps_is_ended(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from sqlalchemy.engine import URL
 
 from x2gobroker.remote.desktop import Desktop
 from x2gobroker.remote.types import SessionType
-from x2gobroker.store import RemoteDesktops, Slot, Store
+from x2gobroker.store import RemoteDesktops, SignInTie, Slot, Store
 
 
 class Connection:
@@ -17,6 +17,8 @@ class Connection:
 
     def __init__(self, share: bytes | None = None) -> None:
         self.share = share
+        self.sign_in: SignInTie | None = None
+        self.last_input = 0.0
 
     def cut(self, why: str) -> None:
         """Not called here."""

@@ -14,8 +14,9 @@ import pytest
 
 from x2gobroker.remote import display, kept
 from x2gobroker.remote.display import display_words, xauthority
-from x2gobroker.remote.hold import Cgroup, own_cgroup
+from x2gobroker.remote.hold import own_cgroup
 from x2gobroker.remote.kept import KEEPER, DesktopError, account_of, environment_of, scope_for, words_of
+from x2gobroker.remote.limits import Limits
 from x2gobroker.remote.uses import Use
 
 DAEMON = pwd.getpwnam("daemon")
@@ -82,7 +83,7 @@ def test_a_keeper_without_its_folder_says_so(tmp_path: Path) -> None:
         "seconds": 5,
         "user": None,
         "holds": [],
-        "limits": [0, 0],
+        "limits": [0, 0, 0],
     }
     argv = [sys.executable, "-I", "-S", str(KEEPER)]
     done = subprocess.run(argv, input=json.dumps(plan).encode(), capture_output=True, timeout=30, check=True)
@@ -94,35 +95,13 @@ def test_a_keeper_without_its_folder_says_so(tmp_path: Path) -> None:
 def test_limits_are_a_scope_of_systemd_where_that_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     use = Use(tmp_path / "abc-0.12")
     monkeypatch.setattr(kept, "SYSTEMD", tmp_path)
-    assert scope_for(use, 0, 0) == []
+    assert scope_for(use, Limits()) == []
     words = ["systemd-run", "--scope", "--quiet", "--collect", "--unit=x2gobroker-desktop-abc-0.12"]
-    assert scope_for(use, 512, 0) == [*words, "--property=MemoryMax=512M", "--"]
-    assert scope_for(use, 512, 99) == [*words, "--property=MemoryMax=512M", "--property=TasksMax=99", "--"]
+    assert scope_for(use, Limits(512)) == [*words, "--property=MemoryMax=512M", "--"]
+    most = ["--property=MemoryMax=512M", "--property=TasksMax=99", "--property=CPUQuota=150%"]
+    assert scope_for(use, Limits(512, 99, 150)) == [*words, *most, "--"]
     monkeypatch.setattr(kept, "SYSTEMD", tmp_path / "not there")
-    assert scope_for(use, 512, 99) == []
-
-
-def test_limits_of_a_control_group_are_written_as_the_kernel_reads_them(tmp_path: Path) -> None:
-    for name in ("memory.max", "pids.max"):
-        (tmp_path / name).touch()
-    Cgroup(tmp_path).limit(2, 300)
-    assert (tmp_path / "memory.max").read_text() == str(2 << 20)
-    assert (tmp_path / "pids.max").read_text() == "300"
-    (tmp_path / "pids.max").unlink()
-    Cgroup(tmp_path).limit(2, 0)
-    with pytest.raises(FileNotFoundError):
-        Cgroup(tmp_path).limit(0, 300)
-
-
-def test_limits_that_systemd_could_not_set_are_seen(tmp_path: Path) -> None:
-    """Where the kernel's controllers are of version 1, it says nothing."""
-    (tmp_path / "memory.max").write_text("2097152\n", encoding="ascii")
-    (tmp_path / "pids.max").write_text("max\n", encoding="ascii")
-    assert Cgroup(tmp_path).is_limited(2, 0)
-    assert not Cgroup(tmp_path).is_limited(2, 300)
-    (tmp_path / "pids.max").unlink()
-    with pytest.raises(FileNotFoundError):
-        Cgroup(tmp_path).is_limited(2, 300)
+    assert scope_for(use, Limits(512, 99)) == []
 
 
 @pytest.mark.parametrize(

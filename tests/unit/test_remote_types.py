@@ -87,7 +87,7 @@ def test_everything_that_can_be_said(tmp_path: Path) -> None:
     ("text", "line", "message"),
     [
         ("", 1, "is no JSON: Expecting value (column 1); the file must begin with {"),
-        ('{"a": {}\n "b": {}}', 2, "is no JSON: Expecting ',' delimiter (column 2)"),
+        ('{"a": {}\n "b": {}}', 2, "is no JSON: Expecting ',' delimiter (column 2); there is no comma before it"),
         ('  "a": {"script": ""}', 1, "is no JSON: Extra data (column 6); the file must begin with {"),
         ("[]", 1, "must be an object: the name of each session type with what belongs to it, in { }"),
         ('{"a": NaN}', 0, "is no JSON: NaN is no number"),
@@ -223,7 +223,7 @@ def valid(value: Any, rules: Mapping[str, Any]) -> bool:
     types: dict[str, Any] = {"object": dict, "array": list, "string": str, "integer": int, "boolean": bool}
     assert set(rules) <= {
         *("$schema", "title", "description", "default", "type", "properties", "additionalProperties", "required"),
-        *("propertyNames", "items", "maxItems", "minLength", "maxLength", "minimum", "maximum", "pattern"),
+        *("propertyNames", "items", "maxItems", "minLength", "maxLength", "minimum", "maximum", "pattern", "enum"),
     }
     if not isinstance(value, types[rules.get("type", "string")]):
         return False
@@ -233,7 +233,11 @@ def valid(value: Any, rules: Mapping[str, Any]) -> bool:
         return bool(rules["minimum"] <= value <= rules["maximum"])
     if isinstance(value, str):
         fits = rules.get("minLength", 0) <= len(value) <= rules["maxLength"]
-        return fits and ("pattern" not in rules or re.search(rules["pattern"], value) is not None)
+        return (
+            fits
+            and value in rules.get("enum", (value,))
+            and ("pattern" not in rules or re.search(rules["pattern"], value) is not None)
+        )
     if isinstance(value, list):
         return len(value) <= rules["maxItems"] and all(valid(item, rules["items"]) for item in value)
     return (
@@ -247,13 +251,15 @@ def valid(value: Any, rules: Mapping[str, Any]) -> bool:
     )
 
 
-TEXTS = st.sampled_from(["", "desk.py", "desk.png", "a/b.py", ".py", "x", "y" * 1001, "desk.py\n"])
+TEXTS = st.sampled_from(
+    ["", "desk.py", "desk.png", "a/b.py", ".py", "x", "y" * 1001, "desk.py\n", "in", "none", "x\ud800", "x\0", "a\nb"]
+)
 ANYTHING = (
     st.none()
     | st.booleans()
     | st.integers(-2, 2_000_000)
     | TEXTS
-    | st.lists(st.sampled_from(["ann", "", "h", 1]), max_size=2)
+    | st.lists(st.sampled_from(["ann", "", "h", 1, "a\nb", "\ud800", "\0"]), max_size=2)
     | st.dictionaries(st.sampled_from(["ann", "@g"]), st.lists(st.sampled_from(["x", "", 1]), max_size=2), max_size=2)
 )
 RIGHT = st.fixed_dictionaries({"script": st.just("desk.py"), "count": st.integers(0, 3)})
@@ -261,8 +267,11 @@ KEYS_OF_TYPE = st.dictionaries(st.sampled_from([key.name for key in KEYS]), ANYT
 OPTIONS = st.dictionaries(st.sampled_from([key.name for key in OPTION_KEYS]), ANYTHING, max_size=2)
 
 
+NAMES = ["Desk", "", "n" * 101, " lead", "trail ", "a\nb", "\0", "x\ud800", "Büro ☃ 日本", "😀", "a/b", "<b>"]
+
+
 @MANY
-@given(RIGHT, KEYS_OF_TYPE, st.none() | OPTIONS, st.sampled_from(["Desk", "", "n" * 101]))
+@given(RIGHT, KEYS_OF_TYPE, st.none() | OPTIONS, st.sampled_from(NAMES))
 def test_the_schema_takes_what_the_parser_takes(
     right: dict[str, Any], more: dict[str, Any], options: dict[str, Any] | None, name: str
 ) -> None:

@@ -109,7 +109,8 @@ def half() -> Iterator[Half]:
         folder = Path(name)
         options = {"notes": str(folder / "notes"), "port": vnc.getsockname()[1], "sizes": ["800x600"]}
         kind = {"script": "noting.py", "count": 2, "options": options, "arguments": {"ALL": ["--of-the-file"]}}
-        path = write_types(folder, {"Desk": kind, "Berts": {**kind, "users": ["x2gt-bert"]}})
+        more = {"Berts": {**kind, "users": ["x2gt-bert"]}, "Files": {**kind, "files": "both"}}
+        path = write_types(folder, {"Desk": kind, **more})
         write_script(folder, "noting", SCRIPT)
 
         def find_type(name: str) -> SessionType:
@@ -192,7 +193,8 @@ def test_a_spawner_lives_on_whatever_it_is_sent(half: Half, data: bytes) -> None
         half.control.send(data)
         socket.send_fds(half.control, [data], [other.fileno()])
     with half.worker() as channel:
-        assert ask(channel, do="poll")[0] == {"do": "polled", "alive": False, "locked": False}
+        nothing = {"alive": False, "locked": False, "memory": False, "why": ""}
+        assert ask(channel, do="poll")[0] == {"do": "polled", **nothing}
 
 
 def test_a_script_gets_what_the_file_says(half: Half) -> None:
@@ -239,6 +241,26 @@ def test_a_connection_leads_where_the_script_said_for_this_use_of_the_slot(half:
         ask(again, do="poll")
 
 
+@pytest.mark.parametrize(
+    ("type_name", "user", "token", "said"),
+    [
+        ("Files", "x2gt-anna", OTHER_TOKEN, "no desktop runs here for that use"),
+        ("Desk", "x2gt-anna", TOKEN, "lets no files in or out"),
+        ("Files", "x2gt-anna", TOKEN, "there is no user 'x2gt-anna'"),
+        ("Files", "root", TOKEN, "system account"),
+        ("Files", "daemon", TOKEN, "system account"),
+    ],
+)
+def test_files_are_those_of_who_has_the_desktop(half: Half, type_name: str, user: str, token: str, said: str) -> None:
+    """And where the file lets them in or out; no name of an account, folder or rule comes from the service."""
+    PlaceFile(half.folder / "state", type_name, 0).write(Place(TOKEN, user, "127.0.0.1", half.vnc.getsockname()[1]))
+    with half.worker(type_name) as channel:
+        answer, descriptors = ask(channel, do="files", token=token)
+        assert answer["do"] == "refused"
+        assert said in answer["reason"]
+        assert descriptors == []
+
+
 def test_a_note_of_somebody_else_counts_for_nothing(half: Half) -> None:
     notes = PlaceFile(half.folder / "state", "Desk", 1)
     notes.write(Place(TOKEN, "x2gt-anna", "127.0.0.1", half.vnc.getsockname()[1]))
@@ -280,7 +302,7 @@ def descriptors_of_children() -> int:
 @given(messages([*FROM_WORKER], ["reason", "text", "host", "port", "unix", "alive", "locked", "asks", "password"]))
 @example(json.dumps({"do": "refused", "reason": "a\nsecond line of the log"}).encode())
 @example(json.dumps({"do": "refused", "reason": "x" * 2000}).encode())
-@example(json.dumps({"do": "polled", "alive": "yes", "locked": False}).encode())
+@example(json.dumps({"do": "polled", "alive": "yes", "locked": False, "memory": False, "why": ""}).encode())
 @example(b"[" * 60000)
 def test_the_service_takes_no_answer_that_is_not_in_the_grammar(data: bytes) -> None:
     """So a script that was made a fool of writes no lines into the service's log, and fills no memory."""

@@ -12,7 +12,7 @@ from sqlalchemy import func, select
 from sqlalchemy.engine import URL
 
 from x2gobroker.model.vouched import Vouched
-from x2gobroker.store import PortalSessions, Store
+from x2gobroker.store import PortalSessions, SignInTie, Store
 from x2gobroker.store.authids import digest_of
 from x2gobroker.store.portal_sessions import NONCE_BYTES, PADDED_TO, PortalSession, _sealed
 from x2gobroker.store.portal_tables import PORTAL_SESSIONS
@@ -162,3 +162,18 @@ def test_of_many_at_once_one_asks_again_for_the_password(sessions: PortalSession
     for thread in threads:
         thread.join(30)
     assert sorted(answers) == [False] * 7 + [True]
+
+
+def test_a_sign_in_goes_on_as_long_as_its_user_works_and_no_longer(sessions: PortalSessions) -> None:
+    token = opened(sessions)
+    tie = SignInTie(digest_of(token), IDLE)
+    assert sessions.going_on({tie: NOW}, NOW + IDLE - 1) == {tie.digest}
+    assert sessions.going_on({tie: NOW}, NOW + IDLE + 1) == set(), "nothing was done for too long"
+    assert sessions.going_on({tie: NOW + IDLE - 5}, NOW + IDLE + 1) == {tie.digest}
+    assert found(sessions, token, NOW + IDLE + 1).last_seen == NOW + IDLE - 5, "that counts as a sign of life"
+    assert sessions.going_on({tie: NOW + 3601}, NOW + 3601) == set(), "whatever is done, its time is up"
+    assert sessions.going_on({tie: NOW + 10**9}, NOW + 1000) == {tie.digest}
+    assert found(sessions, token, NOW + 1000).last_seen <= NOW + 1000, "nobody works in the future"
+    sessions.close(token)
+    assert sessions.going_on({tie: NOW + 1000}, NOW + 1000) == set()
+    assert sessions.going_on({}, NOW) == set()

@@ -11,8 +11,14 @@ import pytest
 from sqlalchemy.engine import URL
 
 from x2gobroker.errors import StoreError
-from x2gobroker.store import RemoteDesktops, Slot, Store
-from x2gobroker.store.remote_desktops import FAILED_SECONDS, LONGEST_OPTIONS, RESERVED_SECONDS, TOKEN_SECONDS
+from x2gobroker.store import RemoteDesktops, SignInTie, Slot, Store
+from x2gobroker.store.remote_desktops import (
+    FAILED_SECONDS,
+    LONGEST_OPTIONS,
+    RESERVED_SECONDS,
+    RUNNING,
+    TOKEN_SECONDS,
+)
 
 HOME = "192.0.2.1"
 
@@ -142,7 +148,7 @@ def test_links_let_others_look_on_until_they_are_taken_back(desktops: RemoteDesk
     found = desktops.redeem(token, HOME)
     assert found is not None
     assert found.view_only
-    assert {found.share} == desktops.shares([slot.id])
+    assert {found.share: False} == desktops.shares([slot.id])
     pending = desktops.token(shared, "bert", HOME, share=link)
     assert desktops.revoke(slot) == 1
     assert desktops.redeem(pending, HOME) is None
@@ -152,6 +158,29 @@ def test_links_let_others_look_on_until_they_are_taken_back(desktops: RemoteDesk
     another = desktops.share(slot)
     desktops.release(slot.id)
     assert desktops.shared(another) is None
+
+
+def test_a_link_ends_by_itself_and_says_what_guests_may_do(desktops: RemoteDesktops) -> None:
+    slot = taken(desktops)
+    desktops.change(slot.id, RUNNING)
+    short, work = desktops.share(slot, seconds=-1.0), desktops.share(slot, seconds=3600.0, works=True)
+    assert desktops.shared(short) is None
+    assert list(desktops.shares([slot.id]).values()) == [True]
+    assert desktops.redeem(desktops.token(slot, "guest", HOME, share=short), HOME) is None
+    found = desktops.redeem(desktops.token(slot, "guest", HOME, share=work), HOME)
+    assert found is not None
+    assert not found.view_only
+    assert found.share is not None
+    assert found.sign_in is None
+
+
+def test_a_connection_belongs_to_the_sign_in_that_asked_for_it(desktops: RemoteDesktops) -> None:
+    slot = taken(desktops)
+    tie = SignInTie(b"digest of a cookie", 600.0)
+    found = desktops.redeem(desktops.token(slot, "anna", HOME, sign_in=tie), HOME)
+    assert found is not None
+    assert found.sign_in == tie
+    assert desktops.signed_in({tie: 0.0}) == set()
 
 
 def test_a_wish_to_stop_is_for_the_service_unless_nothing_runs(desktops: RemoteDesktops) -> None:

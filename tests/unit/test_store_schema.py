@@ -80,7 +80,9 @@ def test_the_store_of_a_release_is_brought_up_and_keeps_its_rows(tmp_path: Path,
             assert {column["name"] for column in inspect(connection).get_columns(table.name)} >= set(table.c.keys())
     (slot,) = before["remote_slots"]
     slot["password"] = None
-    assert all(row in after[name] for name, found in before.items() for row in found)
+    for name, found in before.items():
+        for row in found:  # a step may have added columns
+            assert any(row.items() <= now.items() for now in after[name]), (name, row)
     assert Enrolments(store).find("old-username") is not None
     Lockouts(store).lock("anna", "root", "", False, None, False)
     store.close()

@@ -21,6 +21,8 @@ from tests.web.portal import HOST, JSON, OWN, Browser, PortalBench
 from x2gobroker.portal import desktop as desktop_page
 from x2gobroker.portal import share as share_page
 from x2gobroker.portal import static
+from x2gobroker.portal.languages import NAMES
+from x2gobroker.remote.files.messages import WHYS
 from x2gobroker.remote.service import TOKEN_PREFIX
 from x2gobroker.remote.told import FAULTS, REFUSALS, SCRIPT_FAILED
 from x2gobroker.store import Slot
@@ -97,7 +99,7 @@ def test_texts_for_the_scripts_are_in_the_users_language(portal: PortalBench, an
     page = anna.get(at(take(portal)), Accept_Language="de")
     texts = json.loads(html.unescape(re.search(r'data-texts="([^"]+)"', page.text)[1]))  # type: ignore[index]
     assert texts["connected"] == "Verbunden"
-    assert texts["again"] == "Nächster Versuch in {seconds} s."
+    assert texts["again"] == "Neuer Versuch in {seconds} s."
 
 
 def test_every_text_that_a_script_names_is_there(portal: PortalBench, anna: Browser) -> None:
@@ -164,6 +166,8 @@ def test_the_state_says_what_the_page_shows(portal: PortalBench, anna: Browser) 
         "note": "",
         "connections": 0,
         "shared": 0,
+        "shared_to_work": 0,
+        "announcement": "",
     }
     ends = time.time() + 90
     portal.desktops.change(slot.id, RUNNING, connections=1, ends=ends, ends_why="idle", progress="x")
@@ -174,11 +178,14 @@ def test_the_state_says_what_the_page_shows(portal: PortalBench, anna: Browser) 
     assert 80 < found["left"] <= 90
     portal.desktops.release(slot.id, SCRIPT_FAILED)
     found = anna.get(at(slot, "state")).json
-    assert (found["state"], found["note"]) == (FAILED, "Its script failed. Tell your administrator.")
+    assert (found["state"], found["note"]) == (
+        FAILED,
+        "The script for this desktop failed. Contact your administrator.",
+    )
     german = anna.get(at(slot, "state"), Accept_Language="de").json
-    assert german["note"] == "Sein Skript ist gescheitert. Sagen Sie es Ihrem Administrator."
+    assert german["note"] == "Das Skript für diesen Desktop ist fehlgeschlagen. Wenden Sie sich an Ihren Administrator."
     portal.desktops.change(slot.id, note="script /var/lib/x/bad.py: RuntimeError: secret")
-    assert anna.get(at(slot, "state")).json["note"].endswith("tell your administrator: the log says more.")
+    assert anna.get(at(slot, "state")).json["note"].endswith("contact your administrator. The log has details.")
     portal.desktops.release(slot.id)
     assert anna.get(at(slot, "state")).json == {"state": "gone"}
 
@@ -187,10 +194,10 @@ def test_the_state_says_what_the_page_shows(portal: PortalBench, anna: Browser) 
 def test_the_page_has_all_that_the_service_tells_users(portal: PortalBench, anna: Browser, reason: str) -> None:
     slot = take(portal)
     texts = []
-    for language in ("en", "de"):
+    for language in NAMES:
         page = anna.get(at(slot), Accept_Language=language).text
         texts.append(json.loads(html.unescape(re.search(r'data-texts="([^"]+)"', page)[1]))[reason])  # type: ignore[index]
-    assert len({reason, *texts}) == 3
+    assert len({reason, *texts}) == 1 + len(NAMES)
 
 
 def test_progress_of_scripts_that_ship_is_in_the_users_language(portal: PortalBench, anna: Browser) -> None:
@@ -200,24 +207,21 @@ def test_progress_of_scripts_that_ship_is_in_the_users_language(portal: PortalBe
         assert anna.get(at(slot, "state"), Accept_Language="de").json["progress"] == shown
 
 
-def test_work_at_the_desktop_keeps_its_user_signed_in_and_that_the_page_asks_does_not(
-    portal: PortalBench, anna: Browser
-) -> None:
+def test_that_the_page_asks_keeps_nobody_signed_in(portal: PortalBench, anna: Browser) -> None:
     slot = take(portal)
     early = time.time() - 600
 
-    def last_seen(last_input: float, connections: int) -> float:
-        portal.desktops.change(slot.id, RUNNING, last_input=last_input, connections=connections)
-        with portal.sessions.store.begin() as connection:
-            connection.execute(update(PORTAL_SESSIONS).values(last_seen=early))
-        anna.get(at(slot, "state"))
-        anna.ask(at(slot, "token"))
-        return portal.sessions.all_of("anna", 3600)[0].last_seen
-
-    assert last_seen(early - 5, 1) == early
-    assert last_seen(early + 300, 0) == early  # nobody is connected
-    assert last_seen(early + 300, 1) == early + 300
-    assert last_seen(time.time() + 5000, 1) < time.time() + 1
+    portal.desktops.change(slot.id, RUNNING, last_input=early + 300, connections=1)
+    with portal.sessions.store.begin() as connection:
+        connection.execute(update(PORTAL_SESSIONS).values(last_seen=early))
+    anna.get(at(slot, "state"))
+    found = anna.ask(at(slot, "token")).json
+    (session,) = portal.sessions.all_of("anna", 3600)
+    assert session.last_seen == early
+    holder = portal.desktops.redeem(found["token"], ADDRESS)
+    assert holder is not None
+    assert holder.sign_in is not None
+    assert holder.sign_in.digest == session.digest, "the service ends the connection with this sign-in"
 
 
 # --- a token
@@ -377,7 +381,7 @@ def test_no_log_has_a_token_or_the_secret_of_a_link(
     tokens.append(ask_json(portal, "/portal/view/token", {"share": secret}).json["token"])
     anna.ask(at(slot, "unshare"))
     anna.post(at(slot, "stop"))
-    assert "anna shares Staff/0 to look on" in caplog.text
+    assert "anna shares Staff/0 with whoever has the link, to look on, until it ends" in caplog.text
     for word in (secret, *tokens):
         assert word not in caplog.text
 
@@ -429,3 +433,40 @@ def test_a_switched_off_portal_serves_none_of_it(portal: PortalBench) -> None:
     for path in (at(slot), "/portal/view", f"/portal/static/{static.files().hash}/portal/desktop.js"):
         assert browser.get(path).status_int == 404
     assert browser.post(at(slot, "token"), OWN).status_int == 404
+
+
+# --- files
+
+
+@pytest.mark.parametrize(("way", "frames"), [("none", None), ("in", None), ("out", "'self'"), ("both", "'self'")])
+def test_the_page_has_what_its_session_type_lets_in_and_out(tmp_path: Path, way: str, frames: str | None) -> None:
+    types = {"Desk <1>": {"script": "tigervnc.py", "count": 2, "files": way, "files-megabytes": 7}}
+    portal = PortalBench(tmp_path, types=json.dumps(types))
+    page = portal.signed_in().get(at(take(portal)))
+    assert f'data-files="{way}" data-files-bytes="{7 << 20}"' in page.text
+    assert ('id="files-dialog"' in page.text) is (way != "none")
+    assert ('id="files-choose"' in page.text) is (way in ("in", "both"))
+    policy = dict(part.split(" ", 1) for part in page.headers["Content-Security-Policy"].split("; "))
+    assert policy.get("frame-src") == frames
+    if way == "both":
+        for name in ("files", "transfer", "channel", "saving"):
+            text = (static.FOLDER / "portal" / f"{name}.js").read_text(encoding="utf-8")
+            for wanted in re.findall(r'by\("([\w-]+)"\)', text):
+                assert f'id="{wanted}"' in page.text, (name, wanted)
+
+
+def test_every_word_of_the_service_about_files_has_a_text(portal: PortalBench, anna: Browser) -> None:
+    page = anna.get(at(take(portal)))
+    texts = json.loads(html.unescape(re.search(r'data-texts="([^"]+)"', page.text)[1]))  # type: ignore[index]
+    states = ("waiting", "finishing", "cancelled", "signed-out", "unreadable", "memory", "lost")
+    assert {f"files_{word.replace('-', '_')}" for word in (*WHYS, *states)} <= set(texts)
+
+
+def test_the_saver_of_downloads_answers_below_its_own_folder_only(portal: PortalBench, anna: Browser) -> None:
+    """A service worker is in charge of a folder: this one of that in which there is nothing else."""
+    page = anna.get(at(take(portal)))
+    saver = re.search(r'data-saver="([^"]+)"', page.text)[1]  # type: ignore[index]
+    answer = anna.get(saver)
+    assert answer.headers["Content-Type"].startswith("text/javascript")
+    assert "Service-Worker-Allowed" not in answer.headers
+    assert anna.get(saver.replace("saver.js", "save/x")).status_int == 404

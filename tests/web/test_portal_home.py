@@ -100,7 +100,7 @@ def test_who_may_see_what(portal: PortalBench) -> None:
 
 def test_free_places_and_ones_own_desktop(portal: PortalBench) -> None:
     anna, bert = portal.signed_in(), portal.signed_in("bert")
-    assert "2 of 2 free" in anna.get().text
+    assert "2 of 2 available" in anna.get().text
     made = start(anna, size="1280x720")
     assert slot_of(portal, made).options == {"size": "1280x720"}
     page = anna.get().text
@@ -109,19 +109,19 @@ def test_free_places_and_ones_own_desktop(portal: PortalBench) -> None:
     assert "/portal/start" not in Names(page).posts
     portal.desktops.change(made, RUNNING, connections=1)
     assert "Running" in anna.get().text
-    assert "1 of 2 free" in bert.get().text
+    assert "1 of 2 available" in bert.get().text
     assert anna.post(f"/portal/desktop/{made}/stop").status_int == 303
-    assert "Being stopped" in anna.get().text  # at once, not only when the service has begun with it
-    assert "Being stopped" in anna.get("/portal/sessions").text
-    assert "Go on" not in anna.get().text + anna.get("/portal/sessions").text
+    assert "Stopping" in anna.get().text  # at once, not only when the service has begun with it
+    assert "Stopping" in anna.get("/portal/sessions").text
+    assert "Reconnect" not in anna.get().text + anna.get("/portal/sessions").text
     portal.desktops.change(made, STOPPING)
-    assert "Being stopped" in anna.get().text
+    assert "Stopping" in anna.get().text
     portal.desktops.release(made, TOO_SLOW)
     page = anna.get().text
-    assert "It did not work the last time. It did not come up in time. Try again;" in page
+    assert "Something went wrong last time. The desktop took too long to start. Try again." in page
     german = anna.get(Accept_Language="de").text
-    assert "Beim letzten Mal hat es nicht geklappt. Er kam nicht rechtzeitig zustande." in german
-    assert "2 of 2 free" in page
+    assert "Beim letzten Mal ist ein Fehler aufgetreten. Der Start des Desktops hat zu lange gedauert." in german
+    assert "2 of 2 available" in page
 
 
 def test_a_double_click_on_start_gives_one_desktop(portal: PortalBench) -> None:
@@ -168,7 +168,7 @@ def test_only_sizes_of_the_list(portal: PortalBench) -> None:
     for size in ("1280x720", "800x600;reboot", "-geometry"):
         answer = bert.post("/portal/start", type="Staff", size=size)
         assert answer.status_int == 400
-        assert "choose a size of the list" in answer.text
+        assert "choose a size from the list" in answer.text
     assert portal.desktops.everything() == []
     assert slot_of(portal, start(bert, "Staff")).options == {"size": "800x600"}
 
@@ -178,7 +178,7 @@ def test_no_desktop_of_a_type_that_is_not_for_the_user(portal: PortalBench, name
     anna = portal.signed_in()
     answer = anna.post("/portal/start", type=name)
     assert answer.status_int == 404
-    assert "There is no such desktop" in answer.text
+    assert "Desktop not found" in answer.text
     assert anna.get(f"/portal/wait?type={name}").status_int == 404
     assert anna.get(f"/portal/picture?type={name}").status_int == 404
     assert portal.desktops.everything() == []
@@ -204,7 +204,7 @@ def test_all_places_are_taken(portal: PortalBench) -> None:
     portal.write("types.json", json.dumps({"Desk": kind(1)}))
     made = start(bert)
     page = anna.get().text
-    assert "The only place is taken" in page
+    assert "Desktop in use" in page
     assert "/portal/wait?type=Desk" in page
     answer = anna.post("/portal/start", type="Desk", size="1440x900")
     assert (answer.status_int, answer.location) == (303, "/portal/wait?type=Desk&size=1440x900")
@@ -213,11 +213,11 @@ def test_all_places_are_taken(portal: PortalBench) -> None:
     assert "Refresh" not in full.headers
     waiting = anna.get(f"{answer.location}&wait=1")
     assert waiting.headers["Refresh"] == "10"
-    assert "You are waiting" in waiting.text
+    assert "It checks every 10 seconds whether a desktop is available." in waiting.text
     portal.desktops.release(made)
     free = anna.get(f"{answer.location}&wait=1")
     assert "Refresh" not in free.headers
-    assert "A place is free" in free.text
+    assert "A desktop is available" in free.text
     assert 'name="size" value="1440x900"' in free.text
     start(anna, size="1440x900")
 
@@ -231,9 +231,9 @@ def test_many_users_have_places_and_some_cannot_be_stopped(tmp_path: Path) -> No
     portal.desktops.change(slots[1].id, RUNNING, ends=slots[1].since + 600.0, ends_why="idle")
     page = portal.signed_in().get("/portal/wait?type=Desk").text
     assert re.findall(r"<li>(.*?)</li>", page) == ["user1", "user2", "user3", "user4", "user5", "and 3 more"]
-    assert "One place has a desktop that could not be stopped" in page
-    assert re.search(r"becomes free within (9|10) minutes", page)
-    assert "All 9 places are taken" in portal.signed_in().get().text
+    assert "One desktop could not be stopped" in page
+    assert re.search(r"become available within (9|10) minutes", page)
+    assert "All 9 desktops in use" in portal.signed_in().get().text
 
 
 def test_waiting_does_not_keep_anybody_signed_in(portal: PortalBench) -> None:
@@ -320,7 +320,7 @@ def test_users_whom_nobody_has_checked_get_no_desktop(tmp_path: Path) -> None:
 def test_nothing_to_open(tmp_path: Path) -> None:
     portal = portal_with(tmp_path)
     portal.write("profiles.conf", "[x]\nname = X\nhost = x\nacl-users-allow = nobody\n")
-    assert "Ask your administrator" in portal.signed_in().get().text
+    assert "Contact your administrator" in portal.signed_in().get().text
 
 
 def test_in_german(portal: PortalBench) -> None:
@@ -328,4 +328,4 @@ def test_in_german(portal: PortalBench) -> None:
     for path in ("/portal/", "/portal/wait?type=Desk&wait=1", "/portal/client?profile=desk"):
         page = anna.get(path, Accept_Language="de")
         assert '<html lang="de">' in page.text
-    assert "2 von 2 frei" in anna.get(Accept_Language="de").text
+    assert "2 von 2 verfügbar" in anna.get(Accept_Language="de").text

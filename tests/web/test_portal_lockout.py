@@ -42,7 +42,7 @@ def test_no_sign_in_with_the_right_password_and_it_says_why(portal: PortalBench)
     assert "locked" not in wrong.text
     right = portal.browser("192.0.2.9").sign_in()
     assert right.status_int == 403
-    assert "Your account is locked. Ask your administrator. ask for Ms. Weber" in right.text
+    assert "Your account is locked. Contact your administrator. ask for Ms. Weber" in right.text
     assert not portal.sessions.all_of("anna", 600)
     german = portal.browser("192.0.2.10").post(
         "/portal/sign-in", {**OWN, "Accept-Language": "de"}, user="anna", password=PASSWORD

@@ -21,6 +21,7 @@ from x2gobroker.store.remote_desktops import BROKEN, RESERVED_SECONDS, RUNNING
 from x2gobroker.user_sessions import FoundSessions, UserLogin, UserSession
 from x2gobroker.user_sessions.values import GONE, HOST_KEY, LOGIN, REFUSED, TIMEOUT, UNREACHABLE
 
+WITH_SERVERS = "/portal/sessions?servers=1"
 NAME = "anna-50-1795167317_stDXFCE_dp24"
 TS01 = Host("ts01", "192.0.2.10", 22)
 PROFILES = """
@@ -131,22 +132,22 @@ def act(browser: Browser, what: str, profile: str = "desk", server: str = "ts01"
 def test_ones_own_desktops_and_no_others(portal: PortalBench) -> None:
     for user, kind in (("anna", "Desk"), ("bert", "Other")):
         assert portal.desktops.reserve(kind, 3, user, {}, "")
-    page = portal.signed_in().get("/portal/sessions").text
+    page = portal.signed_in().get(WITH_SERVERS).text
     assert ">Desk</h3>" in page
     assert ">Other</h3>" not in page
     assert "Starting" in page
     (mine,) = portal.desktops.of_user("anna")
     portal.desktops.change(mine.id, RUNNING, started=mine.since - 7300, ends=mine.since + 3000, connections=2)
-    page = portal.signed_in().get("/portal/sessions").text
+    page = portal.signed_in().get(WITH_SERVERS).text
     assert "Running" in page
-    assert "for 2 hours" in page
+    assert "started 2 hours ago" in page
     assert re.search(r"ends in (49|50) minutes", page)
     assert "open in 2 windows" in page
     assert f'href="/portal/desktop/{mine.id}"' in page
     assert f'action="/portal/desktop/{mine.id}/stop"' in page
     portal.desktops.change(mine.id, BROKEN)
-    page = portal.signed_in().get("/portal/sessions").text
-    assert "Cannot be stopped" in page
+    page = portal.signed_in().get(WITH_SERVERS).text
+    assert "Could not be stopped" in page
     assert f'href="/portal/desktop/{mine.id}"' not in page
 
 
@@ -157,18 +158,18 @@ def test_what_failed_and_what_was_never_used_is_no_session(portal: PortalBench) 
     assert unused
     portal.desktops.release(failed.id, "did not start")
     portal.desktops.change(unused.id, reserved=unused.reserved - RESERVED_SECONDS - 1)
-    assert "You have no desktop in the browser" in portal.signed_in().get("/portal/sessions").text
+    assert "You have no desktops in the browser" in portal.signed_in().get(WITH_SERVERS).text
 
 
 # -- sessions on X2Go Servers ----------------------------------------------------------------------------------------
 
 
 def test_each_server_of_the_users_own_profiles_is_asked_once(portal: PortalBench, servers: Servers) -> None:
-    page = portal.signed_in().get("/portal/sessions")
+    page = portal.signed_in().get(WITH_SERVERS)
     assert sorted(name for names in servers.asked for name in names) == ["ts01", "ts02", "ts03"]
     assert servers.logins[0] == UserLogin("anna", PASSWORD)
     assert PASSWORD not in page.text
-    assert "You have no session on an X2Go Server" in page.text
+    assert "You have no sessions on X2Go Servers" in page.text
 
 
 def test_sessions_and_what_can_be_done_with_them(portal: PortalBench, servers: Servers) -> None:
@@ -180,18 +181,18 @@ def test_sessions_and_what_can_be_done_with_them(portal: PortalBench, servers: S
         session(asleep, Host("ts03", "", 22), "S"),
     ]
     anna = portal.signed_in()
-    page = anna.get("/portal/sessions").text
+    page = anna.get(WITH_SERVERS).text
     rows = re.findall(r'<h3 id="session-\d">(.*?)</li>', page, re.DOTALL)
     assert [row.partition("<")[0] for row in rows] == [
         "Application · ts03",
         "Desktop · ts01",
-        "View of another session · ts02",
+        "Desktop sharing · ts02",
     ]
     assert ["Resume<" in row for row in rows] == [True, False, False]
     assert ["/x2go/suspend" in row for row in rows] == [False, True, False]
     assert ["/x2go/terminate" in row for row in rows] == [True, True, True]
     assert "/portal/client?profile=lab&amp;server=ts03" in rows[0]
-    assert "for 2 hours" in rows[0]
+    assert "started 2 hours ago" in rows[0]
     assert "192.0.2.11\nsshport=2022" in anna.get("/portal/client-file?profile=desk&server=ts02").text.replace(
         "host=", ""
     )
@@ -208,19 +209,19 @@ def test_an_action_goes_to_the_server(portal: PortalBench, servers: Servers, wha
 def test_no_action_by_a_profile_that_is_not_the_users_own(portal: PortalBench, servers: Servers, profile: str) -> None:
     status, text = act(portal.signed_in(), "terminate", profile)
     assert status == 404
-    assert "no such session" in text
+    assert "session no longer exists" in text
     assert servers.logins == []
 
 
 @pytest.mark.parametrize(
     ("reason", "status", "text"),
     [
-        (GONE, 404, "There is no such session any more"),
+        (GONE, 404, "This session no longer exists"),
         (UNREACHABLE, 502, "cannot be reached"),
         (TIMEOUT, 502, "did not answer in time"),
-        (HOST_KEY, 502, "does not know the server"),
+        (HOST_KEY, 502, "does not know this server"),
         (LOGIN, 502, "does not accept the password"),
-        (REFUSED, 502, "did not do it"),
+        (REFUSED, 502, "did not complete the request"),
     ],
 )
 def test_why_an_action_did_not_work(portal: PortalBench, servers: Servers, reason: str, status: int, text: str) -> None:
@@ -244,7 +245,7 @@ def test_an_action_from_another_site_is_refused(portal: PortalBench, servers: Se
 def test_servers_that_do_not_answer_are_named_with_the_reason(portal: PortalBench, servers: Servers) -> None:
     servers.sessions = [session()]
     servers.failed = {"ts02": TIMEOUT, "ts03": UNREACHABLE}
-    page = portal.signed_in().get("/portal/sessions").text
+    page = portal.signed_in().get(WITH_SERVERS).text
     assert "<strong>ts02</strong>: The server did not answer in time" in page
     assert "<strong>ts03</strong>: The server cannot be reached" in page
     assert "Desktop · ts01" in page
@@ -255,10 +256,10 @@ def test_a_server_that_refuses_the_password_is_left_alone(portal: PortalBench, s
     servers.failed = {"ts01": LOGIN}
     anna = portal.signed_in()
     for _ in range(3):
-        assert "<strong>ts01</strong>: The server does not accept the password" in anna.get("/portal/sessions").text
+        assert "<strong>ts01</strong>: The server does not accept the password" in anna.get(WITH_SERVERS).text
     assert [name for names in servers.asked for name in names].count("ts01") == 1
     assert [name for names in servers.asked for name in names].count("ts02") == 3
-    portal.signed_in("bert").get("/portal/sessions")
+    portal.signed_in("bert").get(WITH_SERVERS)
     assert [name for names in servers.asked for name in names].count("ts01") == 2
 
 
@@ -266,7 +267,7 @@ def test_without_a_password_no_server_is_asked(tmp_path: Path, servers: Servers)
     portal = PortalBench(tmp_path, "portal-keep-password = false")
     portal.write("profiles.conf", PROFILES)
     anna = portal.signed_in()
-    assert "The portal does not have your password" in anna.get("/portal/sessions").text
+    assert "The portal does not have your password" in anna.get(WITH_SERVERS).text
     status, text = act(anna, "suspend")
     assert status == 409
     assert "The portal does not have your password" in text
@@ -277,14 +278,14 @@ def test_no_passwords_are_tried_by_somebody_whom_nobody_has_checked(portal: Port
     config = (portal.folder / "x2gobroker.conf").read_text()
     portal.write("x2gobroker.conf", config.replace("portal-backend = inifile", "portal-backend = zeroconf"))
     anna = portal.signed_in()
-    assert anna.get("/portal/sessions").status_int == 200
+    assert anna.get(WITH_SERVERS).status_int == 200
     act(anna, "terminate")
     assert servers.logins == []
 
 
 def test_without_profiles_there_is_no_word_of_servers(portal: PortalBench) -> None:
     portal.write("profiles.conf", "")
-    assert "X2Go" not in portal.signed_in().get("/portal/sessions").text
+    assert "X2Go" not in portal.signed_in().get(WITH_SERVERS).text
 
 
 def test_who_is_not_signed_in_sees_nothing(portal: PortalBench, servers: Servers) -> None:
@@ -293,6 +294,23 @@ def test_who_is_not_signed_in_sees_nothing(portal: PortalBench, servers: Servers
         assert stranger.get(path).status_int == 303
     for path in ("/portal/start", "/portal/x2go/suspend", "/portal/x2go/terminate"):
         answer = stranger.post(path, type="Desk", profile="desk", server="ts01", name=NAME)
-        assert (answer.status_int, answer.location) == (303, "/portal/sign-in")
+        assert (answer.status_int, answer.location) == (303, "/portal/sign-in?lost=1")
     assert servers.done == []
     assert portal.desktops.everything() == []
+    assert (
+        "so your last action was not carried out. Sign in and try again." in stranger.get("/portal/sign-in?lost=1").text
+    )
+
+
+def test_what_is_known_is_shown_before_any_server_is_asked(portal: PortalBench, servers: Servers) -> None:
+    anna = portal.signed_in()
+    page = anna.get("/portal/sessions").text
+    assert servers.asked == []
+    assert "You have no desktops in the browser" in page
+    assert 'data-load="/portal/sessions/servers"' in page
+    assert 'href="/portal/sessions?servers=1"' in page, "also without scripts"
+    part = anna.get("/portal/sessions/servers").text
+    assert servers.asked
+    assert "<html" not in part
+    assert "You have no sessions on X2Go Servers." in part
+    assert portal.browser().get("/portal/sessions/servers").status_int == 303

@@ -15,6 +15,7 @@ from typing import Any
 
 from x2gobroker.authservice import pamcall
 from x2gobroker.authservice.hardening import forbid_core_dumps
+from x2gobroker.authservice.libpam import PamCannotStartError
 from x2gobroker.authservice.pamfiles import service_exists
 from x2gobroker.authservice.protocol import (
     ACCOUNT,
@@ -56,7 +57,7 @@ class Worker:
             reply = self._perform(request)
         except ProtocolError as error:
             reply = {"result": FAILED, "reason": str(error)}
-        except pamcall.PamCannotStartError as error:
+        except PamCannotStartError as error:
             reply = {"result": UNAVAILABLE, "reason": f"PAM cannot start: {error}"}
         self._send(reply)
         del loaded

@@ -20,7 +20,7 @@ from x2gobroker.auth.htpasswd import read_users
 from x2gobroker.authservice.pamfiles import includes, names_module, service_exists
 from x2gobroker.errors import ConfigurationError
 from x2gobroker.plugins import BACKENDS, FRONTENDS, registered
-from x2gobroker.portal import languages
+from x2gobroker.portal import languages, looks
 from x2gobroker.privilege.accounts import Account, AccountError, account_named
 from x2gobroker.services import OLD_FILE, Services, read_preset_authid
 from x2gobroker.settings import AUTH_PREFIX, BACKEND_PREFIX, ENVIRONMENT, GLOBAL, Problem, Settings
@@ -241,6 +241,8 @@ def _files_of_the_broker(settings: Settings) -> Iterator[Path]:
         yield settings.path(AUTH_PREFIX + HTPASSWD, "file")
     if settings.boolean(GLOBAL, "require-cookie"):
         yield settings.path(GLOBAL, "my-cookie-file")
+    if settings.boolean(GLOBAL, "enable-portal") and settings.text(GLOBAL, looks.LOGO):
+        yield settings.path(GLOBAL, looks.LOGO)
     if HTTPS_GET in mechanisms(settings) and settings.text(AUTH_PREFIX + HTTPS_GET, "ca-file"):
         yield settings.path(AUTH_PREFIX + HTTPS_GET, "ca-file")
 
@@ -267,6 +269,16 @@ def _languages(settings: Settings) -> Iterator[Words]:
         yield from ((fault,) for fault in languages.faults())
 
 
+def _of_the_looks(find: Callable[[Settings], Iterator[str]]) -> Callable[[Settings], Iterator[Words]]:
+    """A check of what the portal's pages look like, where there is a portal."""
+
+    def found(settings: Settings) -> Iterator[Words]:
+        if settings.boolean(GLOBAL, "enable-portal"):
+            yield from ((fault,) for fault in find(settings))
+
+    return found
+
+
 CHECKS = (
     Check("users-file", "[authmech_htpasswd] file: {}: nobody can log in by a password", _users_file),
     Check(
@@ -287,6 +299,9 @@ CHECKS = (
     Check("tls-files", "{}: {}: the daemon does not start", _tls_files),
     Check("tls-pair", "{} and {} are no certificate and its key in PEM form: the daemon does not start", _tls_pair),
     Check("languages", "enable-portal is on, and {}: the portal is not served", _languages),
+    Check("logo", "portal-logo: {}: pages have none", _of_the_looks(looks.logo_faults)),
+    Check("colour", "portal-colour: {}", _of_the_looks(looks.colour_faults), error=False),
+    Check("announcement", "{}", _of_the_looks(looks.announcement_faults), error=False),
     Check("log-files", "{}: {}: all goes to the standard error stream", _log_files, error=False),
     Check("keys-paths", "{}: {}", _keys_paths),
     Check("profile-keys-paths", "session profile {}: {}: {}", _profile_keys_paths),

@@ -78,6 +78,7 @@ def plan(folder: Path, port: int) -> DemoDesktop:
         "options": options,
         "idle-minutes": 60,
         "stop-at-logout": True,
+        "pam-service": "",  # nothing of the demo is installed on the host
     }
     # a Unix socket has room for 107 characters, and others must be able to enter the folder
     name = hashlib.sha256(f"{os.geteuid()} {folder.absolute()}".encode("utf-8", "surrogateescape")).hexdigest()[:12]

@@ -16,6 +16,7 @@ from x2gobroker.cli import (
     check_config,
     daemon,
     demo,
+    desktops,
     drain,
     explain,
     load,
@@ -48,6 +49,7 @@ COMMANDS = (
     load,
     drain,
     lockout,
+    desktops,
     store,
     remote_admin,
     plugins,
@@ -62,7 +64,8 @@ def build_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         "x2gobroker",
         description="Administers an X2Go Session Broker: says what is wrong with its configuration and who is offered "
-        "what, sets passwords and second factors, lifts penalties, drains X2Go Servers and locks users out.",
+        "what, sets passwords and second factors, lifts penalties, drains X2Go Servers, locks users out, and handles "
+        "desktops in the browser.",
         epilog="Used as `x2gobroker -M HTTP ...` it starts the daemon, with the options of x2gobroker-daemon; used as "
         "`x2gobroker --task ...` it answers as x2gobroker-ssh.",
     )

@@ -5,9 +5,9 @@ from __future__ import annotations
 import argparse
 import sys
 
-from x2gobroker.cli import remote_setup
+from x2gobroker.cli import remote_proxy, remote_setup
 from x2gobroker.cli.common import add_config_options, check_usable, source_of
-from x2gobroker.cli.remote_web import Site, apache_config, nginx_config, remarks
+from x2gobroker.cli.remote_web import Site, apache_config, haproxy_config, nginx_config, remarks
 
 
 def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -21,23 +21,24 @@ def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
     remote_setup.add_to(actions)
     printing = actions.add_parser(
         "print-config",
-        help="print what Apache or nginx has to be told",
+        help="print what Apache, nginx or HAProxy has to be told",
         description="Prints, as the settings are now, what the web server has to be told. For Apache it is a file to "
-        "include in the VirtualHost of the broker; for nginx it is a whole server. What else is to be set is said on "
-        "standard error.",
+        "include in the VirtualHost of the broker; for nginx it is a whole server, for HAProxy a frontend with its "
+        "backends. What else is to be set is said on standard error. x2gobroker remote check-proxy tries it.",
     )
     add_config_options(printing)
-    printing.add_argument("server", choices=("apache", "nginx"), help="the web server")
+    printing.add_argument("server", choices=("apache", "nginx", "haproxy"), help="the web server")
     usual = Site()
-    nginx = printing.add_argument_group("nginx")
+    nginx = printing.add_argument_group("nginx and HAProxy")
     nginx.add_argument("--host", default=usual.host, help="the name that browsers ask for (default: %(default)s)")
     nginx.add_argument(
-        "--listen", action="append", metavar="[ADDRESS:]PORT", help="where nginx listens (default: port 443 everywhere)"
+        "--listen", action="append", metavar="[ADDRESS:]PORT", help="where it listens (default: port 443 everywhere)"
     )
     nginx.add_argument("--certificate", default=usual.certificate, metavar="FILE", help="certificate, in PEM form")
     nginx.add_argument("--key", default=usual.key, metavar="FILE", help="its secret key, in PEM form")
     nginx.add_argument("--log", default=usual.log, metavar="FILE", help="access log (default: %(default)s)")
     printing.set_defaults(run=run_print_config)
+    remote_proxy.add_to(actions)
 
 
 def run_print_config(options: argparse.Namespace) -> int:
@@ -47,7 +48,8 @@ def run_print_config(options: argparse.Namespace) -> int:
         text = apache_config(settings)
     else:
         listen = options.listen or Site.listen
-        text = nginx_config(settings, Site(options.host, options.certificate, options.key, listen, options.log))
+        site = Site(options.host, options.certificate, options.key, listen, options.log)
+        text = (nginx_config if options.server == "nginx" else haproxy_config)(settings, site)
     print(text, end="")
     for remark in remarks(settings, options.server):
         print(f"note: {remark}", file=sys.stderr)

@@ -5,10 +5,12 @@ from __future__ import annotations
 import argparse
 import getpass
 import json
+import os
 import ssl
 import sys
 from pathlib import Path
 
+import x2gobroker
 from x2gobroker.cli.broker_account import work_in
 from x2gobroker.cli.common import add_config_options, check_usable, source_of
 from x2gobroker.cli.remote_web import reachable
@@ -16,6 +18,7 @@ from x2gobroker.errors import ConfigurationError
 from x2gobroker.model.options import did_you_mean, format_value, parse_value
 from x2gobroker.privilege import TrustError, own_folder
 from x2gobroker.remote.check import remote_problems
+from x2gobroker.remote.keys import PAM_SERVICE
 from x2gobroker.remote.types import types_path
 from x2gobroker.settings import GLOBAL, Settings, SettingsSource, options_of
 from x2gobroker.settings.edit import change_file
@@ -29,6 +32,9 @@ SETTABLE = (ENABLE, TYPES, LISTEN, CERTIFICATE, KEY, PROXIES)
 USUAL_TYPES = "/etc/x2go/broker/session-types.json"
 NGINX_PROXIES = "127.0.0.1, ::1"
 NONE = "-"
+PAM_FOLDER = Path("/etc/pam.d")
+PAM_SAMPLE = Path(x2gobroker.__file__).parent / "samples/etc/pam.d" / PAM_SERVICE
+PAM_INCLUDED = ("common-auth", "common-account", "common-session")
 EXAMPLE = {
     "Desktop": {
         "script": "tigervnc.py",
@@ -80,6 +86,8 @@ def run_setup(options: argparse.Namespace) -> int:
     path = settings.path("environment", "X2GOBROKER_CONFIG")
     if wants_example:
         write_example(Path(changes[TYPES]))
+    if changes[ENABLE] == "true" and os.geteuid() == 0:
+        write_pam_service()
     work_in(settings, path.parent)
     change_file(path, GLOBAL, changes, settings.environment("X2GOBROKER_DAEMON_GROUP"))
     print(f"{path}: " + ("written" if changes[ENABLE] == "true" else "the portal is off"))
@@ -229,6 +237,23 @@ def write_example(path: Path) -> None:
     except OSError as error:
         raise ConfigurationError(f"{path} cannot be written: {error.strerror}; nothing was changed") from None
     print(f"{path}: written, with one session type")
+
+
+def write_pam_service() -> None:
+    """Put the PAM service of desktops in place, where none is; nothing where the host has no such files as it includes.
+
+    Raises ConfigurationError.
+    """
+    path = PAM_FOLDER / PAM_SERVICE
+    if path.exists() or not all((PAM_FOLDER / name).exists() for name in PAM_INCLUDED):
+        return
+    try:
+        with own_folder(PAM_FOLDER) as folder:
+            folder.write(path.name, PAM_SAMPLE.read_bytes(), 0o644, replace=False)
+    except (TrustError, OSError) as error:
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise ConfigurationError(f"{path} cannot be written: {reason}") from None
+    print(f"{path}: written, the PAM service of desktops")
 
 
 def read_answers(words: list[str]) -> dict[str, str]:

@@ -1,7 +1,7 @@
-"""What Apache and nginx have to be told for the portal: websockets go to `x2gobroker-remote`.
+"""What Apache, nginx and HAProxy have to be told for the portal: websockets go to `x2gobroker-remote`.
 
 Facts: mod_proxy_http carries websockets by `upgrade=websocket`, from Apache 2.4.47 on; nginx's page "WebSocket
-proxying".
+proxying"; HAProxy's `timeout tunnel` is for connections that were upgraded.
 """
 
 from __future__ import annotations
@@ -81,9 +81,42 @@ server {{
 """
 
 
+HAPROXY = """\
+# X2Go Session Broker with desktops in the browser, for /etc/haproxy/haproxy.cfg, behind global and defaults.
+# Written by: x2gobroker remote print-config haproxy
+# {certificate} has the certificate, its chain and the secret key, in one file.
+
+frontend x2gobroker
+    mode http
+{listen}
+    timeout client {login}s
+    http-request set-header X-Forwarded-For %[src]
+    http-request set-header X-Forwarded-Proto https
+    http-request del-header X-Forwarded-Host
+    http-response set-header Strict-Transport-Security max-age=31536000
+    use_backend x2gobroker_remote if {{ path {path} }}
+    default_backend x2gobroker
+
+# the broker, x2gobroker-daemon
+backend x2gobroker
+    mode http
+    timeout connect 5s
+    timeout server {login}s
+    server broker {broker}
+
+# the desktops, x2gobroker-remote
+backend x2gobroker_remote
+    mode http
+    timeout connect 5s
+    timeout server {login}s
+    timeout tunnel {quiet}s
+{rewrite}    server remote {target}
+"""
+
+
 @dataclass(frozen=True)
 class Site:
-    """What nginx has to know beside the settings. `listen`: its values of `listen`, without `ssl`."""
+    """What nginx and HAProxy have to know beside the settings. `listen`: `[ADDRESS:]PORT`, without TLS."""
 
     host: str = "broker.example.org"
     certificate: str = "/etc/ssl/certs/broker.example.org.pem"
@@ -124,6 +157,27 @@ def nginx_config(settings: Settings, site: Site) -> str:
     )
 
 
+def haproxy_config(settings: Settings, site: Site) -> str:
+    """A frontend of HAProxy with its backends. Raises ConfigurationError for what HAProxy could not be told."""
+    place = settings.text(GLOBAL, "remote-listen")
+    tls = " ssl verify none" if _scheme(settings) == "https" else ""  # on this host: nobody is on the way
+    bind = reachable(parse_bind(settings.environment("DAEMON_BIND_ADDRESS")))
+    broker_tls = " ssl verify none" if settings.environment("X2GOBROKER_SSL_CERTFILE") else ""
+    certificate, path = _safe(site.certificate), browser_path(settings)
+    listen = [text if ":" in text else f":{text}" for text in site.listen]
+    rewrite = "" if path == SERVED_PATH else f"    http-request set-path {SERVED_PATH}\n"
+    return HAPROXY.format(
+        listen="\n".join(f"    bind {_safe(text)} ssl crt {certificate} alpn http/1.1" for text in listen),
+        certificate=certificate,
+        broker=bind + broker_tls,
+        path=path,
+        target=(f"unix@{_safe(place)}" if place.startswith("/") else reachable(place)) + tls,
+        login=LOGIN_SECONDS,
+        quiet=QUIET_SECONDS,
+        rewrite=rewrite,
+    )
+
+
 def reachable(place: str) -> str:
     """`address:port` as a program on this host connects to it. Raises ConfigurationError for what is none."""
     address, _, port = place.rpartition(":")
@@ -142,10 +196,10 @@ def remarks(settings: Settings, server: str) -> list[str]:
     """What else has to be set for this web server."""
     found = []
     proxies = settings.value(GLOBAL, "trusted-proxies")
-    if server == "nginx" and not (isinstance(proxies, tuple) and is_within("127.0.0.1", proxies)):
+    if server != "apache" and not (isinstance(proxies, tuple) and is_within("127.0.0.1", proxies)):
         found.append(
             "set trusted-proxies = 127.0.0.1, ::1 in [global] of x2gobroker.conf, or all users have the address of "
-            "nginx, and no desktop opens"
+            "the web server, and no desktop opens"
         )
     proxies = settings.value(GLOBAL, "remote-proxies")
     place = settings.text(GLOBAL, "remote-listen")

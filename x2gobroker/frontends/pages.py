@@ -9,10 +9,12 @@ from flask import request as http_request
 
 from x2gobroker import __version__
 from x2gobroker.frontends.base import Frontend, answer, context
+from x2gobroker.logs import SaidOnce, error_log, field
 from x2gobroker.model.origins import Callers
 from x2gobroker.plugins import BACKENDS, registered
 from x2gobroker.settings import ENVIRONMENT, GLOBAL, Settings
 
+TEXT = "text/plain; charset=utf-8"
 POLICY = "default-src 'none'; style-src 'self'; img-src 'self' data:; base-uri 'none'; frame-ancestors 'none'"
 
 
@@ -28,6 +30,20 @@ class PagesFrontend(Frontend):
         blueprint.add_url_rule("/health/", view_func=self.health, methods=("GET", "HEAD"))
         for path, view in (("/health/live", self.live), ("/health/ready", self.ready)):
             blueprint.add_url_rule(path, view_func=view, methods=("GET", "HEAD"), strict_slashes=False)
+        blueprint.add_url_rule("/websockify", view_func=self.websockify, methods=("GET", "HEAD"), strict_slashes=False)
+        self._said = SaidOnce()
+
+    def websockify(self) -> Response:
+        """A browser that wants a desktop has come to the broker, because the web server does not pass this path on."""
+        if context().source.current().boolean(GLOBAL, "enable-portal") and self._said.is_new(http_request.host):
+            error_log.error(
+                "portal: a browser asks the broker for /websockify at %s, and gets no desktop: the web server has to "
+                "pass that path on to x2gobroker-remote; x2gobroker remote print-config prints how",
+                field(http_request.host),
+            )
+        return answer(
+            "websockets are for x2gobroker-remote: the web server has to pass this path on to it\n", TEXT, 404
+        )
 
     def home(self) -> Response:
         """The page for people."""

@@ -23,6 +23,7 @@ from x2gobroker.portal import (
     guard,
     home,
     languages,
+    looks,
     mysessions,
     share,
     signin,
@@ -59,9 +60,12 @@ ROUTES = (
     Route("/sign-out-everywhere", "sign_out_everywhere", signin.sign_out_everywhere, POST),
     Route("/language", "language", signin.language, POST),
     Route("/sessions", "sessions", mysessions.sessions),
+    Route("/sessions/servers", "sessions_servers", mysessions.sessions_servers),
     Route("/start", "start", start.start, POST),
     Route("/wait", "wait", start.wait),
     Route("/picture", "picture", catalogue.picture),
+    Route("/logo", "logo", looks.logo),
+    Route("/colour.css", "colour", looks.colour),
     Route("/client", "client", client_file.client),
     Route("/client-file", "client_file", client_file.client_file),
     Route("/x2go/suspend", "x2go_suspend", mysessions.suspend, POST),
@@ -90,7 +94,12 @@ class PortalFrontend(Frontend):
         blueprint.url_prefix = "/portal"
         for route in ROUTES:
             blueprint.add_url_rule(
-                route.path, route.name, route.view, methods=route.methods, provide_automatic_options=False
+                route.path,
+                route.name,
+                route.view,
+                methods=route.methods,
+                provide_automatic_options=False,
+                strict_slashes=False,
             )
         blueprint.before_request(self._enter)
         blueprint.after_request(guard.protect)
@@ -107,7 +116,9 @@ class PortalFrontend(Frontend):
 
     def _foreign(self) -> Response:
         self._enter()
-        return message(_("Not from here"), _("Another page sent this. Open the portal and do it there."), 403)
+        return message(
+            _("Request blocked"), _("This request came from another page. Open the portal and try again there."), 403
+        )
 
 
 def _prepare_templates(state: BlueprintSetupState) -> None:
@@ -124,21 +135,30 @@ def _http_error(error: HTTPException) -> Response:
     if "portal" not in g:  # switched off, or without a backend: as if there were no portal
         return Response(f"{code} {error.name}\n", code, content_type="text/plain; charset=utf-8")
     if code == 404:
-        return message(_("Not found"), _("There is no such page, or it is not yours. Go back to the home page."), code)
+        return message(
+            _("Page not found"),
+            _("This page does not exist, or you do not have access to it. Go back to the home page."),
+            code,
+        )
     if code == 413:
-        return message(_("Too much"), _("That was too much to send. Send less."), code)
-    return message(_("Something went wrong"), _("That did not work. Go back to the home page."), code)
+        return message(_("Request too large"), _("You sent too much data at once. Send less."), code)
+    return message(_("Something went wrong"), _("Your request could not be completed. Go back to the home page."), code)
 
 
 def _store_failed(error: StoreError) -> Response:
     error_log.error("%s", error)
     return message(
-        _("Not at present"), _("The portal cannot answer at present. Try again in a minute."), 503, retry_after=60
+        _("Temporarily unavailable"),
+        _("The portal is temporarily unavailable. Try again in a minute."),
+        503,
+        retry_after=60,
     )
 
 
 def _unexpected(error: Exception) -> Response:
     error_log.error("%s %s failed", http_request.method, log_field(http_request.path), exc_info=error)
     return message(
-        _("Something went wrong"), _("Try again. If it goes on, tell your administrator: the log says more."), 500
+        _("Something went wrong"),
+        _("Try again. If this keeps happening, contact your administrator. The log has details."),
+        500,
     )

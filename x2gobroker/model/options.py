@@ -9,7 +9,7 @@ item hold it together, commas and all.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from difflib import get_close_matches
 from enum import Enum
@@ -40,6 +40,7 @@ class Option:
     `section` is the name of an INI section (`broker_*` stands for every backend section) or `environment`.
     `environment` names the variables that override the file. `on_error` is used, instead of `default`, where the
     text cannot be read and the default would be the less safe choice. `since` is the first version to know it.
+    `check` raises ValueError, with what would be right, for texts that the option does not take.
     """
 
     section: str
@@ -55,6 +56,7 @@ class Option:
     secret: bool = False
     environment: tuple[str, ...] = ()
     on_error: Value | None = None
+    check: Callable[[str], object] | None = None
 
     @property
     def fallback(self) -> Value:
@@ -167,6 +169,8 @@ def parse_value(option: Option, text: str) -> Value:
         case Kind.PATH:
             return parse_path(text)
         case Kind.TEXT:
+            if option.check is not None:
+                option.check(text)
             return text
 
 

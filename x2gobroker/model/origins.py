@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from enum import Enum
+from ipaddress import ip_address
 from urllib.parse import urlsplit
 
 SAFE_METHODS = ("GET", "HEAD", "OPTIONS")
@@ -45,6 +46,17 @@ def split_origin(text: str) -> tuple[str, str, int] | None:
     if parts.scheme not in DEFAULT_PORTS or not parts.hostname or "@" in parts.netloc:
         return None
     return parts.scheme, parts.hostname.lower(), port
+
+
+def is_own_device(host: str) -> bool:
+    """Whether this name is one of the device that asks: browsers take it for safe without TLS. Without a port."""
+    name = host.lower()
+    if name == "localhost" or name.endswith(".localhost"):
+        return True
+    try:
+        return ip_address(name).is_loopback
+    except ValueError:
+        return False
 
 
 def is_own_origin(text: str, scheme: str, host: str) -> bool:

@@ -16,6 +16,7 @@ from x2gobroker.logs import error_log, field
 from x2gobroker.model.acl import Requester
 from x2gobroker.portal.decorator import signed_in
 from x2gobroker.portal.desktop_texts import fault_text
+from x2gobroker.portal.pictures import PictureError, send_picture
 from x2gobroker.portal.session import SignIn
 from x2gobroker.remote.loader import ScriptError, script_path
 from x2gobroker.remote.types import SessionType
@@ -27,35 +28,31 @@ from x2gobroker.store.remote_desktops import BROKEN, FAILED, MINE, RESERVED, RES
 
 LARGEST_SCRIPT = 1 << 20
 LARGEST_PICTURE = 4 << 20
-PICTURES = {
-    ".png": "image/png",
-    ".jpg": "image/jpeg",
-    ".jpeg": "image/jpeg",
-    ".webp": "image/webp",
-    ".svg": "image/svg+xml",
-}
-# a picture cannot do anything, not even one that is opened by itself
-PICTURE_POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:; frame-ancestors 'none'; sandbox"
+KEPT_PICTURE = "private, max-age=86400"
 MOST_HOLDERS = 5
 # what a card says of a session type
-FREE, HERE, FULL, ENDING = "free", "here", "full", "ending"
+FREE, HERE, FULL, ENDING, CLOSED = "free", "here", "full", "ending", "closed"
 
 
 @dataclass(frozen=True)
 class Desk:
-    """One session type as its user sees it. `slot`: the place that the user has; `note`: why the last one failed."""
+    """One session type as its user sees it. `slot`: the place that the user has; `note`: why the last one failed.
+
+    `is_closed`: nobody gets a new desktop at present.
+    """
 
     kind: SessionType
     free: int
     slot: Slot | None = None
     note: str = ""
+    is_closed: bool = False
 
     @property
     def state(self) -> str:
-        """HERE (the user has one), ENDING (the user's is being stopped), FULL (all places are taken) or FREE."""
+        """HERE (the user has one), ENDING (it is being stopped), CLOSED, FULL (all places are taken) or FREE."""
         if self.slot is not None:
             return HERE if self.slot.state in MINE and not self.slot.is_unwanted else ENDING
-        return FREE if self.free else FULL
+        return CLOSED if self.is_closed else FREE if self.free else FULL
 
 
 @dataclass(frozen=True)
@@ -114,6 +111,11 @@ def _syntax_fault(path: Path) -> str:
 _SCRIPTS = _Scripts()
 
 
+def script_fault(kind: SessionType) -> str:
+    """Why a session type is out of service for its script; nothing when it is not, as far as can be seen."""
+    return _SCRIPTS.fault(kind)
+
+
 def types_for(settings: Settings, services: Services, who: Requester) -> list[SessionType]:
     """The session types that this user may start, in the order of their file; none that is out of service."""
     found = services.session_types.current(settings).types.values()
@@ -127,7 +129,7 @@ def find_type(settings: Settings, services: Services, who: Requester, name: str)
     return kind if good else None
 
 
-def desks(settings: Settings, services: Services, who: Requester) -> list[Desk]:
+def desks(settings: Settings, services: Services, who: Requester, is_closed: bool = False) -> list[Desk]:
     """The session types of this user with their places. Raises StoreError."""
     kinds = types_for(settings, services, who)
     if not kinds:
@@ -139,9 +141,9 @@ def desks(settings: Settings, services: Services, who: Requester) -> list[Desk]:
         free = kind.count - sum(1 for number in taken.get(kind.name, ()) if number < kind.count)
         slot = mine.get(kind.name)
         if slot is not None and slot.state == FAILED:
-            made.append(Desk(kind, max(0, free), None, fault_text(slot.note)))
+            made.append(Desk(kind, max(0, free), None, fault_text(slot.note), is_closed))
         else:
-            made.append(Desk(kind, max(0, free), slot))
+            made.append(Desk(kind, max(0, free), slot, is_closed=is_closed))
     return made
 
 
@@ -183,16 +185,10 @@ def picture(sign_in: SignIn) -> Response:
     """The picture of a session type that the user may see."""
     kind = find_type(sign_in.settings, sign_in.services, sign_in.requester, http_request.args.get("type", ""))
     path = kind.picture_path if kind is not None else None
-    if path is None or path.suffix not in PICTURES:
+    if path is None:
         abort(404)
     try:
-        with path.open("rb") as stream:
-            data = stream.read(LARGEST_PICTURE + 1)
-    except OSError:
+        return send_picture(path, LARGEST_PICTURE, KEPT_PICTURE)
+    except PictureError as error:
+        error_log.error("portal: the picture %s %s", path, error)
         abort(404)
-    if len(data) > LARGEST_PICTURE:
-        abort(404)
-    response = Response(data, content_type=PICTURES[path.suffix])
-    response.headers["Cache-Control"] = "private, max-age=86400"
-    response.headers["Content-Security-Policy"] = PICTURE_POLICY
-    return response

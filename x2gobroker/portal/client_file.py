@@ -112,7 +112,7 @@ def client_file(sign_in: SignIn) -> Response:
     profile = _asked_for(sign_in)
     host = server_for(sign_in.settings, sign_in.broker, profile, http_request.args.get("server", ""))
     if host is None:
-        text = _("Tell your administrator: the session profile names no server.")
+        text = _("The session profile has no server. Contact your administrator.")
         return message(_("No server"), text, 404, sign_in)
     response = Response(session_file(profile, sign_in.user, host), content_type=CONTENT_TYPE)
     response.headers["Content-Disposition"] = f'attachment; filename="{file_name(profile)}"'

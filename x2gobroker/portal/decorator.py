@@ -57,7 +57,9 @@ def _guarded(view: Callable[Concatenate[SignIn, P], Response], touch: bool) -> V
         if guard.wants_json():
             where = url_for("portal.sign_in")
             return json_answer({"error": _("You are signed out. Sign in again."), "sign_in": where}, 401)
-        if http_request.method == "GET" and http_request.path != "/portal/":
+        if http_request.method != "GET":
+            return go_to("portal.sign_in", lost="1")
+        if http_request.path != "/portal/":
             return go_to("portal.sign_in", next=own_address())
         return go_to("portal.sign_in")
 

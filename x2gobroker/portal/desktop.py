@@ -14,8 +14,12 @@ from x2gobroker.portal import guard, static
 from x2gobroker.portal.decorator import signed_in, signed_in_quietly
 from x2gobroker.portal.desktop_texts import fault_text, page_texts, progress_text
 from x2gobroker.portal.languages import _
+from x2gobroker.portal.looks import announcement
 from x2gobroker.portal.page import go_to, json_answer, message, page
 from x2gobroker.portal.session import SignIn
+from x2gobroker.remote.keys import BOTH, NEITHER, OUT, WINDOW
+from x2gobroker.remote.stopping import NUMBER_LETTERS
+from x2gobroker.remote.told import PASSING
 from x2gobroker.settings import GLOBAL, Settings
 from x2gobroker.store import Slot
 from x2gobroker.store.remote_desktops import MINE
@@ -39,18 +43,24 @@ def desktop(sign_in: SignIn, desktop: str) -> Response:
     """The page with the desktop. Its script connects; the service starts the desktop then, if it does not run."""
     slot = find_mine(sign_in, desktop)
     if slot is None:
-        return message(_("This desktop has ended"), _("Go back to the home page to start another one."), 404, sign_in)
+        return message(_("This desktop has ended"), _("Go to the home page to start a new one."), 404, sign_in)
     if not static.has_novnc():
         return without_novnc(sign_in)
     kind = sign_in.services.session_types.current(sign_in.settings).types.get(slot.type)
     return page(
         "desktop.html",
         sign_in,
-        policy=policy(sign_in.settings),
+        policy=policy(sign_in.settings, downloads=kind is not None and kind.files in (BOTH, OUT)),
         slot=slot,
-        size=slot.options.get("size", ""),
-        kind=kind,
+        size=WINDOW if slot.options.get("follows") else slot.options.get("size", ""),
+        scaling="resize" if slot.options.get("follows") else "fit",
+        number=slot.id[:NUMBER_LETTERS],
+        clipboard=kind.clipboard if kind else NEITHER,
+        files=kind.files if kind else NEITHER,
+        files_bytes=kind.files_megabytes << 20 if kind else 0,
+        clipboard_bytes=kind.clipboard_kilobytes << 10 if kind else 0,
         texts=page_texts(),
+        passing=PASSING,
         script=SCRIPT,
         modules=static.modules_of(SCRIPT),
     )
@@ -62,20 +72,27 @@ def without_novnc(sign_in: SignIn | None) -> Response:
         "portal: noVNC is not in %s: run scripts/novnc, install the broker again, and restart it",
         static.FOLDER / "novnc",
     )
-    text = _("This server lacks what shows desktops in the browser. Tell your administrator: the log says more.")
-    return message(_("No desktops at present"), text, 503, sign_in)
+    text = _(
+        "A component for desktops in the browser is missing on this server. Contact your administrator. The log "
+        "has details."
+    )
+    return message(_("Desktops unavailable"), text, 503, sign_in)
 
 
-def policy(settings: Settings) -> str:
-    """The Content-Security-Policy of a page that connects to the service; `'self'` is no websocket in some browsers."""
+def policy(settings: Settings, downloads: bool = False) -> str:
+    """The Content-Security-Policy of a page that connects to the service; `'self'` is no websocket in some browsers.
+
+    With `downloads` it may have a frame of ours: that is how a browser takes what a service worker gives it.
+    """
+    more = {"frame_src": guard.SELF} if downloads else {}
     parts = urlsplit(settings.text(GLOBAL, "remote-websocket-url"))
     host = parts.netloc or http_request.host
     if not HOST.fullmatch(host):
-        return guard.policy()
+        return guard.policy(**more)
     if parts.netloc:
-        return guard.policy(connect_src=f"{SCHEMES.get(parts.scheme, 'wss')}://{host}")
+        return guard.policy(connect_src=f"{SCHEMES.get(parts.scheme, 'wss')}://{host}", **more)
     plain = f" ws://{host}" if guard.is_loopback(host) else ""
-    return guard.policy(connect_src=f"wss://{host}{plain}")
+    return guard.policy(connect_src=f"wss://{host}{plain}", **more)
 
 
 def ticket(settings: Settings, token: str) -> dict[str, str]:
@@ -86,12 +103,11 @@ def ticket(settings: Settings, token: str) -> dict[str, str]:
 
 @signed_in_quietly
 def state(sign_in: SignIn, desktop: str) -> Response:
-    """How the desktop is, as JSON. Work at it keeps its user signed in; that the page asks does not."""
+    """How the desktop is, as JSON. That the page asks keeps nobody signed in; work at the desktop does, elsewhere."""
     slot = find_mine(sign_in, desktop)
     if slot is None:
         return json_answer({"state": GONE})
-    if slot.connections:
-        sign_in.seen(min(slot.last_input, sign_in.portal.now))
+    links = sign_in.services.desktops(sign_in.settings).shares([slot.id])
     return json_answer(
         {
             "state": slot.state,
@@ -102,7 +118,9 @@ def state(sign_in: SignIn, desktop: str) -> Response:
             "left": None if slot.ends is None else max(0.0, round(slot.ends - time.time(), 1)),
             "note": fault_text(slot.note),
             "connections": slot.connections,
-            "shared": len(sign_in.services.desktops(sign_in.settings).shares([slot.id])),
+            "announcement": announcement(sign_in.settings),
+            "shared": len(links),
+            "shared_to_work": sum(links.values()),
         }
     )
 
@@ -118,8 +136,10 @@ def token(sign_in: SignIn, desktop: str) -> Response:
         broker_log.warning(
             "portal: %s may not connect to %s any more: its access rules say so", field(sign_in.user), field(slot.type)
         )
-        return json_answer({"error": _("You may no longer use this desktop. Ask your administrator.")}, 403)
-    made = sign_in.services.desktops(sign_in.settings).token(slot, sign_in.user, sign_in.address)
+        return json_answer(
+            {"error": _("You are no longer allowed to use this desktop. Contact your administrator.")}, 403
+        )
+    made = sign_in.services.desktops(sign_in.settings).token(slot, sign_in.user, sign_in.address, sign_in=sign_in.tie)
     return json_answer(ticket(sign_in.settings, made))
 
 

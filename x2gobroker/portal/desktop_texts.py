@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from x2gobroker.portal.languages import _
+from x2gobroker.portal.files_texts import files_texts
+from x2gobroker.portal.languages import _, _n
 from x2gobroker.remote import told
+
+LAST_MINUTES = 5  # desktop.js says the end of a desktop so long before it
 
 
 def page_texts() -> dict[str, str]:
@@ -11,11 +14,13 @@ def page_texts() -> dict[str, str]:
 
     What the service says itself is there by its own words; for all else that it may say there is `other`.
     """
-    return {**_connection(), **_ends(), **_tools(), **_faults(), **_refusals()}
+    return {**_connection(), **_ends(), **_tools(), **_faults(), **_refusals(), **files_texts()}
 
 
 def fault_text(note: str) -> str:
     """The note of a desktop for its user. One that is not known may hold what is for the log only."""
+    if note.startswith(told.SAID):
+        return note.removeprefix(told.SAID)
     return _faults().get(note) or (_other() if note else "")
 
 
@@ -32,51 +37,102 @@ def _progress() -> dict[str, str]:
 
 
 def _other() -> str:
-    return _("Try again. If it goes on, tell your administrator: the log says more.")
+    return _("Try again. If this keeps happening, contact your administrator. The log has details.")
 
 
 def _faults() -> dict[str, str]:
     return {
-        told.SCRIPT_FAILED: _("Its script failed. Tell your administrator."),
-        told.TOO_SLOW: _("It did not come up in time. Try again; if that goes on, tell your administrator."),
-        told.NO_TYPE: _("It is no longer offered. Tell your administrator if you need it."),
-        told.GIVEN_BACK: _("Its place was given back. Start it again."),
-        told.STORE_FAILS: _("The server cannot keep note of it. Try again later."),
-        told.ENDED_AT_ONCE: _("It ended at once. Try again; if that goes on, tell your administrator."),
-        told.INTERRUPTED: _("The service was interrupted. Start it again."),
-        told.NOT_STOPPED: _(
-            "This desktop could not be stopped. It is tried again; if that does not help, tell your administrator."
+        told.SCRIPT_FAILED: _("The script for this desktop failed. Contact your administrator."),
+        told.TOO_SLOW: _(
+            "The desktop took too long to start. Try again. If this keeps happening, contact your administrator."
         ),
+        told.NO_TYPE: _("This desktop is no longer available. Contact your administrator if you need it."),
+        told.GIVEN_BACK: _("The desktop was not started in time. Start it again."),
+        told.STORE_FAILS: _("The server cannot save its data. Try again later."),
+        told.ENDED_AT_ONCE: _(
+            "The desktop ended right after it started. Try again. If this keeps happening, contact your administrator."
+        ),
+        told.INTERRUPTED: _("The service was interrupted. Start the desktop again."),
+        told.NOT_STOPPED: _(
+            "This desktop could not be stopped. The server will try again. If that does not help, contact your "
+            "administrator."
+        ),
+        told.NO_ACCOUNT: _("You have no account on the server that runs this desktop. Contact your administrator."),
+        told.NOT_ROOT: _("The root user cannot have a desktop in the browser. Sign in as a different user."),
+        told.NOT_PERMITTED: _(
+            "You are not allowed to use this desktop, or your account is locked or has expired. Contact your "
+            "administrator."
+        ),
+        told.PASSWORD_EXPIRED: _("Your password has expired. Change it, then start the desktop again."),
+        told.NO_LOGINS: _("Nobody can sign in to the server right now. Try again later."),
+        told.MORE_MEMORY: _("This desktop used too much memory. Start it again and open fewer programs."),
+        told.NOT_INSTALLED: _(
+            "A program that this desktop needs is missing on the server. Contact your administrator."
+        ),
+        told.NO_SIZE: _("This desktop cannot have that size. Choose a different one."),
     }
 
 
 def _refusals() -> dict[str, str]:
     return {
         "other": _other(),
-        told.NOT_STARTED: _("This desktop has not been started yet."),
-        told.ELSEWHERE: _("This desktop is on another server. Tell your administrator."),
-        told.BEING_STOPPED: _("This desktop is being stopped. Start it again in a moment."),
-        told.NO_ANSWER: _("This desktop does not answer. If that goes on, stop it and start it again."),
+        told.NOT_STARTED: _("This desktop has not started yet."),
+        told.ELSEWHERE: _("This desktop is on a different server. Contact your administrator."),
+        told.BEING_STOPPED: _("This desktop is stopping. Start it again in a moment."),
+        told.NO_ANSWER: _("This desktop is not responding. If this keeps happening, stop it and start it again."),
+        told.WRONG_PAGE: _(
+            "The desktop service does not accept connections from this portal address. Contact your administrator "
+            "(option remote-origins)."
+        ),
+        told.WRONG_WAY: _(
+            "The connection came from a different address than this page. If this keeps happening, contact your "
+            "administrator."
+        ),
+        told.TOO_MANY: _("There are too many connections right now."),
+        told.TOO_MANY_OF_YOURS: _("You have too many connections. Close other desktop windows."),
+        told.NO_STORE: _("The server cannot check who you are right now."),
+        told.NO_VNC: _("The desktop does not answer like a VNC server. Contact your administrator."),
+        told.NO_LOGIN: _(
+            "The VNC server requires a sign-in method that this portal does not support. Contact your administrator."
+        ),
+        told.WRONG_LOGIN: _("The VNC server does not accept the password. Contact your administrator."),
+        told.VNC_REFUSES: _("The VNC server refuses the connection. Wait a minute."),
+        told.VNC_FAILS: _("The VNC server did not respond correctly."),
+        told.NO_FILES: _("You cannot upload or download files here."),
+        told.FILES_FAIL: _(
+            "Your files cannot be accessed. Try again. If this keeps happening, contact your administrator."
+        ),
     }
 
 
 def _connection() -> dict[str, str]:
     return {
-        "connecting": _("Connecting …"),
-        "starting": _("Starting the desktop …"),
+        "connecting": _("Connecting…"),
+        "starting": _("Starting the desktop…"),
         "connected": _("Connected"),
-        "looking": _("You are looking on"),
-        "lost": _("The connection was lost."),
+        "looking": _("View only"),
+        "working": _("Guest with control"),
+        "not_reached": _("The desktop cannot be reached yet."),
+        "not_reached_more": "",
+        "blocked": _("The connection to the desktop is blocked."),
+        "blocked_more": _(
+            "The web server, a proxy or a network filter does not let the connection through. Tell your administrator "
+            "that WebSocket connections fail."
+        ),
+        "lost": _("Connection lost."),
+        "lost_more": "",
         "offline": _("This device is offline."),
-        "again": _("Next try in {seconds} s."),
-        "gave_up": _("The desktop could not be reached. Try again, or tell your administrator."),
-        "signed_out": _("You are signed out. Sign in again to come back to this desktop."),
-        "password_wrong": _("That password is wrong. Try again."),
-        "password_needed": _("This desktop asks for a password. Connect again to type it."),
-        "not_secure": _("Desktops need an address that begins with https://. Ask your administrator for it."),
-        "too_old": _("This browser cannot show the desktop. Update it, or use another one."),
-        "no_link": _("This address lacks the part behind the #. Copy the whole link."),
-        "link_gone": _("The link was taken back, or the desktop has ended. Ask for a new one."),
+        "offline_more": "",
+        "again": _("Trying again in {seconds} s."),
+        "number": _("Reference number: {number}."),
+        "gave_up": _("The desktop could not be reached. Try again, or contact your administrator."),
+        "signed_out": _("You are signed out. Sign in again to return to this desktop."),
+        "password_wrong": _("Wrong password. Try again."),
+        "password_needed": _("This desktop requires a password. Connect again to enter it."),
+        "not_secure": _("Desktops require an address that starts with https://. Ask your administrator for it."),
+        "too_old": _("This browser cannot show the desktop. Update it or use a different browser."),
+        "no_link": _("This link is incomplete: the part after # is missing. Copy the whole link."),
+        "link_gone": _("This desktop is no longer shared, or it has ended. Ask for a new link."),
     }
 
 
@@ -84,32 +140,48 @@ def _ends() -> dict[str, str]:
     return {
         "ended": _("This desktop has ended."),
         "failed": _("The desktop could not be started."),
-        "ended_stop": _("It was stopped by you, or by an administrator."),
-        "ended_idle": _("It was stopped because nothing was done in it for a long time."),
-        "ended_absolute": _("It was stopped because its time was up."),
+        "ended_stop": _("You or an administrator stopped it."),
+        "ended_administrator": _("An administrator stopped it."),
+        "ended_idle": _("It was stopped because it was idle for too long."),
+        "ended_absolute": _("It was stopped because its time limit was reached."),
         "ended_grace": _("It was stopped because nobody was connected."),
         "ended_logout": _("It was stopped because you signed out."),
-        "ended_locked": _("It was stopped because your account is locked. Ask your administrator."),
-        "ended_self": _("What ran in it has ended."),
+        "ended_locked": _("It was stopped because your account is locked. Contact your administrator."),
+        "ended_memory": _("This desktop used too much memory. Start it again and open fewer programs."),
+        "ended_self": _("Its session was closed."),
         "ended_service": _("The service was stopped. Try again in a minute."),
-        "ends_idle": _("Nobody has done anything here for a long time. Press a key or move the pointer to keep it."),
-        "ends_absolute": _("The time of this desktop is nearly up. Save your work."),
-        "ends_in": _("It ends in {time}."),
-        "ends_soon": _("This desktop ends in about {minutes} minutes."),
+        "ends_idle": _(
+            "This desktop has been idle for a long time. Press a key or move the pointer to keep it running."
+        ),
+        "ends_absolute": _("This desktop will soon reach its time limit. Save your work."),
+        "ends_in": _("Ends in {time}."),
+        **{
+            f"ends_soon_{minutes}": _n(
+                "This desktop ends in about %(number)s minute.",
+                "This desktop ends in about %(number)s minutes.",
+                minutes,
+            )
+            for minutes in range(1, LAST_MINUTES + 1)
+        },
     }
 
 
 def _tools() -> dict[str, str]:
     return {
-        "screen": _("Screen of {name}. To leave it, press Control, Alt and Shift together, and let go."),
-        "screen_view": _("Screen of {name}. You can only look on."),
+        "screen": _("Screen of {name}. To leave it, press and release Ctrl+Alt+Shift."),
+        "screen_view": _("Screen of {name}. View only."),
         "copied": _("Copied"),
-        "not_copied": _("The browser did not allow it. Copy the marked text yourself."),
-        "clipboard_new": _("The desktop has copied a text."),
-        "clipboard_sent": _("The desktop has got it."),
-        "clipboard_denied": _("The browser does not allow it. Paste into the box above."),
-        "shared_none": _("Nobody else can look on."),
-        "shared_some": _("Whoever has a link can look on. Links: {number}."),
-        "taken_back": _("The links were taken back."),
-        "failed_request": _("That did not work. Try again."),
+        "not_copied": _("Your browser did not allow this. Copy the selected text yourself."),
+        "clipboard_new": _("New text was copied in the desktop."),
+        "clipboard_sent": _("Sent to the desktop clipboard."),
+        "clipboard_long": _(
+            "The text was not sent because it is too long: {size} KB. The desktop accepts up to {most} KB."
+        ),
+        "clipboard_no_text": _("The clipboard of this device has no text."),
+        "clipboard_denied": _("Your browser does not allow this. Paste the text into the box above."),
+        "shared_none": _("This desktop is not shared."),
+        "shared_some": _("Anyone with a link can view this desktop. Links: {number}."),
+        "shared_work": _("Links that let guests control this desktop: {number}."),
+        "taken_back": _("Sharing has stopped. The links no longer work."),
+        "failed_request": _("Something went wrong. Try again."),
     }

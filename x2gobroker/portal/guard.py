@@ -5,11 +5,12 @@ Sources: Content Security Policy Level 3, and the cookie prefix `__Host-` (RFC 6
 
 from __future__ import annotations
 
-import ipaddress
 from collections.abc import Mapping
 from urllib.parse import urlsplit
 
 from flask import Request, Response, request
+
+from x2gobroker.model.origins import is_own_device
 
 COOKIE = "__Host-x2gobroker"
 SAME_ORIGIN = "same-origin"
@@ -60,12 +61,7 @@ def is_loopback(host: str) -> bool:
         name = urlsplit(f"//{host}").hostname or ""
     except ValueError:
         return False
-    if name == "localhost" or name.endswith(".localhost"):
-        return True
-    try:
-        return ipaddress.ip_address(name).is_loopback
-    except ValueError:
-        return False
+    return is_own_device(name)
 
 
 def keeps_cookies(asked: Request) -> bool:

@@ -28,12 +28,15 @@ _ROWS: dict[str, WeakKeyDictionary[SessionProfile, Row]] = {}
 def home(sign_in: SignIn) -> Response:
     """What the user may open, and what is open."""
     settings = sign_in.settings
-    # desktops run in the user's name: only for somebody whose name was checked
-    desks = catalogue.desks(settings, sign_in.services, sign_in.requester) if sign_in.vouched is not None else []
+    closing = sign_in.services.desktop_orders(settings).closing()
+    desks = []
+    if sign_in.vouched is not None:  # desktops run in the user's name: only for somebody whose name was checked
+        desks = catalogue.desks(settings, sign_in.services, sign_in.requester, closing is not None)
     return page(
         "home.html",
         sign_in,
         desks=desks,
+        closing=closing,
         profiles=profile_rows(sign_in.broker.list_profiles(settings, sign_in.login)),
         picture=url_for("portal.picture"),
         has_pictures=any(desk.kind.picture for desk in desks),

@@ -19,7 +19,7 @@ from x2gobroker.errors import PluginError
 
 FOLDER = Path(__file__).with_name("languages")
 DEFAULT = "en"
-NAMES = {"en": "English", "de": "Deutsch"}
+NAMES = {"en": "English", "de": "Deutsch", "fr": "Français", "es": "Español", "it": "Italiano"}
 COOKIE = "__Host-x2gobroker-language"
 # the entry of a .mo file that says of which .po file it was made, as scripts/languages writes it
 CONTEXT, DIGEST = "x2gobroker", "SHA-256 of the .po file"

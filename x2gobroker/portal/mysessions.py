@@ -5,8 +5,10 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 from flask import Response
+from flask import request as http_request
 
 from x2gobroker.broker import Offer
 from x2gobroker.errors import SessionError
@@ -16,6 +18,7 @@ from x2gobroker.portal.page import field, go_to, message, page
 from x2gobroker.portal.session import SignIn
 from x2gobroker.portal.texts import duration, profile_name
 from x2gobroker.portal.x2go_sessions import Found, FoundSession, find_sessions, own_profiles
+from x2gobroker.remote.desktop import GRACE, IDLE
 from x2gobroker.store import Slot
 from x2gobroker.store.remote_desktops import FAILED, RESERVED, RESERVED_SECONDS
 from x2gobroker.user_sessions import UserLogin, UserSessions
@@ -35,26 +38,54 @@ class Failure:
 
 @signed_in
 def sessions(sign_in: SignIn) -> Response:
-    """All that the user has open."""
+    """All that the user has open. What X2Go Servers have to be asked for comes later, by a script, or with `?servers`:
+    nobody waits for the slowest of them to see what is known already.
+    """
     now = time.time()
     slots = [slot for slot in sign_in.services.desktops(sign_in.settings).of_user(sign_in.user) if _counts(slot, now)]
     offers = sign_in.broker.list_profiles(sign_in.settings, sign_in.login)
-    found = _found(sign_in, offers)
-    told = () if found is not None else tuple(offer for offer in offers if offer.status)
+    login = _login(sign_in)
+    asks = login is not None and "servers" in http_request.args
     return page(
         "sessions.html",
         sign_in,
         slots=slots,
-        found=found,
-        told=told,
-        failures=[] if found is None else [_failure(reason, names) for reason, names in found.failed.items()],
+        asks_later=login is not None and not asks,
+        told=tuple(offer for offer in offers if offer.status),
         has_profiles=bool(offers),
-        profile_name=profile_name,
         ages={slot.id: duration(now - (slot.started or slot.reserved)) for slot in slots},
-        ends={slot.id: duration(slot.ends - now) for slot in slots if slot.ends is not None},
-        duration=duration,
-        kind_name=_kind_name,
+        ends={slot.id: _ends(slot, now) for slot in slots if slot.ends is not None},
+        **_of_servers(sign_in, offers if asks else None),
     )
+
+
+@signed_in
+def sessions_servers(sign_in: SignIn) -> Response:
+    """The part of that page that X2Go Servers have to be asked for."""
+    offers = sign_in.broker.list_profiles(sign_in.settings, sign_in.login)
+    return page("sessions-servers.html", sign_in, **_of_servers(sign_in, offers))
+
+
+def _ends(slot: Slot, now: float) -> str:
+    """When a desktop ends, and why: somebody who is in it need not be afraid of a limit for those who are not."""
+    time_left = duration((slot.ends or now) - now)
+    if slot.ends_why == GRACE:
+        return _("ends in %(time)s because nobody is connected", time=time_left)
+    if slot.ends_why == IDLE:
+        return _("ends in %(time)s because it is idle", time=time_left)
+    return _("ends in %(time)s", time=time_left)
+
+
+def _of_servers(sign_in: SignIn, offers: list[Offer] | None) -> dict[str, Any]:
+    """What the template shows of X2Go Servers; nobody is asked without `offers`."""
+    found = None if offers is None else _found(sign_in, offers)
+    return {
+        "found": found,
+        "failures": [] if found is None else [_failure(reason, names) for reason, names in found.failed.items()],
+        "profile_name": profile_name,
+        "duration": duration,
+        "kind_name": _kind_name,
+    }
 
 
 def _counts(slot: Slot, now: float) -> bool:
@@ -82,8 +113,8 @@ def _kind_name(found: FoundSession) -> str:
     names = {
         "D": _("Desktop"),
         "R": _("Application"),
-        "P": _("Applications"),
-        "S": _("View of another session"),
+        "P": _("Published applications"),
+        "S": _("Desktop sharing"),
     }
     return names.get(found.session.kind, _("Session"))
 
@@ -99,29 +130,32 @@ def _failure(reason: str, names: tuple[str, ...]) -> Failure:
 def reason_text(reason: str) -> str:
     """What is wrong with the way to a server, and what to do, for the user. `reason` is that of a SessionError."""
     texts = {
-        UNREACHABLE: _("The server cannot be reached. Try again later; if it goes on, tell your administrator."),
+        UNREACHABLE: _(
+            "The server cannot be reached. Try again later. If this keeps happening, contact your administrator."
+        ),
         TIMEOUT: _("The server did not answer in time. Try again."),
         HOST_KEY: _(
-            "The portal does not know the server's key, so it does not send your password. Tell your administrator."
+            "The portal does not know this server’s key, so it does not send your password. Contact your administrator."
         ),
-        LOGIN: _(
-            "The server does not accept the password that you signed in with. If you have changed it, sign in again."
-        ),
-        GONE: _("There is no such session any more. It may have ended meanwhile."),
+        LOGIN: _("The server does not accept the password you signed in with. If you changed it, sign in again."),
+        GONE: _("This session no longer exists. It may have ended in the meantime."),
     }
-    return texts.get(reason, _("The server did not do it. Try again; if it goes on, tell your administrator."))
+    return texts.get(
+        reason,
+        _("The server did not complete the request. Try again. If this keeps happening, contact your administrator."),
+    )
 
 
 @signed_in
 def suspend(sign_in: SignIn) -> Response:
     """Suspend a session on an X2Go Server: its programs run on, and wait."""
-    return _act(sign_in, UserSessions(sign_in.broker.backend.name).suspend, _("The session was not suspended"))
+    return _act(sign_in, UserSessions(sign_in.broker.backend.name).suspend, _("Session not suspended"))
 
 
 @signed_in
 def terminate(sign_in: SignIn) -> Response:
     """End a session on an X2Go Server, and all its programs."""
-    return _act(sign_in, UserSessions(sign_in.broker.backend.name).terminate, _("The session was not ended"))
+    return _act(sign_in, UserSessions(sign_in.broker.backend.name).terminate, _("Session not terminated"))
 
 
 def _act(sign_in: SignIn, action: Callable[..., None], title: str) -> Response:

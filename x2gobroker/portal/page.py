@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from flask import Response, render_template, url_for
 from flask import request as http_request
 
-from x2gobroker.portal import guard, static
+from x2gobroker.portal import guard, looks, static
 from x2gobroker.portal.languages import NAMES, _, present
 from x2gobroker.portal.session import SignIn, here
 from x2gobroker.settings import GLOBAL
@@ -21,9 +21,11 @@ def page(
 ) -> Response:
     """A page of `templates/portal/`. `sign_in` gives it the navigation; `policy` is guard.policy(...), if not its own.
 
-    Beside `values`, templates have `sign_in`, `title` (of the portal), `language` and `languages`, `static(path)`.
+    Beside `values`, templates have `sign_in`, `portal_title`, `language` and `languages`, `static(path)`, and what
+    looks.py has: `announcement`, `colour`, `links` and `logo`.
     """
-    title = here().settings.text(GLOBAL, "portal-title") or _("Sessions")
+    settings = here().settings
+    title = settings.text(GLOBAL, "portal-title") or _("Sessions")
     text = render_template(
         f"portal/{template}",
         sign_in=sign_in,
@@ -31,6 +33,10 @@ def page(
         language=present().code,
         languages=NAMES,
         static=static.url,
+        announcement=looks.announcement(settings),
+        colour=looks.colour_address(settings),
+        links=looks.links(settings),
+        logo=looks.logo_address(settings),
         path=own_address() if http_request.method == "GET" else "",
         **values,
     )

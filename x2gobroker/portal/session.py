@@ -14,7 +14,7 @@ from x2gobroker.model.acl import Requester
 from x2gobroker.model.vouched import Vouched
 from x2gobroker.services import Services
 from x2gobroker.settings import GLOBAL, Settings
-from x2gobroker.store import PortalSession
+from x2gobroker.store import PortalSession, SignInTie
 
 REASON = "signed in at the portal"
 
@@ -113,6 +113,11 @@ class SignIn:
     def password(self) -> str | None:
         """The user's password, opened with the cookie's token; None where none is kept. Never log or show it."""
         return self.session.password(self.token)
+
+    @property
+    def tie(self) -> SignInTie:
+        """For what is to end with this sign-in."""
+        return SignInTie(self.session.digest, self.portal.idle_seconds)
 
     @property
     def ends(self) -> float:

@@ -14,26 +14,52 @@ from x2gobroker.portal.desktop_texts import page_texts
 from x2gobroker.portal.languages import _
 from x2gobroker.portal.page import json_answer, page
 from x2gobroker.portal.session import SignIn, here
+from x2gobroker.remote.told import PASSING
+from x2gobroker.store.authids import digest_of
 from x2gobroker.store.remote_desktops import MINE
 
 GUEST = "guest"
 MOST_LINKS = 20
 LONGEST_BODY = 4096
+MOST_HOURS = 24 * 31
 SCRIPT = "portal/view.js"
 
 
 @signed_in
 def share(sign_in: SignIn, desktop: str) -> Response:
-    """A new link to look on, as JSON."""
+    """A new link to the desktop, as JSON: for how many `hours` it counts (0: as long as the desktop runs), and whether
+    guests may `work`.
+    """
+    hours, work = _wanted()
+    if hours is None or work is None:
+        return json_answer({"error": _("Something went wrong. Try again.")}, 400)
     slot = desktops.find_mine(sign_in, desktop)
     if slot is None or slot.state not in MINE:
         return json_answer({"error": _("This desktop has ended.")}, 409)
     store = sign_in.services.desktops(sign_in.settings)
     if len(store.shares([slot.id])) >= MOST_LINKS:
-        return json_answer({"error": _("There are too many links. Take them back, and make a new one.")}, 409)
-    link = f"{url_for('portal.view')}#{store.share(slot)}"
-    broker_log.info("portal: %s shares %s/%d to look on", field(sign_in.user), field(slot.type), slot.number)
-    return json_answer({"link": link})
+        return json_answer({"error": _("There are too many links. Stop sharing, then create a new link.")}, 409)
+    token = store.share(slot, hours * 3600 if hours else None, work)
+    broker_log.info(
+        "portal: %s shares %s/%d with whoever has the link, to %s, %s",
+        field(sign_in.user),
+        field(slot.type),
+        slot.number,
+        "work" if work else "look on",
+        f"for {hours} h" if hours else "until it ends",
+    )
+    return json_answer({"link": f"{url_for('portal.view')}#{token}"})
+
+
+def _wanted() -> tuple[int | None, bool | None]:
+    """Hours and whether guests may work, from the body of the request; None for what is neither."""
+    try:
+        found = read_object(http_request.get_data(cache=False) or b"{}", LONGEST_BODY)
+    except JsonError:
+        return None, None
+    hours, work = found.get("hours", 0), found.get("work", False)
+    good = isinstance(hours, int) and not isinstance(hours, bool) and 0 <= hours <= MOST_HOURS
+    return hours if good else None, work if isinstance(work, bool) else None
 
 
 @signed_in
@@ -55,6 +81,7 @@ def view() -> Response:
         "view.html",
         policy=desktops.policy(here().settings),
         texts=page_texts(),
+        passing=PASSING,
         script=SCRIPT,
         modules=static.modules_of(SCRIPT),
     )
@@ -66,11 +93,13 @@ def view_token() -> Response:
     try:
         secret = read_object(http_request.get_data(cache=False), LONGEST_BODY).get("share")
     except JsonError:
-        return json_answer({"error": _("This link no longer counts. Ask for a new one.")}, 400)
+        return json_answer({"error": _("This link is no longer valid. Ask for a new one.")}, 400)
+    secret = secret if isinstance(secret, str) else ""
     store = portal.services.desktops(portal.settings)
-    slot = store.shared(secret) if isinstance(secret, str) else None
+    slot = store.shared(secret)
     if slot is None:
-        return json_answer({"error": _("This link no longer counts. Ask for a new one.")}, 404)
+        return json_answer({"error": _("This link is no longer valid. Ask for a new one.")}, 404)
     sign_in = find_sign_in(portal, touch=False)
     made = store.token(slot, sign_in.user if sign_in else GUEST, portal.address, share=secret)
-    return json_answer({**desktops.ticket(portal.settings, made), "name": slot.type})
+    works = store.shares([slot.id]).get(digest_of(secret), False)
+    return json_answer({**desktops.ticket(portal.settings, made), "name": slot.type, "works": works})

@@ -31,6 +31,7 @@ LOGOUT = "logout"
 PROBE_COOKIE = "__Host-x2gobroker-probe"
 PROBE_SECONDS = 300
 AGAIN = "again"
+KEPT = "kept"
 BANNED = "penalty ban"
 CHECK_AGAIN_SECONDS = 60
 
@@ -52,9 +53,12 @@ def sign_in() -> Response:
         return _sign_in_by_form(portal, target)
     if find_sign_in(portal, touch=False) is not None:
         return go_to_path(target)
+    if KEPT in http_request.args:
+        return form(portal, target, refusal=Refusal(_no_cookies(), 400))
     if not needs_password(portal) and http_request.environ.get("REMOTE_USER") and guard.keeps_cookies(http_request):
         return _let_in_without_form(portal, target)
-    return form(portal, target)
+    lost = _("You were already signed out, so your last action was not carried out. Sign in and try again.")
+    return form(portal, target, notice=lost if "lost" in http_request.args else "")
 
 
 def _let_in_without_form(portal: Portal, target: str) -> Response:
@@ -65,27 +69,29 @@ def _let_in_without_form(portal: Portal, target: str) -> Response:
     if PROBE_COOKIE in http_request.cookies:
         return _let_in(portal, target, "", "", "")
     if AGAIN in http_request.args:
-        text = _("Your browser keeps no cookies of this page. Allow them, then open the page again.")
-        return form(portal, target, refusal=Refusal(text, 400))
+        return form(portal, target, refusal=Refusal(_no_cookies(), 400))
     response = go_to("portal.sign_in", next=target, **{AGAIN: "1"})
     guard.set_cookie(response, PROBE_COOKIE, "1", PROBE_SECONDS)
     return response
 
 
-def form(portal: Portal, target: str, user: str = "", refusal: Refusal | None = None) -> Response:
-    """The form, with what is wrong above it."""
+def form(portal: Portal, target: str, user: str = "", refusal: Refusal | None = None, notice: str = "") -> Response:
+    """The form, with what is wrong above it, or a `notice`."""
     response = page(
         "sign-in.html",
         status=refusal.status if refusal else 200,
         target=target,
         user=user,
         error=refusal.text if refusal else "",
+        notice=notice,
         needs_password=needs_password(portal),
         asks_for_code=asks_for_code(portal),
         insecure=not guard.keeps_cookies(http_request),
     )
     if refusal and refusal.retry_after:
         response.headers["Retry-After"] = str(refusal.retry_after)
+    if guard.keeps_cookies(http_request):
+        guard.set_cookie(response, PROBE_COOKIE, "1", PROBE_SECONDS)
     return response
 
 
@@ -100,7 +106,7 @@ def own_path(text: str) -> str:
 def _sign_in_by_form(portal: Portal, target: str) -> Response:
     user = field("user", LONGEST_PASSWORD_FIELD)
     if not guard.keeps_cookies(http_request):
-        text = _("Open the portal with https:// in the address: without it, your browser does not stay signed in.")
+        text = _("Open the portal with https:// in the address, or your browser will not stay signed in.")
         return form(portal, target, user, Refusal(text, 400))
     password = http_request.form.get("password", "")[:LONGEST_PASSWORD_FIELD]
     return _let_in(portal, target, user, password, field("code", LONGEST_CODE).replace(" ", ""))
@@ -111,9 +117,7 @@ def _let_in(portal: Portal, target: str, user: str, password: str, code: str) ->
     settings, broker = portal.settings, portal.broker
     if not settings.boolean(GLOBAL, "require-password"):
         broker_log.error("portal: nobody can sign in while require-password is off")
-        return form(
-            portal, target, user, Refusal(_("Nobody can sign in here at present. Tell your administrator."), 503)
-        )
+        return form(portal, target, user, Refusal(_("Nobody can sign in right now. Contact your administrator."), 503))
     authid = portal.services.preset_authid(settings) if settings.boolean(GLOBAL, "require-cookie") else ""
     request = Request(user, password + code, authid, user, portal.address, portal.now, http_request.environ)
     _fields, request, login = portal.log_in(settings, broker, {}, request)
@@ -133,9 +137,15 @@ def _let_in(portal: Portal, target: str, user: str, password: str, code: str) ->
     token = sessions.open(
         login.user, broker.backend.name, portal.address, portal.lifetime, login.vouched, kept, portal.now
     )
-    response = go_to_path(target)
+    # a browser that has shown a cookie keeps them; of another one, the next request tells
+    keeps = PROBE_COOKIE in http_request.cookies or guard.COOKIE in http_request.cookies
+    response = go_to_path(target) if keeps else go_to("portal.sign_in", next=target, **{KEPT: "1"})
     guard.set_cookie(response, guard.COOKIE, token)
     return response
+
+
+def _no_cookies() -> str:
+    return _("Your browser does not keep cookies from this page. Allow cookies, then open the page again.")
 
 
 def _close_block(portal: Portal, user: str) -> None:
@@ -146,15 +156,17 @@ def _close_block(portal: Portal, user: str) -> None:
 
 def _refusal(login: Login) -> Refusal:
     if login.lock is not None:
-        locked = _("Your account is locked. Ask your administrator.")
+        locked = _("Your account is locked. Contact your administrator.")
         return Refusal(f"{locked} {login.lock.for_user}".strip())
     if login.cannot_tell:
-        text = _("Passwords cannot be checked at present. That says nothing about yours. Try again in a few minutes.")
+        text = _(
+            "Passwords cannot be checked right now. This does not mean that yours is wrong. Try again in a few minutes."
+        )
         return Refusal(text, 503, CHECK_AGAIN_SECONDS)
     if login.retry_after:
         wait = _("Too many wrong passwords. Wait %(time)s, then try again.", time=_time(login.retry_after))
         return Refusal(wait, 429, login.retry_after)
-    return Refusal(_("User name, password or code is wrong, or you may not sign in here. Try again."))
+    return Refusal(_("The user name, password or code is wrong, or you are not allowed to sign in here. Try again."))
 
 
 def _time(seconds: int) -> str:
@@ -175,7 +187,7 @@ def sign_out(sign_in: SignIn) -> Response:
 def sign_out_everywhere(sign_in: SignIn) -> Response:
     """Sign the user out in all browsers."""
     sign_in.services.portal_sessions(sign_in.settings).close_all(sign_in.user)
-    return _signed_out(sign_in, _("You are signed out in all browsers."))
+    return _signed_out(sign_in, _("You are signed out of all browsers."))
 
 
 def _signed_out(sign_in: SignIn, text: str) -> Response:

@@ -1,4 +1,4 @@
-"""Start a desktop in the browser, or go back to it; and what to do when all places are taken."""
+"""Start a desktop in the browser, or go back to it; and what to do when there is none to be had."""
 
 from __future__ import annotations
 
@@ -7,36 +7,64 @@ import time
 from flask import Response
 from flask import request as http_request
 
+from x2gobroker.logs import broker_log
+from x2gobroker.logs import field as log_field
 from x2gobroker.portal.catalogue import crowd, find_type
 from x2gobroker.portal.decorator import signed_in, signed_in_quietly
 from x2gobroker.portal.languages import _
 from x2gobroker.portal.page import field, go_to, message, page
 from x2gobroker.portal.session import SignIn
 from x2gobroker.portal.texts import duration
-from x2gobroker.remote.types import SessionType
+from x2gobroker.remote.keys import WINDOW
+from x2gobroker.remote.types import SessionType, fitting_size
+from x2gobroker.store import DesktopsClosedError
 
 WAIT_SECONDS = 10  # between two looks for a free place
 
 
 @signed_in
 def start(sign_in: SignIn) -> Response:
-    """A place of the session type that was posted, in a size of its list; the user's own where there is one."""
+    """A place of the session type that was posted; the user's own where there is one.
+
+    The size is one of the type's list, or that of the user's window, as far as the type has desktops so large.
+    """
     kind = _kind(sign_in, field("type"))
     if isinstance(kind, Response):
         return kind
-    size = field("size") or kind.sizes[0]
-    if size not in kind.sizes:
-        return message(_("No such size"), _("Go back to the home page, and choose a size of the list."), 400, sign_in)
+    options, size = _size(kind, field("size"), field("window"))
+    if not options:
+        return message(
+            _("Size not available"), _("Go back to the home page and choose a size from the list."), 400, sign_in
+        )
     store = sign_in.services.desktops(sign_in.settings)
-    slot = store.reserve(kind.name, kind.count, sign_in.user, {"size": size}, sign_in.address)
+    try:
+        slot = store.reserve(kind.name, kind.count, sign_in.user, options, sign_in.address)
+    except DesktopsClosedError as error:
+        broker_log.info("portal: %s gets no new %s: %s", log_field(sign_in.user), log_field(kind.name), error)
+        slot = None
     if slot is None:
         return go_to("portal.wait", type=kind.name, size=size)
     return go_to("portal.desktop", desktop=slot.id)
 
 
+def _size(kind: SessionType, chosen: str, window: str) -> tuple[dict[str, object], str]:
+    """The options of a desktop of this size, and the size as it was chosen. No options: there is no such size.
+
+    `window` is how large the user's window is, by the page's script; without one, a desktop has the type's first size.
+    """
+    if chosen in kind.sizes:
+        return {"size": chosen}, chosen
+    if chosen not in ("", WINDOW):
+        return {}, ""
+    fitting = fitting_size(kind, window) if len(kind.sizes) > 1 else ""  # one size is meant to be that one
+    return ({"size": fitting, "follows": True}, WINDOW) if fitting else ({"size": kind.sizes[0]}, kind.sizes[0])
+
+
 @signed_in_quietly
 def wait(sign_in: SignIn) -> Response:
-    """Who has the places of a session type, and a page that looks again by itself for somebody who waits."""
+    """Who has the places of a session type, or that there are no new desktops; and a page that looks again by itself
+    for somebody who waits.
+    """
     kind = _kind(sign_in, http_request.args.get("type", ""))
     if isinstance(kind, Response):
         return kind
@@ -44,16 +72,18 @@ def wait(sign_in: SignIn) -> Response:
     store = sign_in.services.desktops(sign_in.settings)
     waits = "wait" in http_request.args
     mine = any(slot.type == kind.name for slot in store.of_user(sign_in.user))
-    is_free = mine or store.free(kind.name, kind.count) > 0
+    closing = None if mine else sign_in.services.desktop_orders(sign_in.settings).closing()
+    is_free = mine or (closing is None and store.free(kind.name, kind.count) > 0)
     who = crowd(store, kind)
     response = page(
         "full.html",
         sign_in,
         kind=kind,
-        size=size if size in kind.sizes else kind.sizes[0],
+        size=size if size in kind.sizes else WINDOW,
         crowd=who,
         soonest="" if who.ends is None else duration(who.ends - time.time()),
         is_free=is_free,
+        closing=closing,
         waits=waits,
         wait_seconds=WAIT_SECONDS,
     )
@@ -65,12 +95,12 @@ def wait(sign_in: SignIn) -> Response:
 def _kind(sign_in: SignIn, name: str) -> SessionType | Response:
     """The session type of this name, or what to answer where the user cannot have it."""
     if sign_in.vouched is None:
-        text = _(
-            "This portal does not check who its users are. Desktops in the browser are only for users who are known."
-        )
-        return message(_("Not possible here"), text, 403, sign_in)
+        text = _("This portal does not verify who its users are. Desktops in the browser are only for verified users.")
+        return message(_("Not available here"), text, 403, sign_in)
     kind = find_type(sign_in.settings, sign_in.services, sign_in.requester, name)
     if kind is None:
-        text = _("It may be out of service at present, or is not for you. The home page has what you can open.")
-        return message(_("There is no such desktop"), text, 404, sign_in)
+        text = _(
+            "It may be out of service, or you may not have access to it. The home page shows what is available to you."
+        )
+        return message(_("Desktop not found"), text, 404, sign_in)
     return kind

@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import NoReturn
 
 from x2gobroker.model.json_text import JsonError, read_json
-from x2gobroker.remote.loader import ScriptError, owners, realize_all
+from x2gobroker.remote.loader import ScriptError, describe, owners, realize_all
+from x2gobroker.remote.script import RemoteServiceScript
 from x2gobroker.remote.types import OPTION, SessionType, SessionTypes, read_types_trusted, types_path
 from x2gobroker.settings import IniError, Problem, Settings
 
@@ -64,6 +65,14 @@ def try_script(path: Path, name: str, seconds: float = TRIAL_SECONDS) -> str:
     return str(answer)
 
 
+def faults_of(script: RemoteServiceScript) -> list[str]:
+    """What a script says of its options. Raises ScriptError when its `check` does not work."""
+    try:
+        return [str(fault) for fault in script.check()]
+    except (Exception, SystemExit) as error:
+        raise ScriptError(f"its check() failed: {describe(error)}") from error
+
+
 def main() -> NoReturn:
     """Try the script of one session type, and print what is wrong as JSON. What the script prints goes nowhere."""
     path, name = sys.argv[1:]
@@ -73,7 +82,8 @@ def main() -> NoReturn:
         os.dup2(nothing, number)
     reason = ""
     try:
-        realize_all(read_types_trusted(Path(path), owners()).types[name])
+        made = realize_all(read_types_trusted(Path(path), owners()).types[name])
+        reason = "; ".join(dict.fromkeys(fault for script in made for fault in faults_of(script)))
     except (ScriptError, IniError) as error:
         reason = str(error)
     except KeyError:

@@ -8,19 +8,22 @@ from __future__ import annotations
 
 import re
 
-from x2gobroker.privilege.messages import Flag, Form, Number, Text
+from x2gobroker.privilege.messages import Flag, Form, Number, OneOf, Text
 from x2gobroker.remote.keys import LONGEST_NAME, LONGEST_TEXT, MOST_SLOTS
 from x2gobroker.remote.script import LARGEST_PORT, LONGEST_HOST, LONGEST_PROGRESS, LONGEST_SOCKET_PATH
+from x2gobroker.remote.told import SAID
 
 LONGEST_USER = 256
 LONGEST_REASON = 1000
 LONGEST_PASSWORD = 1000
+LONGEST_FILE_PATH = 1000
 MOST_NUMBERS = 1 << 53
 NAME = re.compile(r"[^\0]+")
 # a user's name may become part of a path or an argument in a site's script
 USER = re.compile(r"(?![-.])[^\x00-\x1f\x7f-\x9f/:\u2028\u2029\ud800-\udfff]+")
 TOKEN = re.compile(r"[0-9a-f]{16,64}")
 PRINTABLE = re.compile(r"[^\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]*")
+WORD = re.compile(r"[a-z-]*")
 ANY = re.compile(r"[^\0\ud800-\udfff]*")
 
 TO_SPAWNER: dict[str, Form] = {
@@ -42,19 +45,32 @@ TO_WORKER: dict[str, Form] = {
     "poll": {},
     "stop": {},
     "connect": {"token": Text(64, TOKEN)},
+    "files": {"token": Text(64, TOKEN)},
     "look": {},
 }
 FROM_WORKER: dict[str, Form] = {
     "done": {},
-    "refused": {"reason": Text(LONGEST_REASON, PRINTABLE)},
+    "refused": {"reason": Text(LONGEST_REASON, PRINTABLE), "told": Text(LONGEST_PROGRESS + len(SAID), PRINTABLE)},
     "progress": {"text": Text(LONGEST_PROGRESS, PRINTABLE)},
     "started": {
         "host": Text(LONGEST_HOST, PRINTABLE),
         "port": Number(0, LARGEST_PORT),
         "unix": Text(LONGEST_SOCKET_PATH, PRINTABLE),
     },
-    "polled": {"alive": Flag(), "locked": Flag()},
+    "polled": {"alive": Flag(), "locked": Flag(), "memory": Flag(), "why": Text(LONGEST_REASON, PRINTABLE)},
     "connected": {"asks": Flag(), "password": Text(LONGEST_PASSWORD, ANY)},
+    "opened": {},
+}
+# what the process of a desktop's user, which does the work with files, tells the service for its log
+FROM_FILES: dict[str, Form] = {
+    "moved": {
+        "way": OneOf(frozenset({"upload", "download"})),
+        "path": Text(LONGEST_FILE_PATH, PRINTABLE),
+        "size": Number(0, MOST_NUMBERS),
+        "at": Number(0, MOST_NUMBERS),
+        "why": Text(20, WORD),
+    },
+    "failed": {"reason": Text(LONGEST_REASON, PRINTABLE)},
 }
 
 

@@ -9,7 +9,7 @@ from typing import Protocol
 
 from x2gobroker.remote.types import SessionType
 from x2gobroker.remote.workers import Worker
-from x2gobroker.store.remote_desktops import Slot
+from x2gobroker.store import SignInTie, Slot
 
 ABSOLUTE, IDLE, GRACE = "absolute", "idle", "grace"
 DEFAULT_STOP_SECONDS = 20
@@ -19,6 +19,8 @@ class Connection(Protocol):
     """A connection of a browser, as far as desktops care."""
 
     share: bytes | None
+    sign_in: SignInTie | None  # with which it ends
+    last_input: float  # when its own user last did something, seconds of the epoch
 
     def cut(self, why: str) -> None:
         """End it, without waiting; the browser is told why."""
@@ -32,6 +34,7 @@ class Desktop:
     kind: SessionType | None
     worker: Worker | None = None
     connections: set[Connection] = field(default_factory=set)
+    transfers: set[Connection] = field(default_factory=set)  # for files; they do not keep it running
     running: bool = False
     started: float = 0.0
     last_seen: float = field(default_factory=time.time)
@@ -65,6 +68,11 @@ class Desktop:
         """A connection has ended."""
         self.connections.discard(connection)
         self.last_seen = time.time()
+
+    @property
+    def links(self) -> list[Connection]:
+        """All connections, those for files, too."""
+        return [*self.connections, *self.transfers]
 
     @property
     def watched(self) -> bool:

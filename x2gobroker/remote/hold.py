@@ -53,19 +53,6 @@ class Cgroup:
             return None
         return made
 
-    def limit(self, megabytes: int, tasks: int) -> None:
-        """Limit memory, and processes and threads, of all that is in it; 0: no limit. Raises OSError."""
-        for name, value in _limits(megabytes, tasks):
-            if value:
-                number = os.open(self.path / name, os.O_WRONLY | os.O_CLOEXEC)
-                with open(number, "w", encoding="ascii") as stream:
-                    stream.write(str(value))
-
-    def is_limited(self, megabytes: int, tasks: int) -> bool:
-        """Whether somebody has limited all of it that is to be limited. Raises OSError."""
-        wanted = [name for name, value in _limits(megabytes, tasks) if value]
-        return all((self.path / name).read_text(encoding="ascii").strip() != "max" for name in wanted)
-
     def enter(self) -> None:
         """Put this process into it. Raises OSError."""
         (self.path / "cgroup.procs").write_text("0", encoding="ascii")
@@ -88,10 +75,6 @@ class Cgroup:
                     return killed
                 time.sleep(0.01)
         return True
-
-
-def _limits(megabytes: int, tasks: int) -> tuple[tuple[str, int], ...]:
-    return ("memory.max", megabytes << 20), ("pids.max", tasks)
 
 
 def own_cgroup(proc: Path = Path("/proc")) -> Path | None:
@@ -150,6 +133,24 @@ def _mount_proc() -> None:
     _check(_libc.unshare(CLONE_NEWNS))
     _check(_libc.mount(None, b"/proc", None, MS_REC | MS_PRIVATE, None))
     _check(_libc.mount(b"proc", b"/proc", b"proc", MS_NOSUID | MS_NODEV | MS_NOEXEC, None))
+
+
+def children_of(root: int) -> list[int]:
+    """All descendants of a process, by proc(5), without zombies."""
+    parents: dict[int, int] = {}
+    for name in os.listdir("/proc"):
+        if name.isdigit():
+            with contextlib.suppress(OSError):
+                with open(f"/proc/{name}/stat", encoding="utf-8", errors="replace") as stream:
+                    words = stream.read().rpartition(")")[2].split()
+                if words[0] not in ("Z", "X"):
+                    parents[int(name)] = int(words[1])
+    found: list[int] = []
+    known = {root}
+    while fresh := [number for number, parent in parents.items() if parent in known and number not in known]:
+        known.update(fresh)
+        found += fresh
+    return found
 
 
 def kill_children() -> None:

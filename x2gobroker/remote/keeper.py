@@ -19,59 +19,41 @@ import os
 import selectors
 import signal
 import socket
-import subprocess
 import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any, BinaryIO, NoReturn
+from typing import BinaryIO, NoReturn
 
 sys.path.append(str(Path(__file__).resolve().parents[2]))  # it is run as a file, without any site-packages
 
 from x2gobroker.remote.display import DISPLAY_TRIES, USUAL_DISPLAYS, display_words, readable_by, xauthority
-from x2gobroker.remote.hold import CGROUP, NAMESPACE, Cgroup, fork_into_namespace, kill_children, own_cgroup, own_stat
+from x2gobroker.remote.hold import (
+    CGROUP,
+    NAMESPACE,
+    Cgroup,
+    fork_into_namespace,
+    own_cgroup,
+    own_stat,
+)
+from x2gobroker.remote.limits import NO_LIMITS, Limits, LimitsError, MemoryWatch
+from x2gobroker.remote.login import BUS, Login, bus_words
+from x2gobroker.remote.programs import TERM_SECONDS, NoDesktopError, Plan, Programs
+from x2gobroker.remote.told import MORE_MEMORY, LoginError
 
-PR_SET_PDEATHSIG = 1
 PR_SET_CHILD_SUBREAPER = 36
 LARGEST_PLAN = 1 << 20
-LARGEST_LOG = 1 << 18
 MOST_CONNECTIONS = 64
-TERM_SECONDS = 3.0
 GREETING = b"RFB "
-NO_LIMITS = (
-    "memory-megabytes and tasks need control groups of version 2 with the controllers memory and pids, as systemd has "
-    "them: leave them out of the session type on this host"
-)
-Plan = dict[str, Any]
+BUS_SECONDS = 5.0
+LONGEST_ADDRESS = 512
 
 _prctl = ctypes.CDLL(None, use_errno=True).prctl
 
 
-class NoDesktopError(Exception):
-    """The desktop does not come up; the text says why."""
-
-
-def children_of(root: int) -> list[int]:
-    """All descendants of a process, by proc(5), without zombies."""
-    parents: dict[int, int] = {}
-    for name in os.listdir("/proc"):
-        if name.isdigit():
-            with contextlib.suppress(OSError):
-                with open(f"/proc/{name}/stat", encoding="utf-8", errors="replace") as stream:
-                    words = stream.read().rpartition(")")[2].split()
-                if words[0] not in ("Z", "X"):
-                    parents[int(name)] = int(words[1])
-    found: list[int] = []
-    known = {root}
-    while fresh := [number for number, parent in parents.items() if parent in known and number not in known]:
-        known.update(fresh)
-        found += fresh
-    return found
-
-
 class Keeper:
     """One desktop. `plan`: `folder`, `socket`, `user` (name, uid, gid, groups, home; None: stay who we are),
-    `environment`, `seconds` to come up, and either `server` and `session`, or `each`: commands as lists of words.
+    `environment`, `seconds` to come up, and either `server` and `session`, or `each`: commands as lists of words. `pam`
+    is the PAM service, `mark` the variable by which processes are known: PAM cannot change that.
     `stat` is who this process is outside. `cgroup` holds the others, where there is one; else, where `is_first`, the
     PID namespace does.
     """
@@ -80,107 +62,59 @@ class Keeper:
         self.plan = plan
         self.answer = answer
         self.stat = stat
-        self.cgroup = cgroup
-        self.is_first = is_first
         self.end = time.monotonic() + float(plan["seconds"])
-        self.selector = selectors.DefaultSelector()
-        self.log = os.open(
-            os.path.join(plan["folder"], "log"), os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600
-        )
-        self.logged = 0
-        self.main: set[int] = set()
+        self.programs = Programs(plan, cgroup, is_first)
         self.server = 0
         self.listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
-        self.ending = False
         self.told_to_end = False
-        self.connections: set[int] = set()
 
-    def spawn(self, words: list[str], last_breath: bool, **more: Any) -> int:
-        """Start a command as the user; its output goes to the log. Gives its process ID. Raises NoDesktopError."""
-        readable, writable = os.pipe2(os.O_CLOEXEC)
-        streams = {"stdin": subprocess.DEVNULL, "stdout": writable, "stderr": writable, **more}
+    def log_in(self) -> None:
+        """Have the user logged in, where that is wanted. Raises NoDesktopError."""
+        if not self.plan["pam"]:
+            return
+        programs = self.programs
         try:
-            made = subprocess.Popen(
-                words,
-                env=self.plan["environment"],
-                start_new_session=True,
-                preexec_fn=lambda: self.prepare(last_breath),
-                **streams,
-            )
-        except (OSError, subprocess.SubprocessError) as error:
-            os.close(readable)
-            raise NoDesktopError(
-                f"{words[0]} cannot be started: {getattr(error, 'strerror', None) or error}"
-            ) from error
-        finally:
-            os.close(writable)
-        made.returncode = 0  # reaped by `reap`, like all others
-        os.set_blocking(readable, False)
-        self.selector.register(readable, selectors.EVENT_READ, self.take_output)
-        return made.pid
+            programs.login = login = Login(self.plan["pam"], self.plan["user"], programs.note)
+            login.open()
+            if login.moved and programs.cgroup is not None:  # into a scope of systemd: the programs belong there
+                within = Cgroup.make(os.path.basename(self.plan["folder"]))
+                if within is not None:
+                    programs.cgroup.end()
+                    programs.cgroup = within
+                    write_state(self.plan, self.stat, within)
+            self.plan["environment"] = login.environment(self.plan["environment"], self.plan["mark"])
+        except LoginError as error:
+            raise NoDesktopError(str(error), error.told) from error
 
-    def prepare(self, last_breath: bool) -> None:
-        """In the new process: hold it, and become the user: root may not be able to reach a home folder. With
-        `last_breath`, it is ended when this process dies.
-        """
-        if self.cgroup is not None:
-            self.cgroup.enter()
-        if user := self.plan["user"]:
-            os.setgroups(user["groups"])
-            os.setresgid(user["gid"], user["gid"], user["gid"])
-            os.setresuid(user["uid"], user["uid"], user["uid"])
-        if last_breath:
-            _prctl(PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
-        with contextlib.suppress(OSError):
-            os.chdir(self.plan["environment"]["HOME"])
+    def log_out(self) -> None:
+        """The reverse, when no program of the user's is left."""
+        login = self.programs.login
+        if login is not None:
+            login.close_session()
+            self.programs.end_those(signal.SIGKILL, lambda _child: True)  # what modules have started
+            login.leave_folder()
 
-    def take_output(self, number: int) -> None:
-        """Move output of a program to the log, up to a limit; what comes behind it is dropped."""
-        with contextlib.suppress(BlockingIOError):
-            data = os.read(number, 65536)
-            if not data:
-                self.selector.unregister(number)
-                os.close(number)
-            elif self.logged < LARGEST_LOG:
-                with contextlib.suppress(OSError):  # a full disk takes the log, not the desktop
-                    os.write(self.log, data[: LARGEST_LOG - self.logged])
-                self.logged += len(data)
-
-    def turn(self, seconds: float) -> None:
-        """Do what is to be done now, and wait at most so long for the next thing."""
-        for key, _ in self.selector.select(max(0.0, seconds)):
-            key.data(key.fd)
-        self.reap()
-
-    def reap(self) -> bool:
-        """Take note of the processes that ended; whether there are any others."""
-        with contextlib.suppress(ChildProcessError):
-            while True:
-                number, _ = os.waitpid(-1, os.WNOHANG)
-                if not number:
-                    return True
-                self.connections.discard(number)
-                if number in self.main:
-                    self.main.discard(number)
-                    self.ending = True
-        return False
-
-    def set_limits(self, megabytes: int, tasks: int) -> None:
+    def set_limits(self, limits: Limits) -> None:
         """Limit what all programs together may take. Raises NoDesktopError where that cannot be.
 
-        In a scope of systemd that has been done, as far as the kernel has the controllers: systemd says nothing if not.
+        In a scope of systemd that has been done, as far as the kernel has the controllers. Where PAM has moved us into
+        the scope of a session, that one is limited in its place.
         """
-        if not (megabytes or tasks):
+        if not any(limits):
             return
+        login, cgroup = self.programs.login, self.programs.cgroup
+        group = own_cgroup() if self.plan["in_scope"] else cgroup.path if cgroup is not None else None
         try:
-            scope = own_cgroup() if self.plan["in_scope"] else None
-            if scope is not None and Cgroup(scope).is_limited(megabytes, tasks):
-                return
-            if scope is not None or self.cgroup is None:
-                raise NoDesktopError(NO_LIMITS)
-            self.cgroup.limit(megabytes, tasks)
-        except OSError as error:
-            raise NoDesktopError(NO_LIMITS) from error
+            if group is None:
+                raise LimitsError(NO_LIMITS)
+            if not self.plan["in_scope"]:
+                limits.write(group)
+            elif login is not None and login.moved:
+                limits.tell_systemd(group.name)
+            limits.check(group)
+        except LimitsError as error:
+            raise NoDesktopError(str(error)) from error
+        self.programs.memory = MemoryWatch(group) if limits.megabytes else None
 
     def start_server(self) -> str:
         """Start the VNC server, and then the user's desktop in it. Gives the display's name. Raises NoDesktopError."""
@@ -193,13 +127,44 @@ class Keeper:
             if text or not words:
                 break
         if not text:
-            raise NoDesktopError("the VNC server ended at once" + self.last_words())
+            raise NoDesktopError("the VNC server ended at once" + self.programs.last_words())
         self.listener.close()
         number = text.decode("ascii", "replace").strip()
         self.write_authority(number, cookie)
         self.plan["environment"].update(DISPLAY=f":{number}", XAUTHORITY=authority)
-        self.main.add(self.spawn(self.plan["session"], last_breath=False))
+        self.start_bus()
+        self.programs.main[self.programs.spawn(self.plan["session"], last_breath=False)] = "its desktop command"
         return f":{number}"
+
+    def start_bus(self) -> None:
+        """Start a session bus for the user's programs, where they have none. They do without if it does not come up."""
+        readable, writable = os.pipe2(os.O_CLOEXEC)
+        environment, text = self.plan["environment"], b""
+        try:
+            words = bus_words(self.plan["session"], environment, writable) if self.programs.login is not None else []
+            if not words:
+                return
+            self.programs.spawn(words, last_breath=False, pass_fds=(writable,))
+            os.close(writable)
+            writable = -1
+            os.set_blocking(readable, False)
+            end = min(self.end, time.monotonic() + BUS_SECONDS)
+            while not text.endswith(b"\n") and time.monotonic() < end:
+                self.programs.turn(0.005)
+                with contextlib.suppress(BlockingIOError):
+                    if not (data := os.read(readable, LONGEST_ADDRESS)):
+                        break
+                    text += data
+        except NoDesktopError as error:
+            self.programs.note(str(error))
+        finally:
+            os.close(readable)
+            if writable >= 0:
+                os.close(writable)
+        if text.endswith(b"\n"):
+            environment[BUS] = text.decode("utf-8", "surrogateescape").strip()
+        elif words:
+            self.programs.note(f"{words[0]} gives no session bus")
 
     def try_server(self, words: list[str]) -> bytes:
         """Start it; what it says of its display, nothing when it ended. Raises NoDesktopError when it is too slow."""
@@ -207,22 +172,22 @@ class Keeper:
         try:
             # -inetd comes last: it sends what Xvnc says nowhere
             words = [*words, "-displayfd", str(writable), "-inetd"]
-            self.server = self.spawn(words, last_breath=True, stdin=self.listener, pass_fds=(writable,))
+            self.server = self.programs.spawn(words, last_breath=True, stdin=self.listener, pass_fds=(writable,))
             os.close(writable)
             writable = -1
             os.set_blocking(readable, False)
-            self.main = {self.server}
+            self.programs.main = {self.server: "its VNC server"}
             text = b""
             while not text.endswith(b"\n"):
-                self.turn(0.02)
+                self.programs.turn(0.02)
                 with contextlib.suppress(BlockingIOError):
                     text += os.read(readable, 16)
-                if not self.main:
-                    self.ending = self.told_to_end
+                if not self.programs.main:
+                    self.programs.ending = self.told_to_end
                     return b""
-                if time.monotonic() > self.end or self.ending:
+                if time.monotonic() > self.end or self.programs.ending:
                     raise NoDesktopError(
-                        f"the VNC server did not come up within {self.plan['seconds']:g} s" + self.last_words()
+                        f"the VNC server did not come up within {self.plan['seconds']:g} s" + self.programs.last_words()
                     )
             return text
         finally:
@@ -267,26 +232,28 @@ class Keeper:
         """Listen, for a VNC server that is started for each connection; try it once. Raises NoDesktopError."""
         ours, theirs = socket.socketpair()
         with ours, theirs:
-            self.connections.add(self.spawn(self.plan["each"], last_breath=True, stdin=theirs, stdout=theirs))
+            self.programs.connections.add(
+                self.programs.spawn(self.plan["each"], last_breath=True, stdin=theirs, stdout=theirs)
+            )
             theirs.close()
             ours.setblocking(False)
             text = b""
             while len(text) < len(GREETING):
-                self.turn(0.02)
+                self.programs.turn(0.02)
                 with contextlib.suppress(BlockingIOError):
                     data = ours.recv(len(GREETING) - len(text))
                     if not data:
-                        raise NoDesktopError("the VNC server ended at once" + self.last_words())
+                        raise NoDesktopError("the VNC server ended at once" + self.programs.last_words())
                     text += data
                 if time.monotonic() > self.end:
                     raise NoDesktopError(
-                        f"the VNC server did not answer within {self.plan['seconds']:g} s" + self.last_words()
+                        f"the VNC server did not answer within {self.plan['seconds']:g} s" + self.programs.last_words()
                     )
         if text != GREETING:
-            raise NoDesktopError("what answers is no VNC server" + self.last_words())
+            raise NoDesktopError("what answers is no VNC server" + self.programs.last_words())
         self.listen()
         self.listener.setblocking(False)
-        self.selector.register(self.listener, selectors.EVENT_READ, self.take_connection)
+        self.programs.selector.register(self.listener, selectors.EVENT_READ, self.take_connection)
         return ""
 
     def take_connection(self, _number: int) -> None:
@@ -294,17 +261,11 @@ class Keeper:
         with contextlib.suppress(BlockingIOError):
             connection, _ = self.listener.accept()
             with connection:
-                if len(self.connections) < MOST_CONNECTIONS:
+                if len(self.programs.connections) < MOST_CONNECTIONS:
                     with contextlib.suppress(NoDesktopError):
                         argv = self.plan["each"]
-                        self.connections.add(self.spawn(argv, last_breath=True, stdin=connection, stdout=connection))
-
-    def last_words(self) -> str:
-        """The last line that the programs wrote, for the administrator's log."""
-        with open(os.path.join(self.plan["folder"], "log"), "rb") as stream:
-            lines = stream.read(LARGEST_LOG).decode("utf-8", "replace").split("\n")
-        words = next((line.strip() for line in reversed(lines) if line.strip()), "")
-        return f": {words[:200]}" if words else ""
+                        made = self.programs.spawn(argv, last_breath=True, stdin=connection, stdout=connection)
+                        self.programs.connections.add(made)
 
     def say(self, **words: str) -> None:
         """Answer whoever started this process; that one may be gone."""
@@ -316,69 +277,58 @@ class Keeper:
         """End everything: first politely the programs, then the VNC server, then whatever is left."""
         # it listens for connections only where a server is started for each; it is closed where one has it
         with contextlib.suppress(KeyError, ValueError):
-            self.selector.unregister(self.listener)
+            self.programs.selector.unregister(self.listener)
         self.listener.close()
-        self.end_those(signal.SIGTERM, lambda child: child != self.server)
-        self.end_those(signal.SIGTERM, lambda child: child == self.server)
-        self.end_all()
+        self.programs.end_those(signal.SIGTERM, lambda child: child != self.server)
+        self.programs.end_those(signal.SIGTERM, lambda child: child == self.server)
+        self.programs.end_all()
         end = time.monotonic() + TERM_SECONDS
-        while self.reap() and time.monotonic() < end:  # the last ones; not every first process of a host does that
+        while (
+            self.programs.reap() and time.monotonic() < end
+        ):  # the last ones; not every first process of a host does that
             time.sleep(0.005)
+        self.log_out()
         for name in ("state.json", "xauthority"):
             with contextlib.suppress(OSError):
                 os.unlink(os.path.join(self.plan["folder"], name))
         with contextlib.suppress(OSError):
             os.unlink(self.plan["socket"])
 
-    def end_all(self) -> None:
-        """Kill what is left, by what holds it."""
-        if self.cgroup is not None:
-            self.cgroup.end()
-        elif self.is_first:
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(-1, signal.SIGKILL)  # all in the namespace but ourselves
-        else:
-            kill_children()
-        self.end_those(signal.SIGKILL, lambda _child: True)
-
-    def end_those(self, number: signal.Signals, chosen: Callable[[int], bool]) -> None:
-        """Send a signal to the processes that are chosen, and wait until they are gone, or have had their time."""
-        end = time.monotonic() + TERM_SECONDS
-        told: set[int] = set()
-        while left := [child for child in children_of(os.getpid()) if chosen(child)]:
-            for child in left:
-                if number == signal.SIGKILL or child not in told:
-                    with contextlib.suppress(ProcessLookupError):
-                        os.kill(child, number)
-                    told.add(child)
-            if time.monotonic() > end:  # what was killed and is not gone waits for a disk, perhaps for ever
-                break
-            self.turn(0.02)
+    def note_end(self) -> None:
+        """Leave word of what has ended, for whoever asks why the desktop is gone. A full disk takes the word only."""
+        if self.programs.memory is not None and self.programs.memory.killed_lately():
+            self.programs.ended = MORE_MEMORY + (f": {self.programs.ended}" if self.programs.ended else "")
+        if not self.programs.ended:  # somebody has ended it
+            return
+        with contextlib.suppress(OSError), open(os.path.join(self.plan["folder"], "ended"), "wb") as stream:
+            stream.write((self.programs.ended + self.programs.last_words()).encode("utf-8", "replace"))
 
     def end_soon(self, *_: object) -> None:
         """Somebody wants it to end."""
-        self.ending = self.told_to_end = True
+        self.programs.ending = self.told_to_end = True
 
     def run(self) -> None:
         """The whole life of the desktop."""
         wake, waker = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
         signal.set_wakeup_fd(waker, warn_on_full_buffer=False)
-        self.selector.register(wake, selectors.EVENT_READ, lambda number: os.read(number, 4096))
+        self.programs.selector.register(wake, selectors.EVENT_READ, lambda number: os.read(number, 4096))
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self.end_soon)
         for number in (signal.SIGCHLD, signal.SIGHUP):  # not SIG_IGN, which the user's programs would inherit
             signal.signal(number, lambda *_: None)
         try:
-            write_state(self.plan, self.stat, self.cgroup)
-            self.set_limits(*self.plan["limits"])
+            write_state(self.plan, self.stat, self.programs.cgroup)
+            self.log_in()
+            self.set_limits(Limits(*self.plan["limits"]))
             display = self.start_server() if self.plan["server"] else self.start_listener()
             self.say(outcome="ready", display=display)
             self.answer.close()
-            while not self.ending:
-                self.turn(60.0)
+            while not self.programs.ending:
+                self.programs.turn(60.0)
+            self.note_end()  # also when systemd ends a scope in which memory ran out
         except (NoDesktopError, OSError) as error:
             self.finish()
-            self.say(outcome="failed", reason=str(error))
+            self.say(outcome="failed", reason=str(error), told=getattr(error, "told", ""))
             return
         self.finish()
 
@@ -410,7 +360,9 @@ def main() -> NoReturn:
         os.dup2(nothing, number)
     _prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
     try:
-        Keeper(plan, answer, outside or own_stat(), cgroup, is_first=bool(outside)).run()
+        keeper = Keeper(plan, answer, outside or own_stat(), cgroup, is_first=bool(outside))
+        keeper.run()
+        cgroup = keeper.programs.cgroup
     except OSError as error:
         with contextlib.suppress(OSError):
             answer.write(json.dumps({"outcome": "failed", "reason": str(error)}).encode("ascii"))

@@ -8,23 +8,30 @@ for it and end it.
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import json
 import os
 import pwd
 import select
 import shlex
+import shutil
 import signal
 import subprocess
 import sys
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any, cast
 
+from x2gobroker.authservice.pamfiles import service_exists
 from x2gobroker.errors import BrokerError
-from x2gobroker.remote.hold import CGROUP, HOLDS, Cgroup
+from x2gobroker.remote import userfolder
+from x2gobroker.remote.hold import CGROUP, HOLDS, Cgroup, children_of
+from x2gobroker.remote.keys import PAM_SERVICE
+from x2gobroker.remote.limits import Limits
 from x2gobroker.remote.script import RemoteServiceScript
+from x2gobroker.remote.told import NO_ACCOUNT, NOT_ROOT, SCRIPT_FAILED
 from x2gobroker.remote.uses import Use, Uses
 
 KEEPER = Path(__file__).resolve().parent / "keeper.py"
@@ -33,15 +40,20 @@ SYSTEMD = Path("/run/systemd/system")  # sd_booted(3)
 MARK = "X2GOBROKER_REMOTE_DESKTOP"
 SYSTEM_PATH = "/usr/local/bin:/usr/bin:/bin:/usr/local/games:/usr/games"
 LANGUAGE = ("LANG", "LC_ALL", "LC_CTYPE", "TZ")
-NO_START = "The desktop does not start. The reason is in the log of the service: ask the administrator"
 START_SECONDS = 20.0
+LONGEST_START = 600.0
 STOP_SECONDS = 15.0
 SWEEP_SECONDS = 3.0
 LARGEST_ANSWER = 4096
+NO_LIBPAM = 'libpam.so.0 is not there: install libpam0g, or write "pam-service": ""'
 
 
 class DesktopError(BrokerError):
-    """A desktop does not start. The text says why and what to do, and the user is told."""
+    """A desktop does not start. The text is for the log; `told`, one of told.FAULTS, is for the user."""
+
+    def __init__(self, text: str, told: str) -> None:
+        super().__init__(text)
+        self.told = told
 
 
 class StartError(BrokerError):
@@ -61,16 +73,31 @@ def account_of(name: str) -> dict[str, Any] | None:
     try:
         found = pwd.getpwnam(name)
     except (KeyError, ValueError) as error:
-        raise DesktopError(f"there is no user {name!r} on this host") from error
+        raise DesktopError(f"there is no user {name!r} on this host", NO_ACCOUNT) from error
     if found.pw_uid == 0:
-        raise DesktopError("root gets no desktop in the browser: sign in as somebody else")
+        raise DesktopError("root gets no desktop in the browser", NOT_ROOT)
     if found.pw_uid == os.geteuid():
         return None
     if os.geteuid() != 0:
         mine = pwd.getpwuid(os.geteuid()).pw_name
-        raise DesktopError(f"the service runs as {mine} and cannot start programs of {name}: run it as root")
+        raise DesktopError(
+            f"the service runs as {mine} and cannot start programs of {name}: run it as root", SCRIPT_FAILED
+        )
     groups = os.getgrouplist(found.pw_name, found.pw_gid)
     return {"name": name, "uid": found.pw_uid, "gid": found.pw_gid, "groups": groups}
+
+
+def account_faults(options: Mapping[str, Any]) -> Iterator[str]:
+    """What is wrong with the option `account` of a desktop on this host."""
+    account = str(options.get("account") or "")
+    if account:
+        try:
+            uid = pwd.getpwnam(account).pw_uid
+        except (KeyError, ValueError):
+            yield f"the option account names {account!r}, and there is no such user on this host"
+            return
+        if uid == 0:
+            yield "the option account names root, who gets no desktop in the browser"
 
 
 def environment_of(name: str, more: Mapping[str, str]) -> dict[str, str]:
@@ -89,12 +116,28 @@ class KeptDesktop(RemoteServiceScript, ABC):
         """As whom the programs run: the user who signed in."""
         return str(self._options.get("username") or "")
 
+    def check_common(self, programs: Sequence[str]) -> Iterator[str]:
+        """What is wrong with options that scripts like this have in common; `programs` must be there."""
+        for program in programs:
+            if shutil.which(program, path=SYSTEM_PATH) is None:
+                yield f"the command {program!r} is not there, or no program"
+        seconds = self._common_options.get("seconds", START_SECONDS)
+        if isinstance(seconds, bool) or not isinstance(seconds, int | float) or not 0 < seconds <= LONGEST_START:
+            yield f"the option seconds must be a number above 0, and at most {LONGEST_START:g}"
+
+    def pam_faults(self) -> Iterator[str]:
+        """What is wrong with the key `pam-service` on this host."""
+        if self._pam_service and not service_exists(self._pam_service):
+            yield no_service(self._pam_service)
+        elif self._pam_service and not _has_libpam():
+            yield f"pam-service: {NO_LIBPAM}"
+
     @abstractmethod
     def plan(self, size: str, arguments: Sequence[str]) -> dict[str, Any]:
         """The plan for `keeper.py`: `user`, and `server` with `session`, or `each`. Raises DesktopError, ValueError."""
 
     def start(self, token: str, timestamp: float | None = None, options: Mapping[str, Any] | None = None) -> bool:
-        """Start the desktop; the log, and progress() as far as it is for users, tell why when there is none."""
+        """Start the desktop; the log tells why when there is none."""
         super().start(token, timestamp, options)
         try:
             if not self.stop():
@@ -103,12 +146,16 @@ class KeptDesktop(RemoteServiceScript, ABC):
             self._start()
         except (BrokerError, ValueError, OSError, subprocess.SubprocessError) as error:
             print(f"{self!r}: {error}")
-            self.progress(str(error) if isinstance(error, DesktopError) else NO_START)
+            self._failure = error.told if isinstance(error, DesktopError) else ""
             return False
         return True
 
     def _start(self) -> None:
         plan = self.plan(str(self._options.get("size") or ""), list(self._options.get("arguments") or ()))
+        # only root can open a session; and what each connection starts is none
+        service = self._pam_service if plan["user"] and plan.get("session") else ""
+        if service and not service_exists(service):
+            raise DesktopError(no_service(service), SCRIPT_FAILED)
         use = self._uses.fresh()
         self.set_unix_socket(use.socket)
         environment = {**environment_of(self.user, {}), **plan.get("environment", {}), MARK: str(use.folder)}
@@ -122,14 +169,17 @@ class KeptDesktop(RemoteServiceScript, ABC):
             "socket": self._unix_socket,
             "seconds": float(self._common_options.get("seconds", START_SECONDS)),
             # x11vnc looks at the processes of the host, and starts none of the user's
+            "pam": service,
+            "mark": MARK,
             "holds": [name for name in HOLDS if name == CGROUP or not plan.get("each")],
         }
-        scope = scope_for(use, *self._limits)
+        scope = scope_for(use, self._limits)
         keep |= {"limits": self._limits, "in_scope": bool(scope)}
         answer = _run_keeper(keep, scope)
         if answer.get("outcome") != "ready":
             _end(use)
-            raise StartError(answer.get("reason") or "the desktop did not come up")
+            reason = answer.get("reason") or "the desktop did not come up"
+            raise DesktopError(reason, answer["told"]) if answer.get("told") else StartError(reason)
 
     @property
     def _uses(self) -> Uses:
@@ -144,6 +194,10 @@ class KeptDesktop(RemoteServiceScript, ABC):
                 return super().poll()
         return False
 
+    def ended_why(self) -> str:
+        """Which of its programs ended by itself, how, and its last words; nothing where that is not known."""
+        return next((why for use in self._uses.all() if (why := use.ended())), "")
+
     def stop(self) -> bool:
         """End the desktop, and everything that belongs to it, also after a crash of the process that kept it."""
         ended = [_end(use) for use in self._uses.all()] if self._state_folder is not None else []
@@ -153,31 +207,44 @@ class KeptDesktop(RemoteServiceScript, ABC):
 def _end(use: Use) -> bool:
     """End one use of a slot; whether nothing of it is left that runs."""
     state = use.state()
-    end = time.monotonic() + STOP_SECONDS
     if state is not None and _lives(state):
         with contextlib.suppress(ProcessLookupError):
             os.kill(state["pid"], signal.SIGTERM)
-        while _lives(state):
-            if time.monotonic() > end:
+        if not _has_ended(state, STOP_SECONDS):  # a module of PAM hangs, perhaps in a program that it has started
+            for number in (*children_of(state["pid"]), state["pid"]):
                 with contextlib.suppress(ProcessLookupError):
-                    os.kill(state["pid"], signal.SIGKILL)
-                break
-            time.sleep(0.02)
+                    os.kill(number, signal.SIGKILL)
+            _has_ended(state, SWEEP_SECONDS)
     if state is not None and state["cgroup"] and not Cgroup(Path(state["cgroup"])).end():
         return False  # nothing in there could be killed at all
     if not _sweep(f"{MARK}={use.folder}"):
         return False
+    if os.geteuid() == 0:
+        userfolder.tidy()  # where its keeper was killed
     use.remove()
     return True
 
 
-def scope_for(use: Use, megabytes: int, tasks: int) -> list[str]:
+def scope_for(use: Use, limits: Limits) -> list[str]:
     """The words with which systemd starts a program in a scope of its own, where limits are wanted and systemd runs."""
-    if not (megabytes or tasks) or os.geteuid() != 0 or not SYSTEMD.is_dir():
+    if not any(limits) or os.geteuid() != 0 or not SYSTEMD.is_dir():
         return []
-    limits = [("MemoryMax", f"{megabytes}M" if megabytes else ""), ("TasksMax", str(tasks) if tasks else "")]
     words = ["systemd-run", "--scope", "--quiet", "--collect", f"--unit=x2gobroker-desktop-{use.folder.name}"]
-    return [*words, *(f"--property={name}={value}" for name, value in limits if value), "--"]
+    return [*words, *(f"--property={text}" for text in limits.properties()), "--"]
+
+
+def no_service(service: str) -> str:
+    """What to do where there is no such PAM service: libpam would take `other` for it, which lets nobody in."""
+    put = f"run `x2gobroker remote setup`, which puts {PAM_SERVICE} there" if service == PAM_SERVICE else "put it there"
+    return f'pam-service: there is no file {service} in /etc/pam.d: {put}, or write "pam-service": ""'
+
+
+def _has_libpam() -> bool:
+    try:
+        ctypes.CDLL("libpam.so.0")
+    except OSError:
+        return False
+    return True
 
 
 def _run_keeper(plan: dict[str, Any], before: Sequence[str]) -> dict[str, str]:
@@ -216,6 +283,16 @@ def _lives(state: Mapping[str, Any]) -> bool:
         return False
     fields = words.rpartition(")")[2].split()
     return fields[0] not in ("Z", "X") and int(fields[19]) == state["began"]
+
+
+def _has_ended(state: Mapping[str, Any], seconds: float) -> bool:
+    """Wait so long for the end of the process of a state file; whether it has come."""
+    end = time.monotonic() + seconds
+    while _lives(state):
+        if time.monotonic() > end:
+            return False
+        time.sleep(0.02)
+    return True
 
 
 def _marked(mark: bytes, proc: Path = PROC) -> list[int]:

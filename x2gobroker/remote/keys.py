@@ -15,6 +15,7 @@ MOST_SLOTS = 1000
 DAY_SECONDS = 86400
 YEAR_MINUTES = 366 * 1440
 EVERYBODY = "ALL"
+BOTH, IN, OUT, NEITHER = "both", "in", "out", "none"
 GROUP_SIGN = "@"
 SIZES = (
     "1024x768",
@@ -28,7 +29,16 @@ SIZES = (
     "2560x1440",
 )
 PICTURE = r"^[A-Za-z0-9_][A-Za-z0-9_.-]*\.(png|jpg|jpeg|webp|svg)$"
+WINDOW = "window"  # as a size: that of the browser's window
+# half a character, which is in no UTF-8; and what has no look of its own
+UNFIT = re.compile(r"[\ud800-\udfff\x00-\x1f\x7f-\x9f\u2028\u2029]")
+NO_CONTROL = r"[^\u0000-\u001f\u007f-\u009f\u2028\u2029\ud800-\udfff]"
+NO_HALF = r"^[^\u0000\ud800-\udfff]*$"
+HALF = re.compile(r"[\ud800-\udfff\x00]")
+SERVICE = r"^[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}$"
+PAM_SERVICE = "x2gobroker-desktop"
 SCRIPT = r"^[A-Za-z0-9_][A-Za-z0-9_.-]*\.py$"
+EXAMPLES = {SCRIPT: "desktop.py", PICTURE: "desktop.png", SERVICE: PAM_SERVICE}  # of what the patterns take
 
 
 class Shape(Enum):
@@ -44,7 +54,9 @@ class Shape(Enum):
 
 @dataclass(frozen=True)
 class Key:
-    """One key. `minimum` and `maximum` are for integers; `access` marks those that say who may use a type."""
+    """One key. `minimum` and `maximum` are for integers, `choices` are all texts that it may have, where there are any;
+    `access` marks those that say who may use a type.
+    """
 
     name: str
     shape: Shape
@@ -55,6 +67,7 @@ class Key:
     pattern: str = ""
     required: bool = False
     access: bool = False
+    choices: tuple[str, ...] = ()
 
 
 KEYS = (
@@ -170,7 +183,55 @@ KEYS = (
         "Processes and threads that a session may have, its VNC server included. 0: no limit. For scripts that ship.",
         maximum=1 << 20,
     ),
+    Key(
+        "cpu-percent",
+        Shape.INTEGER,
+        0,
+        "Processor time that a session may take, with all its programs: 100 is one processor. 0: no limit. For scripts "
+        "that ship.",
+        maximum=100_000,
+    ),
+    Key(
+        "pam-service",
+        Shape.TEXT,
+        PAM_SERVICE,
+        "PAM service, a file of `/etc/pam.d`, that lets users in and opens a session for each desktop. Empty: neither. "
+        "For `tigervnc.py`.",
+        pattern=SERVICE,
+    ),
     Key("stop-at-logout", Shape.BOOLEAN, False, "Stop the user's session when the user signs out of the portal."),
+    Key(
+        "clipboard",
+        Shape.TEXT,
+        BOTH,
+        "Which way the clipboard works: `in` to the session only, `out` of it only, `both`, or `none`.",
+        choices=(BOTH, IN, OUT, NEITHER),
+    ),
+    Key(
+        "clipboard-kilobytes",
+        Shape.INTEGER,
+        1024,
+        "Kilobytes that the clipboard takes to the session. A VNC server that a script of your own starts has to take "
+        "as much: `Xvnc -MaxCutText`, in bytes.",
+        minimum=1,
+        maximum=8192,
+    ),
+    Key(
+        "files",
+        Shape.TEXT,
+        NEITHER,
+        "Which way files go between the browser and the home folder of the session's user: `in` to the session only, "
+        "`out` of it only, `both`, or `none`.",
+        choices=(BOTH, IN, OUT, NEITHER),
+    ),
+    Key(
+        "files-megabytes",
+        Shape.INTEGER,
+        4096,
+        "Megabytes that a file may have that goes in or out.",
+        minimum=1,
+        maximum=1 << 22,
+    ),
 )
 OPTION_KEYS = (
     Key("sizes", Shape.TEXTS, list(SIZES), "Window sizes to choose from, the first one chosen beforehand."),
@@ -219,8 +280,12 @@ def _text_faults(key: Key, value: object) -> Iterator[str]:
         yield f"must not be longer than {LONGEST_TEXT} characters"
     elif key.required and not value:
         yield "is empty"
+    elif UNFIT.search(value):
+        yield "has a control character, or half a character; write it anew"
+    elif key.choices and value not in key.choices:
+        yield f"must be one of {', '.join(key.choices)}"
     elif key.pattern and value and not re.search(key.pattern, value):
-        yield f"must be a plain file name, such as {'desktop.py' if key.pattern is SCRIPT else 'desktop.png'}"
+        yield f"must be a plain file name, such as {EXAMPLES[key.pattern]}"
 
 
 def _list_faults(value: object) -> Iterator[str]:
@@ -230,6 +295,17 @@ def _list_faults(value: object) -> Iterator[str]:
         yield f"must not have more than {MOST_ITEMS} items"
     elif not all(isinstance(item, str) and 0 < len(item) <= LONGEST_TEXT for item in value):
         yield f"must have texts of 1 to {LONGEST_TEXT} characters only"
+    elif any(HALF.search(item) for item in value):
+        yield "must have no text with a zero or half a character"
+
+
+def name_fault(name: str) -> str:
+    """What is wrong with the name of a session type; nothing when it is right. Forms give it back as it is."""
+    if not 0 < len(name) <= LONGEST_NAME:
+        return f"the name must have 1 to {LONGEST_NAME} characters"
+    if UNFIT.search(name):
+        return "the name has a control character, or half a character"
+    return "the name must not begin or end with a blank" if name != name.strip() else ""
 
 
 def schema_of(key: Key) -> dict[str, Any]:
@@ -237,7 +313,7 @@ def schema_of(key: Key) -> dict[str, Any]:
     texts: dict[str, Any] = {
         "type": "array",
         "maxItems": MOST_ITEMS,
-        "items": {"type": "string", "minLength": 1, "maxLength": LONGEST_TEXT},
+        "items": {"type": "string", "minLength": 1, "maxLength": LONGEST_TEXT, "pattern": NO_HALF},
     }
     match key.shape:
         case Shape.INTEGER:
@@ -246,6 +322,10 @@ def schema_of(key: Key) -> dict[str, Any]:
             kind = {"type": "boolean"}
         case Shape.TEXT:
             kind = {"type": "string", "maxLength": LONGEST_TEXT}
+            if key.choices:
+                kind["enum"] = list(key.choices)
+            elif not key.pattern:
+                kind["pattern"] = f"^{NO_CONTROL}*$"
             if key.pattern:
                 kind["pattern"] = key.pattern if key.required else f"^$|{key.pattern}"
         case Shape.TEXTS:
@@ -268,7 +348,11 @@ def schema() -> dict[str, Any]:
         "title": "Session types of x2gobroker",
         "description": "Sessions in the browser: for each session type its script, how many may run, and options.",
         "type": "object",
-        "propertyNames": {"minLength": 1, "maxLength": LONGEST_NAME},
+        "propertyNames": {
+            "minLength": 1,
+            "maxLength": LONGEST_NAME,
+            "pattern": f"^(?!\\s){NO_CONTROL}*(?<!\\s)$",
+        },
         "additionalProperties": {
             "type": "object",
             "required": [key.name for key in KEYS if key.required],

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 
 from x2gobroker.errors import BrokerError
 from x2gobroker.privilege import TrustError, read_trusted
+from x2gobroker.remote.limits import Limits
 from x2gobroker.remote.script import RemoteServiceScript
 
 if TYPE_CHECKING:
@@ -137,7 +138,9 @@ def realize(
     if not hasattr(found, "_common_options") or not hasattr(found, "_listener"):
         raise ScriptError(f"script {path}: {type(found).__name__}.__init__ must call that of RemoteServiceScript")
     found._state_folder = state_folder
-    found._limits = (session_type.memory_megabytes, session_type.tasks)
+    found._limits = Limits(session_type.memory_megabytes, session_type.tasks, session_type.cpu_percent)
+    found._pam_service = session_type.pam_service
+    found._clipboard_bytes = session_type.clipboard_kilobytes << 10
     return found
 
 

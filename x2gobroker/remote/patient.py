@@ -3,12 +3,27 @@
 from __future__ import annotations
 
 import asyncio
-from typing import ClassVar
+from typing import ClassVar, Protocol
 
 from websockets.asyncio.server import ServerConnection
 
 READ_BYTES = 1 << 12
+CARRIED_BYTES = 1 << 17  # where nobody goes through what is read
 MOST_WAITING = 400
+END = b"\r\n\r\n"  # of a request
+
+
+class Other(Protocol):
+    """Who gets what a browser sends, where the library does not."""
+
+    def take(self, data: bytes) -> None:
+        """It has sent this."""
+
+    def pause(self, wait: bool) -> None:
+        """It is slow to take, or takes again."""
+
+    def browser_lost(self) -> None:
+        """It is gone."""
 
 
 class Waiting:
@@ -37,6 +52,8 @@ class PatientConnection(ServerConnection):
     """
 
     waiting: ClassVar[Waiting] = Waiting()
+    _other: Other | None = None
+    _last = b""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """The connection begins."""
@@ -47,7 +64,55 @@ class PatientConnection(ServerConnection):
     def connection_lost(self, exc: Exception | None) -> None:
         """The connection is gone."""
         self.waiting.leave(self)
+        if self._other is not None:
+            self._other.browser_lost()
         super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        """The browser has sent something."""
+        if self._other is not None:
+            self._other.take(data)
+            return
+        self._last = (self._last + data[-len(END) :])[-len(END) :]
+        super().data_received(data)
+
+    @property
+    def sent_more(self) -> bool:
+        """Whether more has come than a request, as long as there is no answer. The library goes on into it."""
+        return self._last != END
+
+    def eof_received(self) -> None:
+        """The browser sends nothing more. To whom it was handed over hears of that as it closes."""
+        if self._other is None:
+            super().eof_received()
+
+    def pause_writing(self) -> None:
+        """The browser is slow to take."""
+        if self._other is None:
+            super().pause_writing()
+        else:
+            self._other.pause(True)
+
+    def resume_writing(self) -> None:
+        """It takes again."""
+        if self._other is None:
+            super().resume_writing()
+        else:
+            self._other.pause(False)
+
+    def is_to_be_handed_over(self) -> None:
+        """From now on the library reads and sends nothing more but the answer to the handshake."""
+        self.ping_interval = None
+        self.transport.pause_reading()
+
+    def hand_over(self, other: Other) -> None:
+        """All that the browser sends from now on goes to this one, as it comes."""
+        self._other = other
+        read_much(self.transport)
+        if not self.transport.is_closing():
+            self.transport.resume_reading()
+        else:
+            other.browser_lost()
 
     def is_in(self) -> None:
         """It has been let in: it makes way for nobody any more."""
@@ -65,10 +130,19 @@ def patient_connections(most_waiting: int = MOST_WAITING) -> type[PatientConnect
 
 def read_little(transport: asyncio.BaseTransport) -> None:
     """Have the event loop take at most READ_BYTES of this transport in one turn."""
+    _read(transport, READ_BYTES)
+
+
+def read_much(transport: asyncio.BaseTransport) -> None:
+    """The same with CARRIED_BYTES."""
+    _read(transport, CARRIED_BYTES)
+
+
+def _read(transport: asyncio.BaseTransport, size: int) -> None:
     protocol = getattr(transport, "_ssl_protocol", None)
     if protocol is None:
-        transport.max_size = READ_BYTES  # type: ignore[attr-defined]
+        transport.max_size = size  # type: ignore[attr-defined]
     else:  # in TLS, the size of the buffer that the socket is read into
-        protocol.max_size = READ_BYTES
-        protocol._ssl_buffer = bytearray(READ_BYTES)
+        protocol.max_size = size
+        protocol._ssl_buffer = bytearray(size)
         protocol._ssl_buffer_view = memoryview(protocol._ssl_buffer)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import date
@@ -13,10 +12,9 @@ from typing import Any
 from x2gobroker.errors import BrokerError
 from x2gobroker.model.acl import ClientList, Requester
 from x2gobroker.privilege import AccountError, account_named, ordinary_account
-from x2gobroker.remote.types import SessionType
+from x2gobroker.remote.types import SessionType, fitting_size
 
 SHADOW = Path("/etc/shadow")
-SIZE = re.compile(r"([1-9][0-9]{1,4})x([1-9][0-9]{1,4})")
 GroupsOf = Callable[[str], frozenset[str] | None]
 
 
@@ -47,13 +45,8 @@ def size_of(kind: SessionType, size: str) -> str:
     """
     if not size or size in kind.sizes:
         return size or kind.sizes[0]
-    asked = SIZE.fullmatch(size)
-    known = [found for text in kind.sizes if (found := SIZE.fullmatch(text))]
-    if asked is None or not known:
-        raise NotPermittedError("the size is none of those that the session type has")
-    for side in (1, 2):
-        if int(asked[side]) > max(int(found[side]) for found in known):
-            raise NotPermittedError(f"the size {size} is larger than those that the session type has")
+    if fitting_size(kind, size) != size:
+        raise NotPermittedError(f"the size {size} is none of those that the session type has, and no smaller one")
     return size
 
 

@@ -16,8 +16,10 @@ from websockets.asyncio.server import ServerConnection
 from websockets.exceptions import ConnectionClosed
 from websockets.protocol import State
 
-from x2gobroker.remote.cutting import DROP, Cutter
+from x2gobroker.remote.clipboard import Clipboard
+from x2gobroker.remote.cutting import DROP, PASS, Cutter
 from x2gobroker.remote.rfb import (
+    CLIENT_CUT_TEXT,
     NONE,
     SHARED,
     VNC_AUTH,
@@ -30,13 +32,14 @@ from x2gobroker.remote.rfb import (
     greet_server,
     log_in,
 )
-from x2gobroker.remote.viewer import Viewer
+from x2gobroker.remote.viewer import RightsToWork, Viewer
 
 BUFFER_BYTES = 1 << 18  # what waits in a Unix socket at most, on Linux by default, in one piece
 SERVER_SECONDS = 15.0  # for the handshake of the VNC server
 USER_SECONDS = 180.0  # for a user who types a password
 FINAL_BINARY = 0x82  # the first byte of a message that is whole (RFC 6455, 5.2)
 LONGEST_HEAD = 10
+FULL = Clipboard()
 
 
 class Browser:
@@ -183,31 +186,29 @@ async def shake_hands(browser: Browser, server: Server, password: str | None) ->
     goes through.
     """
     side = BrowserSide(browser)
-    kind = NONE
     try:
         async with asyncio.timeout(SERVER_SECONDS):
             await side.greet()
             minor, offered = await greet_server(server)
             chosen = choose_security(offered, password)
             ask_user = chosen == VNC_AUTH and password is None
-            kind = VNC_AUTH if ask_user else NONE
-            await side.offer(kind)
+            await side.offer(VNC_AUTH if ask_user else NONE)
 
         async def answer(challenge: bytes) -> bytes:
             return await side.answer(challenge) if ask_user else encrypt_challenge(password or "", challenge)
 
         async with asyncio.timeout(USER_SECONDS if ask_user else SERVER_SECONDS):
             await log_in(server, minor, chosen, answer)
-            await side.accept(kind)
+            await side.accept()
             await browser.read(1)
             # whatever the browser says: a second tab, or somebody who looks on, must not end the first connection
             await server.write(SHARED)
     except TimeoutError:
         error = RfbError("the VNC server or the browser took too long")
-        await side.refuse(str(error), kind)
+        await side.refuse(error.told)
         raise error from None
     except RfbError as error:
-        await side.refuse(str(error), kind)
+        await side.refuse(error.told)
         raise
 
 
@@ -216,7 +217,6 @@ async def refuse(browser: Browser, reason: str) -> None:
     side = BrowserSide(browser)
     async with asyncio.timeout(SERVER_SECONDS):
         await side.greet()
-        await side.offer(NONE)
         await side.refuse(reason)
 
 
@@ -251,19 +251,25 @@ async def relay(
     view_only: bool,
     touched: Callable[[], None],
     name: str = "",
+    clipboard: Clipboard = FULL,
 ) -> str:
     """Carry bytes until one side ends; why it ended. `touched` is called when the user does something.
 
-    `name` is what the desktop is called for those who only look on: its own name says who works there.
+    `name` is what the desktop is called for those who only look on: its own name says who works there. `clipboard` is
+    for those who work; where nothing may go out, the server's stream is read message by message.
     """
-    viewer = Viewer(server, browser, name) if view_only else None
+    viewer = None
+    if view_only:
+        viewer = Viewer(server, browser, name)
+    elif not clipboard.goes_out:
+        viewer = Viewer(server, browser, name, RightsToWork(clipboard, touched))
     pumps = []
     try:
         if viewer:
             await viewer.begin()
         pumps = [
             asyncio.ensure_future(viewer.show() if viewer else carrier.carry(server, browser)),
-            asyncio.ensure_future(viewer.ask() if viewer else _to_server(browser, server, touched)),
+            asyncio.ensure_future(viewer.ask() if viewer else _to_server(browser, server, touched, clipboard)),
         ]
         done, _ = await asyncio.wait(pumps, return_when=asyncio.FIRST_COMPLETED)
         return next(iter(done)).result()
@@ -302,9 +308,29 @@ class Activity:
         return b"", DROP
 
 
-async def _to_server(browser: Browser, server: Server, touched: Callable[[], None]) -> str:
+async def _to_server(browser: Browser, server: Server, touched: Callable[[], None], clipboard: Clipboard) -> str:
+    if not clipboard.goes_in:
+        return await _to_server_sifted(browser, server, touched, clipboard)
     activity = Activity(touched)
     while True:
         data = await browser.receive()
         await activity.watch(data)
         await server.write(data)
+
+
+async def _to_server_sifted(browser: Browser, server: Server, touched: Callable[[], None], clipboard: Clipboard) -> str:
+    """The same without what the clipboard does not take. Raises RfbError for a message that has no known end."""
+
+    def decide(kind: Kind, head: bytes, _rest: int) -> tuple[bytes, int]:
+        if kind is not Kind.VIEW:
+            touched()
+        if head[0] == CLIENT_CUT_TEXT and not clipboard.lets_in(head):
+            return b"", DROP
+        return head, PASS
+
+    cutter = Cutter(browser_messages(decide))
+    while True:
+        for part in cutter.feed(await browser.receive()):
+            if part:
+                await server.write(part)
+            await asyncio.sleep(0)

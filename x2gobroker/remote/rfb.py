@@ -17,7 +17,9 @@ from cryptography.hazmat.decrepit.ciphers.algorithms import TripleDES
 from cryptography.hazmat.primitives.ciphers import Cipher, modes
 
 from x2gobroker.errors import BrokerError
+from x2gobroker.remote.clipboard import is_extended
 from x2gobroker.remote.cutting import GIVE, TAKE, Grammar
+from x2gobroker.remote.told import NO_LOGIN, NO_VNC, VNC_FAILS, VNC_REFUSES, WRONG_LOGIN
 
 VERSION = re.compile(rb"RFB (\d{3})\.(\d{3})\n")
 VERSION_BYTES = 12
@@ -31,7 +33,11 @@ SHARED = b"\x01"
 
 
 class RfbError(BrokerError):
-    """The VNC server or the browser does not speak RFB, or refuses. The text may be shown to the user."""
+    """The VNC server or the browser does not speak RFB, or refuses. The text is for the log, `told` for the user."""
+
+    def __init__(self, text: str, told: str = VNC_FAILS) -> None:
+        super().__init__(text)
+        self.told = told
 
 
 class Peer(Protocol):
@@ -47,9 +53,10 @@ class Peer(Protocol):
 def encrypt_challenge(password: str, challenge: bytes) -> bytes:
     """The answer to a challenge of 16 bytes (RFC 6143, 7.2.2).
 
-    The key is the first 8 characters of the password, with the bits of each byte the other way round.
+    The key is the first 8 bytes of the password, in UTF-8 as vncpasswd(1) stores it, with the bits of each byte the
+    other way round.
     """
-    raw = password.encode("latin-1", "replace")[:PASSWORD_BYTES].ljust(PASSWORD_BYTES, b"\0")
+    raw = password.encode("utf-8", "replace")[:PASSWORD_BYTES].ljust(PASSWORD_BYTES, b"\0")
     key = bytes(int(f"{byte:08b}"[::-1], 2) for byte in raw)
     # three times the same key is plain DES, which is what VNC has
     encryptor = Cipher(TripleDES(key * 3), modes.ECB()).encryptor()  # noqa: S305 - the protocol says so
@@ -63,7 +70,7 @@ async def greet_server(server: Peer) -> tuple[int, frozenset[int]]:
     """Exchange versions with a VNC server; its minor version (3, 7 or 8) and the security types it offers."""
     found = VERSION.fullmatch(await server.read(VERSION_BYTES))
     if not found:
-        raise RfbError("what listens there is no VNC server")
+        raise RfbError("what listens there is no VNC server", NO_VNC)
     minor = int(found[2])
     # Apple's 3.889 and RealVNC's 4.x and 5.x speak 3.8 with others
     minor = 8 if int(found[1]) > 3 or minor >= 8 else 7 if minor == 7 else 3
@@ -71,11 +78,11 @@ async def greet_server(server: Peer) -> tuple[int, frozenset[int]]:
     if minor == 3:
         kind = struct.unpack(">I", await server.read(4))[0]
         if kind == 0:
-            raise RfbError(f"the VNC server refuses: {await _reason(server)}")
+            raise RfbError(f"the VNC server refuses: {await _reason(server)}", VNC_REFUSES)
         return minor, frozenset((kind,))
     count = (await server.read(1))[0]
     if count == 0:
-        raise RfbError(f"the VNC server refuses: {await _reason(server)}")
+        raise RfbError(f"the VNC server refuses: {await _reason(server)}", VNC_REFUSES)
     return minor, frozenset(await server.read(count))
 
 
@@ -87,7 +94,8 @@ def choose_security(offered: frozenset[int], password: str | None) -> int:
         return NONE
     raise RfbError(
         "the VNC server wants a login that this service does not know; have it offer None or VncAuth "
-        "(Xvnc -SecurityTypes)"
+        "(Xvnc -SecurityTypes)",
+        NO_LOGIN,
     )
 
 
@@ -101,7 +109,7 @@ async def log_in(server: Peer, minor: int, kind: int, answer: Answer) -> None:
         status = struct.unpack(">I", await server.read(4))[0]
         if status != 0:
             reason = await _reason(server) if minor == 8 else ""
-            raise RfbError(f"the VNC server refuses the login: {reason or 'wrong password'}")
+            raise RfbError(f"the VNC server refuses the login: {reason or 'wrong password'}", WRONG_LOGIN)
 
 
 async def _reason(peer: Peer) -> str:
@@ -113,12 +121,23 @@ async def _reason(peer: Peer) -> str:
     return "".join(letter if letter.isprintable() else " " for letter in text).strip()
 
 
+class Stage(enum.Enum):
+    """How far the handshake with a browser has come: that decides which form a refusal has."""
+
+    BEGIN = "begin"
+    GREETED = "greeted"  # versions are known: a refusal is a list of no security types
+    CHOSEN = "chosen"  # a way to log in was offered, and taken: a refusal is a failed login
+    DONE = "done"  # nothing can be refused any more
+
+
 class BrowserSide:
     """The handshake with a browser, as its VNC server."""
 
     def __init__(self, browser: Peer) -> None:
         self.browser = browser
         self.minor = 8
+        self._stage = Stage.BEGIN
+        self._kind = NONE
 
     async def greet(self) -> None:
         """Exchange versions. Raises RfbError for what is no VNC client."""
@@ -127,9 +146,11 @@ class BrowserSide:
         if not found or int(found[1]) != 3:
             raise RfbError("the browser does not speak VNC")
         self.minor = 8 if int(found[2]) >= 8 else 7 if int(found[2]) == 7 else 3
+        self._stage = Stage.GREETED
 
     async def offer(self, kind: int) -> None:
         """Say how to log in: NONE, or VNC_AUTH where the user is to be asked for the password."""
+        self._stage, self._kind = Stage.CHOSEN, kind
         if self.minor == 3:
             await self.browser.write(struct.pack(">I", kind))
             return
@@ -142,18 +163,25 @@ class BrowserSide:
         await self.browser.write(challenge)
         return await self.browser.read(CHALLENGE_BYTES)
 
-    async def accept(self, kind: int) -> None:
+    async def accept(self) -> None:
         """The login is done."""
-        if kind == VNC_AUTH or self.minor == 8:
+        self._stage = Stage.DONE
+        if self._kind == VNC_AUTH or self.minor == 8:
             await self.browser.write(struct.pack(">I", 0))
 
-    async def refuse(self, reason: str, kind: int = NONE) -> None:
-        """The login has failed; the browser shows the reason."""
-        text = reason.encode()[:LONGEST_REASON]
-        if self.minor == 8:
-            await self.browser.write(struct.pack(">II", 1, len(text)) + text)
-        elif kind == VNC_AUTH:
-            await self.browser.write(struct.pack(">I", 1))
+    async def refuse(self, reason: str) -> None:
+        """Say that there is no desktop, and why, in the form that this stage of the handshake has (RFC 6143, 7.1.2 and
+        7.1.3). Nothing where none can be said: before versions are known, and after the login.
+        """
+        text = reason.encode()[:LONGEST_REASON].decode("utf-8", "ignore").encode()
+        words = struct.pack(">I", len(text)) + text
+        if self._stage is Stage.GREETED:
+            await self.browser.write((b"\0\0\0\0" if self.minor == 3 else b"\0") + words)
+        elif self._stage is Stage.CHOSEN and self.minor == 8:
+            await self.browser.write(b"\0\0\0\1" + words)
+        elif self._stage is Stage.CHOSEN and self._kind == VNC_AUTH:
+            await self.browser.write(b"\0\0\0\1")
+        self._stage = Stage.DONE
 
 
 class Kind(enum.Enum):
@@ -186,6 +214,7 @@ _LONGER = {
 
 
 MOST_ENCODINGS = 1024
+FLAGS_BYTES = 4  # of the extended clipboard
 Decide = Callable[[Kind, bytes, int], tuple[bytes, int]]
 
 
@@ -194,8 +223,8 @@ def browser_messages(decide: Decide, longest: int = MOST_MESSAGE_BYTES) -> Gramm
 
     `decide` gets the kind of a message, its first bytes, and how many are to come behind them; it says what of the
     first bytes goes through, and what becomes of the others: PASS or DROP. SetEncodings and messages of a fixed length
-    come whole. Raises RfbError for a message of unknown type, which has no known end, and for one that is longer than
-    `longest`.
+    come whole, those of the extended clipboard with their flags. Raises RfbError for a message of unknown type, which
+    has no known end, and for one that is longer than `longest`.
     """
     while True:
         head = yield TAKE, 1
@@ -216,6 +245,9 @@ def browser_messages(decide: Decide, longest: int = MOST_MESSAGE_BYTES) -> Gramm
             if kind == SET_ENCODINGS and rest:
                 head += yield TAKE, rest
                 rest = 0
+            elif kind == CLIENT_CUT_TEXT and is_extended(head):
+                head += yield TAKE, FLAGS_BYTES
+                rest -= FLAGS_BYTES
         else:
             raise RfbError(f"the browser sends a message of the unknown type {kind}")
         goes, then = decide(what, head, rest)

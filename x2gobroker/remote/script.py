@@ -13,9 +13,11 @@ from __future__ import annotations
 import ipaddress
 import socket
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
+
+from x2gobroker.remote.limits import Limits
 
 LONGEST_HOST = 255
 LARGEST_PORT = 65535
@@ -49,7 +51,10 @@ class RemoteServiceScript:
         self._timestamp = 0.0
         self._options: dict[str, Any] = {}
         self._state_folder: Path | None = None
-        self._limits = (0, 0)  # megabytes of memory, processes and threads; none where 0
+        self._limits = Limits()
+        self._pam_service = ""  # none
+        self._clipboard_bytes = 0  # what the VNC server has to take
+        self._failure = ""  # for the user
         self._listener: Callable[[str], None] | None = None
 
     def __repr__(self) -> str:
@@ -71,6 +76,7 @@ class RemoteServiceScript:
         self._token = token
         self._timestamp = time.time() if timestamp is None else timestamp
         self._options = dict(options or {})
+        self._failure = ""
         return True
 
     def stop(self) -> bool:
@@ -103,6 +109,11 @@ class RemoteServiceScript:
         """
         self._password = password
 
+    def fail(self, text: str) -> bool:
+        """Tell the user why there is no session, in a sentence or two: `return self.fail("...")` in `start`."""
+        self._failure = _in_one_line(text)
+        return False
+
     def poll(self) -> bool:
         """Whether the session runs. By default: whether something listens where `start` said.
 
@@ -121,11 +132,18 @@ class RemoteServiceScript:
         except OSError:
             return False
 
+    def check(self) -> Iterable[str]:
+        """What is wrong with the options, each in a sentence, for `x2gobroker check-config`. It must start nothing."""
+        return ()
+
     def progress(self, text: str) -> None:
         """Tell the user who waits what is being done, in a few words."""
         if self._listener is not None:
-            words = "".join(letter if letter.isprintable() else " " for letter in str(text))
-            self._listener(words[:LONGEST_PROGRESS])
+            self._listener(_in_one_line(text))
+
+
+def _in_one_line(text: object) -> str:
+    return "".join(letter if letter.isprintable() else " " for letter in str(text))[:LONGEST_PROGRESS]
 
 
 def _is_loopback(host: str) -> bool:

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import socket
 import ssl
+import time
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from http import HTTPStatus
-from ipaddress import ip_address
 from weakref import WeakKeyDictionary
 
 from websockets.asyncio.server import Server as Listening
@@ -24,13 +25,24 @@ from x2gobroker.errors import StoreError
 from x2gobroker.logs import SaidOnce, broker_log, error_log, field
 from x2gobroker.model.acl import Network
 from x2gobroker.model.forwarded import Asked, read_asked
-from x2gobroker.model.origins import split_origin
+from x2gobroker.model.origins import is_own_device, split_origin
+from x2gobroker.remote.clipboard import Clipboard
+from x2gobroker.remote.files.carrier import FILES_PROTOCOL, FilesLink, log_reports, refuse_files
+from x2gobroker.remote.keys import NEITHER
 from x2gobroker.remote.patient import PatientConnection, patient_connections
 from x2gobroker.remote.relay import Browser, Carrier, Server, refuse, relay, shake_hands
 from x2gobroker.remote.rfb import RfbError
 from x2gobroker.remote.slots import Desktops
 from x2gobroker.remote.stopping import name_of
-from x2gobroker.remote.told import NoDesktopError
+from x2gobroker.remote.told import (
+    NO_FILES,
+    NO_STORE,
+    TOO_MANY,
+    TOO_MANY_OF_YOURS,
+    WRONG_PAGE,
+    WRONG_WAY,
+    NoDesktopError,
+)
 from x2gobroker.store import Pass
 
 PATHS = ("/websockify", "/")  # the second is what the former product's nginx sends
@@ -58,6 +70,17 @@ class Rules:
     password: str | None = None
 
 
+@dataclass(frozen=True)
+class Refusal:
+    """Why a connection is not let in: for the log, and as HTTP has it. `told`: for the user, where the page is one of
+    ours, as far as can be seen; such a connection is opened to say it.
+    """
+
+    status: HTTPStatus
+    why: str
+    told: str = ""
+
+
 class Link:
     """One connection of a browser that has shown a good token."""
 
@@ -66,6 +89,8 @@ class Link:
         self.holder = holder
         self.address = address
         self.share = holder.share
+        self.sign_in = holder.sign_in
+        self.last_input = 0.0
         self._closing: asyncio.Task[None] | None = None
 
     def cut(self, why: str) -> None:
@@ -90,6 +115,7 @@ class RemoteService:
         self._carrier = Carrier()
         # admitted, by connection; weak, as a handshake can fail after that
         self._admitted: WeakKeyDictionary[ServerConnection, tuple[Pass, str]] = WeakKeyDictionary()
+        self._refused: WeakKeyDictionary[ServerConnection, str] = WeakKeyDictionary()
         self._said = SaidOnce()
         self._open = 0
         self._users: Counter[str] = Counter()
@@ -104,7 +130,9 @@ class RemoteService:
             sock=listener,
             ssl=tls,
             process_request=self._admit,
-            select_subprotocol=lambda _connection, _offered: Subprotocol(PROTOCOL),
+            select_subprotocol=lambda _connection, offered: Subprotocol(
+                FILES_PROTOCOL if FILES_PROTOCOL in offered else PROTOCOL
+            ),
             compression=None,
             server_header=None,
             open_timeout=HANDSHAKE_SECONDS + STORE_SECONDS,
@@ -124,11 +152,17 @@ class RemoteService:
         # what a browser sends before it is answered would be kept, and gone through in one go
         websocket.transport.pause_reading()
         try:
-            if websocket.protocol.reader.buffer:
+            if isinstance(websocket, PatientConnection) and websocket.sent_more:
                 return websocket.respond(HTTPStatus.BAD_REQUEST, "it sends more than a request\n")
             return await self._answer(websocket, request)
         finally:
-            websocket.transport.resume_reading()
+            if isinstance(websocket, PatientConnection) and self._is_for_files(websocket, request):
+                websocket.is_to_be_handed_over()
+            else:
+                websocket.transport.resume_reading()
+
+    def _is_for_files(self, websocket: ServerConnection, request: Request) -> bool:
+        return websocket in self._admitted and wants_files(request.headers)
 
     async def _answer(self, websocket: ServerConnection, request: Request) -> Response | None:
         headers, rules = request.headers, self._rules()
@@ -141,38 +175,58 @@ class RemoteService:
             )
         if request.path == "/health":
             return websocket.respond(HTTPStatus.OK, "ok\n")
-        status, why, holder = await self._check(request, rules, asked)
-        if holder is None:
-            broker_log.warning("remote: connection from %s refused: %s", field(address), why)
-            return websocket.respond(status, f"{why}\n")
-        self._admitted[websocket] = holder, address
+        found = await self._check(request, rules, asked)
+        if isinstance(found, Refusal):
+            broker_log.warning("remote: connection from %s refused: %s", field(address), found.why)
+            if not found.told:
+                return websocket.respond(found.status, f"{found.why}\n")
+            # browsers hide the status from the page's script; what a VNC server says, it gets
+            self._refused[websocket] = found.told
+            return None
+        self._admitted[websocket] = found, address
         return None
 
-    async def _check(self, request: Request, rules: Rules, asked: Asked) -> tuple[HTTPStatus, str, Pass | None]:
+    async def _check(self, request: Request, rules: Rules, asked: Asked) -> Pass | Refusal:
         headers, address = request.headers, asked.address
         if request.path.partition("?")[0] not in PATHS:
-            return HTTPStatus.NOT_FOUND, "there is nothing here", None
-        if not origin_allowed(headers, rules.origins, asked.host):
-            return HTTPStatus.FORBIDDEN, f"its page is of another origin: {field(one(headers, 'Origin'))}", None
+            return Refusal(HTTPStatus.NOT_FOUND, "there is nothing here")
         token = token_of(headers)
         if token is None:
-            return HTTPStatus.BAD_REQUEST, "it does not offer the subprotocol binary, and a token", None
+            return Refusal(HTTPStatus.BAD_REQUEST, "it does not offer one subprotocol of ours, and a token")
+        if not origin_allowed(headers, rules.origins, asked.host):
+            why = f"its page is of another origin: {field(one(headers, 'Origin'))}"
+            return Refusal(HTTPStatus.FORBIDDEN, f"{why}; remote-origins says which ones are let in", WRONG_PAGE)
         if self._open >= rules.most:
-            return HTTPStatus.SERVICE_UNAVAILABLE, "there are too many connections", None
+            why = "there are too many connections (remote-connections)"
+            return Refusal(HTTPStatus.SERVICE_UNAVAILABLE, why, TOO_MANY)
         if self._addresses[address] >= rules.per_address:
-            return HTTPStatus.TOO_MANY_REQUESTS, "there are too many connections from this address", None
+            why = "there are too many connections from this address (remote-connections-per-address)"
+            return Refusal(HTTPStatus.TOO_MANY_REQUESTS, why, TOO_MANY)
         try:
             holder = await self._desktops.ask_store(lambda store: store.redeem(token, address))
         except StoreError as error:
             error_log.error("remote: a token cannot be looked up: %s", error)
-            return HTTPStatus.SERVICE_UNAVAILABLE, "the state store fails", None
+            return Refusal(HTTPStatus.SERVICE_UNAVAILABLE, "the state store fails", NO_STORE)
         if holder is None:
-            return HTTPStatus.FORBIDDEN, "its token is unknown, spent, expired, or of another address", None
+            return Refusal(
+                HTTPStatus.FORBIDDEN, "its token is unknown, spent, expired, or of another address", WRONG_WAY
+            )
+        if wants_files(headers) and (holder.share is not None or holder.view_only):
+            return Refusal(HTTPStatus.FORBIDDEN, "it is for looking on, and asks for files", NO_FILES)
         if self._users[holder.slot.username] >= rules.per_user:
-            return HTTPStatus.TOO_MANY_REQUESTS, "this user has too many connections", None
-        return HTTPStatus.SWITCHING_PROTOCOLS, "", holder
+            why = "this user has too many connections (remote-connections-per-user)"
+            return Refusal(HTTPStatus.TOO_MANY_REQUESTS, why, TOO_MANY_OF_YOURS)
+        return holder
 
     async def _handle(self, websocket: ServerConnection) -> None:
+        told = self._refused.pop(websocket, "")
+        if told:
+            with contextlib.suppress(ConnectionClosed):
+                if websocket.subprotocol == FILES_PROTOCOL:
+                    await refuse_files(websocket, told)
+                else:
+                    await _tell(Browser(websocket), told)
+            return
         holder, address = self._admitted[websocket]
         if isinstance(websocket, PatientConnection):
             websocket.is_in()
@@ -181,7 +235,10 @@ class RemoteService:
         self._users[owner] += 1
         self._addresses[address] += 1
         try:
-            await self._serve(Link(websocket, holder, address))
+            if websocket.subprotocol == FILES_PROTOCOL and isinstance(websocket, PatientConnection):
+                await self._serve_files(FilesLink(websocket, holder, address, time.time()))
+            else:
+                await self._serve(Link(websocket, holder, address))
         except ConnectionClosed:
             pass  # the browser has gone, in the midst of something
         finally:
@@ -193,7 +250,11 @@ class RemoteService:
 
     async def _serve(self, link: Link) -> None:
         slot, browser = link.holder.slot, Browser(link.websocket)
-        told = (field(link.address), "looks on" if link.holder.view_only else "works", name_of(slot))
+        told = (
+            field(link.address),
+            "looks on" if link.holder.view_only else "works as a guest" if link.share else "works",
+            name_of(slot),
+        )
         try:
             entering = asyncio.ensure_future(self._desktops.enter(slot, link))
             gone = asyncio.ensure_future(link.websocket.wait_closed())
@@ -218,15 +279,39 @@ class RemoteService:
                 password = desktop.password if desktop.password is not None else self._rules().password
                 await shake_hands(browser, server, password)
                 view_only = link.holder.view_only
-                why = await relay(browser, server, self._carrier, view_only, desktop.touch, slot.type)
+
+                def touched() -> None:
+                    desktop.touch()
+                    link.last_input = desktop.last_input
+
+                is_guest = link.share is not None
+                clipboard = Clipboard.of(desktop.kind.clipboard if desktop.kind and not is_guest else NEITHER)
+                why = await relay(browser, server, self._carrier, view_only, touched, slot.type, clipboard)
             finally:
                 server.close()
+            self._desktops.look_soon()
         except RfbError as error:
             why = str(error)
         finally:
             desktop.leave(link)
             broker_log.info("remote: %s %s no longer at %s: %s", *told, why)
         await link.finish(why)
+
+    async def _serve_files(self, link: FilesLink) -> None:
+        slot = link.holder.slot
+        try:
+            desktop, process, reports = await self._desktops.open_files(slot, link)
+        except NoDesktopError as error:
+            broker_log.warning("remote: %s gets no files of %s: %s", field(link.address), name_of(slot), error)
+            await refuse_files(link.websocket, str(error))
+            return
+        logging_reports = asyncio.ensure_future(log_reports(reports, link.address, name_of(slot)))
+        try:
+            await link.carry(process)
+            await asyncio.wait([logging_reports], timeout=CLOSE_SECONDS)
+        finally:
+            logging_reports.cancel()
+            desktop.transfers.discard(link)
 
 
 async def _tell(browser: Browser, reason: str) -> None:
@@ -243,10 +328,19 @@ def one(headers: Headers, name: str) -> str:
 
 
 def token_of(headers: Headers) -> str | None:
-    """The token among the subprotocols; None when `binary` or the token is missing."""
-    offered = [name.strip() for value in headers.get_all("Sec-WebSocket-Protocol") for name in value.split(",")]
+    """The token among the subprotocols; None where it is missing, or one of `binary` and FILES_PROTOCOL."""
+    offered = _offered(headers)
     tokens = [name.removeprefix(TOKEN_PREFIX) for name in offered if name.startswith(TOKEN_PREFIX)]
-    return tokens[0] if PROTOCOL in offered and len(tokens) == 1 else None
+    return tokens[0] if (PROTOCOL in offered) != (FILES_PROTOCOL in offered) and len(tokens) == 1 else None
+
+
+def wants_files(headers: Headers) -> bool:
+    """Whether a connection is one for files."""
+    return FILES_PROTOCOL in _offered(headers)
+
+
+def _offered(headers: Headers) -> list[str]:
+    return [name.strip() for value in headers.get_all("Sec-WebSocket-Protocol") for name in value.split(",")]
 
 
 def asked_of(peer: object, headers: Headers, proxies: tuple[Network, ...]) -> Asked:
@@ -272,13 +366,6 @@ def _origin(text: str) -> tuple[str, str, int] | None:
     if found is None or text.count("/") != 2 or "?" in text or "#" in text:
         return None
     # over plain http only on this machine: else tokens and what is typed could be read on the way
-    if found[0] == "http" and not _is_local(found[1]):
+    if found[0] == "http" and not is_own_device(found[1]):
         return None
     return found
-
-
-def _is_local(host: str) -> bool:
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"

@@ -19,14 +19,19 @@ from typing import Any, TypeVar
 from x2gobroker.errors import BrokerError, StoreError
 from x2gobroker.logs import broker_log, error_log, field
 from x2gobroker.remote.desktop import Connection, Desktop
-from x2gobroker.remote.stopping import ASK_SECONDS, LOOK_SECONDS, name_of, try_stop, worker_of
+from x2gobroker.remote.keys import NEITHER
+from x2gobroker.remote.stopping import ASK_SECONDS, LOOK_SECONDS, name_of, try_stop, wish_of, worker_of
 from x2gobroker.remote.told import (
     BEING_STOPPED,
     ELSEWHERE,
     ENDED_AT_ONCE,
+    FAULTS,
+    FILES_FAIL,
     GIVEN_BACK,
     INTERRUPTED,
+    MORE_MEMORY,
     NO_ANSWER,
+    NO_FILES,
     NO_START,
     NO_TYPE,
     NOT_STARTED,
@@ -38,8 +43,8 @@ from x2gobroker.remote.told import (
 )
 from x2gobroker.remote.types import SessionType
 from x2gobroker.remote.workers import Worker, WorkerError, Workers
-from x2gobroker.store import RemoteDesktops, Slot
-from x2gobroker.store.remote_desktops import BROKEN, CUT, FAILED, RESERVED, RUNNING, STOPPING
+from x2gobroker.store import DesktopOrders, RemoteDesktops, SignInTie, Slot
+from x2gobroker.store.remote_desktops import ADMINISTRATOR, BROKEN, CUT, FAILED, RESERVED, RUNNING, STOPPING
 
 POLL_SECONDS = 5.0  # how often a script is asked whether its session runs
 RETRY_SECONDS = 60.0
@@ -111,6 +116,30 @@ class Desktops:
         desktop.password = answer.values["password"] if answer.values["asks"] else None
         return answer.connection
 
+    async def open_files(self, slot: Slot, connection: Connection) -> tuple[Desktop, socket.socket, socket.socket]:
+        """What leads to a process of the desktop's user that works with files: the page's bytes, and its reports.
+
+        Raises NoDesktopError. `transfers` of the desktop has the connection until it is taken out there.
+        """
+        desktop = self._known.get(slot.id)
+        if desktop is None or not desktop.running or desktop.stopping is not None:
+            raise NoDesktopError(BEING_STOPPED if desktop is not None and desktop.stopping else NOT_STARTED)
+        if desktop.kind is None or desktop.kind.files == NEITHER:
+            raise NoDesktopError(NO_FILES)
+        desktop.transfers.add(connection)
+        try:
+            desktop.touch()
+            answer = await worker_of(self._workers, desktop).ask("files", ASK_SECONDS, token=slot.id)
+            if answer.connection is None or answer.reports is None:
+                raise WorkerError("there is no process for files")
+        except BaseException as error:
+            desktop.transfers.discard(connection)
+            if not isinstance(error, WorkerError):
+                raise
+            error_log.error("remote: no files for %s: %s", name_of(slot), error)
+            raise NoDesktopError(FILES_FAIL) from error
+        return desktop, answer.connection, answer.reports
+
     async def _start(self, desktop: Desktop) -> None:
         slot = desktop.slot
         try:
@@ -179,18 +208,44 @@ class Desktops:
         except StoreError as error:
             self._tell_store_fails(error)
 
-    def stop(self, desktop: Desktop, why: str, note: str = "") -> asyncio.Task[None]:
-        """Stop a desktop, in the background. `note` is left for the user."""
+    def look_soon(self) -> None:
+        """Something has ended: see whether desktops still run, at the next turn."""
+        self._next_poll = 0.0
+
+    def stop(self, desktop: Desktop, why: str, note: str = "", by: str = "") -> asyncio.Task[None]:
+        """Stop a desktop, in the background. `note` is left for the user; `by`: which administrator wants it."""
         if desktop.stopping is None:
-            broker_log.info("remote: %s is being stopped: %s", name_of(desktop.slot), why)
+            who = f"{why} {field(by)}" if by else why
+            broker_log.info("remote: %s is being stopped: %s", name_of(desktop.slot), who)
             desktop.stopping = self._task(self._end(desktop, note, why))
         return desktop.stopping
+
+    async def _stop_again(self, desktop: Desktop) -> None:
+        """Try once more to stop it, unless its place was given back, and perhaps to somebody else."""
+        try:
+            mine = await self.ask_store(lambda store: DesktopOrders(store.store).stop_again(desktop.slot.id))
+        except StoreError as error:
+            self._tell_store_fails(error)
+            return
+        if mine:
+            desktop.broken_since, desktop.stopping = None, None
+            self.stop(desktop, "once more")
+        else:
+            self._forget(desktop)
+
+    def _forget(self, desktop: Desktop, by: str = "") -> None:
+        """The place of a desktop that could not be stopped was given back: nothing is done about it any more."""
+        if desktop.worker is not None:
+            desktop.worker.close(group=True)
+        self._known.pop(desktop.slot.id, None)
+        who = f"{ADMINISTRATOR} {field(by)}" if by else "its row in the state store is gone"
+        broker_log.warning("remote: the place of %s was given back: %s", name_of(desktop.slot), who)
 
     async def _end(self, desktop: Desktop, note: str = "", why: str = "") -> None:
         """Have it stopped, whatever that takes; then its slot is free, or broken."""
         desktop.running = False
-        for connection in list(desktop.connections) if why else ():
-            connection.cut(f"this desktop was stopped: {why}")
+        for connection in desktop.links if why else ():
+            connection.cut(NO_START + note if note in FAULTS else f"this desktop was stopped: {why}")
         if desktop.starting is not None and desktop.starting is not asyncio.current_task():
             seconds = desktop.kind.start_seconds if desktop.kind else ASK_SECONDS
             _done, late = await asyncio.wait([desktop.starting], timeout=seconds)
@@ -274,8 +329,7 @@ class Desktops:
         for desktop in list(self._known.values()):
             if desktop.broken_since is not None:
                 if time.monotonic() - desktop.broken_since > RETRY_SECONDS:
-                    desktop.broken_since, desktop.stopping = None, None
-                    self.stop(desktop, "once more")
+                    await self._stop_again(desktop)
                 continue
             end = desktop.end() if desktop.running else None
             if end is not None and end[0] <= now:
@@ -295,10 +349,13 @@ class Desktops:
             slot = slots.get(desktop.slot.id)
             if slot is not None and slot.wanted == CUT:
                 await self._cut(desktop)
-            elif slot is not None and slot.wanted:
-                self.stop(desktop, field(slot.wanted))
-            elif slot is None and desktop.running:
-                self.stop(desktop, "its row in the state store is gone")
+                continue
+            why, by = wish_of(slot)
+            if desktop.broken_since is not None:
+                if slot is None or slot.state == FAILED:
+                    self._forget(desktop, by)
+            elif why and (slot is not None or desktop.running):
+                self.stop(desktop, why, by=by)
         looking = [desktop for desktop in self._known.values() if any(c.share for c in desktop.connections)]
         if looking:
             valid = await self.ask_store(lambda store: store.shares(desktop.slot.id for desktop in looking))
@@ -307,25 +364,38 @@ class Desktops:
                     if connection.share is not None and connection.share not in valid:
                         connection.cut("the link was taken back")
         await self._cut_locked()
+        await self._cut_signed_out()
         if time.monotonic() >= self._next_sweep:
             self._next_sweep = time.monotonic() + WRITE_SECONDS
             await self.ask_store(lambda store: store.sweep())
 
     async def _cut_locked(self) -> None:
         """End all connections to desktops of users who are locked out, whenever they have come in."""
-        seen = [desktop for desktop in self._known.values() if desktop.connections]
+        seen = [desktop for desktop in self._known.values() if desktop.links]
         users = {desktop.slot.username for desktop in seen}
         locked = await self.ask_store(lambda store: store.locked(users)) if users else set()
         for desktop in seen:
             if desktop.slot.username in locked:
                 broker_log.info("remote: %s is cut off: its user is locked out", name_of(desktop.slot))
-                for connection in list(desktop.connections):
+                for connection in desktop.links:
                     connection.cut(SIGNED_OUT)
+
+    async def _cut_signed_out(self) -> None:
+        """End the connections whose sign-in at the portal has ended, by time or otherwise. Work at one keeps it."""
+        tied = [c for desktop in self._known.values() for c in desktop.links if c.sign_in is not None]
+        worked: dict[SignInTie, float] = {}
+        for connection in tied:
+            if connection.sign_in is not None:
+                worked[connection.sign_in] = max(worked.get(connection.sign_in, 0.0), connection.last_input)
+        going_on = await self.ask_store(lambda store: store.signed_in(worked)) if worked else set()
+        for connection in tied:
+            if connection.sign_in is not None and connection.sign_in.digest not in going_on:
+                connection.cut(SIGNED_OUT)
 
     async def _cut(self, desktop: Desktop) -> None:
         """End its user's connections, as the portal wishes: whoever is still signed in comes back by itself."""
         await self.ask_store(lambda store: store.forget_cut(desktop.slot.id))
-        own = [connection for connection in desktop.connections if connection.share is None]
+        own = [connection for connection in desktop.links if connection.share is None]
         broker_log.info("remote: %s: %d connections are cut: its user was signed out", name_of(desktop.slot), len(own))
         for connection in own:
             connection.cut(SIGNED_OUT)
@@ -360,14 +430,19 @@ class Desktops:
             return
         if not found["alive"]:
             early = time.time() - desktop.started < EARLY_SECONDS
-            self.stop(desktop, "its VNC server has ended", ENDED_AT_ONCE if early else "")
+            if why := found["why"]:
+                error_log.error("remote: %s: %s", name_of(desktop.slot), why)
+            if found["memory"]:
+                self.stop(desktop, MORE_MEMORY, MORE_MEMORY)
+            else:
+                self.stop(desktop, "its VNC server has ended", ENDED_AT_ONCE if early else "")
         elif found["locked"]:
             self.stop(desktop, "the user is locked")
 
     async def close(self, stop: bool) -> None:
         """The service ends: end all connections, and with `stop` all desktops; else they go on, to be found again."""
         for desktop in list(self._known.values()):
-            for connection in list(desktop.connections):
+            for connection in desktop.links:
                 connection.cut("the service is being stopped")
         if stop:
             tasks = [self.stop(desktop, "the service is being stopped") for desktop in list(self._known.values())]

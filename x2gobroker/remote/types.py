@@ -7,6 +7,7 @@ The form of the file is that of CEI Nexus: an object with the name of each sessi
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from difflib import get_close_matches
@@ -24,10 +25,10 @@ from x2gobroker.remote.keys import (
     EVERYBODY,
     GROUP_SIGN,
     KEYS,
-    LONGEST_NAME,
     OPTION_KEYS,
     SIZES,
     fault_of,
+    name_fault,
 )
 from x2gobroker.remote.positions import Path as Place
 from x2gobroker.remote.positions import Positions, positions
@@ -37,6 +38,10 @@ from x2gobroker.settings.text_files import TextFileError, decode_text, read_byte
 LARGEST_FILE = 1 << 20
 OPTION = "remote-session-config"
 NEAR = 0.75
+SIZE = re.compile(r"([1-9][0-9]{1,4})x([1-9][0-9]{1,4})")
+SMALLEST_SIDE = 200
+# options of the scripts that ship
+SCRIPT_OPTIONS = ("command", "depth", "account", "xvnc", "seconds", "display", "auth", "host", "ssh", "x11vnc")
 ACCESS_KEYS = tuple(key.name for key in KEYS if key.access)
 
 
@@ -61,7 +66,13 @@ class SessionType:
     absolute_minutes: int = BY_NAME["absolute-minutes"].default
     memory_megabytes: int = BY_NAME["memory-megabytes"].default
     tasks: int = BY_NAME["tasks"].default
+    cpu_percent: int = BY_NAME["cpu-percent"].default
+    pam_service: str = BY_NAME["pam-service"].default
     stop_at_logout: bool = BY_NAME["stop-at-logout"].default
+    clipboard: str = BY_NAME["clipboard"].default
+    clipboard_kilobytes: int = BY_NAME["clipboard-kilobytes"].default
+    files: str = BY_NAME["files"].default
+    files_megabytes: int = BY_NAME["files-megabytes"].default
 
     @property
     def picture_path(self) -> Path | None:
@@ -81,13 +92,31 @@ class SessionType:
         return self.arguments.get(EVERYBODY, ())
 
 
+def fitting_size(kind: SessionType, size: str) -> str:
+    """The size of somebody's window as a desktop of this type may have it: no side longer than the longest of the
+    type's sizes, none shorter than SMALLEST_SIDE. Empty for what is no size, and for types whose sizes are none.
+    """
+    asked = SIZE.fullmatch(size)
+    known = [found for text in kind.sizes if (found := SIZE.fullmatch(text))]
+    if asked is None or not known:
+        return ""
+    width, height = (
+        max(SMALLEST_SIDE, min(int(asked[side]), max(int(found[side]) for found in known))) for side in (1, 2)
+    )
+    return f"{width}x{height}"
+
+
 @dataclass(frozen=True)
 class SessionTypes:
-    """The session types of one file, in its order, without those with errors; and what is wrong with the file."""
+    """The session types of one file, in its order, without those with errors; and what is wrong with the file.
+
+    `faults` has the first error of each of those that are left out.
+    """
 
     path: Path = Path()
     types: Mapping[str, SessionType] = field(default_factory=dict)
     problems: tuple[Problem, ...] = ()
+    faults: Mapping[str, Problem] = field(default_factory=dict)
     places: Positions = field(default_factory=Positions, repr=False, compare=False)
 
     def problem(self, name: str, key: str, message: str, error: bool = True) -> Problem:
@@ -111,8 +140,8 @@ class _Reader:
 
     def read(self, found: object) -> SessionType | None:
         """The type, or None when it has an error."""
-        if not 0 < len(self.name) <= LONGEST_NAME:
-            self.complain((), f"the name must have 1 to {LONGEST_NAME} characters")
+        if fault := name_fault(self.name):
+            self.complain((), fault)
         if not isinstance(found, dict):
             self.complain((), 'must be an object: {"script": "...", "count": 1, "options": {}}')
             return None
@@ -139,6 +168,9 @@ class _Reader:
                 continue
             near = get_close_matches(name, list(BY_NAME), n=1, cutoff=0.6)
             error = (bool(near) and BY_NAME[near[0]].access) or looks_like_a_rule(name, ACCESS_KEYS)
+            if name in {key.name for key in OPTION_KEYS} | set(SCRIPT_OPTIONS):
+                self.complain((name,), f"{name!r} belongs into options: {{ ... }}", error)
+                continue
             self.complain((name,), f"unknown key {name!r}{did_you_mean(name, BY_NAME)}", error)
         options = found.get("options")
         taken: set[str] = set(options) if isinstance(options, dict) else set()
@@ -173,7 +205,13 @@ class _Reader:
             absolute_minutes=value["absolute-minutes"],
             memory_megabytes=value["memory-megabytes"],
             tasks=value["tasks"],
+            cpu_percent=value["cpu-percent"],
+            pam_service=value["pam-service"],
             stop_at_logout=value["stop-at-logout"],
+            clipboard=value["clipboard"],
+            clipboard_kilobytes=value["clipboard-kilobytes"],
+            files=value["files"],
+            files_megabytes=value["files-megabytes"],
         )
 
     def _access(self, value: dict[str, Any], group: str) -> AccessRules:
@@ -212,7 +250,7 @@ def parse_types(text: str, path: Path) -> SessionTypes:
     try:
         found = json.loads(text, parse_constant=_refuse_constant)
     except json.JSONDecodeError as error:
-        hint = "" if text.lstrip()[:1] == "{" else "; the file must begin with {"
+        hint = _json_hint(text, error)
         raise _unreadable(path, error.lineno, f"is no JSON: {error.msg} (column {error.colno}){hint}") from error
     except (ValueError, RecursionError) as error:
         reason = "it is nested too deeply" if isinstance(error, RecursionError) else str(error)
@@ -222,6 +260,7 @@ def parse_types(text: str, path: Path) -> SessionTypes:
     places = positions(text)
     types: dict[str, SessionType] = {}
     problems: list[Problem] = []
+    faults: dict[str, Problem] = {}
     for name, value in found.items():
         reader = _Reader(path, name, places)
         for twice in places.twice:
@@ -230,8 +269,26 @@ def parse_types(text: str, path: Path) -> SessionTypes:
         made = reader.read(value)
         if made is not None:
             types[name] = made
+        else:
+            faults[name] = next(problem for problem in reader.problems if problem.error)
         problems.extend(reader.problems)
-    return SessionTypes(path, types, tuple(problems), places)
+    return SessionTypes(path, types, tuple(problems), faults, places)
+
+
+def _json_hint(text: str, error: json.JSONDecodeError) -> str:
+    """What people who write JSON by hand mostly do wrong; the reader only says what it expected."""
+    rest, before = text[error.pos :], text[: error.pos].rstrip()
+    if text.lstrip()[:1] != "{":
+        return "; the file must begin with {"
+    if rest[:2] in ("//", "/*") or rest[:1] == "#":
+        return "; JSON has no comments"
+    if rest[:1] in ("}", "]") and before.endswith(","):
+        return f"; delete the comma before {rest[0]}"
+    if rest[:1] == "'":
+        return "; JSON has texts in double quotes only"
+    if error.msg.startswith("Expecting ',' delimiter") and rest[:1] in ('"', "{", "["):
+        return "; there is no comma before it"
+    return ""
 
 
 def read_types(path: Path) -> SessionTypes:

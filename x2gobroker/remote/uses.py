@@ -18,6 +18,9 @@ from typing import Any
 LARGEST_STATE = 4096
 FOLDER_MODE = 0o711  # users go through it to their socket, and cannot list it
 STATE = "state.json"
+ENDED = "ended"
+LOG = "log"
+LAST_LOG = ".last-log"
 NEEDED = {"pid", "began", "socket", "cgroup"}
 
 
@@ -45,8 +48,22 @@ class Use:
             return None
         return found if isinstance(found, dict) and found.keys() >= NEEDED else None
 
+    def ended(self) -> str:
+        """What the process that kept it says of its end; nothing where somebody has ended it."""
+        try:
+            with (self.folder / ENDED).open("rb") as stream:
+                return stream.read(LARGEST_STATE).decode("utf-8", "replace")
+        except OSError:
+            return ""
+
     def remove(self) -> None:
-        """Remove the folder. What cannot be removed is tried again at the next use of the slot; nobody waits for it."""
+        """Remove the folder, but keep the log of what ran in it, as the slot's last one.
+
+        What cannot be removed is tried again at the next use of the slot; nobody waits for it.
+        """
+        slot = self.folder.name.rpartition(".")[0]
+        with contextlib.suppress(OSError):
+            os.rename(self.folder / LOG, self.folder.parent / f"{slot}{LAST_LOG}")
         with contextlib.suppress(OSError):
             for entry in os.listdir(self.folder):
                 with contextlib.suppress(OSError):
@@ -68,7 +85,8 @@ class Uses:
             names = os.listdir(self._above)
         except FileNotFoundError:
             return []
-        return [Use(self._above / name) for name in names if name.startswith(self._prefix)]
+        own = (name for name in names if name.startswith(self._prefix))
+        return [Use(self._above / name) for name in own if not name.endswith(LAST_LOG)]
 
     def fresh(self) -> Use:
         """A new one. Raises OSError, StateFolderError."""

@@ -1,7 +1,8 @@
-"""Those who may only look on: what of a browser goes through to the VNC server, and what of the server to them.
+"""Those who may not have all: what of a browser goes through to the VNC server, and what of the server to them.
 
-Nothing that does something goes in, and the clipboard of the desktop does not come out: what somebody copies there, a
-password perhaps, is not theirs. To find the clipboard in the server's stream one must know where each message ends.
+Of those who only look on, nothing that does something goes in, and the clipboard of the desktop does not come out to
+them: what somebody copies there, a password perhaps, is not theirs. The same goes for those who work where the session
+type lets no clipboard out. To find the clipboard in the server's stream one must know where each message ends.
 So the browser may only ask for encodings whose end can be told, and the form of pixels is chosen here, once, before
 the browser can ask for anything: nothing that a browser sends changes how the server's stream is read.
 """
@@ -10,16 +11,30 @@ from __future__ import annotations
 
 import asyncio
 import struct
+from collections.abc import Callable, Collection
 from typing import Protocol
 
+from x2gobroker.remote.clipboard import EXTENDED_CLIPBOARD, NO_CLIPBOARD, Clipboard, is_extended
 from x2gobroker.remote.cutting import DROP, GIVE, PASS, TAKE, Cutter, Grammar
-from x2gobroker.remote.rfb import FENCE, SET_ENCODINGS, Kind, RfbError, browser_messages
+from x2gobroker.remote.rfb import (
+    CLIENT_CUT_TEXT,
+    FENCE,
+    FLAGS_BYTES,
+    MOST_MESSAGE_BYTES,
+    SET_ENCODINGS,
+    Kind,
+    RfbError,
+    browser_messages,
+)
 
 RAW, COPY_RECT, ZRLE = 0, 1, 16
 DESKTOP_SIZE, LAST_RECT, CURSOR, EXTENDED_DESKTOP_SIZE = -223, -224, -239, -308
 FENCES, CONTINUOUS_UPDATES = -312, -313
 LEVELS = (range(-256, -246), range(-32, -22))  # of compression and quality: they change no form
+QEMU_KEYS, MORE_BUTTONS = -258, -316
 ENCODINGS = {RAW, COPY_RECT, ZRLE, DESKTOP_SIZE, LAST_RECT, CURSOR, EXTENDED_DESKTOP_SIZE, FENCES, CONTINUOUS_UPDATES}
+FOR_INPUT = {QEMU_KEYS, MORE_BUTTONS}
+WITHOUT_CONTENT = {DESKTOP_SIZE, QEMU_KEYS, MORE_BUTTONS}
 SET_PIXEL_FORMAT = 0
 UPDATE, COLOURS, BELL, CUT_TEXT, END_OF_CONTINUOUS, XVP = 0, 1, 2, 3, 150, 250
 CHUNK_BYTES = 1 << 15
@@ -53,15 +68,52 @@ class Target(Protocol):
         """Send one message."""
 
 
-class Viewer:
-    """One who looks on at a desktop that is shown to them as `name`, whatever the VNC server calls it."""
+class Rights:
+    """What somebody may do: `let_in` says what of a browser's message goes through to the VNC server."""
 
-    def __init__(self, server: Source, browser: Target, name: str) -> None:
+    clipboard = NO_CLIPBOARD
+    encodings = frozenset(ENCODINGS)
+    longest = LONGEST_MESSAGE
+
+    def let_in(self, kind: Kind, head: bytes, _rest: int) -> tuple[bytes, int]:
+        """The part of the head that goes, and PASS or DROP for what comes behind it: only what is for looking."""
+        if kind is not Kind.VIEW or head[0] == SET_PIXEL_FORMAT:
+            return b"", DROP
+        if head[0] == SET_ENCODINGS:
+            return plain_encodings(head, self.encodings), DROP
+        return head, PASS
+
+
+class RightsToWork(Rights):
+    """Those of the desktop's user, where the clipboard has bounds. `touched` hears when the user does something."""
+
+    encodings = frozenset(ENCODINGS | FOR_INPUT | {EXTENDED_CLIPBOARD})
+    longest = MOST_MESSAGE_BYTES
+
+    def __init__(self, clipboard: Clipboard, touched: Callable[[], None]) -> None:
+        self.clipboard = clipboard
+        self._touched = touched
+
+    def let_in(self, kind: Kind, head: bytes, rest: int) -> tuple[bytes, int]:
+        """All but what would change the form of pixels, and what the clipboard does not take."""
+        if kind is Kind.VIEW:
+            return super().let_in(kind, head, rest)
+        self._touched()
+        if head[0] == CLIENT_CUT_TEXT and not self.clipboard.lets_in(head):
+            return b"", DROP
+        return head, PASS
+
+
+class Viewer:
+    """One who sees a desktop as `name`, whatever the VNC server calls it; by default, somebody who only looks on."""
+
+    def __init__(self, server: Source, browser: Target, name: str, rights: Rights | None = None) -> None:
+        rights = rights or Rights()
         self._server = server
         self._browser = browser
         self._name = name.encode()[:LONGEST_MESSAGE]
-        self._shown = Cutter(server_messages())
-        self._asked = Cutter(browser_messages(_let_in, LONGEST_MESSAGE))
+        self._shown = Cutter(server_messages(rights.clipboard))
+        self._asked = Cutter(browser_messages(rights.let_in, rights.longest))
 
     async def begin(self) -> None:
         """Choose the form of pixels, and tell the browser; to be awaited before anything else. Raises RfbError."""
@@ -99,29 +151,28 @@ class Viewer:
             size -= len(data)
 
 
-def _let_in(kind: Kind, head: bytes, _rest: int) -> tuple[bytes, int]:
-    """What of a browser's message goes through to the VNC server."""
-    if kind is not Kind.VIEW or head[0] == SET_PIXEL_FORMAT:
-        return b"", DROP
-    if head[0] == SET_ENCODINGS:
-        return plain_encodings(head), DROP
-    return head, PASS
-
-
-def plain_encodings(message: bytes) -> bytes:
-    """A SetEncodings message without what a viewer may not have."""
+def plain_encodings(message: bytes, known: Collection[int] = frozenset(ENCODINGS)) -> bytes:
+    """A SetEncodings message without those whose end is not known here."""
     numbers = struct.unpack_from(f">{(len(message) - 4) // 4}i", message, 4)
-    kept = [number for number in numbers if number in ENCODINGS or any(number in levels for levels in LEVELS)]
+    kept = [number for number in numbers if number in known or any(number in levels for levels in LEVELS)]
     return struct.pack(f">BxH{len(kept)}i", SET_ENCODINGS, len(kept), *kept)
 
 
-def server_messages() -> Grammar:
-    """The grammar of what a VNC server sends to viewers, after its ServerInit. Raises RfbError for what has no end."""
+def server_messages(clipboard: Clipboard = NO_CLIPBOARD) -> Grammar:
+    """The grammar of what a VNC server sends, after its ServerInit. Raises RfbError for what has no end."""
     while True:
         kind = (yield TAKE, 1)[0]
         if kind == CUT_TEXT:  # negative: an extended clipboard message of that length
-            (size,) = struct.unpack(">3xi", (yield TAKE, 7))
-            yield DROP, abs(size)
+            head = bytes((kind,)) + (yield TAKE, 7)
+            rest = abs(struct.unpack_from(">i", head, 4)[0])
+            if is_extended(head):
+                head += yield TAKE, FLAGS_BYTES
+                rest -= FLAGS_BYTES
+            if clipboard.lets_out(head):
+                yield GIVE, head
+                yield PASS, rest
+            else:
+                yield DROP, rest
             continue
         yield GIVE, bytes((kind,))
         if kind == UPDATE:
@@ -144,7 +195,7 @@ def _rectangles(count: int) -> Grammar:
     for _ in range(count):
         head = yield TAKE, 12
         _, _, width, height, encoding = struct.unpack(">HHHHi", head)
-        if encoding not in ENCODINGS:
+        if encoding not in ENCODINGS | FOR_INPUT:
             raise RfbError(f"the VNC server sends the encoding {encoding}, which was not asked for")
         yield GIVE, head
         if encoding == LAST_RECT:
@@ -161,5 +212,5 @@ def _rectangles(count: int) -> Grammar:
         elif encoding == EXTENDED_DESKTOP_SIZE:
             yield GIVE, (head := (yield TAKE, 4))
             yield PASS, 16 * head[0]
-        elif encoding != DESKTOP_SIZE:
+        elif encoding not in WITHOUT_CONTENT:
             raise RfbError(f"the VNC server sends {encoding} as if it were a rectangle")

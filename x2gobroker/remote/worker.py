@@ -16,7 +16,8 @@ from pathlib import Path
 from typing import Any
 
 from x2gobroker.errors import BrokerError
-from x2gobroker.privilege import MessageError, read_message, write_message
+from x2gobroker.privilege import AccountError, MessageError, account_named, read_message, write_message
+from x2gobroker.remote.bounded import BoundedOutput
 from x2gobroker.remote.crossing import (
     FROM_WORKER,
     LONGEST_PASSWORD,
@@ -24,15 +25,19 @@ from x2gobroker.remote.crossing import (
     TO_WORKER,
     printable,
 )
+from x2gobroker.remote.files.process import fork_files
+from x2gobroker.remote.files.session import FileRules
 from x2gobroker.remote.kept import KeptDesktop
 from x2gobroker.remote.loader import ScriptError, describe, realize
-from x2gobroker.remote.permits import GroupsOf, check_account, is_locked, options_for
+from x2gobroker.remote.permits import GroupsOf, NotPermittedError, check_account, is_locked, options_for
 from x2gobroker.remote.places import Place, PlaceFile
 from x2gobroker.remote.script import LONGEST_PROGRESS, LONGEST_SOCKET_PATH, RemoteServiceScript
 from x2gobroker.remote.target import connect_to
+from x2gobroker.remote.told import FAULTS, MORE_MEMORY, NOT_PERMITTED, SAID
 from x2gobroker.remote.types import SessionType
 
 LARGEST_MESSAGE = 1 << 16
+MOST_FILES = 16  # connections for files at one desktop
 
 FindType = Callable[[str], SessionType]
 Fields = dict[str, Any]
@@ -43,6 +48,14 @@ DONE: Answer = ("done", {})
 def no_groups(_user: str) -> frozenset[str] | None:
     """Where there is no name service: nobody's groups are known."""
     return None
+
+
+class NotStartedError(BrokerError):
+    """A script has not started its session. The text is for the log, `told` for the user."""
+
+    def __init__(self, text: str, told: str) -> None:
+        super().__init__(text)
+        self.told = told
 
 
 @dataclass(frozen=True)
@@ -71,14 +84,17 @@ class Worker:
         self._kind: SessionType | None = None
         self._made: RemoteServiceScript | None = None
         self._stopped = False
+        self._files_of: set[int] = set()  # the processes that do the work with files
 
     def serve(self) -> int:
         """Until the service closes its end. Returns the exit status."""
-        for stream in (sys.stdout, sys.stderr):
-            stream.reconfigure(line_buffering=True)  # type: ignore[union-attr]
+        said = [BoundedOutput(stream) for stream in (sys.stdout, sys.stderr)]
+        sys.stdout, sys.stderr = said
         with contextlib.suppress(BrokenPipeError):
             while data := self._channel.recv(LARGEST_MESSAGE + 1):  # descriptors that come with it are dropped
                 descriptors: list[int] = []
+                for stream in said:
+                    stream.begin()
                 try:
                     self._send(*self._do(data, descriptors), descriptors)
                 finally:
@@ -102,11 +118,17 @@ class Worker:
                     return self._stop()
                 case "connect":
                     return self._connect(message["token"], descriptors)
+                case "files":
+                    return self._files(message["token"], descriptors)
                 case _:
                     return self._look()
         except MessageError as error:
             complain(f"a worker was sent what it does not take: {error}")
             return _refused(str(error))
+        except NotStartedError as error:
+            return _refused(str(error), error.told)
+        except NotPermittedError as error:
+            return _refused(str(error), NOT_PERMITTED)
         except BrokerError as error:
             return _refused(str(error))
         except (Exception, SystemExit) as error:  # noqa: BLE001 - see below
@@ -149,7 +171,11 @@ class Worker:
         found = script.start(token, timestamp=message["milliseconds"] / 1000, options=options)
         if found is not True:
             if found is False:
-                raise ScriptError("the script says that it could not start the session; its output says more")
+                why = script._failure
+                raise NotStartedError(
+                    f"the script says that it could not start the session: {why or 'its output says more'}",
+                    why if why in FAULTS or not why else SAID + why,
+                )
             raise ScriptError(f"the script's start must return True or False, and returned {_kind(found)}")
         place = Place.said_by(script, token, user)
         if not place.unix and not place.port:
@@ -172,13 +198,17 @@ class Worker:
             raise ScriptError(f"what is noted of the last desktop stays: {error.strerror or error}") from error
 
     def _poll(self) -> Answer:
-        alive = self._script().poll()
+        script = self._script()
+        alive = script.poll()
         if not isinstance(alive, bool):
             raise ScriptError(f"the script's poll must return True or False, and returned {_kind(alive)}")
         place = self._place()
         if self._stopped and not alive:
             self._forget()
-        return "polled", {"alive": alive, "locked": place is not None and is_locked(place.username)}
+        why = script.ended_why() if isinstance(script, KeptDesktop) and not alive else ""
+        locked = place is not None and is_locked(place.username)
+        memory = why.startswith(MORE_MEMORY)  # what the desktop itself has said stands behind
+        return "polled", {"alive": alive, "locked": locked, "memory": memory, "why": printable(why, LONGEST_REASON)}
 
     def _stop(self) -> Answer:
         found = self._script().stop()
@@ -194,10 +224,19 @@ class Worker:
         if place is None:
             raise ScriptError("where the desktop was is not known")
         place.tell(bare)
-        return "polled", {"alive": bare.poll(), "locked": False}
+        return "polled", {"alive": bare.poll(), "locked": False, "memory": False, "why": ""}
 
     def _connect(self, token: str, descriptors: list[int]) -> Answer:
         """A connection to the desktop of this use of the slot, made with its user's rights."""
+        script, place, user = self._whose(token)
+        now = Place.said_by(script, token, user)  # a script may find it again elsewhere
+        with connect_to(now if now.unix or now.port else place, user, self._means.stranger) as connected:
+            descriptors.append(os.dup(connected.fileno()))
+        password = now.password
+        return "connected", {"asks": password is not None, "password": (password or "")[:LONGEST_PASSWORD]}
+
+    def _whose(self, token: str) -> tuple[RemoteServiceScript, Place, str]:
+        """The script and place of this use of the slot, and as whom the desktop's programs run. Raises BrokerError."""
         script, place = self._script(), self._place()
         if place is None or place.token != token:
             raise ScriptError("no desktop runs here for that use of the slot")
@@ -206,11 +245,24 @@ class Worker:
         if isinstance(script, KeptDesktop):
             script._options = {**script._options, "username": user}
             user = script.user  # a script that ships may run the desktop as somebody else: the option `account`
-        now = Place.said_by(script, token, user)  # a script may find it again elsewhere
-        with connect_to(now if now.unix or now.port else place, user, self._means.stranger) as connected:
-            descriptors.append(os.dup(connected.fileno()))
-        password = now.password
-        return "connected", {"asks": password is not None, "password": (password or "")[:LONGEST_PASSWORD]}
+        return script, place, user
+
+    def _files(self, token: str, descriptors: list[int]) -> Answer:
+        """A process that works with the files of whoever has the desktop, and what leads to it."""
+        _, _, user = self._whose(token)
+        rules = FileRules.of(self._means.find_type(self._type_name))  # as the file is now: a way can be closed
+        if not rules.opens:
+            raise ScriptError("the session type lets no files in or out")
+        account = account_named(user)
+        if account.uid == 0:
+            raise AccountError("nobody works with the files of root")
+        self._files_of = {pid for pid in self._files_of if _runs(pid)}
+        if len(self._files_of) >= MOST_FILES:
+            raise ScriptError(f"there are {MOST_FILES} connections for files already")
+        made = fork_files(account, rules)
+        self._files_of.add(made.pid)
+        descriptors += [made.connection.detach(), made.reports.detach()]
+        return "opened", {}
 
 
 def complain(text: str) -> None:
@@ -219,8 +271,19 @@ def complain(text: str) -> None:
         os.write(2, f"x2gobroker-remote: {text}\n".encode("utf-8", "replace"))
 
 
-def _refused(reason: str) -> Answer:
-    return "refused", {"reason": printable(reason, LONGEST_REASON)}
+def _refused(reason: str, told: str = "") -> Answer:
+    return "refused", {
+        "reason": printable(reason, LONGEST_REASON),
+        "told": printable(told, LONGEST_PROGRESS + len(SAID)),
+    }
+
+
+def _runs(pid: int) -> bool:
+    """Whether a child of this process still runs; who has ended is no more afterwards."""
+    try:
+        return os.waitpid(pid, os.WNOHANG) == (0, 0)
+    except ChildProcessError:  # a script has waited for whatever ends
+        return False
 
 
 def _kind(value: object) -> str:

@@ -34,10 +34,11 @@ class WorkerError(BrokerError):
 
 @dataclass(frozen=True)
 class Answer:
-    """What a worker answered; `connection` is the connected socket, where one was asked for."""
+    """What a worker answered; `connection` is the connected socket, where one was asked for, `reports` a second one."""
 
     values: Mapping[str, Any]
     connection: socket.socket | None = None
+    reports: socket.socket | None = None
 
 
 class Worker:
@@ -51,7 +52,7 @@ class Worker:
         self.loaded = False  # whether its script has been loaded
 
     async def ask(self, what: str, seconds: float, told: Told | None = None, **values: Any) -> Answer:
-        """Ask for one thing: `load`, `start`, `poll`, `stop` or `connect`. `told` hears of progress.
+        """Ask for one thing: `load`, `start`, `poll`, `stop`, `connect` or `files`. `told` hears of progress.
 
         Only `look` (does anything answer where the desktop was?) does not load the script.
         Raises WorkerError; after one for want of time or of the process, `lost` is true, and this worker is of no
@@ -84,7 +85,7 @@ class Worker:
             data, descriptors = await self._receive()
             if not data:
                 raise self._lose("the script's process has ended")
-            connection = socket.socket(fileno=descriptors[0]) if descriptors else None
+            connection, reports, *_ = [*(socket.socket(fileno=number) for number in descriptors), None, None]
             try:
                 answer = read_message(data, FROM_WORKER)
             except MessageError as error:
@@ -94,8 +95,8 @@ class Worker:
                     await told(answer["text"])
                 continue
             if answer["do"] == "refused":
-                raise WorkerError(answer["reason"])
-            return Answer(answer, connection)
+                raise WorkerError(answer["reason"], answer["told"] or SCRIPT_FAILED)
+            return Answer(answer, connection, reports)
 
     async def _receive(self) -> tuple[bytes, list[int]]:
         loop = asyncio.get_running_loop()
@@ -107,7 +108,7 @@ class Worker:
             finally:
                 loop.remove_reader(self._channel)
             with contextlib.suppress(BlockingIOError):
-                data, descriptors, _, _ = socket.recv_fds(self._channel, LARGEST_MESSAGE, 1)
+                data, descriptors, _, _ = socket.recv_fds(self._channel, LARGEST_MESSAGE, 2)
                 for descriptor in descriptors:
                     os.set_inheritable(descriptor, False)
                 return data, descriptors

@@ -2,10 +2,19 @@
 
 from __future__ import annotations
 
+from x2gobroker.model.colours import parse_colour
+from x2gobroker.model.notices import check_link, check_notice, parse_moment
 from x2gobroker.model.options import Kind, Option
 
 OURS = "1.0"
 WEBSOCKET_VARIABLES = ("CEI_NEXUS_REMOTE_WEBSOCKETURL", "X2GOBROKER_REMOTE_WEBSOCKETURL")
+
+
+def check_colour(text: str) -> None:
+    """Raises ValueError for what is no colour, and not empty."""
+    if text:
+        parse_colour(text)
+
 
 PORTAL = (
     Option(
@@ -31,6 +40,80 @@ PORTAL = (
         "",
         "What the portal is called at the top of each page. Empty: `Sessions`, in the user's language.",
         since=OURS,
+    ),
+    Option(
+        "global",
+        "portal-announcement",
+        Kind.TEXT,
+        "",
+        "A notice for all users, shown on the sign-in page, the home page and over desktops: a message of the day, or "
+        "that there will be maintenance. Lines that follow it and begin with a blank belong to it.",
+        since=OURS,
+        check=check_notice,
+    ),
+    Option(
+        "global",
+        "portal-announcement-from",
+        Kind.TEXT,
+        "",
+        "From when `portal-announcement` is shown, as a time of this host, such as `2027-01-31 08:00`. Empty: at once.",
+        since=OURS,
+        check=parse_moment,
+    ),
+    Option(
+        "global",
+        "portal-announcement-until",
+        Kind.TEXT,
+        "",
+        "Until when `portal-announcement` is shown, in the same form. Empty: as long as it stands here.",
+        since=OURS,
+        check=parse_moment,
+    ),
+    Option(
+        "global",
+        "portal-help-url",
+        Kind.TEXT,
+        "",
+        "Address of your help page, or of a mailbox (`mailto:help@example.org`), linked at the foot of each page. "
+        "Empty: no link.",
+        since=OURS,
+        check=check_link,
+    ),
+    Option(
+        "global",
+        "portal-imprint-url",
+        Kind.TEXT,
+        "",
+        "Address of your imprint, linked at the foot of each page. Empty: no link.",
+        since=OURS,
+        check=check_link,
+    ),
+    Option(
+        "global",
+        "portal-privacy-url",
+        Kind.TEXT,
+        "",
+        "Address of your privacy policy, linked at the foot of each page. Empty: no link.",
+        since=OURS,
+        check=check_link,
+    ),
+    Option(
+        "global",
+        "portal-logo",
+        Kind.PATH,
+        "",
+        "File of a logo that stands before the portal's name: png, jpg, webp or svg, at most 512 KiB. Empty: none.",
+        since=OURS,
+    ),
+    Option(
+        "global",
+        "portal-colour",
+        Kind.TEXT,
+        "",
+        "The colour of buttons and links, such as `#0b5cad`. A darker one is taken where texts could not be read in "
+        "it, and a lighter one in the dark scheme. Empty: blue.",
+        since=OURS,
+        check=check_colour,
     ),
     Option(
         "global",

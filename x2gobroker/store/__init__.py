@@ -8,6 +8,7 @@ desktop in the browser; who is signed in at the portal; and who is locked out.
 from x2gobroker.store.authids import Authids, Standing
 from x2gobroker.store.autologin_keys import AutologinKeys, StoredKey
 from x2gobroker.store.database import Store
+from x2gobroker.store.desktop_orders import DesktopOrders
 from x2gobroker.store.drains import Drain, Drains
 from x2gobroker.store.events import ClientEvent, ClientEvents
 from x2gobroker.store.loads import Loads, ServerLoad
@@ -15,8 +16,10 @@ from x2gobroker.store.lockouts import Lockouts, TakenAway
 from x2gobroker.store.origins import Origins
 from x2gobroker.store.penalties import Admission, Attempt, Penalties
 from x2gobroker.store.portal_sessions import PortalSession, PortalSessions
+from x2gobroker.store.remote_closing import Closing, DesktopsClosedError
 from x2gobroker.store.remote_desktops import Pass, RemoteDesktops, Slot
 from x2gobroker.store.reservations import Reservation, Reservations, Seen
+from x2gobroker.store.sign_in_ties import SignInTie
 from x2gobroker.store.totp import Enrolment, Enrolments
 from x2gobroker.store.user_locks import UserLock, UserLocks
 
@@ -27,6 +30,9 @@ __all__ = [
     "AutologinKeys",
     "ClientEvent",
     "ClientEvents",
+    "Closing",
+    "DesktopOrders",
+    "DesktopsClosedError",
     "Drain",
     "Drains",
     "Enrolment",
@@ -43,6 +49,7 @@ __all__ = [
     "Reservations",
     "Seen",
     "ServerLoad",
+    "SignInTie",
     "Slot",
     "Standing",
     "Store",

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 import secrets
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -23,6 +24,7 @@ from x2gobroker.model.vouched import Vouched
 from x2gobroker.store.authids import digest_of
 from x2gobroker.store.database import Store
 from x2gobroker.store.portal_tables import PORTAL_SESSIONS
+from x2gobroker.store.sign_in_ties import SignInTie
 from x2gobroker.store.user_locks import UserLocks
 
 TOKEN_BYTES = 32
@@ -128,6 +130,28 @@ class PortalSessions:
             later = update(PORTAL_SESSIONS).where(S.digest == session.digest, S.last_seen < moment)
             connection.execute(later.values(last_seen=moment))
 
+    def going_on(self, worked: Mapping[SignInTie, float], now: float | None = None) -> set[bytes]:
+        """The hashes of those of these sign-ins that have not ended.
+
+        `worked` has when each one's user last did something. That is written down, as by `seen`.
+        """
+        if not worked:
+            return set()
+        moment = _now(now)
+        by_digest = {tie.digest: (tie.idle, min(at, moment)) for tie, at in worked.items()}
+        going_on = set()
+        with self.store.begin() as connection:
+            found = select(S.digest, S.last_seen, S.ends).where(S.digest.in_(list(by_digest)))
+            for row in connection.execute(found).all():
+                idle, at = by_digest[row.digest]
+                if row.ends < moment or max(row.last_seen, at) + idle < moment:
+                    continue
+                going_on.add(row.digest)
+                if at >= row.last_seen + min(SEEN_SECONDS, idle / 4):
+                    later = update(PORTAL_SESSIONS).where(S.digest == row.digest, S.last_seen < at)
+                    connection.execute(later.values(last_seen=at))
+        return going_on
+
     def checked(self, session: PortalSession, moment: float) -> bool:
         """Note that the user is being checked again; True for one caller only."""
         with self.store.begin() as connection:
@@ -145,6 +169,11 @@ class PortalSessions:
         query = select(*S).where(S.username == user, S.ends >= moment, S.last_seen >= moment - idle)
         with self.store.begin() as connection:
             return [_session(row) for row in connection.execute(query.order_by(S.last_seen.desc(), S.created))]
+
+    def users(self) -> set[str]:
+        """The names of all who have a sign-in, as they stand there."""
+        with self.store.begin() as connection:
+            return set(connection.execute(select(S.username).distinct()).scalars())
 
     def close_all(self, user: str) -> int:
         """Sign a user out everywhere; how many sign-ins there were."""

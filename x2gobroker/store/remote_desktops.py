@@ -18,8 +18,11 @@ from sqlalchemy import Connection, and_, delete, func, insert, or_, select, upda
 from x2gobroker.errors import StoreError
 from x2gobroker.store.authids import digest_of
 from x2gobroker.store.database import Store
+from x2gobroker.store.portal_sessions import PortalSessions
+from x2gobroker.store.remote_closing import DesktopsClosedError, read_closing
 from x2gobroker.store.remote_tables import REMOTE_SHARES, REMOTE_SLOTS, REMOTE_TOKENS
 from x2gobroker.store.server_tables import lock
+from x2gobroker.store.sign_in_ties import SignInTie
 from x2gobroker.store.user_locks import UserLocks
 
 LOCK = "remote_slots"
@@ -35,6 +38,7 @@ STOPPING, BROKEN, FAILED = "stopping", "broken", "failed"
 MINE = (RESERVED, STARTING, RUNNING)  # what a user comes back to
 STOP = "stop"
 CUT = "cut"
+ADMINISTRATOR = "administrator"  # stands before the name of the one who wants a desktop stopped
 S, K, H = REMOTE_SLOTS.c, REMOTE_TOKENS.c, REMOTE_SHARES.c
 
 
@@ -79,12 +83,16 @@ class Slot:
 
 @dataclass(frozen=True)
 class Pass:
-    """What a token stands for: the slot as it is, who shows the token, and how. `share`: by which link, if any."""
+    """What a token stands for: the slot as it is, who shows the token, and how. `share`: by which link, if any.
+
+    `sign_in`: what the connection ends with; None for those who look on, and for tokens of programs of before.
+    """
 
     slot: Slot
     username: str
     view_only: bool
     share: bytes | None = field(default=None, repr=False)
+    sign_in: SignInTie | None = None
 
 
 class RemoteDesktops:
@@ -119,7 +127,8 @@ class RemoteDesktops:
         """The slot of this user: the one that the user has of this type, else the first free one of `count`, else None.
 
         `options`, values of JSON, have the `size` as chosen. What else a script gets is computed where it runs.
-        The slot is kept for RESERVED_SECONDS until the user connects. Raises ValueError for options that are too long.
+        The slot is kept for RESERVED_SECONDS until the user connects. Raises ValueError for options that are too long,
+        DesktopsClosedError where the user has none of this type and there are no new ones.
         """
         text = json.dumps(dict(options), sort_keys=True)
         if len(text) > LONGEST_OPTIONS:
@@ -135,6 +144,9 @@ class RemoteDesktops:
                     again = {"reserved": moment, "options": text, "address": address}
                     connection.execute(update(REMOTE_SLOTS).where(S.id == mine.id).values(again))
                 return self._find(connection, mine.id)
+            closing = read_closing(connection)
+            if closing is not None:
+                raise DesktopsClosedError(closing)
             taken = {row.number for row in rows}
             number = next((number for number in range(count) if number not in taken), None)
             if number is None:
@@ -168,11 +180,12 @@ class RemoteDesktops:
         view_only: bool = False,
         share: str | None = None,
         now: float | None = None,
+        sign_in: SignInTie | None = None,
     ) -> str:
         """A token that opens one connection to the slot, within TOKEN_SECONDS, from this address (`""`: any).
 
-        Only its hash is kept. For somebody who has followed a link, `share` is the link's token; that one is let in
-        to look on only, whatever `view_only` says. Raises ValueError when `user` is neither of both.
+        Only its hash is kept. The connection ends with `sign_in`. For somebody who has followed a link, `share` is the
+        link's token: what that one may do is for `redeem` to see. Raises ValueError when `user` is neither of both.
         """
         if user != slot.username and share is None:
             raise ValueError("a token for somebody else needs the link that shares the desktop")
@@ -182,9 +195,11 @@ class RemoteDesktops:
             "slot": slot.id,
             "username": user,
             "address": address,
-            "view_only": view_only or share is not None,
+            "view_only": view_only or share is not None,  # for programs that know of no guests who work
             "share": None if share is None else digest_of(share),
             "expires": _now(now) + TOKEN_SECONDS,
+            "sign_in": None if sign_in is None else sign_in.digest,
+            "idle": None if sign_in is None else sign_in.idle,
         }
         with self.store.begin() as connection:
             connection.execute(insert(REMOTE_TOKENS), row)
@@ -193,6 +208,10 @@ class RemoteDesktops:
     def locked(self, users: Iterable[str]) -> set[str]:
         """Those of these users who are locked out."""
         return UserLocks(self.store).among(users)
+
+    def signed_in(self, worked: Mapping[SignInTie, float], now: float | None = None) -> set[bytes]:
+        """The hashes of those of these sign-ins that have not ended: `PortalSessions.going_on`."""
+        return PortalSessions(self.store).going_on(worked, now)
 
     def redeem(self, token: str, address: str, now: float | None = None) -> Pass | None:
         """What a token stands for; None when it is unknown, spent, expired, shown from another address, or of a desktop
@@ -211,22 +230,28 @@ class RemoteDesktops:
             slot = self._find(connection, row.slot)
             if slot is None or slot.state not in MINE:
                 return None
+            view_only = row.view_only
             if row.share is not None:
-                if connection.execute(select(H.slot).where(H.digest == row.share)).scalar_one_or_none() != slot.id:
+                link = connection.execute(select(H.slot, H.works).where(_counts(moment), H.digest == row.share)).first()
+                if link is None or link.slot != slot.id:
                     return None
+                view_only = not link.works
             elif row.username != slot.username:
                 return None
         if self.locked((slot.username, row.username)):
             return None
-        return Pass(slot, row.username, row.view_only, row.share)
+        tie = None if row.sign_in is None or row.idle is None else SignInTie(row.sign_in, row.idle)
+        return Pass(slot, row.username, view_only, row.share, tie)
 
-    def share(self, slot: Slot) -> str:
-        """The token of a new link to look on, until it is taken back or the desktop ends. Only its hash is kept."""
-        token = secrets.token_hex(TOKEN_BYTES)
+    def share(self, slot: Slot, seconds: float | None = None, works: bool = False) -> str:
+        """The token of a new link to the desktop, until it is taken back, for `seconds`, or until the desktop ends.
+
+        Who follows it may look on, and with `works` use keyboard and pointer as well. Only its hash is kept.
+        """
+        token, now = secrets.token_hex(TOKEN_BYTES), time.time()
+        row = {"digest": digest_of(token), "slot": slot.id, "made": now, "works": works}
         with self.store.begin() as connection:
-            connection.execute(
-                insert(REMOTE_SHARES), {"digest": digest_of(token), "slot": slot.id, "made": time.time()}
-            )
+            connection.execute(insert(REMOTE_SHARES), {**row, "ends": None if seconds is None else now + seconds})
         return token
 
     def shared(self, token: str) -> Slot | None:
@@ -234,7 +259,8 @@ class RemoteDesktops:
         if not token or len(token) > LONGEST_TOKEN:
             return None
         with self.store.begin() as connection:
-            slot_id = connection.execute(select(H.slot).where(H.digest == digest_of(token))).scalar_one_or_none()
+            found = select(H.slot).where(H.digest == digest_of(token), _counts(time.time()))
+            slot_id = connection.execute(found).scalar_one_or_none()
             slot = None if slot_id is None else self._find(connection, slot_id)
         if slot is None or slot.state not in MINE or self.locked((slot.username,)):
             return None
@@ -246,11 +272,11 @@ class RemoteDesktops:
             connection.execute(delete(REMOTE_TOKENS).where(K.slot == slot.id, K.share.is_not(None)))
             return connection.execute(delete(REMOTE_SHARES).where(H.slot == slot.id)).rowcount
 
-    def shares(self, slot_ids: Iterable[str]) -> set[bytes]:
-        """The hashes of the links of these desktops."""
+    def shares(self, slot_ids: Iterable[str]) -> dict[bytes, bool]:
+        """The hashes of the links to these desktops that count, and whether guests may work by each."""
         with self.store.begin() as connection:
-            found = select(H.digest).where(H.slot.in_(list(slot_ids)))
-            return set(connection.execute(found).scalars())
+            found = select(H.digest, H.works).where(H.slot.in_(list(slot_ids)), _counts(time.time()))
+            return {row.digest: bool(row.works) for row in connection.execute(found)}
 
     def ask_stop(self, slot: Slot, why: str = STOP) -> bool:
         """Have the service stop a desktop; `why` is a word for its log. False when it is over.
@@ -344,6 +370,11 @@ class RemoteDesktops:
 
 def _now(now: float | None) -> float:
     return time.time() if now is None else now
+
+
+def _counts(now: float) -> Any:
+    """Links whose time is not up."""
+    return or_(H.ends.is_(None), H.ends > now)
 
 
 def _over(now: float) -> Any:

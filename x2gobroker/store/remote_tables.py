@@ -1,4 +1,6 @@
-"""Tables about desktops in the browser: their slots, the tokens that lead to them, and links that share them."""
+"""Tables about desktops in the browser: their slots, the tokens that lead to them, links that share them, and whether
+there are new ones.
+"""
 
 from __future__ import annotations
 
@@ -43,6 +45,9 @@ REMOTE_TOKENS = Table(
     Column("view_only", Boolean, nullable=False),
     Column("share", LargeBinary),
     Column("expires", Float, nullable=False, index=True),
+    # since schema 3
+    Column("sign_in", LargeBinary),
+    Column("idle", Float),
 )
 
 REMOTE_SHARES = Table(
@@ -51,4 +56,17 @@ REMOTE_SHARES = Table(
     Column("digest", LargeBinary, primary_key=True),
     Column("slot", String, nullable=False, index=True),
     Column("made", Float, nullable=False),
+    # since schema 3: until when it counts, None for as long as the desktop runs, and whether guests may work
+    Column("ends", Float),
+    Column("works", Boolean),
+)
+
+# one row, while there are no new desktops
+REMOTE_CLOSED = Table(
+    "remote_closed",
+    METADATA,
+    Column("id", Integer, primary_key=True, autoincrement=False),
+    Column("by", String, nullable=False),
+    Column("reason", String, nullable=False),
+    Column("since", Float, nullable=False),
 )

@@ -16,6 +16,7 @@ from sqlalchemy.exc import IntegrityError, OperationalError, ProgrammingError
 from sqlalchemy.schema import CreateIndex, CreateTable, ExecutableDDLElement
 
 from x2gobroker import __version__
+from x2gobroker.store.remote_tables import REMOTE_SHARES, REMOTE_TOKENS
 from x2gobroker.store.rows import put
 from x2gobroker.store.tables import METADATA
 
@@ -66,6 +67,16 @@ def _forget_desktop_passwords(connection: Connection) -> None:
         connection.execute(text("UPDATE remote_slots SET password = NULL"))
 
 
+def _tie_tokens_and_bound_links(connection: Connection) -> None:
+    """Programs of before write nothing there: their tokens belong to no sign-in, their links have no end."""
+    added = (REMOTE_TOKENS.c.sign_in, REMOTE_TOKENS.c.idle, REMOTE_SHARES.c.ends, REMOTE_SHARES.c.works)
+    for column in added:
+        table = column.table.name
+        if column.name not in {known["name"] for known in inspect(connection).get_columns(table)}:
+            kind = column.type.compile(connection.dialect)
+            connection.execute(text(f"ALTER TABLE {table} ADD COLUMN {column.name} {kind}"))
+
+
 STEPS: tuple[Step, ...] = (
     Step(FIRST, "the tables of 1.0.0a1", FIRST),
     Step(
@@ -74,6 +85,7 @@ STEPS: tuple[Step, ...] = (
         1,
         _forget_desktop_passwords,
     ),
+    Step(3, "sign-ins that tokens of desktops belong to, links with an end", 1, _tie_tokens_and_bound_links),
 )
 
 

@@ -21,11 +21,12 @@ import pwd
 import re
 import shlex
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
-from x2gobroker.remote.kept import DesktopError, KeptDesktop, account_of, words_of
+from x2gobroker.remote.kept import DesktopError, KeptDesktop, account_faults, account_of, words_of
 from x2gobroker.remote.script import RemoteServiceScript
+from x2gobroker.remote.told import NOT_INSTALLED
 
 DISPLAY = re.compile(r":[0-9]{1,5}(\.[0-9])?")
 NAME = re.compile(r"[A-Za-z0-9_.:][A-Za-z0-9_.:%-]*")
@@ -84,6 +85,14 @@ class X11VNC(KeptDesktop):
             return pwd.getpwuid(os.geteuid()).pw_name
         return str(self._common_options.get("account") or super().user)
 
+    def check(self) -> Iterator[str]:
+        """What no connection could be made with."""
+        if self.host:
+            yield from self.check_common(())
+            return
+        yield from self.check_common(("x11vnc",))
+        yield from account_faults(self._common_options)
+
     def plan(self, size: str, arguments: Sequence[str]) -> dict[str, Any]:
         """x11vnc, for each connection. The X server has the size that it has."""
         words = ["x11vnc", "-inetd", "-display", self.display, "-shared", "-nopw"]
@@ -91,7 +100,7 @@ class X11VNC(KeptDesktop):
         words += [*self.further, *arguments]
         if not self.host:
             if shutil.which("x11vnc") is None:
-                raise DesktopError("x11vnc is not installed: install the package x11vnc")
+                raise DesktopError("x11vnc is not installed: install the package x11vnc", NOT_INSTALLED)
             self.progress("Connecting to the screen")
             return {"user": account_of(self.user), "each": words}
         login = ["-l", str(self._common_options["account"])] if self._common_options.get("account") else []

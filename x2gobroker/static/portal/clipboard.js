@@ -1,5 +1,6 @@
 // The clipboards of desktop and device: a box for everybody, and by itself where the browser lets us.
-import { by, copy, speak, text } from "./cover.js";
+// What the session type allows is said in the page: data-clipboard (both, in, out, none) and data-clipboard-bytes.
+import { by, copy, page, speak, text } from "./cover.js";
 
 async function mayRead() {
   try {
@@ -10,26 +11,34 @@ async function mayRead() {
   }
 }
 
+// How many bytes a text has in the desktop's clipboard: VNC has line ends of two bytes, and a zero at the end.
+const bytesOf = (words) => new TextEncoder().encode(words.replace(/\r?\n/g, "\r\n")).length + 1;
+
 export function setUpClipboard(connection) {
+  const policy = page.dataset.clipboard;
+  const takesIn = policy === "both" || policy === "in";
+  const givesOut = policy === "both" || policy === "out";
+  const most = Number(page.dataset.clipboardBytes);
+  if (!takesIn && !givesOut) return;
   const box = by("clipboard-text");
   const say = (words) => { by("clipboard-said").textContent = words; };
   let common = ""; // what both sides have
 
+  // What to say of it; nothing where there was nothing to send.
   const send = (words) => {
-    if (!connection.rfb || words === common) return false;
-    common = words;
-    box.value = words;
+    if (!takesIn || !connection.rfb || words === common) return "";
+    if (bytesOf(words) > most) return text("clipboard_long", { size: Math.ceil(bytesOf(words) / 1024), most: Math.floor(most / 1024) });
+    common = box.value = words;
     connection.rfb.clipboardPasteFrom(words);
-    return true;
+    return text("clipboard_sent");
   };
-
-  const readDevice = async () => send(await navigator.clipboard.readText());
 
   // when the user comes to the desktop, what was copied elsewhere is in it
   const take = async () => {
-    if (!connection.rfb || !document.hasFocus() || (await mayRead()) !== "granted") return;
+    if (!takesIn || !connection.rfb || !document.hasFocus() || (await mayRead()) !== "granted") return;
     try {
-      await readDevice();
+      const words = await navigator.clipboard.readText();
+      if (words) send(words); // an image, or nothing at all, leaves the desktop's clipboard alone
     } catch (error) {
       console.debug(error); // no text, or the window has just lost the focus
     }
@@ -38,7 +47,7 @@ export function setUpClipboard(connection) {
   by("screen").addEventListener("pointerenter", take);
 
   connection.addEventListener("clipboard", async ({ detail }) => {
-    if (detail.text === common) return;
+    if (!givesOut || detail.text === common) return;
     common = box.value = detail.text;
     if (by("clipboard-dialog").open) say(text("clipboard_new"));
     try {
@@ -52,14 +61,18 @@ export function setUpClipboard(connection) {
     say("");
     by("clipboard-dialog").showModal();
     box.select();
-    by("clipboard-read").hidden = !navigator.clipboard?.readText || (await mayRead()) === "denied";
+    by("clipboard-read").hidden = !takesIn || !navigator.clipboard?.readText || (await mayRead()) === "denied";
   });
-  box.addEventListener("input", () => send(box.value) && say(text("clipboard_sent")));
+  box.readOnly = !takesIn;
+  box.addEventListener("input", () => {
+    const words = send(box.value);
+    if (words) say(words);
+  });
   by("clipboard-copy").addEventListener("click", async () => say(await copy(box)));
   by("clipboard-read").addEventListener("click", async () => {
     try {
-      await readDevice();
-      say(text("clipboard_sent"));
+      const words = await navigator.clipboard.readText();
+      say(words ? send(words) || text("clipboard_sent") : text("clipboard_no_text"));
     } catch (error) {
       console.debug(error);
       say(text("clipboard_denied"));

@@ -1,9 +1,11 @@
 // One desktop on the page: it connects, notices when the connection is dead, and connects again, with a new token each
-// time. Events: `phase` (detail: see #tell), `clipboard` (detail.text), `password` (detail.wrong): call sendPassword.
-import RFB from "../novnc/core/rfb.js";
+// time. Events: `phase` (detail: see #tell), `clipboard` (detail.text), `size` (detail.own: as large as this window),
+// `password` (detail.wrong): call sendPassword.
+import Screen from "./rfb.js";
 
 const BACK_OFF = [0.5, 1, 2, 4, 8, 15]; // seconds; the last one from then on
 const GIVE_UP_AFTER = 15 * 60; // seconds without a connection
+const BLOCKED_AFTER = 3; // attempts, on a page that was never connected
 const STEADY_SECONDS = 10; // a connection that has held so long was a good one
 const OPEN_SECONDS = 15; // for the websocket to open
 const SHAKE_SECONDS = 25; // for the rest, once the desktop runs
@@ -55,14 +57,14 @@ export function websocketUrl(url) {
 }
 
 export class Connection extends EventTarget {
-  #target; #ask; #look; #viewOnly; #scaling = "fit";
+  #target; #ask; #look; #viewOnly; #scaling = "fit"; #leads = false; #zoomed = false; #been = false; #reached = false; #why = "";
   #rfb = null; #socket = null; #closed = null; #refused = "";
   #number = 0; // of the attempt; what belongs to an earlier one no longer counts
   #phase = ""; #attempts = 0; #since = 0; #failing = 0; #heard = 0; #asked = 0; #opened = 0; #ticked = 0;
   #retry = null; #retryAt = 0; #running = false; #typedPassword = false; #tryAgain = false; #last = null;
 
   // `target`: where the screen goes. `ask()`: {protocol, url} for one connection. `look()`: how the desktop is, once the
-  // connection has ended: null to connect again, or what `phase` is to say with "ended".
+  // connection has ended: what `phase` is to say with "ended"; null to connect again, or {wait}: the same, and why.
   constructor(target, ask, look, viewOnly = false) {
     super();
     this.#target = target;
@@ -80,14 +82,43 @@ export class Connection extends EventTarget {
   get phase() { return this.#phase; }
   get canvas() { return this.#target.querySelector("canvas:not(.last)"); }
 
+  // Whether the desktop is as large as this window.
+  get fills() {
+    const box = this.#target.getBoundingClientRect();
+    const ratio = this.#rfb?.ratio || 1;
+    return this.canvas?.width === Math.floor(box.width * ratio) && this.canvas?.height === Math.floor(box.height * ratio);
+  }
+
   // The service says that the desktop runs, so that only the handshake is missing.
   set running(running) { this.#running = running; }
 
-  // fit, resize (the desktop itself) or original
+  // fit, resize (the desktop is as large as the window), sharp (the same, with all pixels of the device) or original
   set scaling(scaling) {
     this.#scaling = scaling;
     this.#scale();
   }
+
+  // Of several windows, this one decides how large the desktop is.
+  get leads() { return this.#leads; }
+  set leads(leads) {
+    if (leads === this.#leads) return;
+    this.#leads = leads;
+    this.#scale();
+  }
+
+  // Nothing that is typed or clicked here goes to the desktop; counts from the next connection on.
+  get viewOnly() { return this.#viewOnly; }
+  set viewOnly(viewOnly) { this.#viewOnly = viewOnly; }
+
+  // The user looks at a part of the screen: its size is not that of the window.
+  set zoomed(zoomed) {
+    if (zoomed === this.#zoomed) return;
+    this.#zoomed = zoomed;
+    this.#scale();
+  }
+
+  // The sign-in has ended.
+  signOut() { this.#end({ phase: "signed-out", text: "signed_out" }); }
 
   // Connect now, whatever is going on.
   async connect() {
@@ -99,10 +130,12 @@ export class Connection extends EventTarget {
     try {
       ticket = await this.#ask();
     } catch (error) {
+      this.#reached = false;
       if (number === this.#number) this.#askFailed(error);
       return;
     }
     if (number !== this.#number) return;
+    this.#reached = true;
     try {
       this.#open(number, ticket);
     } catch (error) {
@@ -124,7 +157,9 @@ export class Connection extends EventTarget {
       this.#tell("ended", { text: "password_needed", again: true });
     } else {
       this.#typedPassword = true;
-      this.#rfb.sendCredentials({ password });
+      // vncpasswd stores UTF-8, and noVNC takes each letter for a byte
+      const bytes = String.fromCharCode(...new TextEncoder().encode(password));
+      this.#rfb.sendCredentials({ password: bytes });
     }
   }
 
@@ -136,7 +171,8 @@ export class Connection extends EventTarget {
     socket.addEventListener("close", mine((event) => { this.#closed = event; }));
     socket.addEventListener("open", mine(() => { this.#opened = now(); }));
     socket.addEventListener("message", mine(() => { this.#heard = now(); }));
-    const rfb = new RFB(this.#target, socket, { shared: true });
+    const rfb = new Screen(this.#target, socket, { shared: true });
+    this.#watchSize(mine);
     rfb.background = "transparent";
     rfb.viewOnly = this.#viewOnly;
     rfb.showDotCursor = !this.#viewOnly;
@@ -150,6 +186,12 @@ export class Connection extends EventTarget {
     this.#scale();
   }
 
+  #watchSize(mine) {
+    const canvas = this.#target.querySelector("canvas:not(.last)");
+    const tell = mine(() => this.#dispatch("size", { own: this.fills }));
+    new MutationObserver(tell).observe(canvas, { attributes: true, attributeFilter: ["width", "height"] });
+  }
+
   #askPassword() {
     this.#dispatch("password", { wrong: this.#tryAgain });
     this.#tryAgain = false;
@@ -159,6 +201,8 @@ export class Connection extends EventTarget {
     this.#since = this.#heard = now();
     this.#asked = 0;
     this.#failing = 0;
+    this.#been = true;
+    this.#why = "";
     this.#forgetLast();
     this.#tell("connected");
     this.#scale();
@@ -179,15 +223,15 @@ export class Connection extends EventTarget {
     }
     const end = await this.#look({ code, reason: reason || refused, refused: Boolean(refused) });
     if (number !== this.#number) return;
-    if (end) this.#end(end);
-    else this.#wait();
+    if (end && !end.wait) this.#end(end);
+    else this.#wait(end?.wait || "");
   }
 
   #askFailed(error) {
     if (!(error instanceof RequestError)) throw error;
-    if (error.status === 401) this.#end({ phase: "signed-out", text: "signed_out" });
+    if (error.status === 401) this.signOut();
     else if ([403, 404, 409, 410].includes(error.status)) {
-      this.#look({ code: 0, reason: "", refused: false }).then((end) => this.#end(end || { words: error.message }));
+      this.#look({ code: 0, reason: "", refused: false }).then((end) => this.#end(end && !end.wait ? end : { words: error.message }));
     } else this.#wait();
   }
 
@@ -197,7 +241,8 @@ export class Connection extends EventTarget {
     this.#tell(phase, detail);
   }
 
-  #wait() {
+  #wait(why = "") {
+    this.#why = why;
     if (now() - this.#failing > GIVE_UP_AFTER && this.#failing) {
       this.#end({ text: "gave_up", again: true });
       return;
@@ -211,7 +256,10 @@ export class Connection extends EventTarget {
   }
 
   #tellWaiting() {
-    this.#tell("waiting", { seconds: Math.max(1, Math.ceil(this.#retryAt - now())), offline: !navigator.onLine });
+    const blocked = this.#attempts >= BLOCKED_AFTER && !this.#been;
+    // browsers take a device for offline that has a network of a kind they do not know: who has just asked knows better
+    const state = !navigator.onLine && !this.#reached ? "offline" : this.#been ? "lost" : blocked ? "blocked" : "not_reached";
+    this.#tell("waiting", { seconds: Math.max(1, Math.ceil(this.#retryAt - now())), text: state, why: this.#why });
   }
 
   // End what there is, and keep the last picture. Returns the number of the attempt that may follow.
@@ -249,8 +297,10 @@ export class Connection extends EventTarget {
 
   #scale() {
     if (!this.#rfb) return;
-    this.#rfb.scaleViewport = this.#scaling !== "original"; // also where the server cannot change its size
-    this.#rfb.resizeSession = this.#scaling === "resize";
+    const follows = this.#scaling === "resize" || this.#scaling === "sharp";
+    this.#rfb.ratio = this.#scaling === "sharp" ? devicePixelRatio : 1;
+    this.#rfb.scaleViewport = this.#scaling !== "original" || this.#zoomed; // also where the server keeps its size
+    this.#rfb.resizeSession = follows && this.#leads && !this.#zoomed;
   }
 
   // The network may have come or gone, or the device may have slept.
@@ -285,7 +335,7 @@ export class Connection extends EventTarget {
     }
   }
 
-  // Phases: connecting, connected, lost (for a moment), waiting {seconds, offline}, ended {text: name of a text, words,
+  // Phases: connecting, connected, lost (for a moment), waiting {seconds, text: name of a text, why}, ended {text, words,
   // more, again}, signed-out, closed.
   #tell(phase, detail = {}) {
     this.#phase = phase;

@@ -5,11 +5,18 @@ const texts = JSON.parse(page.dataset.texts);
 
 // A text of the page, with {values} put in.
 export function text(name, values = {}) {
-  return (texts[name] || name).replace(/\{(\w+)\}/g, (all, key) => (key in values ? values[key] : all));
+  return (texts[name] ?? name).replace(/\{(\w+)\}/g, (all, key) => (key in values ? values[key] : all));
 }
 
 // What the service has said, for the user. The portal knows all that is meant for users; the rest is for the log.
-export const said = (words) => (Object.hasOwn(texts, words) ? texts[words] : texts.other);
+// A script of the site may have words of its own for its users.
+export function said(words) {
+  if (words.startsWith("said: ")) return words.slice("said: ".length);
+  return Object.hasOwn(texts, words) ? texts[words] : texts.other;
+}
+
+// Whether what the service has said may be over in a moment.
+export const passing = (words) => JSON.parse(page.dataset.passing).includes(words);
 
 // Say something to those who hear the page.
 export function speak(words) {
@@ -72,18 +79,6 @@ export function setUpFullScreen() {
     // where the browser can, keys such as Alt+Tab and Escape go to the desktop; Escape held long leaves full screen
     if (full) navigator.keyboard?.lock?.().catch(console.debug);
     else navigator.keyboard?.unlock?.();
-  });
-}
-
-// The choice of the picture's size, kept for the next time.
-export function setUpScaling(connection) {
-  const choice = by("scaling");
-  const kept = localStorage.getItem("scaling");
-  if ([...choice.options].some((option) => option.value === kept)) choice.value = kept;
-  connection.scaling = choice.value;
-  choice.addEventListener("change", () => {
-    connection.scaling = choice.value;
-    localStorage.setItem("scaling", choice.value);
   });
 }
 

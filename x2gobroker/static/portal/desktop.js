@@ -1,8 +1,13 @@
 // The desktop page: what the connection and the portal say becomes words and buttons.
 import { Connection, RequestError, ask } from "./connection.js";
-import { by, enable, missing, offer, page, said, setUpFullScreen, setUpScaling, show, speak, text } from "./cover.js";
+import { by, enable, missing, offer, page, passing, said, setUpFullScreen, show, speak, text } from "./cover.js";
+import { setUpAnnouncement } from "./announcement.js";
 import { setUpClipboard } from "./clipboard.js";
+import { setUpFiles } from "./files.js";
+import { setUpFocus } from "./focus.js";
 import { setUpKeys } from "./keys.js";
+import { setUpScaling } from "./scaling.js";
+import "./window.js";
 import { setUpShare } from "./share.js";
 
 const STARTING_SECONDS = 0.7; // how often the portal is asked while the desktop starts,
@@ -14,8 +19,9 @@ const OVER = ["ended", "signed-out", "closed"];
 const HAS = ["reserved", "starting", "running"]; // states of a desktop that one can come back to
 // why a desktop was stopped, as the service says
 const WHY = {
-  stop: "ended_stop", idle: "ended_idle", absolute: "ended_absolute", grace: "ended_grace",
+  stop: "ended_stop", administrator: "ended_administrator", idle: "ended_idle", absolute: "ended_absolute", grace: "ended_grace",
   logout: "ended_logout", "the user is locked": "ended_locked", "its VNC server has ended": "ended_self",
+  "it used more memory than it may": "ended_memory",
 };
 const name = page.dataset.name;
 
@@ -29,7 +35,8 @@ let asking = null;
 async function lookNow() {
   latest = await ask(page.dataset.state);
   connection.running = latest.state === "running";
-  share.tell(latest.shared || 0);
+  share.tell(latest.shared || 0, latest.shared_to_work || 0);
+  announce(latest.announcement || "");
   const limited = latest.left !== null && latest.left !== undefined && latest.ends_why !== "grace";
   endsAt = limited ? performance.now() / 1000 + latest.left : null;
   return latest;
@@ -41,7 +48,9 @@ async function keepLooking() {
     await lookNow();
     if (connection.phase === "connecting") tellProgress();
   } catch (error) {
-    if (!(error instanceof RequestError)) throw error; // it is asked again; the connection has its own ways
+    if (!(error instanceof RequestError)) throw error;
+    if (error.status === 401) connection.signOut();
+    // everything else is asked again; the connection has its own ways
   }
   const left = endsAt === null ? Infinity : endsAt - performance.now() / 1000;
   const starting = connection.phase === "connecting";
@@ -56,7 +65,7 @@ function tellProgress() {
 }
 
 function failure(words) {
-  return { text: "failed", more: words, restart: true };
+  return { text: "failed", more: `${words} ${text("number", { number: page.dataset.number })}`, restart: true };
 }
 
 // The connection has ended: is there something to come back to?
@@ -65,7 +74,7 @@ async function look({ reason, refused }) {
   if (stopped && stopped[1] === "the service is being stopped") return { text: "ended", more: text("ended_service"), restart: true };
   if (stopped) return { text: "ended", more: WHY[stopped[1]] ? text(WHY[stopped[1]]) : "", restart: true };
   const failed = /^this desktop could not be started: (.*)$/.exec(reason);
-  if (refused && failed) return failure(said(failed[1]));
+  if (failed) return failure(said(failed[1]));
   let found;
   try {
     found = await lookNow();
@@ -73,9 +82,11 @@ async function look({ reason, refused }) {
     if (!(error instanceof RequestError)) throw error;
     return error.status === 401 ? { phase: "signed-out", text: "signed_out" } : null;
   }
-  // its VNC server may have ended this moment: the service sees that in a second
-  const passing = reason.includes("does not answer");
-  if (HAS.includes(found.state)) return refused && !passing && found.state === "running" ? { words: said(reason), again: true } : null;
+  if (HAS.includes(found.state)) {
+    if (!refused) return null;
+    if (passing(reason) || found.state !== "running") return { wait: said(reason) };
+    return { words: said(reason), more: text("number", { number: page.dataset.number }), again: true };
+  }
   if (found.state === "failed") return failure(found.note || said(reason));
   if (refused && found.state !== "stopping") return failure(said(reason));
   return { text: "ended", more: found.note || "", restart: true };
@@ -101,7 +112,7 @@ function tellPhase({ detail }) {
   } else if (detail.phase === "waiting") {
     offer("again", "leave");
     const quiet = by("state").dataset.phase === "waiting"; // once is enough to be heard
-    show("waiting", text(detail.offline ? "offline" : "lost"), { more: text("again", { seconds: detail.seconds }), busy: true, quiet });
+    show("waiting", text(detail.text), { more: `${detail.why || text(`${detail.text}_more`)} ${text("again", { seconds: detail.seconds })}`.trim(), busy: true, quiet });
   } else if (detail.phase === "lost") {
     offer();
     show("lost", text("lost"), { busy: true });
@@ -125,7 +136,7 @@ function nameScreen(canvas) {
   canvas.tabIndex = 0;
   canvas.setAttribute("role", "application");
   canvas.setAttribute("aria-label", text("screen", { name }));
-  if (document.activeElement === document.body || document.activeElement === by("main")) canvas.focus();
+  if (document.activeElement === document.body || document.activeElement === by("main")) comeBack();
 }
 
 // Control, Alt and Shift, let go without another key: the keyboard goes back to the tools.
@@ -160,7 +171,7 @@ function countDown() {
   const mark = WARN_AGAIN.findLast((seconds) => left <= seconds);
   if (mark < told) {
     told = mark;
-    speak(`${words} ${text("ends_soon", { minutes: Math.max(1, Math.round(left / 60)) })}`);
+    speak(`${words} ${text(`ends_soon_${Math.max(1, Math.round(left / 60))}`)}`);
   }
 }
 
@@ -196,9 +207,11 @@ connection.addEventListener("phase", tellPhase);
 by("again").addEventListener("click", () => connection.connect());
 by("sign-in").href = page.dataset.signIn;
 setUpFullScreen();
-setUpScaling(connection);
-setUpKeys(connection);
+setUpScaling(connection, page.dataset.scaling);
+const comeBack = setUpFocus(connection, setUpKeys(connection));
+const announce = setUpAnnouncement(comeBack);
 setUpClipboard(connection);
+setUpFiles(connection);
 setUpPassword();
 setUpStop();
 setUpLeaving();

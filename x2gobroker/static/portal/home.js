@@ -1,11 +1,16 @@
+import { remember, remembered } from "./remember.js";
+import "./window.js";
+
 // Small helps for the portal's other pages; without them all works, too. What they are for is said in attributes:
 //   <form data-once>: sent once only, whatever is clicked again; its buttons say `data-busy` meanwhile.
 //   <input type="search" data-filter="ID">: shows what has the words, of the children of the element with that ID;
 //     `data-none="ID"`: what is shown when nothing has them. It is hidden in the page, as it does nothing without this.
 //   <… data-refresh="SECONDS">: the page is loaded again so often, while it can be seen and nothing is chosen in it.
+//   <select data-remember="NAME">: has what was chosen the last time.
+//   <… data-load="URL">: what is at that address takes the place of what is in it; `data-failed` is shown if that fails.
 //   <… data-copy="ID">: copies the text of that element; `data-copied` is what the button says then.
 
-for (const form of document.querySelectorAll("form[data-once]")) {
+function sendOnce(form) {
   form.addEventListener("submit", (event) => {
     if (form.dataset.sent) {
       event.preventDefault();
@@ -18,6 +23,7 @@ for (const form of document.querySelectorAll("form[data-once]")) {
     if (button.dataset.busy) button.textContent = button.dataset.busy;
   });
 }
+document.querySelectorAll("form[data-once]").forEach(sendOnce);
 // when the user comes back by the browser's button, the forms can be sent again
 addEventListener("pageshow", (event) => event.persisted && location.reload());
 
@@ -38,6 +44,12 @@ for (const box of document.querySelectorAll("input[data-filter]")) {
   box.hidden = false;
   box.closest(".field")?.removeAttribute("hidden");
   filter();
+}
+
+for (const choice of document.querySelectorAll("select[data-remember]")) {
+  const kept = remembered(choice.dataset.remember);
+  if ([...choice.options].some((option) => option.value === kept)) choice.value = kept;
+  choice.form.addEventListener("submit", () => remember(choice.dataset.remember, choice.value));
 }
 
 const refreshing = document.querySelector("[data-refresh]");
@@ -65,4 +77,19 @@ for (const button of document.querySelectorAll("[data-copy]")) {
     }
   });
   button.hidden = false;
+}
+
+for (const place of document.querySelectorAll("[data-load]")) {
+  try {
+    const answer = await fetch(place.dataset.load, { credentials: "same-origin", cache: "no-store" });
+    if (!answer.ok || answer.redirected) throw new Error(`status ${answer.status}`);
+    const part = new DOMParser().parseFromString(await answer.text(), "text/html");
+    place.replaceChildren(...part.body.childNodes);
+    place.querySelectorAll("form[data-once]").forEach(sendOnce);
+  } catch (error) {
+    console.debug(error);
+    place.querySelector("[role=status]").hidden = true;
+    place.querySelector("[data-failed]").hidden = false;
+  }
+  place.removeAttribute("aria-busy");
 }

@@ -9,9 +9,15 @@ export function setUpShare() {
     by("share-link-field").hidden = by("share-copy").hidden = !link;
   };
   let count = 0;
-  const tell = (number) => {
+  let working = 0;
+  // `number` of links, and of them those by which guests may work
+  const tell = (number, work = 0) => {
     count = number;
-    by("share-count").textContent = number ? text("shared_some", { number }) : text("shared_none");
+    working = work;
+    const words = number ? text("shared_some", { number }) : text("shared_none");
+    by("share-count").textContent = work ? `${words} ${text("shared_work", { number: work })}` : words;
+    by("share").title = work ? text("shared_work", { number: work }) : by("share").dataset.title;
+    by("share").classList.toggle("work", work > 0);
     by("share-end").hidden = !number;
     by("share").classList.toggle("on", number > 0);
     if (!number) show("");
@@ -28,8 +34,9 @@ export function setUpShare() {
     by("share-dialog").showModal();
   });
   by("share-make").addEventListener("click", () => doing(async () => {
-    const { link } = await ask(page.dataset.share, "POST");
-    tell(count + 1);
+    const work = by("share-work").checked;
+    const { link } = await ask(page.dataset.share, "POST", { hours: Number(by("share-hours").value), work });
+    tell(count + 1, working + Number(work));
     show(new URL(link, location.href).href);
     say(await copy(by("share-link")));
   }));

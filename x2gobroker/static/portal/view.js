@@ -1,12 +1,14 @@
 // The page of somebody who looks on by a link. The secret is behind the # of the address, and goes to no log.
 import { Connection, ask } from "./connection.js";
-import { by, enable, missing, offer, page, said, setUpFullScreen, setUpScaling, show, text } from "./cover.js";
+import { by, enable, missing, offer, page, passing, said, setUpFullScreen, show, text } from "./cover.js";
+import { setUpScaling } from "./scaling.js";
 
 const secret = () => location.hash.slice(1);
 
 async function askToken() {
   const ticket = await ask(page.dataset.token, "POST", { share: secret() });
   by("name").textContent = ticket.name;
+  connection.viewOnly = !ticket.works;
   connection.canvasName = ticket.name;
   return ticket;
 }
@@ -14,7 +16,8 @@ async function askToken() {
 // When the link no longer counts, the next token is refused, and that says so.
 async function look({ reason, refused }) {
   if (reason.includes("taken back")) return { text: "link_gone" };
-  if (refused) return /not been started|does not answer/.test(reason) ? null : { text: "link_gone", more: said(reason), again: true };
+  if (refused && passing(reason)) return { wait: said(reason) };
+  if (refused) return { text: "link_gone", more: said(reason), again: true };
   return reason.startsWith("this desktop was stopped") ? { text: "ended" } : null;
 }
 
@@ -24,13 +27,17 @@ connection.addEventListener("phase", ({ detail }) => {
   enable(detail.phase === "connected");
   if (detail.phase === "connected") {
     offer();
-    show("connected", text("looking"), { cover: false });
-    connection.canvas.setAttribute("role", "img");
-    connection.canvas.setAttribute("aria-label", text("screen_view", { name: connection.canvasName }));
+    show("connected", text(connection.viewOnly ? "looking" : "working"), { cover: false });
+    connection.canvas.setAttribute("role", connection.viewOnly ? "img" : "application");
+    connection.canvas.setAttribute("aria-label", text(connection.viewOnly ? "screen_view" : "screen", { name: connection.canvasName }));
+    if (!connection.viewOnly) {
+      connection.canvas.tabIndex = 0;
+      connection.canvas.focus();
+    }
   } else if (detail.phase === "waiting") {
     offer("again");
     const quiet = by("state").dataset.phase === "waiting";
-    show("waiting", text(detail.offline ? "offline" : "lost"), { more: text("again", { seconds: detail.seconds }), busy: true, quiet });
+    show("waiting", text(detail.text), { more: `${detail.why || text(`${detail.text}_more`)} ${text("again", { seconds: detail.seconds })}`.trim(), busy: true, quiet });
   } else if (detail.phase === "connecting" || detail.phase === "lost") {
     offer();
     show("connecting", text("connecting"), { busy: true });

@@ -1,0 +1,221 @@
+"""What somebody types, holds, composes and pastes, in real Chromium and real Firefox, with real Xvnc and xterm."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser
+
+from tests.support.browser import chromium, tab
+from tests.support.firefox import firefox
+from tests.support.person import Person
+from tests.support.portal_desktops import (
+    DISPLAYS,
+    PASSWORD,
+    PortalDesktops,
+    portal_desktops,
+    stop_all,
+    terminals,
+    wait_typed,
+    work,
+)
+from tests.support.processes import wait_until
+
+LIMIT_KILOBYTES = 300
+SCREEN_FOCUSED = "return document.activeElement?.getAttribute('role') === 'application'"
+
+
+@pytest.fixture(scope="module")
+def typed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where all that is typed into the terminal goes, line by line."""
+    return tmp_path_factory.mktemp("typed") / "typed"
+
+
+@pytest.fixture(scope="module")
+def site(typed: Path) -> Iterator[PortalDesktops]:
+    types = terminals(typed)
+    types["Terminal"]["clipboard-kilobytes"] = LIMIT_KILOBYTES
+    for word in ("in", "out", "none"):
+        types[f"Clipboard {word}"] = {**types["Copies"], "clipboard": word}
+        options = {**types["Copies"]["options"], "display_base": types["Copies"]["options"]["display_base"] + 100}
+        types[f"Clipboard {word}"]["options"] = options
+    with portal_desktops(types, "remote-connections-per-user = 50") as made:
+        yield made
+
+
+@pytest.fixture(scope="module")
+def running_chromium() -> Iterator[Browser]:
+    with chromium() as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def running_firefox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Person]:
+    with firefox(tmp_path_factory.mktemp("firefox")) as person:
+        yield person
+
+
+@pytest.fixture(params=["chromium", "firefox"])
+def anna(
+    request: pytest.FixtureRequest, site: PortalDesktops, running_chromium: Browser, running_firefox: Person
+) -> Iterator[Person]:
+    """Anna, signed in, in each browser; her desktops are stopped afterwards."""
+    if request.param == "firefox":
+        running_firefox.go("about:blank")
+        if "/portal/" not in running_firefox.url:
+            running_firefox.go(site.url)
+        if not running_firefox.visible("details.menu"):
+            running_firefox.sign_in(site.url, "anna", PASSWORD)
+        yield running_firefox
+    else:
+        with tab(running_chromium) as made:
+            made.sign_in(site.url, "anna", PASSWORD)
+            yield made
+    stop_all(site)
+
+
+def held_modifiers(site: PortalDesktops) -> int:
+    """The state of the modifiers in the desktop, as its X server has it: 0 when none is held."""
+    display = DISPLAYS + site.service.desktops.of_user("anna")[0].number
+    code = (
+        "import ctypes; x = ctypes.CDLL('libX11.so.6'); x.XOpenDisplay.restype = ctypes.c_void_p;"
+        f"d = ctypes.c_void_p(x.XOpenDisplay(b':{display}'));"
+        "x.XDefaultRootWindow.restype = ctypes.c_ulong; r = ctypes.c_ulong(x.XDefaultRootWindow(d));"
+        "w = ctypes.c_ulong(); i = ctypes.c_int(); m = ctypes.c_uint();"
+        "x.XQueryPointer(d, r, *[ctypes.byref(w)] * 2, *[ctypes.byref(i)] * 4, ctypes.byref(m)); print(m.value & 255)"
+    )
+    return int(subprocess.run(["python3", "-c", code], capture_output=True, text=True, check=True).stdout)
+
+
+def test_umlauts_and_signs_arrive_as_typed(site: PortalDesktops, anna: Person, typed: Path) -> None:
+    work(site, anna)
+    anna.type("Größe: 5 € #1 <~>\n")
+    wait_typed(anna, typed, "Größe: 5 € #1 <~>\n")
+
+
+def test_composed_words_arrive_once(site: PortalDesktops, anna: Person, typed: Path) -> None:
+    """By the box for screen keyboards and input methods, whatever order the browser has its events in."""
+    work(site, anna)
+    anna.click("#keys")
+    anna.click("#type")
+    anna.compose("echo ", "日本語 ", "hello")
+    anna.press("Enter")
+    wait_typed(anna, typed, "echo 日本語 hello\n")
+    assert "echo echo" not in typed.read_text()
+
+
+def test_several_lines_at_once_keep_their_ends(site: PortalDesktops, anna: Person, typed: Path) -> None:
+    """As the clipboard of a screen keyboard puts them in."""
+    work(site, anna)
+    anna.click("#keys")
+    anna.click("#type")
+    anna.run(
+        "const box = document.getElementById('typed');"
+        "for (const part of arguments) { box.setRangeText(part, box.value.length, box.value.length, 'end');"
+        "box.dispatchEvent(new InputEvent('input', {inputType: 'insertText', data: part, bubbles: true})); }",
+        "first line\nsecond",
+        " line\nthird line\n",
+    )
+    wait_typed(anna, typed, "first line\nsecond line\nthird line\n")
+
+
+def test_a_word_that_the_keyboard_corrects_is_corrected(site: PortalDesktops, anna: Person, typed: Path) -> None:
+    work(site, anna)
+    anna.click("#keys")
+    anna.click("#type")
+    anna.run(
+        "const box = document.getElementById('typed'); const put = (text) => { box.value = text;"
+        "box.dispatchEvent(new InputEvent('input', {inputType: 'insertReplacementText', bubbles: true})); };"
+        "put(box.value + 'teh cat'); put(box.value.replace('teh', 'the')); put(box.value + '!');"
+    )
+    anna.press("Enter")
+    wait_typed(anna, typed, "the cat!\n")
+
+
+def test_after_a_tool_the_keyboard_is_in_the_desktop_again(site: PortalDesktops, anna: Person, typed: Path) -> None:
+    work(site, anna)
+    for tool in ("clipboard", "share"):
+        anna.click(f"#{tool}")
+        anna.wait_for("the dialog", lambda: anna.visible(f"#{tool}-dialog"))  # noqa: B023
+        anna.press("Escape")
+        anna.wait_for("the keyboard", lambda: anna.run(SCREEN_FOCUSED))
+    anna.click("#keys")
+    anna.click("[data-key=Right]")
+    assert anna.run(SCREEN_FOCUSED)
+    anna.type("x y z\n")
+    wait_typed(anna, typed, "x y z\n")
+    assert not anna.visible("#clipboard-dialog")
+
+
+def test_a_key_that_is_let_go_elsewhere_is_let_go_in_the_desktop(site: PortalDesktops, anna: Person) -> None:
+    work(site, anna)
+    anna.hold("Control")
+    wait_until(lambda: held_modifiers(site) != 0, "Control being held")
+    anna.click("#clipboard")
+    wait_until(lambda: held_modifiers(site) == 0, "Control being let go")
+    anna.let_go("Control")
+    anna.press("Escape")
+    anna.wait_for("the keyboard", lambda: anna.run(SCREEN_FOCUSED))
+
+
+def test_the_keys_that_phones_lack(site: PortalDesktops, anna: Person, typed: Path) -> None:
+    """The arrows and Enter reach the terminal; a word in the box can be walked in."""
+    work(site, anna)
+    anna.type("ab")
+    anna.click("#keys")
+    for key in ("Left", "Up", "Return"):
+        anna.click(f"[data-key={key}]")
+    anna.type("\n")
+    wait_typed(anna, typed, "ab\x1b[D\x1b[A\n")
+
+
+def test_a_text_up_to_the_limit_arrives_and_a_longer_one_is_refused_with_words(
+    site: PortalDesktops, anna: Person, typed: Path
+) -> None:
+    work(site, anna)
+    anna.click("#clipboard")
+    assert f"Maximum: {LIMIT_KILOBYTES} KB." in anna.text("#clipboard-hint")
+    put = (
+        "const box = document.getElementById('clipboard-text'); box.value = arguments[0].repeat(arguments[1]);"
+        "box.dispatchEvent(new InputEvent('input', {bubbles: true}));"
+    )
+    anna.run(put, "x", LIMIT_KILOBYTES * 1024)
+    anna.wait_for("the words", lambda: "The text was not sent because it is too long" in anna.text("#clipboard-said"))
+    anna.run(put, "short\n", 1)
+    anna.wait_for("the words", lambda: "Sent to the desktop clipboard." in anna.text("#clipboard-said"))
+    anna.press("Escape")
+    anna.click_screen(60, 60)
+    anna.press("Shift", "Insert")
+    wait_typed(anna, typed, "short\n")
+
+
+@pytest.mark.parametrize(("word", "goes_in", "goes_out"), [("in", True, False), ("out", False, True)])
+def test_the_clipboard_goes_the_way_that_the_session_type_says(
+    site: PortalDesktops, anna: Person, typed: Path, word: str, goes_in: bool, goes_out: bool
+) -> None:
+    work(site, anna, f"Clipboard {word}")
+    anna.type("\n")  # the terminal copies something now
+    if goes_out:
+        anna.click("#clipboard")
+        anna.wait_for(
+            "the text of the desktop",
+            lambda: anna.run("return document.getElementById('clipboard-text').value") == "from the desktop",
+        )
+        assert anna.run("return document.getElementById('clipboard-text').readOnly") is True
+        anna.press("Escape")
+    if goes_in:
+        anna.click("#clipboard")
+        anna.fill("#clipboard-text", "into the desktop")
+        anna.press("Escape")
+        anna.click_screen(60, 60)
+        anna.press("Shift", "Insert")
+        anna.type("\n")
+        wait_typed(anna, typed, "into the desktop\n")
+
+
+def test_where_there_is_no_clipboard_there_is_no_tool_for_it(site: PortalDesktops, anna: Person) -> None:
+    work(site, anna, "Clipboard none")
+    assert not anna.visible("#clipboard")

@@ -1,0 +1,153 @@
+"""What the desktop page says when there is no connection, in real Chromium and real Firefox."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser
+
+from tests.support.browser import chromium, tab
+from tests.support.firefox import firefox
+from tests.support.person import Person
+from tests.support.portal_desktops import PASSWORD, PortalDesktops, begin, portal_desktops, stop_all, terminals, work
+from x2gobroker.remote.told import NO_LOGIN
+from x2gobroker.store import PortalSessions
+
+# a script that says why there is no session
+SAYS_WHY = """\
+from nexus_remote_service import RemoteServiceScript
+
+
+class Why(RemoteServiceScript):
+    def start(self, token, timestamp=0.0, options={}):
+        super().start(token, timestamp, options)
+        return self.fail("All licences of Matlab are in use. Try again after 18:00.")
+
+    def stop(self):
+        return super().stop()
+
+
+def realize_service(name="", count=1, index=0, common_options=dict()):
+    return Why(name, count=count, index=index, common_options=common_options)
+"""
+LOST_ONCE = "Connection lost."
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PortalDesktops]:
+    types = terminals(tmp_path_factory.mktemp("typed") / "typed")
+    types["Why"] = {"script": "why.py", "count": 1}
+    types["Certificates"] = {
+        "script": "terminal.py",
+        "count": 1,
+        "options": {**types["Brief"]["options"], "security": "TLSNone"},
+    }
+    with portal_desktops(types, "remote-connections-per-user = 50") as made:
+        made.service.write_script("why.py", SAYS_WHY)
+        yield made
+
+
+@pytest.fixture(scope="module")
+def running_chromium() -> Iterator[Browser]:
+    with chromium() as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def running_firefox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Person]:
+    with firefox(tmp_path_factory.mktemp("firefox")) as person:
+        yield person
+
+
+@pytest.fixture(params=["chromium", "firefox"])
+def anna(
+    request: pytest.FixtureRequest, site: PortalDesktops, running_chromium: Browser, running_firefox: Person
+) -> Iterator[Person]:
+    """Anna, signed in, in each browser; her desktops are stopped afterwards."""
+    if request.param == "firefox":
+        running_firefox.sign_in(site.url, "anna", PASSWORD)
+        yield running_firefox
+        running_firefox.go("about:blank")
+        PortalSessions(site.service.store).close_all("anna")
+    else:
+        with tab(running_chromium) as made:
+            made.sign_in(site.url, "anna", PASSWORD)
+            yield made
+    stop_all(site)
+
+
+def test_a_way_that_is_blocked_is_not_called_lost(site: PortalDesktops, anna: Person) -> None:
+    """As behind a web server that passes no websockets on."""
+    site.websockets.pull()
+    try:
+        begin(site, anna)
+        anna.wait_for("the first words", lambda: "cannot be reached yet" in anna.says())
+        anna.wait_for("the other words", lambda: "The connection to the desktop is blocked." in anna.says())
+        assert "WebSocket" in anna.says()
+        assert LOST_ONCE not in anna.says()
+    finally:
+        site.websockets.plug()
+    anna.click("#again")
+    anna.wait_for_phase("connected")
+    site.websockets.pull()
+    try:
+        anna.wait_for("the words", lambda: LOST_ONCE in anna.says())
+    finally:
+        site.websockets.plug()
+    anna.wait_for_phase("connected")
+
+
+def test_a_sign_in_that_ends_ends_the_connection_and_the_page_says_so(site: PortalDesktops, anna: Person) -> None:
+    slot = work(site, anna)
+    PortalSessions(site.service.store).close_all("anna")
+    began = time.monotonic()
+    anna.wait_for_phase("signed-out")
+    assert time.monotonic() - began < 10
+    assert "You are signed out." in anna.says()
+    assert site.service.state(slot) == "running", "the desktop waits"
+    anna.click("#sign-in")
+    anna.wait_for("the form", lambda: anna.visible("input[name=password]"))
+    anna.fill("input[name=user]", "anna")
+    anna.fill("input[name=password]", PASSWORD)
+    anna.click("form .primary")
+    anna.wait_for("the desktop's page", lambda: slot.id in anna.url)
+    anna.wait_for_phase("connected")
+
+
+def test_stop_with_a_sign_in_that_has_ended_says_that_it_did_not(site: PortalDesktops, anna: Person) -> None:
+    slot = work(site, anna)
+    anna.go(site.url)
+    PortalSessions(site.service.store).close_all("anna")
+    anna.click("details.sure summary")
+    anna.click("details.sure .danger")
+    anna.wait_for("the words", lambda: "was not carried out" in anna.text("main"))
+    assert site.service.state(slot) == "running"
+
+
+def test_what_a_script_says_to_its_user_arrives(site: PortalDesktops, anna: Person) -> None:
+    slot = begin(site, anna, "Why")
+    anna.wait_for_phase("ended")
+    assert "All licences of Matlab are in use. Try again after 18:00." in anna.says()
+    assert slot.id[:8] in anna.says(), "what the user tells the administrator"
+    assert f"({slot.id[:8]}) could not be started" in site.service.said()
+    anna.go(site.url)
+    assert "All licences of Matlab are in use." in anna.text("main")
+
+
+def test_a_vnc_server_that_cannot_be_used_is_told_at_once(site: PortalDesktops, anna: Person) -> None:
+    begin(site, anna, "Certificates")
+    anna.wait_for_phase("ended")
+    assert "requires a sign-in method" in anna.says()
+    assert re.search(r"[0-9a-f]{8}", anna.says())
+    assert NO_LOGIN not in anna.says(), "in the words of the page"
+
+
+def test_a_picture_of_each(site: PortalDesktops, anna: Person, tmp_path: Path) -> None:
+    """Both browsers show a desktop; who looks at artifacts sees it."""
+    work(site, anna)
+    anna.picture(tmp_path / "desktop.png")
+    assert (tmp_path / "desktop.png").stat().st_size > 5000

@@ -1,0 +1,201 @@
+"""How the service hears what administrators order: who had a desktop stopped, and places that were given back."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Iterator
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any, cast
+
+import pytest
+from sqlalchemy.engine import URL
+
+from tests.support.remote_types import one_type
+from x2gobroker.remote import slots
+from x2gobroker.remote.slots import Desktops
+from x2gobroker.remote.workers import Answer, WorkerError, Workers
+from x2gobroker.store import DesktopOrders, RemoteDesktops, Slot, Store
+from x2gobroker.store.desktop_orders import by_administrator
+from x2gobroker.store.remote_desktops import BROKEN, RUNNING
+
+NODE = "here"
+
+
+class FakeWorker:
+    """The process of a script whose desktop goes on until `ends`."""
+
+    def __init__(self, farm: FakeWorkers, number: int) -> None:
+        self.farm, self.number = farm, number
+        self.lost, self.loaded = False, True
+
+    async def ask(self, what: str, _seconds: float, **_values: Any) -> Answer:
+        """Answer as a worker does. Raises WorkerError."""
+        self.farm.asked.append((what, self.number))
+        if what == "stop" and not self.farm.ends:
+            raise WorkerError("something of it still runs")
+        alive = not (self.farm.ends and ("stop", self.number) in self.farm.asked)
+        return Answer(MappingProxyType({"alive": alive, "locked": False, "why": ""}))
+
+    def close(self, group: bool) -> None:
+        """End it."""
+        self.lost = True
+        self.farm.closed.append((self.number, group))
+
+
+class FakeWorkers:
+    """Makes such workers; `ends`: whether desktops can be stopped."""
+
+    def __init__(self) -> None:
+        self.ends = False
+        self.asked: list[tuple[str, int]] = []
+        self.closed: list[tuple[int, bool]] = []
+
+    def make(self, _type: str, number: int) -> FakeWorker:
+        """A worker for a slot."""
+        return FakeWorker(self, number)
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[Store]:
+    """An empty store."""
+    made = Store(URL.create("sqlite", database=str(tmp_path / "store.sqlite")))
+    yield made
+    made.close()
+
+
+def running(store: Store, user: str = "anna") -> Slot:
+    """A desktop that a service of before has left running."""
+    desktops = RemoteDesktops(store)
+    slot = desktops.reserve("Test", 2, user, {}, "")
+    assert slot is not None
+    desktops.begin_start(slot.id, NODE)
+    desktops.change(slot.id, RUNNING, started=slot.reserved)
+    return slot
+
+
+def state(store: Store, slot: Slot) -> str:
+    found = RemoteDesktops(store).find(slot.id)
+    return "gone" if found is None else found.state
+
+
+def served(store: Store, folder: Path, work: Callable[[Desktops, FakeWorkers], Awaitable[None]]) -> FakeWorkers:
+    """Do something with a service that has found its desktops again."""
+    workers = FakeWorkers()
+    kind = one_type(folder, "tigervnc.py", 2)
+
+    async def run() -> None:
+        made = Desktops(cast(Workers, workers), lambda _name: kind, lambda: RemoteDesktops(store), NODE)
+        await made.recover()
+        try:
+            await work(made, workers)
+        finally:
+            await made.close(stop=False)
+
+    asyncio.run(run())
+    return workers
+
+
+async def tick_until(service: Desktops, done: Callable[[], bool]) -> None:
+    """Have the service look, as it does each second, until something is so."""
+    for _turn in range(200):
+        await service.tick()
+        if done():
+            return
+        await asyncio.sleep(0.01)
+    pytest.fail("nothing came of it")
+
+
+async def break_it(service: Desktops, store: Store, slot: Slot) -> None:
+    """Ask for the end of a desktop that cannot be stopped."""
+    RemoteDesktops(store).ask_stop(slot)
+    await tick_until(service, lambda: state(store, slot) == BROKEN)
+
+
+def test_the_log_says_which_administrator_has_a_desktop_stopped(
+    store: Store, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    slot = running(store)
+
+    async def work(service: Desktops, workers: FakeWorkers) -> None:
+        workers.ends = True
+        RemoteDesktops(store).ask_stop(slot, by_administrator("eva weber"))
+        await tick_until(service, lambda: state(store, slot) == "gone")
+
+    with caplog.at_level(logging.INFO):
+        served(store, tmp_path, work)
+    assert f"remote: Test/0 of anna ({slot.id[:8]}) is being stopped: administrator eva\\x20weber" in caplog.messages
+
+
+def test_a_place_that_was_given_back_is_forgotten_with_its_worker(
+    store: Store, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    slot = running(store)
+
+    async def work(service: Desktops, workers: FakeWorkers) -> None:
+        await break_it(service, store, slot)
+        found = RemoteDesktops(store).find(slot.id)
+        assert found is not None
+        assert DesktopOrders(store).free(found, "root")
+        workers.closed.clear()
+        await tick_until(service, lambda: bool(workers.closed))
+
+    with caplog.at_level(logging.INFO):
+        workers = served(store, tmp_path, work)
+    assert workers.closed == [(0, True)]
+    name = f"Test/0 of anna ({slot.id[:8]})"
+    assert f"remote: the place of {name} was given back: administrator root" in caplog.messages
+    assert state(store, slot) == "failed"
+
+
+def test_the_next_desktop_of_that_place_is_left_alone(
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The service was about to stop the one before once more when the place went to somebody else."""
+    slot = running(store)
+
+    async def work(service: Desktops, workers: FakeWorkers) -> None:
+        await break_it(service, store, slot)
+        monkeypatch.setattr(slots, "RETRY_SECONDS", 0.0)
+        found = RemoteDesktops(store).find(slot.id)
+        assert found is not None
+        desktop = service._known[slot.id]
+        assert DesktopOrders(store).free(found, "root")
+        after = RemoteDesktops(store).reserve("Test", 2, "bert", {}, "")
+        assert after is not None
+        assert after.number == slot.number
+        workers.asked.clear()
+        await service._stop_again(desktop)  # what a turn does that has read the rows before
+        assert slot.id not in service._known
+        await service.tick()
+
+    assert served(store, tmp_path, work).asked == []
+
+
+def test_what_nobody_has_given_back_is_tried_again(
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    slot = running(store)
+
+    async def work(service: Desktops, workers: FakeWorkers) -> None:
+        await break_it(service, store, slot)
+        monkeypatch.setattr(slots, "RETRY_SECONDS", 0.0)
+        workers.ends = True
+        await tick_until(service, lambda: state(store, slot) == "gone")
+
+    served(store, tmp_path, work)
+
+
+def test_a_desktop_that_runs_is_stopped_when_its_place_was_given_back(store: Store, tmp_path: Path) -> None:
+    """Somebody thought that this host was gone."""
+    slot = running(store)
+
+    async def work(service: Desktops, workers: FakeWorkers) -> None:
+        workers.ends = True
+        found = RemoteDesktops(store).find(slot.id)
+        assert found is not None
+        assert DesktopOrders(store).free(found, "root")
+        await tick_until(service, lambda: state(store, slot) == "gone")
+
+    assert ("stop", 0) in served(store, tmp_path, work).asked

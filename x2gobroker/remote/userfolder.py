@@ -1,0 +1,201 @@
+"""The folder of XDG_RUNTIME_DIR, where no PAM module makes one: /run/user/UID. Of the standard library only.
+
+Its user's first desktop makes it, and the last one removes it. /run/user is root's, so that nobody else can put
+anything there; what is in the folder is the user's, and removed with the user's rights. Which folders are ours is noted
+in a folder of root's, by device and inode: one that systemd or somebody else has made or mounted meanwhile is left
+alone. Each desktop holds a lock on that note for as long as it lives, so one whose keeper was killed holds nothing.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import re
+import stat
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+USERS = Path("/run/user")
+NOTES = Path("/run/x2gobroker-user-folders")
+FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+NOTE = os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC
+LOCK_SECONDS = 5.0
+REMOVE_SECONDS = 10.0
+LONGEST_NOTE = 64
+OCTAL = re.compile(rb"\\([0-3][0-7]{2})")  # a blank and the like in proc(5) mountinfo
+
+
+class UserFolderError(Exception):
+    """There is no folder that could be used. The text says why."""
+
+
+class UserFolder:
+    """A hold on one user's folder. `path` is where it is."""
+
+    def __init__(self, uid: int, gid: int, users: Path = USERS, notes: Path = NOTES) -> None:
+        """Have it made, unless it is there. Raises UserFolderError."""
+        self.path = users / str(uid)
+        self._notes = notes
+        self._held: tuple[int, ...] = ()
+        try:
+            with _opened(users, 0o755) as above, _opened(notes, 0o700) as noted, _locked(noted):
+                self._held = _take(above, noted, uid, gid)
+        except OSError as error:
+            raise UserFolderError(f"{self.path} cannot be made: {error.strerror or error}") from error
+
+    def leave(self) -> None:
+        """Let it go; it is removed when nobody else holds it. What cannot be removed now is tried again by `tidy`."""
+        if not self._held:
+            return
+        for number in self._held:
+            os.close(number)
+        self._held = ()
+        tidy(self.path.parent, self._notes)
+
+
+def tidy(users: Path = USERS, notes: Path = NOTES) -> None:
+    """Remove the folders of ours that nobody holds any more. What fails is left for the next time."""
+    if not notes.is_dir():
+        return
+    try:
+        with _opened(users, 0o755) as above, _opened(notes, 0o700) as noted, _locked(noted):
+            for name in os.listdir(noted):
+                with contextlib.suppress(OSError, subprocess.SubprocessError):
+                    _remove_unheld(above, noted, name, users / name)
+    except (OSError, UserFolderError):
+        return
+
+
+@contextlib.contextmanager
+def _opened(path: Path, mode: int) -> Iterator[int]:
+    """A folder of root's, made where it is missing. Raises OSError, UserFolderError."""
+    with contextlib.suppress(FileExistsError):
+        os.mkdir(path, mode)
+        os.chmod(path, mode)  # whatever the umask is
+    number = os.open(path, FOLDER)
+    try:
+        status = os.fstat(number)
+        if status.st_uid != os.geteuid() or status.st_mode & 0o022:
+            raise UserFolderError(f"{path} must be a folder that only root can write to")
+        yield number
+    finally:
+        os.close(number)
+
+
+@contextlib.contextmanager
+def _locked(folder: int) -> Iterator[None]:
+    """Nobody else makes or removes a folder meanwhile: only root can open this one. Raises OSError."""
+    end = time.monotonic() + LOCK_SECONDS
+    while True:
+        try:
+            fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            break
+        except BlockingIOError:
+            if time.monotonic() > end:
+                raise
+            time.sleep(0.02)
+    try:
+        yield
+    finally:
+        fcntl.flock(folder, fcntl.LOCK_UN)
+
+
+def _take(above: int, noted: int, uid: int, gid: int) -> tuple[int, ...]:
+    """Make the folder or find it. Gives the lock on its note and the folder, nothing where it is somebody else's.
+
+    The folder is kept open, so that no other one gets its inode. Raises as `UserFolder`.
+    """
+    name = str(uid)
+    try:
+        os.mkdir(name, 0o700, dir_fd=above)
+        made = True
+    except FileExistsError:
+        made = False
+    folder = os.open(name, FOLDER, dir_fd=above)
+    try:
+        if made:
+            os.fchmod(folder, 0o700)
+            os.fchown(folder, uid, gid)
+        status = os.fstat(folder)
+        if status.st_uid != uid or stat.S_IMODE(status.st_mode) & 0o077:
+            raise UserFolderError(f"{USERS / name} is there and not the user's own, with mode 0700")
+        note = _lock_note(noted, name, _mark(status), made)
+    except BaseException:
+        os.close(folder)
+        raise
+    if note is None:
+        os.close(folder)
+        return ()
+    return note, folder
+
+
+def _lock_note(noted: int, name: str, mark: bytes, made: bool) -> int | None:
+    """The lock on a folder's note; None where it notes no folder, or another one. Raises OSError."""
+    try:
+        note = os.open(name, NOTE | (os.O_CREAT | os.O_TRUNC if made else 0), 0o600, dir_fd=noted)
+    except FileNotFoundError:
+        return None
+    if made:
+        os.write(note, mark)
+    elif os.read(note, LONGEST_NOTE) != mark:
+        os.close(note)
+        return None
+    fcntl.flock(note, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    return note
+
+
+def _mark(status: os.stat_result) -> bytes:
+    return f"{status.st_dev} {status.st_ino}".encode("ascii")
+
+
+def _remove_unheld(above: int, noted: int, name: str, path: Path) -> None:
+    note = os.open(name, NOTE, dir_fd=noted)
+    try:
+        fcntl.flock(note, fcntl.LOCK_EX | fcntl.LOCK_NB)  # raises BlockingIOError while a desktop holds it
+        with contextlib.suppress(FileNotFoundError):
+            _remove(above, name, path, os.read(note, LONGEST_NOTE))
+        os.unlink(name, dir_fd=noted)
+    finally:
+        os.close(note)
+
+
+def _remove(above: int, name: str, path: Path, mark: bytes) -> None:
+    """Remove the folder if it is the one of this mark. Raises OSError where something of it stays."""
+    folder = os.open(name, FOLDER, dir_fd=above)
+    try:
+        status = os.fstat(folder)
+        if _mark(status) != mark or str(status.st_uid) != name:
+            return
+        for words in (*_unmounts(path), ["find", ".", "-xdev", "-mindepth", "1", "-delete"]):
+            _as_user(words, folder, status)
+    finally:
+        os.close(folder)
+    os.rmdir(name, dir_fd=above)
+
+
+def _unmounts(path: Path) -> Iterator[list[str]]:
+    """The commands by which the user lets go of file systems of the user's own in there, the innermost first."""
+    lines = Path("/proc/self/mountinfo").read_bytes().splitlines()
+    places = [OCTAL.sub(lambda found: bytes([int(found[1], 8)]), line.split()[4]) for line in lines]
+    for place in reversed(places):
+        if place.startswith(os.fsencode(path) + b"/"):
+            yield ["fusermount3", "-u", "-z", "-q", os.fsdecode(place)]
+
+
+def _as_user(words: list[str], folder: int, status: os.stat_result) -> None:
+    """Run a command in a folder with the rights of its owner, and wait for it. Does nothing without that program."""
+
+    def become() -> None:
+        os.fchdir(folder)
+        os.setgroups([])
+        os.setresgid(status.st_gid, status.st_gid, status.st_gid)
+        os.setresuid(status.st_uid, status.st_uid, status.st_uid)
+
+    null = subprocess.DEVNULL
+    with contextlib.suppress(FileNotFoundError):
+        subprocess.run(
+            words, stdin=null, stdout=null, stderr=null, preexec_fn=become, timeout=REMOVE_SECONDS, check=False, env={}
+        )

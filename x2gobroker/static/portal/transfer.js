@@ -1,0 +1,289 @@
+// Uploads and downloads, one after another in each direction; what breaks off goes on by itself when the way is back.
+// Events of a transfer: `change`. States: waiting, running, finishing, lost (it is tried again), done, failed, cancelled.
+import { Line, LostError, RefusedError, RequestError } from "./channel.js";
+import { openSink, SinkError } from "./saving.js";
+
+const PART_BYTES = 1 << 19; // of one message
+const WINDOW_BYTES = 1 << 23; // sent without word that it was taken
+const TAKEN_BYTES = 1 << 20; // of which the service is told
+const FINISH_SECONDS = 3600; // for the disk to take all of a large file
+const AGAIN_SECONDS = [1, 2, 4, 8, 15]; // the last one from then on
+const GIVE_UP_SECONDS = 15 * 60; // without a byte
+const AGAIN = ["busy", "silent"]; // what the service refuses for a moment only: an earlier connection is not over yet
+const CANCEL_SECONDS = 3; // for the service to hear of it
+const TELL_SECONDS = 0.2;
+
+const now = () => performance.now() / 1000;
+const hex = (buffer) => [...new Uint8Array(buffer)].map((byte) => byte.toString(16).padStart(2, "0")).join("");
+
+class Transfer extends EventTarget {
+  state = "waiting";
+  at = 0;
+  why = ""; // with failed: a word of the service, or of ours
+  told = ""; // with failed and lost: what the service has said
+  #cancel = new AbortController();
+  #told = 0;
+
+  constructor(folder, name, size) {
+    super();
+    this.folder = folder;
+    this.name = name;
+    this.size = size;
+  }
+
+  get over() { return ["done", "failed", "cancelled"].includes(this.state); }
+  get signal() { return this.#cancel.signal; }
+
+  cancel() {
+    this.#cancel.abort();
+    if (this.state === "waiting" || this.state === "lost") this.set("cancelled");
+  }
+
+  // Begin again after a failure.
+  reset() {
+    this.#cancel = new AbortController();
+    this.set("waiting");
+  }
+
+  set(state, { why = "", told = "" } = {}) {
+    Object.assign(this, { state, why, told });
+    this.dispatchEvent(new Event("change"));
+  }
+
+  // So many bytes are where they should be.
+  progress(at) {
+    this.at = at;
+    if (now() - this.#told < TELL_SECONDS && at !== this.size) return;
+    this.#told = now();
+    this.dispatchEvent(new Event("change"));
+  }
+
+  checkCancelled() {
+    if (this.signal.aborted) throw new DOMException("", "AbortError");
+  }
+}
+
+// A file from here on, in parts of a message each. As a stream: several times as fast as slice after slice.
+async function* partsOf(file, at) {
+  const reader = file.slice(at).stream().getReader();
+  try {
+    for (let { done, value } = await reader.read(); !done; { done, value } = await reader.read()) {
+      for (let from = 0; from < value.byteLength; from += PART_BYTES) yield value.subarray(from, from + PART_BYTES);
+    }
+  } finally {
+    reader.cancel();
+  }
+}
+
+export class Upload extends Transfer {
+  way = "up";
+  #file; #sent = false;
+
+  constructor(folder, file) {
+    super(folder, file.name.normalize("NFC"), file.size);
+    this.#file = file;
+  }
+
+  async run(channel) {
+    if (this.#sent && await this.#isThere(channel)) return;
+    const { size } = this;
+    channel.say({ do: "upload", folder: this.folder, name: this.name, size, modified: Math.max(0, this.#file.lastModified) });
+    const ready = await channel.expect("ready");
+    let at = await this.#sameEnd(ready) ? ready.offset : 0;
+    channel.say({ do: "go", offset: at });
+    let written = at;
+    this.progress(at);
+    const parts = partsOf(this.#file, at);
+    try {
+      while (written < size) {
+        if (this.signal.aborted) await this.#giveUp(channel);
+        if (at < size && at - written < WINDOW_BYTES && !channel.pending) {
+          const { value: part } = await parts.next();
+          if (!part) throw new SinkError("unreadable"); // it is shorter now
+          channel.sendData(part);
+          at += part.byteLength;
+        } else {
+          written = (await channel.expect("written")).bytes;
+          this.progress(written);
+        }
+      }
+    } finally {
+      parts.return();
+    }
+    this.#sent = true;
+    this.set("finishing");
+    this.saved = (await channel.expect("done", FINISH_SECONDS)).name;
+  }
+
+  // What has come is the beginning of this file, and not of another one with its name, size and date.
+  async #sameEnd({ offset, tail, digest }) {
+    if (!offset) return true;
+    const part = await this.#file.slice(offset - tail, offset).arrayBuffer();
+    return hex(await crypto.subtle.digest("SHA-256", part)) === digest;
+  }
+
+  // The way was lost after the last byte: it may be whole by now.
+  async #isThere(channel) {
+    const date = Math.floor(Math.max(0, this.#file.lastModified) / 1000);
+    const stem = this.name.replace(/\.[^.]*$/, "");
+    const found = (await listFolder(channel, this.folder, true)).entries.find((entry) => (
+      entry.size === this.size && entry.modified === date && entry.name.startsWith(stem)));
+    if (found) this.saved = found.name;
+    return Boolean(found);
+  }
+
+  async #giveUp(channel) {
+    channel.say({ do: "cancel" });
+    while ((await channel.hear()).do !== "cancelled");
+    this.checkCancelled();
+  }
+}
+
+export class Download extends Transfer {
+  way = "down";
+  #item; #stamp = ""; #sink = null;
+
+  constructor(folder, entry) {
+    super(folder, entry.name, entry.size);
+    this.#item = entry.item;
+  }
+
+  reset() {
+    this.#drop();
+    this.at = 0;
+    super.reset();
+  }
+
+  async run(channel) {
+    try {
+      channel.say({ do: "download", folder: this.folder, item: this.#item, offset: this.at, stamp: this.#stamp });
+      const { size, stamp } = await channel.expect("sending");
+      this.size = size;
+      this.#stamp = stamp;
+      this.#sink ??= await openSink(this.name, size, this.signal);
+      let told = this.at;
+      while (this.at < size) {
+        this.checkCancelled();
+        const part = await channel.hear();
+        if (!(part instanceof ArrayBuffer)) throw new LostError();
+        const end = this.at + part.byteLength; // the part itself is handed over, and has no length then
+        await this.#sink.write(part);
+        this.progress(end); // it is there, even if nobody can be told any more
+        if (end - told >= TAKEN_BYTES || end === size) channel.say({ do: "taken", bytes: told = end });
+      }
+      await channel.expect("sent");
+      this.set("finishing");
+      await this.#sink.close();
+    } catch (error) {
+      if (!(error instanceof LostError)) {
+        this.#drop();
+        channel.close(); // there is no other word for it, and what is on its way is of no use
+      }
+      throw error;
+    }
+  }
+
+  cancel() {
+    super.cancel();
+    if (this.over) this.#drop();
+  }
+
+  #drop() {
+    this.#sink?.abort();
+    this.#sink = null;
+    this.#stamp = "";
+  }
+}
+
+// What is in a folder: {entries, more, skipped, free}.
+export async function listFolder(channel, folder, hidden) {
+  channel.say({ do: "list", folder, hidden });
+  const entries = [];
+  for (;;) {
+    const found = await channel.hear();
+    if (found.do === "entries") entries.push(...found.entries);
+    else return { ...found, entries };
+  }
+}
+
+// Transfers of one direction. `passing(told)`: whether what the service has said may be over in a moment.
+export class Lane {
+  #line; #passing; #queue = []; #busy = false; #wake = null;
+
+  constructor(ask, passing) {
+    this.#line = new Line(ask);
+    this.#passing = passing;
+    addEventListener("online", () => this.#wake?.());
+  }
+
+  add(transfer) {
+    this.#queue.push(transfer);
+    this.#go();
+  }
+
+  async #go() {
+    if (this.#busy) return;
+    this.#busy = true;
+    for (let next = this.#queue.shift(); next; next = this.#queue.shift()) {
+      if (!next.over) await this.#carry(next);
+    }
+    this.#busy = false;
+  }
+
+  async #carry(transfer) {
+    let attempts = 0;
+    let since = now();
+    for (let before = transfer.at; ; before = transfer.at) {
+      try {
+        transfer.signal.addEventListener("abort", () => {
+          setTimeout(() => transfer.over || this.#line.drop(), CANCEL_SECONDS * 1000);
+        }, { once: true });
+        const channel = await this.#line.channel();
+        transfer.checkCancelled();
+        transfer.set("running");
+        await transfer.run(channel);
+        transfer.set("done");
+        return;
+      } catch (error) {
+        if (transfer.at > before) {
+          attempts = 0;
+          since = now();
+        }
+        const end = this.#end(transfer, error, now() - since > GIVE_UP_SECONDS);
+        if (end) {
+          transfer.set(...end);
+          return;
+        }
+        transfer.set("lost", { told: error.told || "" });
+        await this.#sleep(AGAIN_SECONDS[Math.min(attempts, AGAIN_SECONDS.length - 1)], transfer.signal);
+        attempts += 1;
+        if (transfer.over) return;
+      }
+    }
+  }
+
+  // The state in which a transfer ends by this error; null: it is tried again.
+  #end(transfer, error, late) {
+    if (transfer.signal.aborted) return ["cancelled"];
+    if (error instanceof RefusedError) return AGAIN.includes(error.why) && !late ? null : ["failed", { why: error.why }];
+    if (error instanceof SinkError) return error.why === "cancelled" ? ["cancelled"] : ["failed", { why: error.why }];
+    if (error instanceof RequestError && error.status) {
+      return error.status === 401 ? ["failed", { why: "signed-out" }] : ["failed", { told: error.message }];
+    }
+    if (error instanceof LostError || error instanceof RequestError) {
+      if (error.told && !this.#passing(error.told)) return ["failed", { told: error.told }];
+      return late ? ["failed", { why: "lost" }] : null;
+    }
+    console.error(error); // a file that was moved or changed meanwhile cannot be read any more
+    this.#line.drop();
+    return ["failed", { why: error instanceof DOMException ? "unreadable" : "failed" }];
+  }
+
+  #sleep(seconds, signal) {
+    return new Promise((resolve) => {
+      const timer = setTimeout(resolve, seconds * 1000);
+      this.#wake = () => { clearTimeout(timer); resolve(); };
+      signal.addEventListener("abort", this.#wake, { once: true });
+    });
+  }
+}
