@@ -17,7 +17,7 @@ from tests.support.desktop import Desktop
 from tests.support.leftovers import nothing_left
 from tests.support.processes import wait_until
 from tests.support.sshd import make_key, sshd
-from tests.support.x2go_server import RunningSession, X2GoServer, x2go_server
+from tests.support.x2go_server import RunningSession, X2GoServer, cleaner_at_rest, x2go_server
 from tests.unit.configured import Files
 from x2gobroker.errors import SessionError
 from x2gobroker.logs import broker_log
@@ -131,18 +131,19 @@ def test_a_resumed_session_waits_for_its_client(
     assert session.state == "R"  # and is left alone
     portal.act("suspend", session.name)
     session.proxy.stop()
-    waiting = portal.act("resume", session.name, wish=ClientWish(geometry="900x700"))
-    assert waiting is not None
-    assert (waiting.name, waiting.server.port) == (session.name, portal.server.port)
-    assert re.fullmatch("[0-9a-f]{32}", waiting.cookie)
-    assert waiting.cookie not in repr(waiting)
-    assert portal.server.agent_state(user, session.name) == "RESUMING"
-    assert portal.reason("resume", session.name) == "shown"
-    options = f"cookie={waiting.cookie},port={waiting.graphics_port}"
-    session.proxy = portal.server._proxy(screen, home, options, str(waiting.display))
-    wait_until(lambda: portal.server.agent_state(user, session.name) == "RUNNING", "the client's connection")
+    with cleaner_at_rest():
+        waiting = portal.act("resume", session.name, wish=ClientWish(geometry="900x700"))
+        assert waiting is not None
+        assert (waiting.name, waiting.server.port) == (session.name, portal.server.port)
+        assert re.fullmatch("[0-9a-f]{32}", waiting.cookie)
+        assert waiting.cookie not in repr(waiting)
+        assert portal.server.agent_state(user, session.name) == "RESUMING"
+        assert portal.reason("resume", session.name) == "shown"
+        options = f"cookie={waiting.cookie},port={waiting.graphics_port}"
+        session.proxy = portal.server._proxy(screen, home, options, str(waiting.display))
+        wait_until(lambda: portal.server.agent_state(user, session.name) == "RUNNING", "the client's connection")
 
-    taken = portal.act("resume", session.name, take_over=True)
+        taken = portal.act("resume", session.name, take_over=True)
     assert taken is not None
     assert session.proxy.process.wait(20) is not None  # the client that showed it was let go
     portal.act("terminate", session.name)  # also while it waits for a client
