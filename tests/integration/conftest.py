@@ -6,6 +6,7 @@ import os
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -16,6 +17,11 @@ from tests.support.desktop import Desktop, desktop
 from tests.support.processes import free_port
 from tests.support.ssh_port import SshPort, ssh_port
 from tests.support.tls import HOST_A, Certificates, make_certificates
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser
+
+    from tests.support.person import Person
 
 
 @pytest.fixture(scope="session")
@@ -45,6 +51,24 @@ def pictures(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
     chosen = os.environ.get("X2GOBROKER_TEST_ARTIFACTS")
     folder = Path(chosen) if chosen else tmp_path
     return folder / re.sub(r"[^A-Za-z0-9_.-]+", "-", request.node.name).strip("-")
+
+
+@pytest.fixture(scope="module")
+def running_chromium() -> Iterator[Browser]:
+    """One Chromium; each tab of it is a person of its own. Loaded here: few files have browsers."""
+    from tests.support.browser import chromium
+
+    with chromium() as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def running_firefox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Person]:
+    """One Firefox, with one window."""
+    from tests.support.firefox import firefox
+
+    with firefox(tmp_path_factory.mktemp("firefox")) as person:
+        yield person
 
 
 @pytest.fixture(scope="module")

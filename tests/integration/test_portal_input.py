@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 import subprocess
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from playwright.sync_api import Browser
 
-from tests.support.browser import chromium, tab
-from tests.support.firefox import firefox
 from tests.support.person import Person
 from tests.support.portal_desktops import (
     DISPLAYS,
-    PASSWORD,
     PortalDesktops,
+    anna_at,
     portal_desktops,
-    stop_all,
     terminals,
     wait_typed,
     work,
@@ -46,35 +44,13 @@ def site(typed: Path) -> Iterator[PortalDesktops]:
         yield made
 
 
-@pytest.fixture(scope="module")
-def running_chromium() -> Iterator[Browser]:
-    with chromium() as running:
-        yield running
-
-
-@pytest.fixture(scope="module")
-def running_firefox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Person]:
-    with firefox(tmp_path_factory.mktemp("firefox")) as person:
-        yield person
-
-
 @pytest.fixture(params=["chromium", "firefox"])
 def anna(
     request: pytest.FixtureRequest, site: PortalDesktops, running_chromium: Browser, running_firefox: Person
 ) -> Iterator[Person]:
-    """Anna, signed in, in each browser; her desktops are stopped afterwards."""
-    if request.param == "firefox":
-        running_firefox.go("about:blank")
-        if "/portal/" not in running_firefox.url:
-            running_firefox.go(site.url)
-        if not running_firefox.visible("details.menu"):
-            running_firefox.sign_in(site.url, "anna", PASSWORD)
-        yield running_firefox
-    else:
-        with tab(running_chromium) as made:
-            made.sign_in(site.url, "anna", PASSWORD)
-            yield made
-    stop_all(site)
+    """Anna, signed in, in each browser."""
+    with anna_at(site, running_chromium, running_firefox if request.param == "firefox" else None) as person:
+        yield person
 
 
 def held_modifiers(site: PortalDesktops) -> int:
@@ -197,7 +173,9 @@ def test_the_clipboard_goes_the_way_that_the_session_type_says(
     site: PortalDesktops, anna: Person, typed: Path, word: str, goes_in: bool, goes_out: bool
 ) -> None:
     work(site, anna, f"Clipboard {word}")
-    anna.type("\n")  # the terminal copies something now
+    ready = f"ready {time.monotonic_ns()}\n"
+    anna.type(f"\n{ready}")  # the terminal copies something after the first line, before it takes the second one
+    wait_typed(anna, typed, ready)
     if goes_out:
         anna.click("#clipboard")
         anna.wait_for(
@@ -208,6 +186,7 @@ def test_the_clipboard_goes_the_way_that_the_session_type_says(
         anna.press("Escape")
     if goes_in:
         anna.click("#clipboard")
+        assert anna.run("return document.getElementById('clipboard-text').value") == "", "nothing has come out"
         anna.fill("#clipboard-text", "into the desktop")
         anna.press("Escape")
         anna.click_screen(60, 60)

@@ -10,10 +10,16 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser
 
-from tests.support.browser import chromium, tab
-from tests.support.firefox import firefox
 from tests.support.person import Person
-from tests.support.portal_desktops import PASSWORD, PortalDesktops, begin, portal_desktops, stop_all, terminals, work
+from tests.support.portal_desktops import (
+    PASSWORD,
+    PortalDesktops,
+    anna_at,
+    begin,
+    portal_desktops,
+    terminals,
+    work,
+)
 from x2gobroker.remote.told import NO_LOGIN
 from x2gobroker.store import PortalSessions
 
@@ -51,33 +57,13 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PortalDesktops]:
         yield made
 
 
-@pytest.fixture(scope="module")
-def running_chromium() -> Iterator[Browser]:
-    with chromium() as running:
-        yield running
-
-
-@pytest.fixture(scope="module")
-def running_firefox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Person]:
-    with firefox(tmp_path_factory.mktemp("firefox")) as person:
-        yield person
-
-
 @pytest.fixture(params=["chromium", "firefox"])
 def anna(
     request: pytest.FixtureRequest, site: PortalDesktops, running_chromium: Browser, running_firefox: Person
 ) -> Iterator[Person]:
-    """Anna, signed in, in each browser; her desktops are stopped afterwards."""
-    if request.param == "firefox":
-        running_firefox.sign_in(site.url, "anna", PASSWORD)
-        yield running_firefox
-        running_firefox.go("about:blank")
-        PortalSessions(site.service.store).close_all("anna")
-    else:
-        with tab(running_chromium) as made:
-            made.sign_in(site.url, "anna", PASSWORD)
-            yield made
-    stop_all(site)
+    """Anna, signed in, in each browser."""
+    with anna_at(site, running_chromium, running_firefox if request.param == "firefox" else None) as person:
+        yield person
 
 
 def test_a_way_that_is_blocked_is_not_called_lost(site: PortalDesktops, anna: Person) -> None:

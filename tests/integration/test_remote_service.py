@@ -131,6 +131,21 @@ def test_who_looks_on_cannot_do_anything(service: Remote, slot: Slot) -> None:
     owner.close()
 
 
+def test_a_guest_who_may_work_does_so_until_the_link_ends(service: Remote, slot: Slot) -> None:
+    owner = service.connect(slot)
+    link = service.desktops.share(slot, seconds=5.0, works=True)
+    guest = RfbClient(service.port, service.desktops.token(slot, "guest", "127.0.0.1", share=link))
+    guest.write(struct.pack(">BxHHBxIHHHHI", 251, 400, 300, 1, 0, 0, 0, 400, 300, 0))
+    guest.type("hello\n")
+    guest.picture()
+    owner.picture()
+    assert (guest.size, owner.size) == ((320, 200), (320, 200)), "the size is the owner's"
+    assert "works as a guest at Desktop/" in service.said()
+    assert guest.wait_closed() == "the link was taken back"
+    owner.picture()
+    owner.close()
+
+
 def test_the_service_gives_the_password_and_no_browser_sees_it(service: Remote) -> None:
     slot = service.reserve("Secret")
     client = service.connect(slot)

@@ -12,13 +12,14 @@ from pathlib import Path
 from typing import Any
 
 from passlib.hash import sha512_crypt
+from playwright.sync_api import Browser
 
-from tests.support.browser import COLOURS
+from tests.support.browser import COLOURS, tab
 from tests.support.cable import Cable, cable
 from tests.support.person import Person
 from tests.support.processes import Program, free_port, running, wait_until
 from tests.support.remote import Remote, remote
-from x2gobroker.store import Slot
+from x2gobroker.store import PortalSessions, Slot
 
 PROGRAM = Path(sys.executable).parent / "x2gobroker-daemon"
 PASSWORD = "Portal-pw-1"
@@ -219,3 +220,18 @@ def work(site: PortalDesktops, person: Person, kind: str = "Terminal") -> Slot:
 def wait_typed(person: Person, typed: Path, text: str) -> None:
     """Wait until a text has come to the terminals' file."""
     person.wait_for(f"{text!r} being typed", lambda: typed.exists() and text in typed.read_text(), 15)
+
+
+@contextlib.contextmanager
+def anna_at(site: PortalDesktops, chromium: Browser, firefox: Person | None) -> Iterator[Person]:
+    """Anna, signed in: in `firefox` where one is given, else in a new tab. Her desktops are stopped afterwards."""
+    if firefox is None:
+        with tab(chromium) as made:
+            made.sign_in(site.url, "anna", PASSWORD)
+            yield made
+    else:
+        firefox.sign_in(site.url, "anna", PASSWORD)
+        yield firefox
+        firefox.go("about:blank")
+        PortalSessions(site.service.store).close_all("anna")
+    stop_all(site)

@@ -106,6 +106,17 @@ def test_encodings_whose_end_is_not_known_are_not_asked_for() -> None:
     assert 7 not in ENCODINGS
 
 
+def test_a_guest_who_works_changes_nothing_for_all() -> None:
+    """Keys and pointer go in; the size of the desktop, its power and its clipboard are its user's."""
+    size = struct.pack(">BxHHBx", 251, 800, 600, 1) + bytes(16)
+    power = struct.pack(">BxBB", 250, 1, 2)
+    pointer = struct.pack(">BBHH", 5, 1, 10, 20)
+    sent = KEY + size + pointer + power + from_browser(b"text") + KEY
+    guest = RightsToWork(NEITHER, lambda: None, is_guest=True)
+    assert through(browser_messages(guest.let_in), sent) == KEY + pointer + KEY
+    assert through(inwards(BOTH), sent) == sent
+
+
 def test_work_is_noticed_and_looking_is_not() -> None:
     seen: list[None] = []
     grammar = browser_messages(RightsToWork(NEITHER, lambda: seen.append(None)).let_in)

@@ -16,7 +16,7 @@ from websockets.asyncio.server import ServerConnection
 from websockets.exceptions import ConnectionClosed
 from websockets.protocol import State
 
-from x2gobroker.remote.clipboard import Clipboard
+from x2gobroker.remote.clipboard import NO_CLIPBOARD, Clipboard
 from x2gobroker.remote.cutting import DROP, PASS, Cutter
 from x2gobroker.remote.rfb import (
     CLIENT_CUT_TEXT,
@@ -252,15 +252,19 @@ async def relay(
     touched: Callable[[], None],
     name: str = "",
     clipboard: Clipboard = FULL,
+    is_guest: bool = False,
 ) -> str:
     """Carry bytes until one side ends; why it ended. `touched` is called when the user does something.
 
     `name` is what the desktop is called for those who only look on: its own name says who works there. `clipboard` is
-    for those who work; where nothing may go out, the server's stream is read message by message.
+    for those who work; where nothing may go out, the server's stream is read message by message. Guests who work have
+    none.
     """
     viewer = None
     if view_only:
         viewer = Viewer(server, browser, name)
+    elif is_guest:
+        viewer = Viewer(server, browser, name, RightsToWork(NO_CLIPBOARD, touched, is_guest=True))
     elif not clipboard.goes_out:
         viewer = Viewer(server, browser, name, RightsToWork(clipboard, touched))
     pumps = []

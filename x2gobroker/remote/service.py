@@ -284,9 +284,9 @@ class RemoteService:
                     desktop.touch()
                     link.last_input = desktop.last_input
 
+                clipboard = Clipboard.of(desktop.kind.clipboard if desktop.kind else NEITHER)
                 is_guest = link.share is not None
-                clipboard = Clipboard.of(desktop.kind.clipboard if desktop.kind and not is_guest else NEITHER)
-                why = await relay(browser, server, self._carrier, view_only, touched, slot.type, clipboard)
+                why = await relay(browser, server, self._carrier, view_only, touched, slot.type, clipboard, is_guest)
             finally:
                 server.close()
             self._desktops.look_soon()

@@ -85,19 +85,25 @@ class Rights:
 
 
 class RightsToWork(Rights):
-    """Those of the desktop's user, where the clipboard has bounds. `touched` hears when the user does something."""
+    """Those of the desktop's user, where the clipboard has bounds. `touched` hears when the user does something.
+
+    A guest does what keyboard and pointer do, and changes nothing for all, such as the size.
+    """
 
     encodings = frozenset(ENCODINGS | FOR_INPUT | {EXTENDED_CLIPBOARD})
     longest = MOST_MESSAGE_BYTES
 
-    def __init__(self, clipboard: Clipboard, touched: Callable[[], None]) -> None:
+    def __init__(self, clipboard: Clipboard, touched: Callable[[], None], is_guest: bool = False) -> None:
         self.clipboard = clipboard
         self._touched = touched
+        self._is_guest = is_guest
 
     def let_in(self, kind: Kind, head: bytes, rest: int) -> tuple[bytes, int]:
         """All but what would change the form of pixels, and what the clipboard does not take."""
         if kind is Kind.VIEW:
             return super().let_in(kind, head, rest)
+        if kind is Kind.CONTROL and self._is_guest:
+            return b"", DROP
         self._touched()
         if head[0] == CLIENT_CUT_TEXT and not self.clipboard.lets_in(head):
             return b"", DROP
