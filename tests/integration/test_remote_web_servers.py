@@ -49,7 +49,9 @@ def test_a_desktop_comes_through(opened: Opened, listening: tuple[str, ...], cer
         def greeting(token: str, origin: str = f"https://{host}") -> bytes:
             protocols = [Subprotocol("binary"), Subprotocol(f"x2gobroker.{token}")]
             url = f"wss://{host}/websockify"
-            with connect(url, ssl=context, origin=Origin(origin), subprotocols=protocols, proxy=None) as websocket:
+            with connect(
+                url, ssl=context, origin=Origin(origin), subprotocols=protocols, open_timeout=60, proxy=None
+            ) as websocket:
                 assert websocket.subprotocol == "binary"
                 assert websocket.recv(20) == b"RFB 003.008\n"
                 websocket.send(b"RFB 003.008\n")
