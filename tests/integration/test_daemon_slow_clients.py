@@ -201,7 +201,8 @@ def test_stopping_does_not_wait_for_slow_clients() -> None:
         began = time.monotonic()
         broker.program.process.terminate()
         assert broker.program.process.wait(30) == 0
-        assert time.monotonic() - began < 10
+        # otherwise their bodies have LIMITS.body_seconds, and the daemon waits as long for its worker
+        assert time.monotonic() - began < 20
 
 
 def test_gunicorn_has_what_the_worker_takes_of_it() -> None:

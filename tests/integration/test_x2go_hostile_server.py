@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.desktop import Desktop
+from tests.support.mounts import mounted_over
 from tests.support.processes import wait_until
 from tests.support.shown_session import QUIET, client, resumed, started
 from tests.support.x2go_server import X2GoServer, x2go_server
@@ -50,11 +51,8 @@ def lying(folder: Path, place: int, more: str) -> Iterator[None]:
         path.chmod(0o755)
     for path in (real, liar):
         path.chmod(0o755)
-    subprocess.run(["mount", "--bind", str(liar), str(LISTER)], check=True, timeout=20)
-    try:
+    with mounted_over(liar, LISTER):
         yield
-    finally:
-        subprocess.run(["umount", str(LISTER)], check=True, timeout=20)
 
 
 @pytest.mark.parametrize("field", FIELDS)

@@ -15,6 +15,7 @@ from tests.support.cups import Cups, cups
 from tests.support.desktop import Desktop
 from tests.support.desktop_sharing import GROUP, sharing_group
 from tests.support.fuse import fuse_for_all
+from tests.support.mounts import mounted_over
 from tests.support.page_script import PageScript, code_of, page_script
 from tests.support.pictures import area, differing
 from tests.support.processes import wait_until
@@ -118,7 +119,13 @@ def display_of(name: str) -> str:
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[X2GoServer]:
     """A real X2Go Server whose two users may share their desktops; the second has an application to publish."""
     folder = tmp_path_factory.mktemp("x2go-server")
-    with fuse_for_all(), x2go_server(folder, users=2) as running, sharing_group(*running.users):
+    (folder / "applications").mkdir()  # more than ten would be shown in menus of their own, and machines have many
+    with (
+        mounted_over(folder / "applications", Path("/usr/share/applications")),
+        fuse_for_all(),
+        x2go_server(folder, users=2) as running,
+        sharing_group(*running.users),
+    ):
         running.run(running.users[1], "mkdir -p .x2go/applications")
         (running.users[1].home / ".x2go/applications/terminal.desktop").write_text(APPLICATION, encoding="utf-8")
         yield running

@@ -287,6 +287,7 @@ def test_other_urls_are_refused(capsys: pytest.CaptureFixture[str], url: str) ->
 def test_a_server_that_is_not_there_or_says_no_is_named(web: Server, capsys: pytest.CaptureFixture[str]) -> None:
     assert pubkeyauthorizer.main(["-t", f"{web.url}/nothing", "-y"]) == 1
     assert "the server answers 404" in capsys.readouterr().err
+    web.shutdown()  # while its thread waits for clients, the kernel goes on to take them
     web.server_close()
     assert pubkeyauthorizer.main(["-t", f"{web.url}/nothing", "-y"]) == 1
     assert "Connection refused" in capsys.readouterr().err
