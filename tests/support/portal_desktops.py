@@ -219,7 +219,10 @@ def work(site: PortalDesktops, person: Person, kind: str = "Terminal") -> Slot:
 
 def wait_typed(person: Person, typed: Path, text: str) -> None:
     """Wait until a text has come to the terminals' file."""
-    person.wait_for(f"{text!r} being typed", lambda: typed.exists() and text in typed.read_text(), 15)
+    try:
+        person.wait_for(f"{text!r} being typed", lambda: typed.exists() and text in typed.read_text(), 15)
+    except AssertionError as error:
+        raise AssertionError(f"{error}; typed: {typed.read_text()[-500:] if typed.exists() else None!r}") from error
 
 
 @contextlib.contextmanager
