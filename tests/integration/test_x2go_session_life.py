@@ -82,7 +82,7 @@ def test_an_application_from_start_to_end(
         assert server.states(user) == {name: "R"}
         assert session.terminate() is True
         assert session.has_terminated(update_status=True) is True
-        assert server.states(user) == {}
+        server.wait_for_no_session(user)
         assert session.happened() == []
 
 
@@ -101,7 +101,7 @@ def test_a_disconnect_leaves_the_session_suspended(
             assert session.do_auto_start_or_resume() is True
         assert server.states(user) == {name: "R"}
         session.clean_sessions()
-        assert server.states(user) == {}
+        server.wait_for_no_session(user)
         assert session.has_terminated() is True
 
 

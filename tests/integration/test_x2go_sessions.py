@@ -138,7 +138,7 @@ def test_a_command_that_the_server_does_not_have(
             assert session.told.pop() == command
         assert control.start(cmd="xterm *") is None
         assert "* ?" in control.last_failure
-        assert server.states(server.users[0]) == {}
+        server.wait_for_no_session(server.users[0])
 
 
 def test_sessions_are_suspended_when_their_client_leaves(

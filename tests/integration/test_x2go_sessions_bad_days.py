@@ -58,7 +58,7 @@ def test_a_client_that_cannot_show_sessions(
     monkeypatch.setenv(variable, value)
     assert control.start(cmd="xterm", **QUIET) is None
     assert reason in control.last_failure
-    assert server.states(server.users[0]) == {}
+    server.wait_for_no_session(server.users[0])
     assert control.is_alive()
 
 

@@ -207,7 +207,7 @@ def one_application(scene: Scene) -> None:
     scene.typed(title, "echo $kept >typed")
     scene.written(anna, "typed", "kept\n")
     assert script.run_block() == "terminated: True\n"
-    assert server.states(anna) == {}
+    server.wait_for_no_session(anna)
     no_window(screen, title)
 
 
@@ -389,7 +389,7 @@ def the_end(scene: Scene) -> None:
     script = scene.script
     assert script.run_block() == "done\n"
     for user in (scene.anna, scene.bert):
-        assert scene.server.states(user) == {}
+        scene.server.wait_for_no_session(user)
     assert proxies(script) == 0
     wait_until(lambda: scene.screen.windows() == {}, "an empty screen")
     assert list((scene.folder / ".x2go").glob("S-*")) == []

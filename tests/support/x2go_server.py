@@ -150,6 +150,12 @@ class X2GoServer:
         """Wait until the session database has this session in this state; `` for gone."""
         wait_until(lambda: self.states(user).get(name, "") == state, f"session {name} in state {state!r}")
 
+    def wait_for_no_session(self, user: Account) -> None:
+        """Wait until the session database has none of the user's. The cleaner may write down once more what it had read
+        of one before its end; it takes that back in its next round.
+        """
+        wait_until(lambda: self.states(user) == {}, f"no session of {user.name}")
+
     def commands(self, user: Account) -> list[str]:
         """The commands that clients ran by SSH as this user, in order."""
         path = user.home / ".recorded-commands"
