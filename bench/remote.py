@@ -19,6 +19,7 @@ from bench.load import WrongAnswerError
 from bench.plan import Plan, progress
 from bench.remote_browser import Pictures, pictures
 from bench.remote_client import Plain, Viewer, by_tcp, by_unix, by_websocket
+from bench.remote_keys import KEYS, keys
 from bench.world import memory
 from tests.support.processes import free_port, running, wait_until
 from tests.support.remote import Remote, remote
@@ -83,6 +84,7 @@ class RemoteFigures:
     idle: list[Idle] = field(default_factory=list)
     desktop: float = 0.0  # megabytes of the service for a further desktop
     pictures: Pictures | None = None
+    keys: list[float] = field(default_factory=list)
 
 
 def measure(plan: Plan) -> RemoteFigures:
@@ -117,6 +119,7 @@ def measure(plan: Plan) -> RemoteFigures:
     progress("remote: a browser")
     with _held_back():
         result.pictures = pictures(plan)
+        result.keys = keys(KEYS // 6 if plan.quick else KEYS, progress)
     return result
 
 

@@ -183,7 +183,7 @@ def open_again(settings: Settings, services: Services, by: str) -> bool:
 
 
 def sign_out(settings: Settings, services: Services, user: str, by: str) -> SignedOut:
-    """End all sign-ins of a user at the portal, all connections to the user's desktops, and links to look on.
+    """End all sign-ins of a user at the portal, all connections to the user's desktops, and links for guests.
 
     The desktops go on. Raises StoreError.
     """

@@ -139,7 +139,7 @@ def work_drop_share_stop(visitor: Visitor, onlooker: Visitor, site: Site, user: 
 def test_a_day_behind_apache(visitor: Visitor, enter: Enter, site: Site, user: Account) -> None:
     work_drop_share_stop(visitor, enter(), site, user)
     assert f"remote: {ADDRESS} works at Shell/" in site.service.said()
-    assert f"remote: {ADDRESS} looks on at Shell/" in site.service.said()
+    assert f"remote: {ADDRESS} views as a guest at Shell/" in site.service.said()
 
 
 def test_a_day_behind_nginx(browser: Browser, certificates: Certificates) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,6 +14,7 @@ from tests.support.portal_desktops import (
     DISPLAYS,
     PortalDesktops,
     anna_at,
+    pointer_in,
     portal_desktops,
     terminals,
     wait_typed,
@@ -54,16 +54,8 @@ def anna(
 
 
 def held_modifiers(site: PortalDesktops) -> int:
-    """The state of the modifiers in the desktop, as its X server has it: 0 when none is held."""
-    display = DISPLAYS + site.service.desktops.of_user("anna")[0].number
-    code = (
-        "import ctypes; x = ctypes.CDLL('libX11.so.6'); x.XOpenDisplay.restype = ctypes.c_void_p;"
-        f"d = ctypes.c_void_p(x.XOpenDisplay(b':{display}'));"
-        "x.XDefaultRootWindow.restype = ctypes.c_ulong; r = ctypes.c_ulong(x.XDefaultRootWindow(d));"
-        "w = ctypes.c_ulong(); i = ctypes.c_int(); m = ctypes.c_uint();"
-        "x.XQueryPointer(d, r, *[ctypes.byref(w)] * 2, *[ctypes.byref(i)] * 4, ctypes.byref(m)); print(m.value & 255)"
-    )
-    return int(subprocess.run(["python3", "-c", code], capture_output=True, text=True, check=True).stdout)
+    """The state of the modifiers in the desktop: 0 when none is held."""
+    return pointer_in(DISPLAYS + site.service.desktops.of_user("anna")[0].number)[2] & 255
 
 
 def test_umlauts_and_signs_arrive_as_typed(site: PortalDesktops, anna: Person, typed: Path) -> None:
@@ -124,6 +116,36 @@ def test_after_a_tool_the_keyboard_is_in_the_desktop_again(site: PortalDesktops,
     anna.type("x y z\n")
     wait_typed(anna, typed, "x y z\n")
     assert not anna.visible("#clipboard-dialog")
+
+
+def test_no_tool_of_the_bar_keeps_the_keyboard(site: PortalDesktops, anna: Person, typed: Path) -> None:
+    """Nor does a list from which something was chosen by pointer: letters would choose something else there."""
+    work(site, anna)
+    anna.click("#keys")
+    anna.click(".more-keys summary")
+    assert anna.run(SCREEN_FOCUSED)
+    anna.run(
+        "const list = document.getElementById('scaling'); list.focus();"
+        "list.dispatchEvent(new PointerEvent('pointerdown', {bubbles: true}));"
+        "list.value = 'original'; list.dispatchEvent(new Event('change', {bubbles: true}));"
+    )
+    assert anna.run(SCREEN_FOCUSED)
+    anna.type("space and more\n")
+    wait_typed(anna, typed, "space and more\n")
+    assert anna.visible("[data-key=F12]"), "as it was opened"
+
+
+@pytest.mark.parametrize("put_away", ["#type", "#keys"])
+def test_the_box_gives_the_keyboard_back(site: PortalDesktops, anna: Person, typed: Path, put_away: str) -> None:
+    """By its own button, and with all special keys."""
+    work(site, anna)
+    anna.click("#keys")
+    anna.click("#type")
+    anna.compose("box")
+    anna.click(put_away)
+    anna.wait_for("the keyboard", lambda: anna.run(SCREEN_FOCUSED))
+    anna.type(" and keys\n")
+    wait_typed(anna, typed, "box and keys\n")
 
 
 def test_a_key_that_is_let_go_elsewhere_is_let_go_in_the_desktop(site: PortalDesktops, anna: Person) -> None:

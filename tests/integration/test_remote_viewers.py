@@ -1,4 +1,4 @@
-"""Those who look on, with real TigerVNC: whatever they send, they see the screen and nothing else of it."""
+"""Those who may only view, with real TigerVNC: whatever they send, they see the screen and nothing else of it."""
 
 from __future__ import annotations
 

@@ -68,9 +68,12 @@ def test_a_desktop_comes_through(opened: Opened, listening: tuple[str, ...], cer
         assert greeting(store.token(slot, "anna", ADDRESS), "https://elsewhere.example") == WRONG_PAGE.encode()
         authority = site.service.folder / "authority.pem"  # where the account of the broker can read it
         authority.write_bytes(site.authority.read_bytes())
-        said = ask_program(site.service, "remote", "check-proxy", "--ca", str(authority), f"https://{host}/portal/")
+        words = ("--ca", str(authority), "--wait", "3", f"https://{host}/portal/")
+        said = ask_program(site.service, "remote", "check-proxy", *words)
         assert said.splitlines() == [
             "ok     the portal's sign-in page",
             "ok     the address that the broker takes for its own",
             f"ok     websockets at wss://{host}/websockify",
+            f"ok     the address of browsers, as x2gobroker-remote sees it: {ADDRESS} for this machine",
+            "ok     a connection on which nothing moves for 3 s",
         ]

@@ -1,4 +1,4 @@
-"""The library on a real X2Go Server: a desktop shared with another user, for looking only and with full access.
+"""The library on a real X2Go Server: a desktop shared with another user, view only and with full access.
 
 Its owner runs X2Go Desktop Sharing, which lets in who is on the owner's white list.
 """

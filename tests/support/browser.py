@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, expect, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Locator, Page, expect, sync_playwright
+from playwright.sync_api import Error as PlaywrightError
 
 CHROMIUM = "/usr/bin/chromium"
 FLAGS = (
@@ -26,7 +28,7 @@ expect.set_options(timeout=DEADLINE * 1000)  # of its own accord it waits for fi
 DESKTOP, PHONE, WALL = (1440, 900), (390, 844), (3840, 2160)
 # what the browser itself says where a page rightly answers with an error
 EXPECTED = ("Failed to load resource: the server responded with a status of 40",)
-
+PAGE_LEFT = "Execution context was destroyed"  # what was asked of a page that another one has just replaced
 
 COLOURS = """
 const canvas = document.querySelector("#screen canvas:not(.last)");
@@ -53,6 +55,7 @@ class Tab:
 
     page: Page
     context: BrowserContext
+    touch: bool = False
     problems: list[str] = field(default_factory=list)
 
     def sign_in(self, url: str, user: str, password: str) -> None:
@@ -89,14 +92,19 @@ class Tab:
     def wait_for(self, what: str, condition: Callable[[], object], deadline: float = DEADLINE) -> None:
         """Wait for a condition of Python's, while the page goes on."""
         for _ in range(int(deadline * 20)):
-            if condition():
-                return
+            try:
+                if condition():
+                    return
+            except PlaywrightError as error:
+                if PAGE_LEFT not in error.message:
+                    raise
             self.page.wait_for_timeout(50)
         raise AssertionError(f"{what} did not happen within {deadline:g} s: {self.says()} {self.problems}")
 
     def click_screen(self, x: int = 100, y: int = 100) -> None:
         """Click into the desktop, so that the keyboard is there."""
-        self.page.click("#screen canvas:not(.last)", position={"x": x, "y": y})
+        act = self.page.tap if self.touch else self.page.click
+        act("#screen canvas:not(.last)", position={"x": x, "y": y})
 
     def type(self, text: str) -> None:
         """Type into the desktop; a newline is Return. What no key of its keyboard has comes as a key of its own."""
@@ -139,6 +147,54 @@ class Tab:
     def visible(self, selector: str) -> bool:
         """Whether an element can be seen."""
         return bool(self.run("return document.querySelector(arguments[0])?.checkVisibility() ?? false", selector))
+
+    def use(self, name: str) -> None:
+        """Click, on a phone tap, a button or a link by its name, once it can be used."""
+        named = self._named(name)
+        if self.touch:
+            named.tap()
+        else:
+            named.click()
+
+    def _named(self, name: str) -> Locator:
+        link = self.page.get_by_role("link", name=name, exact=True)
+        summary = self.page.locator("summary").filter(has_text=re.compile(f"^\\s*{re.escape(name)}\\s*$"))
+        return self.page.get_by_role("button", name=name, exact=True).or_(link).or_(summary)
+
+    def write(self, label: str, text: str) -> None:
+        """Write into the field that has this label."""
+        self.page.get_by_label(label, exact=True).fill(text)
+
+    def value(self, label: str) -> str:
+        """What stands in the field that has this label."""
+        return self.page.get_by_label(label, exact=True).input_value()
+
+    def choose_files(self, button: str, *files: Path) -> None:
+        """Use a button that asks for files, and choose these."""
+        with self.page.expect_file_chooser() as chooser:
+            self.use(button)
+        chooser.value.set_files(list(files))
+
+    def download(self, button: str) -> Path:
+        """Use a button that gives a file; the whole file, under the name that the page gave it."""
+        with self.page.expect_download() as started:
+            self.use(button)
+        whole = Path(started.value.path())
+        return whole.rename(whole.with_name(started.value.suggested_filename))
+
+    def rotate(self) -> None:
+        """Turn the phone on its side, or upright again."""
+        size = self.page.viewport_size
+        assert size is not None
+        self.page.set_viewport_size({"width": size["height"], "height": size["width"]})
+
+    @contextlib.contextmanager
+    def guest(self) -> Iterator[Tab]:
+        """Somebody else, with a browser of the same kind that knows nothing of this one."""
+        browser = self.context.browser
+        assert browser is not None
+        with tab(browser) as made:
+            yield made
 
     def press(self, *names: str) -> None:
         """Press keys together, such as Control and a letter."""
@@ -193,7 +249,7 @@ def tab(
     )
     try:
         context.set_default_timeout(DEADLINE * 1000)
-        made = Tab(context.new_page(), context)
+        made = Tab(context.new_page(), context, touch)
         made.page.on("console", lambda message: _note(made, message))
         made.page.on("pageerror", lambda error: made.problems.append(str(error)))
         yield made

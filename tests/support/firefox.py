@@ -12,10 +12,13 @@ from pathlib import Path
 from typing import Any
 
 from tests.support.browser import DEADLINE, DESKTOP
+from tests.support.firefox_scripts import CHOOSE_FILES, COMPOSE, PHONE
 from tests.support.marionette import Marionette, MarionetteError
 from tests.support.processes import Program, free_port
 
 FIREFOX = "/usr/bin/firefox-esr"
+AROUND_PHONES = (1100, 1100)  # a window with room for a phone in it, upright or not
+MUCH_THE_SAME = 0.02  # of factors: the browser has whole pixels
 ELEMENT = "element-6066-11e4-a52e-4f735466cecf"  # the key of an element, by WebDriver
 PREFERENCES: dict[str, Any] = {
     "app.update.enabled": False,
@@ -31,8 +34,12 @@ PREFERENCES: dict[str, Any] = {
     "browser.safebrowsing.phishing.enabled": False,
     "network.manage-offline-status": False,
     "intl.accept_languages": "en-GB",
+    "browser.download.folderList": 2,  # the folder of `browser.download.dir`
+    "browser.download.alwaysOpenPanel": False,
+    "browser.download.panel.shown": True,  # else the first download opens it, and the keyboard is there
     "dom.events.testing.asyncClipboard": True,  # the clipboard without a question to the user
 }
+PAGE_LEFT = "Document was unloaded"  # what was asked of a page that another one has just replaced
 # names of WebDriver's keys
 KEYS = {
     "Shift": "\ue008",
@@ -47,57 +54,67 @@ KEYS = {
 CORNER = (
     "const box = document.querySelector('#screen canvas:not(.last)').getBoundingClientRect(); return [box.x, box.y]"
 )
-# a composition as an input method makes one: what the user sees first, and what is written in the end
-COMPOSE = """
-const [steps, done] = [arguments[0], arguments[arguments.length - 1]];
-const browser = gBrowser.selectedBrowser;
-browser.focus();
-const processor = Cc["@mozilla.org/text-input-processor;1"].createInstance(Ci.nsITextInputProcessor);
-processor.beginInputTransactionForTests(window);
-for (const text of steps) {
-  for (let end = 1; end <= text.length; end++) {
-    processor.setPendingCompositionString(text.slice(0, end));
-    processor.appendClauseToPendingComposition(end, processor.ATTR_RAW_CLAUSE);
-    processor.setCaretInPendingComposition(end);
-    processor.flushPendingComposition();
-  }
-  processor.commitComposition();
-}
-setTimeout(() => done(true), 200);
+# what can be used at this moment and may be called so; what it is called, the browser says
+CALLED = """
+const [name] = arguments;
+const may = (element) => [element.textContent, element.title, element.ariaLabel].some((text) => text?.includes(name));
+return [...document.querySelectorAll("button, a[href], summary, [role=button]")]
+  .filter((element) => element.checkVisibility({ visibilityProperty: true }) && !element.disabled && may(element));
+"""
+# an element is brought into view; whether a finger there reaches it
+IN_FRONT = """
+const [element] = arguments;
+element.scrollIntoView({ block: "nearest" });
+const box = element.getBoundingClientRect();
+return element.contains(document.elementFromPoint(box.x + box.width / 2, box.y + box.height / 2));
+"""
+LABELLED = """
+const labels = [...document.querySelectorAll("label")].filter((label) => label.textContent.trim() === arguments[0]);
+return labels.map((label) => label.control).find((field) => field?.checkVisibility()) ?? null;
 """
 
 
 class FirefoxTab:
-    """One person's only window. `problems` stays empty: Marionette tells nothing of the console."""
+    """One person's only window. Marionette tells nothing of the console.
 
-    def __init__(self, marionette: Marionette) -> None:
+    `size` is that of a phone, where the browser is to behave as on one. What it downloads goes to `downloads`.
+    """
+
+    def __init__(self, marionette: Marionette, downloads: Path, size: tuple[int, int] | None = None) -> None:
         self.marionette = marionette
+        self.downloads = downloads
+        self.size = size
+        self._window = str(marionette.ask("WebDriver:GetWindowHandle"))
+
+    def _ask(self, command: str, **parameters: Any) -> Any:
+        self.marionette.turn_to(self._window)
+        return self.marionette.ask(command, **parameters)
 
     # -- the page ------------------------------------------------------------------------------------------------------
 
     def go(self, url: str) -> None:
         """Open a page."""
-        self.marionette.ask("WebDriver:Navigate", url=url)
+        self._ask("WebDriver:Navigate", url=url)
 
     @property
     def url(self) -> str:
         """Where it is."""
-        return str(self.marionette.ask("WebDriver:GetCurrentURL"))
+        return str(self._ask("WebDriver:GetCurrentURL"))
 
     def run(self, script: str, *values: Any) -> Any:
         """What a script of the page gives; `arguments` has the values."""
-        return self.marionette.ask("WebDriver:ExecuteScript", script=script, args=list(values), sandbox=None)
+        return self._ask("WebDriver:ExecuteScript", script=script, args=list(values), sandbox=None)
 
     def run_in_browser(self, script: str, *values: Any) -> Any:
         """The same with the browser's own rights; the last argument is called at the end."""
-        self.marionette.ask("Marionette:SetContext", value="chrome")
+        self._ask("Marionette:SetContext", value="chrome")
         try:
-            return self.marionette.ask("WebDriver:ExecuteAsyncScript", script=script, args=list(values))
+            return self._ask("WebDriver:ExecuteAsyncScript", script=script, args=list(values))
         finally:
-            self.marionette.ask("Marionette:SetContext", value="content")
+            self._ask("Marionette:SetContext", value="content")
 
     def _element(self, selector: str) -> str:
-        found = self.marionette.ask("WebDriver:FindElement", using="css selector", value=selector)
+        found = self._ask("WebDriver:FindElement", using="css selector", value=selector)
         return str(found[ELEMENT])
 
     def click(self, selector: str) -> None:
@@ -106,15 +123,15 @@ class FirefoxTab:
 
     def _clicked(self, selector: str) -> bool:
         with contextlib.suppress(MarionetteError):
-            self.marionette.ask("WebDriver:ElementClick", id=self._element(selector))
+            self._ask("WebDriver:ElementClick", id=self._element(selector))
             return True
         return False
 
     def fill(self, selector: str, text: str) -> None:
         """Write into a field."""
         element = self._element(selector)
-        self.marionette.ask("WebDriver:ElementClear", id=element)
-        self.marionette.ask("WebDriver:ElementSendKeys", id=element, text=text)
+        self._ask("WebDriver:ElementClear", id=element)
+        self._ask("WebDriver:ElementSendKeys", id=element, text=text)
 
     def text(self, selector: str) -> str:
         """What an element shows."""
@@ -125,6 +142,104 @@ class FirefoxTab:
         return bool(self.run("return document.querySelector(arguments[0])?.checkVisibility() ?? false", selector))
 
     # -- keyboard and pointer ------------------------------------------------------------------------------------------
+
+    def use(self, name: str) -> None:
+        """Click, on a phone tap, a button or a link by its name, once it can be used."""
+        self.wait_for(f"{name!r} being there to be used", lambda: self._used(name))
+
+    def _used(self, name: str) -> bool:
+        with contextlib.suppress(MarionetteError):  # it went away meanwhile, or something is in front of it
+            for element in self.run(CALLED, name):
+                if self._ask("WebDriver:GetComputedLabel", id=element[ELEMENT]) == name:
+                    return self._clicked_or_tapped(element)
+        return False
+
+    def _clicked_or_tapped(self, element: dict[str, str]) -> bool:
+        if self.size is None:
+            self._ask("WebDriver:ElementClick", id=element[ELEMENT])
+        elif not self.run(IN_FRONT, element):
+            return False
+        else:
+            self._point({"x": 0, "y": 0, "origin": element})
+        return True
+
+    def _labelled(self, label: str) -> str:
+        found: list[str] = []
+
+        def there() -> bool:
+            element = self.run(LABELLED, label)
+            found.extend([element[ELEMENT]] if element else [])
+            return bool(found)
+
+        self.wait_for(f"a field {label!r}", there)
+        return found[0]
+
+    def write(self, label: str, text: str) -> None:
+        """Write into the field that has this label."""
+        element = self._labelled(label)
+        self._ask("WebDriver:ElementClear", id=element)
+        self._ask("WebDriver:ElementSendKeys", id=element, text=text)
+
+    def value(self, label: str) -> str:
+        """What stands in the field that has this label."""
+        return str(self.run("return arguments[0].value", {ELEMENT: self._labelled(label)}))
+
+    def choose_files(self, button: str, *files: Path) -> None:
+        """Use a button that asks for files, and choose these."""
+        self._do(CHOOSE_FILES, [str(file) for file in files])
+        self.use(button)
+
+    def download(self, button: str) -> Path:
+        """Use a button that gives a file; the whole file, under the name that the page gave it."""
+        before = set(self.downloads.iterdir())
+        self.use(button)
+        self.wait_for("a whole file", lambda: self._whole(before))
+        (whole,) = self._whole(before)
+        return whole
+
+    def _whole(self, before: set[Path]) -> set[Path]:
+        """What has come since; while a file comes, it is empty and another one beside it grows."""
+        fresh = set(self.downloads.iterdir()) - before
+        return set() if any(path.suffix == ".part" for path in fresh) else {p for p in fresh if p.stat().st_size}
+
+    def rotate(self) -> None:
+        """Turn the phone on its side, or upright again."""
+        assert self.size is not None
+        self.size = self.size[::-1]
+        self.be_phone()
+
+    def be_phone(self) -> None:
+        """Behave as on a phone of this size."""
+        assert self.size is not None
+        self._do(PHONE, *self.size)
+
+    def _do(self, script: str, *values: Any) -> None:
+        said = self.run_in_browser(script, *values)
+        assert not said, said
+
+    @contextlib.contextmanager
+    def guest(self) -> Iterator[FirefoxTab]:
+        """Somebody else, with a browser of the same kind that knows nothing of this one: a private window."""
+        made = self._ask("WebDriver:NewWindow", type="window", private=True, focus=True)
+        self.marionette.turn_to(made["handle"])
+        try:
+            yield FirefoxTab(self.marionette, self.downloads)
+        finally:
+            self.marionette.turn_to(made["handle"])
+            self.marionette.close_window()
+
+    def enlarge(self, factor: float) -> None:
+        """Have the browser show pages larger, or smaller: 1.5 are the 150 % of its menu."""
+        self._do("ZoomManager.setZoomForBrowser(gBrowser.selectedBrowser, arguments[0]); arguments[1]('');", factor)
+        self.wait_for(
+            f"{factor:g} pixels for each",
+            lambda: abs(float(self.run("return devicePixelRatio")) - factor) < MUCH_THE_SAME,
+        )
+
+    def wheel(self, steps: int, x: int, y: int) -> None:
+        """Turn the wheel over a place of the page, away from oneself where `steps` is less than nothing."""
+        turn = {"type": "scroll", "x": x, "y": y, "deltaX": 0, "deltaY": 100 if steps > 0 else -100, "duration": 0}
+        self._act({"type": "wheel", "id": "wheel", "actions": [turn] * abs(steps)})
 
     def type(self, text: str) -> None:
         """Type where the keyboard is; a newline is Return."""
@@ -156,19 +271,21 @@ class FirefoxTab:
 
     def click_screen(self, x: int = 100, y: int = 100) -> None:
         """Click into the desktop, so that the keyboard is there."""
-        box = self.run(
-            "const b = document.querySelector('#screen canvas:not(.last)').getBoundingClientRect(); return [b.x, b.y]"
-        )
-        at = {"x": round(box[0] + x), "y": round(box[1] + y), "duration": 0, "origin": "viewport"}
+        box = self.run(CORNER)
+        self._point({"x": round(box[0] + x), "y": round(box[1] + y), "origin": "viewport"})
+
+    def _point(self, at: dict[str, Any]) -> None:
+        """Click, on a phone tap, at a place."""
         steps = [
-            {"type": "pointerMove", **at},
+            {"type": "pointerMove", "duration": 0, **at},
             {"type": "pointerDown", "button": 0},
             {"type": "pointerUp", "button": 0},
         ]
-        self._act({"type": "pointer", "id": "mouse", "parameters": {"pointerType": "mouse"}, "actions": steps})
+        kind = "touch" if self.size else "mouse"
+        self._act({"type": "pointer", "id": kind, "parameters": {"pointerType": kind}, "actions": steps})
 
     def _act(self, actions: dict[str, Any]) -> None:
-        self.marionette.ask("WebDriver:PerformActions", actions=[actions])
+        self._ask("WebDriver:PerformActions", actions=[actions])
 
     # -- desktops ------------------------------------------------------------------------------------------------------
 
@@ -195,24 +312,37 @@ class FirefoxTab:
     def wait_for(self, what: str, condition: Callable[[], object], deadline: float = DEADLINE) -> None:
         """Wait for a condition."""
         end = time.monotonic() + deadline
-        while not condition():
+        while not self._holds(condition):
             if time.monotonic() > end:
                 raise AssertionError(f"{what} did not happen within {deadline:g} s: {self.phase()} {self.says()}")
             time.sleep(0.05)
 
+    @staticmethod
+    def _holds(condition: Callable[[], object]) -> bool:
+        try:
+            return bool(condition())
+        except MarionetteError as error:
+            if PAGE_LEFT not in str(error):
+                raise
+            return False
+
     def picture(self, path: Path) -> None:
         """Take a screenshot of what can be seen."""
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(base64.b64decode(self.marionette.ask("WebDriver:TakeScreenshot", full=False)))
+        path.write_bytes(base64.b64decode(self._ask("WebDriver:TakeScreenshot", full=False)))
 
 
 @contextlib.contextmanager
-def firefox(folder: Path, size: tuple[int, int] = DESKTOP) -> Iterator[FirefoxTab]:
-    """A Firefox with an empty profile in this folder. Certificates of the tests' own authority are taken."""
-    profile = folder / "profile"
+def firefox(folder: Path, size: tuple[int, int] = DESKTOP, touch: bool = False) -> Iterator[FirefoxTab]:
+    """A Firefox with an empty profile in this folder, with `touch` a phone of this size.
+
+    Certificates of the tests' own authority are taken.
+    """
+    profile, downloads = folder / "profile", folder / "downloads"
     profile.mkdir(parents=True)
+    downloads.mkdir()
     port = free_port()
-    lines = {**PREFERENCES, "marionette.port": port}.items()
+    lines = {**PREFERENCES, "marionette.port": port, "browser.download.dir": str(downloads)}.items()
     prefs = "".join(f"user_pref({json.dumps(name)}, {json.dumps(value)});\n" for name, value in lines)
     (profile / "user.js").write_text(prefs, encoding="utf-8")
     argv = [FIREFOX, "--headless", "--no-remote", "--marionette", "--remote-allow-system-access"]
@@ -220,8 +350,12 @@ def firefox(folder: Path, size: tuple[int, int] = DESKTOP) -> Iterator[FirefoxTa
     try:
         marionette = Marionette(port)
         marionette.ask("WebDriver:SetTimeouts", script=round(DEADLINE * 1000), pageLoad=round(DEADLINE * 1000))
-        marionette.ask("WebDriver:SetWindowRect", width=size[0], height=size[1])
-        yield FirefoxTab(marionette)
+        window = AROUND_PHONES if touch else size
+        marionette.ask("WebDriver:SetWindowRect", width=window[0], height=window[1])
+        tab = FirefoxTab(marionette, downloads, size if touch else None)
+        if touch:
+            tab.be_phone()
+        yield tab
         marionette.close()
     finally:
         program.stop()

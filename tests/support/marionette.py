@@ -26,6 +26,7 @@ class Marionette:
     def __init__(self, port: int) -> None:
         self._socket = _connected(port)
         self._number = 0
+        self._window = ""
         self._receive()  # its greeting
         self.ask("WebDriver:NewSession", capabilities={"alwaysMatch": {"acceptInsecureCerts": True}})
 
@@ -39,6 +40,17 @@ class Marionette:
         if error:
             raise MarionetteError(f"{command}: {error.get('error')}: {error.get('message')}")
         return result.get("value", result) if isinstance(result, dict) else result
+
+    def turn_to(self, window: str) -> None:
+        """Have the next commands done in this window, which comes to the front."""
+        if window != self._window:
+            self.ask("WebDriver:SwitchToWindow", handle=window, focus=True)
+            self._window = window
+
+    def close_window(self) -> None:
+        """Close the window that commands are done in."""
+        self.ask("WebDriver:CloseWindow")
+        self._window = ""
 
     def close(self) -> None:
         """Let go of it; the browser ends."""

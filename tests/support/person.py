@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -33,6 +34,27 @@ class Person(Protocol):
 
     def visible(self, selector: str) -> bool:
         """Whether an element can be seen."""
+
+    def use(self, name: str) -> None:
+        """Click, on a phone tap, a button or a link by its name, once it can be used."""
+
+    def write(self, label: str, text: str) -> None:
+        """Write into the field that has this label."""
+
+    def value(self, label: str) -> str:
+        """What stands in the field that has this label."""
+
+    def choose_files(self, button: str, *files: Path) -> None:
+        """Use a button that asks for files, and choose these."""
+
+    def download(self, button: str) -> Path:
+        """Use a button that gives a file; the whole file, under the name that the page gave it."""
+
+    def rotate(self) -> None:
+        """Turn the phone on its side, or upright again."""
+
+    def guest(self) -> AbstractContextManager[Person]:
+        """Somebody else, with a browser of the same kind that knows nothing of this one."""
 
     def type(self, text: str) -> None:
         """Type where the keyboard is; a newline is Return."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import contextlib
 import os
+import subprocess
 import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -223,6 +224,21 @@ def wait_typed(person: Person, typed: Path, text: str) -> None:
         person.wait_for(f"{text!r} being typed", lambda: typed.exists() and text in typed.read_text(), 15)
     except AssertionError as error:
         raise AssertionError(f"{error}; typed: {typed.read_text()[-500:] if typed.exists() else None!r}") from error
+
+
+def pointer_in(display: int) -> tuple[int, int, int]:
+    """Where the pointer of a desktop is, and the state of its modifiers and buttons, as its X server has them."""
+    code = (
+        "import ctypes; x = ctypes.CDLL('libX11.so.6'); x.XOpenDisplay.restype = ctypes.c_void_p;"
+        f"d = ctypes.c_void_p(x.XOpenDisplay(b':{display}'));"
+        "x.XDefaultRootWindow.restype = ctypes.c_ulong; r = ctypes.c_ulong(x.XDefaultRootWindow(d));"
+        "w = ctypes.c_ulong(); i = [ctypes.c_int() for _ in range(4)]; m = ctypes.c_uint();"
+        "x.XQueryPointer(d, r, *[ctypes.byref(w)] * 2, *map(ctypes.byref, i), ctypes.byref(m));"
+        "print(i[0].value, i[1].value, m.value)"
+    )
+    done = subprocess.run(["python3", "-c", code], capture_output=True, text=True, check=True)
+    x, y, state = (int(word) for word in done.stdout.split())
+    return x, y, state
 
 
 @contextlib.contextmanager

@@ -95,7 +95,7 @@ class Visitor:
         self.tab.wait_for(f"{path.name} being written by what was typed", path.exists)
 
     def share(self) -> str:
-        """A new link to look on."""
+        """A new link for guests."""
         self.page.locator("#share").click()
         self.page.locator("#share-make").click()
         expect(self.page.locator("#share-link")).to_be_visible(timeout=PATIENCE)

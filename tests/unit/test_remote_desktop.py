@@ -5,11 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from sqlalchemy.engine import URL
 
+from tests.support.remote_folders import store_in
 from x2gobroker.remote.desktop import Desktop
 from x2gobroker.remote.types import SessionType
-from x2gobroker.store import RemoteDesktops, SignInTie, Slot, Store
+from x2gobroker.store import RemoteDesktops, SignInTie, Slot
 
 
 class Connection:
@@ -27,9 +27,8 @@ class Connection:
 @pytest.fixture
 def slot(tmp_path: Path) -> Slot:
     """A slot of somebody."""
-    store = Store(URL.create("sqlite", database=str(tmp_path / "store.sqlite")))
-    made = RemoteDesktops(store).reserve("KDE", 1, "anna", {}, "")
-    store.close()
+    with store_in(tmp_path) as store:
+        made = RemoteDesktops(store).reserve("KDE", 1, "anna", {}, "")
     assert made is not None
     return made
 

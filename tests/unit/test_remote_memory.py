@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any, cast
 
 import pytest
-from sqlalchemy.engine import URL
 
+from tests.support.remote_folders import store_in
 from x2gobroker.remote.desktop import Desktop
 from x2gobroker.remote.hold import own_stat
 from x2gobroker.remote.keeper import Keeper
@@ -20,7 +20,7 @@ from x2gobroker.remote.told import MORE_MEMORY
 from x2gobroker.remote.types import SessionType
 from x2gobroker.remote.uses import Use
 from x2gobroker.remote.workers import Answer, Worker, Workers
-from x2gobroker.store import RemoteDesktops, SignInTie, Store
+from x2gobroker.store import RemoteDesktops, SignInTie, Slot
 from x2gobroker.store.remote_desktops import FAILED, RUNNING
 
 
@@ -97,14 +97,10 @@ class Browser:
     ("memory", "told", "note"), [(True, MORE_MEMORY, MORE_MEMORY), (False, "its VNC server has ended", "")]
 )
 def test_its_user_is_told(tmp_path: Path, memory: bool, told: str, note: str) -> None:
-    store = RemoteDesktops(Store(URL.create("sqlite", database=str(tmp_path / "store.sqlite"))))
-    slot = store.reserve("Desk", 1, "anna", {}, "")
-    assert slot is not None
-    store.change(slot.id, RUNNING, node="here")
     kind = SessionType("Desk", "tigervnc.py", 1, {}, tmp_path)
     browser = Browser()
 
-    async def look() -> None:
+    async def look(store: RemoteDesktops, slot: Slot) -> None:
         desktops = Desktops(cast(Workers, None), lambda _name: kind, lambda: store, "here")
         desktop = Desktop(slot, kind, cast(Worker, OneAnswer(memory)), {browser}, running=True, started=1.0)
         await desktops._look_after(desktop)
@@ -112,8 +108,12 @@ def test_its_user_is_told(tmp_path: Path, memory: bool, told: str, note: str) ->
         await desktop.stopping
         await desktops.close(stop=False)
 
-    asyncio.run(look())
-    assert browser.told == f"this desktop was stopped: {told}"
-    rows = store.of_user("anna")
-    assert [(row.state, row.note) for row in rows] == ([(FAILED, note)] if note else [])
-    store.store.close()
+    with store_in(tmp_path) as made:
+        store = RemoteDesktops(made)
+        slot = store.reserve("Desk", 1, "anna", {}, "")
+        assert slot is not None
+        store.change(slot.id, RUNNING, node="here")
+        asyncio.run(look(store, slot))
+        assert browser.told == f"this desktop was stopped: {told}"
+        rows = store.of_user("anna")
+        assert [(row.state, row.note) for row in rows] == ([(FAILED, note)] if note else [])

@@ -10,8 +10,8 @@ from types import MappingProxyType
 from typing import Any, cast
 
 import pytest
-from sqlalchemy.engine import URL
 
+from tests.support.remote_folders import store_in
 from tests.support.remote_types import one_type
 from x2gobroker.remote import slots
 from x2gobroker.remote.slots import Desktops
@@ -60,9 +60,8 @@ class FakeWorkers:
 @pytest.fixture
 def store(tmp_path: Path) -> Iterator[Store]:
     """An empty store."""
-    made = Store(URL.create("sqlite", database=str(tmp_path / "store.sqlite")))
-    yield made
-    made.close()
+    with store_in(tmp_path) as made:
+        yield made
 
 
 def running(store: Store, user: str = "anna") -> Slot:

@@ -7,7 +7,6 @@ import os
 import pwd
 import signal
 import socket
-import tempfile
 import threading
 import time
 from collections.abc import Iterator
@@ -15,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.remote_folders import passable_folder
 from x2gobroker.remote import target
 from x2gobroker.remote.places import Place
 from x2gobroker.remote.target import TargetError, connect_to
@@ -26,9 +26,8 @@ OTHER = pwd.getpwnam("daemon")
 @pytest.fixture
 def folder() -> Iterator[Path]:
     """A folder of root's that everybody can go through."""
-    with tempfile.TemporaryDirectory(prefix="x2gt-") as name:
-        Path(name).chmod(0o711)
-        yield Path(name)
+    with passable_folder() as made:
+        yield made
 
 
 def folder_of(who: pwd.struct_passwd, above: Path) -> Path:

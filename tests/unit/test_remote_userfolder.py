@@ -5,10 +5,12 @@ from __future__ import annotations
 import os
 import pwd
 import stat
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from tests.support.remote_folders import passable_folder
 from x2gobroker.remote.userfolder import UserFolder, UserFolderError, tidy
 
 DAEMON = pwd.getpwnam("daemon")
@@ -16,11 +18,10 @@ BIN = pwd.getpwnam("bin")
 
 
 @pytest.fixture
-def users(tmp_path: Path) -> Path:
-    """In place of /run/user. The user goes through the folders above."""
-    for folder in (tmp_path, tmp_path.parent, tmp_path.parent.parent):
-        folder.chmod(0o711)
-    return tmp_path / "user"
+def users() -> Iterator[Path]:
+    """In place of /run/user."""
+    with passable_folder() as above:
+        yield above / "user"
 
 
 @pytest.fixture

@@ -8,7 +8,6 @@ import asyncio
 import json
 import os
 import socket
-import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +18,7 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from tests.support.processes import wait_until
+from tests.support.remote_folders import passable_folder
 from tests.support.remote_types import write_script, write_types
 from x2gobroker.privilege import MessageError, read_message
 from x2gobroker.remote.crossing import FROM_WORKER, TO_SPAWNER, TO_WORKER
@@ -105,8 +105,7 @@ def ask(channel: socket.socket, **message: Any) -> tuple[dict[str, Any], list[in
 @pytest.fixture(scope="module")
 def half() -> Iterator[Half]:
     """One privileged half with a session type `Desk` of two places, and one for `x2gt-bert` only."""
-    with tempfile.TemporaryDirectory(prefix="x2gt-") as name, socket.create_server(("127.0.0.1", 0)) as vnc:
-        folder = Path(name)
+    with passable_folder() as folder, socket.create_server(("127.0.0.1", 0)) as vnc:
         options = {"notes": str(folder / "notes"), "port": vnc.getsockname()[1], "sizes": ["800x600"]}
         kind = {"script": "noting.py", "count": 2, "options": options, "arguments": {"ALL": ["--of-the-file"]}}
         more = {"Berts": {**kind, "users": ["x2gt-bert"]}, "Files": {**kind, "files": "both"}}

@@ -20,7 +20,7 @@ TYPES = """{"Stays": {"script": "tigervnc.py", "count": 2}}"""
 
 
 def running(portal: PortalBench, *users: str) -> list[Slot]:
-    """A desktop of each user, which runs and has a link to look on."""
+    """A desktop of each user, which runs and has a link for guests."""
     made = []
     for user in users:
         slot = portal.desktops.reserve("Stays", 2, user, {}, ADDRESS)

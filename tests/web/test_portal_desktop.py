@@ -1,4 +1,4 @@
-"""The desktop page, its token and its state, links to look on, and the files that the pages load."""
+"""The desktop page, its token and its state, links for guests, and the files that the pages load."""
 
 from __future__ import annotations
 
@@ -301,7 +301,7 @@ def test_stop_by_the_form_leads_home_and_by_a_script_says_so(portal: PortalBench
     assert anna.ask(at(slot, "stop")).json == {"state": "stopping", "home": "/portal/"}
 
 
-# --- looking on
+# --- guests
 
 
 def test_a_link_lets_others_look_on_until_it_is_taken_back(portal: PortalBench, anna: Browser) -> None:
@@ -381,7 +381,7 @@ def test_no_log_has_a_token_or_the_secret_of_a_link(
     tokens.append(ask_json(portal, "/portal/view/token", {"share": secret}).json["token"])
     anna.ask(at(slot, "unshare"))
     anna.post(at(slot, "stop"))
-    assert "anna shares Staff/0 with whoever has the link, to look on, until it ends" in caplog.text
+    assert "anna shares Staff/0 with whoever has the link, to view, until it ends" in caplog.text
     for word in (secret, *tokens):
         assert word not in caplog.text
 

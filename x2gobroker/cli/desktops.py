@@ -107,7 +107,7 @@ def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
         "sign-out",
         run_sign_out,
         "sign a user out of the portal, in all browsers",
-        "Ends all sign-ins of a user at the portal, the connections to the user's desktops, and links to look on. The "
+        "Ends all sign-ins of a user at the portal, the connections to the user's desktops, and links for guests. The "
         "desktops go on. The user may sign in again: x2gobroker lockout is for those who may not.",
     )
     leaving.add_argument("user", metavar="USER", help="the user, as the broker's log has the name")

@@ -1,7 +1,7 @@
 """`x2gobroker remote check-proxy`: whether the web server in front passes all on that the portal needs.
 
 It asks as a browser does, and opens a websocket with a token that is none: the service answers in VNC's own words, so
-that answer has come all the way.
+that answer has come all the way. Another websocket, whose token is in the state store, tells more (`remote_trial.py`).
 """
 
 from __future__ import annotations
@@ -20,28 +20,24 @@ from websockets.exceptions import InvalidHandshake, InvalidMessage, InvalidStatu
 from websockets.sync.client import ClientConnection, connect
 from websockets.typing import Origin, Subprotocol
 
-from x2gobroker.cli.common import add_config_options, check_usable, source_of
+from x2gobroker.cli.common import add_config_options, check_made, check_usable, source_of
+from x2gobroker.cli.remote_trial import Finding, try_connection
 from x2gobroker.cli.remote_web import SERVED_PATH
-from x2gobroker.errors import ConfigurationError
+from x2gobroker.errors import BrokerError, ConfigurationError
 from x2gobroker.logs import field
 from x2gobroker.remote.rfb import OUR_VERSION
 from x2gobroker.remote.service import PROTOCOL, TOKEN_PREFIX
 from x2gobroker.remote.told import TOO_MANY, WRONG_PAGE, WRONG_WAY
+from x2gobroker.remote.trial import CHECK_PROTOCOL, MOST_SECONDS
+from x2gobroker.services import Services
 from x2gobroker.settings import GLOBAL, Settings
+from x2gobroker.store import ProxyChecks
 
 SECONDS = 15.0
 LARGEST_PAGE = 1 << 20
 NO_TOKEN = "0" * 40
 ROOT = re.compile(r"(https?)://([^/\s\"'<>]+)(?:[^\s\"'<>]*)/plain/")
 SCHEMES = {"https": "wss", "http": "ws"}
-
-
-@dataclass(frozen=True)
-class Finding:
-    """One thing that was looked at; `fault`: what is wrong with it, and what to do."""
-
-    what: str
-    fault: str = ""
 
 
 def add_to(actions: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -51,23 +47,39 @@ def add_to(actions: argparse._SubParsersAction[argparse.ArgumentParser]) -> None
         help="try whether the web server passes on all that the portal needs",
         description="Asks for the portal at its address as a browser does, through the web server in front: TLS, the "
         "pages, what the broker takes for its own address, and websockets up to x2gobroker-remote. Nobody is signed "
-        "in, and no desktop is started. How long the web server lets a quiet connection live is not looked at.",
+        "in, and no desktop is started. Then the service says which address it takes this machine's for; that, and "
+        "--wait, need the state store that it uses.",
     )
     add_config_options(parser)
     parser.add_argument("url", metavar="URL", help="the broker's address for browsers: https://broker.example.org")
     parser.add_argument("--ca", metavar="FILE", help="certificates of the authority to believe, in PEM form")
+    parser.add_argument(
+        "--wait",
+        type=_seconds,
+        default=0.0,
+        metavar="SECONDS",
+        help="also leave a connection alone for so long, and see whether the web server ends it; 90 is more than the "
+        "usual limit of 60 (default: not looked at)",
+    )
     parser.set_defaults(run=run)
+
+
+def _seconds(text: str) -> float:
+    seconds = float(text)
+    if not 0 <= seconds <= MOST_SECONDS:
+        raise argparse.ArgumentTypeError(f"it has to be between 0 and {MOST_SECONDS}")
+    return seconds
 
 
 def run(options: argparse.Namespace) -> int:
     """Look, and say what was found; 1 where something is wrong. Raises ConfigurationError."""
     settings = check_usable(source_of(options))
-    found = list(look(settings, base_of(options.url), tls_of(options.ca)))
-    for finding in found:
-        print(f"{'FAULT' if finding.fault else 'ok':6} {finding.what}")
-        if finding.fault:
-            print(f"       {finding.fault}")
-    return 1 if any(finding.fault for finding in found) else 0
+    wrong = False
+    for finding in look(settings, base_of(options.url), tls_of(options.ca), options.wait):
+        wrong = wrong or bool(finding.fault)
+        for line in finding.lines():
+            print(line, flush=True)
+    return 1 if wrong else 0
 
 
 def base_of(url: str) -> str:
@@ -87,8 +99,8 @@ def tls_of(ca: str | None) -> ssl.SSLContext:
         raise ConfigurationError(f"--ca {field(ca or '')} cannot be used: {error}") from None
 
 
-def look(settings: Settings, base: str, tls: ssl.SSLContext) -> Iterator[Finding]:
-    """All that can be seen from here, one after the other."""
+def look(settings: Settings, base: str, tls: ssl.SSLContext, seconds: float = 0.0) -> Iterator[Finding]:
+    """All that can be seen from here, one after the other. `seconds`: for how long to leave a connection alone."""
     if urlsplit(base).scheme == "http":
         yield Finding("TLS", "the address has http://: desktops need https://, except on this very machine")
     fault, _page = _get(urljoin(base, "portal/sign-in"), tls)
@@ -97,7 +109,11 @@ def look(settings: Settings, base: str, tls: ssl.SSLContext) -> Iterator[Finding
         return
     fault, page = _get(base, tls)
     yield Finding("the address that the broker takes for its own", fault or _address_fault(page, base))
-    yield _websocket(settings, base, tls)
+    way = Way.of(settings, base, tls)
+    finding = _websocket(way)
+    yield finding
+    if not finding.fault:
+        yield from _trial(settings, way, seconds)
 
 
 def _get(url: str, tls: ssl.SSLContext) -> tuple[str, str]:
@@ -130,22 +146,63 @@ def _address_fault(page: str, base: str) -> str:
     return ""
 
 
-def _websocket(settings: Settings, base: str, tls: ssl.SSLContext) -> Finding:
-    parts = urlsplit(base)
-    url = urljoin(base, settings.text(GLOBAL, "remote-websocket-url") or parts.path.rstrip("/") + SERVED_PATH)
-    target = urlsplit(url)
-    url = target._replace(scheme=SCHEMES.get(target.scheme, target.scheme)).geturl()
-    what = f"websockets at {url}"
-    try:
-        with connect(
-            url,
-            origin=Origin(f"{parts.scheme}://{parts.netloc}"),
-            subprotocols=[Subprotocol(PROTOCOL), Subprotocol(TOKEN_PREFIX + NO_TOKEN)],
-            ssl=tls if url.startswith("wss:") else None,
+@dataclass(frozen=True)
+class Way:
+    """How the portal's pages reach the service."""
+
+    url: str
+    origin: str
+    tls: ssl.SSLContext
+
+    @classmethod
+    def of(cls, settings: Settings, base: str, tls: ssl.SSLContext) -> Way:
+        """As the pages at `base` have it."""
+        parts = urlsplit(base)
+        url = urljoin(base, settings.text(GLOBAL, "remote-websocket-url") or parts.path.rstrip("/") + SERVED_PATH)
+        target = urlsplit(url)
+        url = target._replace(scheme=SCHEMES.get(target.scheme, target.scheme)).geturl()
+        return cls(url, f"{parts.scheme}://{parts.netloc}", tls)
+
+    def open(self, protocol: str, token: str) -> ClientConnection:
+        """A connection. Raises WebSocketException, OSError."""
+        return connect(
+            self.url,
+            origin=Origin(self.origin),
+            subprotocols=[Subprotocol(protocol), Subprotocol(TOKEN_PREFIX + token)],
+            ssl=self.tls if self.url.startswith("wss:") else None,
             compression=None,
             open_timeout=SECONDS,
+            ping_interval=None,  # the service pings, as it does with desktops
             proxy=None,
-        ) as opened:
+        )
+
+
+def _trial(settings: Settings, way: Way, seconds: float) -> Iterator[Finding]:
+    """What needs a token that counts."""
+    what = "the address of browsers, as x2gobroker-remote sees it"
+    store = Services().store(settings)
+    try:
+        check_made(store)
+        token = ProxyChecks(store).token()
+    except BrokerError as error:
+        yield Finding(what, unsure=f"not looked at: {error}")
+        return
+    finally:
+        store.close()
+    try:
+        yield from try_connection(lambda: way.open(CHECK_PROTOCOL, token), seconds)
+    except InvalidStatus as error:
+        why = "it uses another state store, or is older than this program"
+        status = error.response.status_code
+        yield Finding(what, unsure=f"not looked at: the service answers {status}: {why}")
+    except (WebSocketException, OSError, ValueError) as error:
+        yield Finding(what, f"the service does not say: {error or type(error).__name__}")
+
+
+def _websocket(way: Way) -> Finding:
+    what = f"websockets at {way.url}"
+    try:
+        with way.open(PROTOCOL, NO_TOKEN) as opened:
             return Finding(what, _refusal_fault(_refusal(opened)))
     except InvalidStatus as error:
         return Finding(what, _status_fault(error.response.status_code, bytes(error.response.body or b"")))

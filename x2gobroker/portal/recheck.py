@@ -15,7 +15,7 @@ def still_welcome(portal: Portal, session: PortalSession, token: str) -> bool:
     """Ask the auth mechanism again, every CHECK_SECONDS: about the password where it is at hand, else the account.
 
     False when it says no: then the user is signed out everywhere, connections to the user's desktops are cut, and links
-    to look on are taken back. The desktops end after their grace time, unless the user signs in with the new password.
+    for guests are taken back. The desktops end after their grace time, unless the user signs in with the new password.
     Raises StoreError.
     """
     if portal.now < session.checked + CHECK_SECONDS:

@@ -1,4 +1,4 @@
-"""Links by which others look on at a desktop. The secret stands behind the `#`, which browsers send to nobody."""
+"""Links by which guests see a desktop. The secret stands behind the `#`, which browsers send to nobody."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def share(sign_in: SignIn, desktop: str) -> Response:
         field(sign_in.user),
         field(slot.type),
         slot.number,
-        "work" if work else "look on",
+        "control" if work else "view",
         f"for {hours} h" if hours else "until it ends",
     )
     return json_answer({"link": f"{url_for('portal.view')}#{token}"})
@@ -74,7 +74,7 @@ def unshare(sign_in: SignIn, desktop: str) -> Response:
 
 
 def view() -> Response:
-    """The page of those who look on; they need not be signed in. Its script finds the secret in the address."""
+    """The page of guests; they need not be signed in. Its script finds the secret in the address."""
     if not static.has_novnc():
         return desktops.without_novnc(None)
     return page(
@@ -88,7 +88,7 @@ def view() -> Response:
 
 
 def view_token() -> Response:
-    """A token for one who looks on, for the secret of a link."""
+    """A token for a guest, for the secret of a link."""
     portal = here()
     try:
         secret = read_object(http_request.get_data(cache=False), LONGEST_BODY).get("share")

@@ -76,7 +76,7 @@ class Desktop:
 
     @property
     def watched(self) -> bool:
-        """Whether somebody is connected who has it, and does not only look on by a link."""
+        """Whether somebody is connected who has it, and is no guest with a link."""
         return any(connection.share is None for connection in self.connections)
 
     @property

@@ -201,7 +201,7 @@ async def shake_hands(browser: Browser, server: Server, password: str | None) ->
             await log_in(server, minor, chosen, answer)
             await side.accept()
             await browser.read(1)
-            # whatever the browser says: a second tab, or somebody who looks on, must not end the first connection
+            # whatever the browser says: a second tab, or a guest, must not end the first connection
             await server.write(SHARED)
     except TimeoutError:
         error = RfbError("the VNC server or the browser took too long")
@@ -256,7 +256,7 @@ async def relay(
 ) -> str:
     """Carry bytes until one side ends; why it ended. `touched` is called when the user does something.
 
-    `name` is what the desktop is called for those who only look on: its own name says who works there. `clipboard` is
+    `name` is what the desktop is called for those who may only view: its own name says who works there. `clipboard` is
     for those who work; where nothing may go out, the server's stream is read message by message. Guests who work have
     none.
     """

@@ -2,7 +2,7 @@
 
 The service does the handshake itself, with the VNC server as its client and with the browser as its server: so the
 password of the VNC server never reaches a browser. All after that goes through as it is, but for the input of those
-who may only look on. Numbers of extensions are those of the community's rfbproto.rst.
+who may only view. Numbers of extensions are those of the community's rfbproto.rst.
 """
 
 from __future__ import annotations

@@ -43,10 +43,12 @@ from x2gobroker.remote.told import (
     WRONG_WAY,
     NoDesktopError,
 )
-from x2gobroker.store import Pass
+from x2gobroker.remote.trial import CHECK_PROTOCOL, Trial
+from x2gobroker.store import Pass, ProxyChecks
 
 PATHS = ("/websockify", "/")  # the second is what the former product's nginx sends
 PROTOCOL = "binary"
+PROTOCOLS = (FILES_PROTOCOL, CHECK_PROTOCOL, PROTOCOL)  # of which a connection offers one
 TOKEN_PREFIX = "x2gobroker."  # noqa: S105 - what stands before a token
 HANDSHAKE_SECONDS = 10.0
 STORE_SECONDS = 20.0
@@ -116,6 +118,7 @@ class RemoteService:
         # admitted, by connection; weak, as a handshake can fail after that
         self._admitted: WeakKeyDictionary[ServerConnection, tuple[Pass, str]] = WeakKeyDictionary()
         self._refused: WeakKeyDictionary[ServerConnection, str] = WeakKeyDictionary()
+        self._trials: WeakKeyDictionary[ServerConnection, Trial] = WeakKeyDictionary()
         self._said = SaidOnce()
         self._open = 0
         self._users: Counter[str] = Counter()
@@ -131,7 +134,7 @@ class RemoteService:
             ssl=tls,
             process_request=self._admit,
             select_subprotocol=lambda _connection, offered: Subprotocol(
-                FILES_PROTOCOL if FILES_PROTOCOL in offered else PROTOCOL
+                next((name for name in PROTOCOLS if name in offered), PROTOCOL)
             ),
             compression=None,
             server_header=None,
@@ -175,7 +178,7 @@ class RemoteService:
             )
         if request.path == "/health":
             return websocket.respond(HTTPStatus.OK, "ok\n")
-        found = await self._check(request, rules, asked)
+        found = await self._check(request, rules, asked, peer_of(websocket.remote_address))
         if isinstance(found, Refusal):
             broker_log.warning("remote: connection from %s refused: %s", field(address), found.why)
             if not found.told:
@@ -183,10 +186,13 @@ class RemoteService:
             # browsers hide the status from the page's script; what a VNC server says, it gets
             self._refused[websocket] = found.told
             return None
-        self._admitted[websocket] = found, address
+        if isinstance(found, Trial):
+            self._trials[websocket] = found
+        else:
+            self._admitted[websocket] = found, address
         return None
 
-    async def _check(self, request: Request, rules: Rules, asked: Asked) -> Pass | Refusal:
+    async def _check(self, request: Request, rules: Rules, asked: Asked, peer: str) -> Pass | Trial | Refusal:
         headers, address = request.headers, asked.address
         if request.path.partition("?")[0] not in PATHS:
             return Refusal(HTTPStatus.NOT_FOUND, "there is nothing here")
@@ -203,6 +209,9 @@ class RemoteService:
             why = "there are too many connections from this address (remote-connections-per-address)"
             return Refusal(HTTPStatus.TOO_MANY_REQUESTS, why, TOO_MANY)
         try:
+            if CHECK_PROTOCOL in _offered(headers):
+                counts = await self._desktops.ask_store(lambda store: ProxyChecks(store.store).redeem(token))
+                return Trial(peer, asked) if counts else Refusal(HTTPStatus.FORBIDDEN, "it is no check of ours")
             holder = await self._desktops.ask_store(lambda store: store.redeem(token, address))
         except StoreError as error:
             error_log.error("remote: a token cannot be looked up: %s", error)
@@ -227,6 +236,10 @@ class RemoteService:
                 else:
                     await _tell(Browser(websocket), told)
             return
+        trial = self._trials.pop(websocket, None)
+        if trial is not None:
+            await self._serve_trial(websocket, trial)
+            return
         holder, address = self._admitted[websocket]
         if isinstance(websocket, PatientConnection):
             websocket.is_in()
@@ -248,11 +261,23 @@ class RemoteService:
                 if not counter[key]:
                     del counter[key]
 
+    async def _serve_trial(self, websocket: ServerConnection, trial: Trial) -> None:
+        if isinstance(websocket, PatientConnection):
+            websocket.is_in()
+        broker_log.info("remote: x2gobroker remote check-proxy connects from %s", field(trial.asked.address))
+        self._open += 1
+        try:
+            await trial.serve(websocket)
+        except ConnectionClosed:
+            pass  # the command has gone, in the midst of something
+        finally:
+            self._open -= 1
+
     async def _serve(self, link: Link) -> None:
         slot, browser = link.holder.slot, Browser(link.websocket)
         told = (
             field(link.address),
-            "looks on" if link.holder.view_only else "works as a guest" if link.share else "works",
+            "views as a guest" if link.holder.view_only else "works as a guest" if link.share else "works",
             name_of(slot),
         )
         try:
@@ -328,10 +353,10 @@ def one(headers: Headers, name: str) -> str:
 
 
 def token_of(headers: Headers) -> str | None:
-    """The token among the subprotocols; None where it is missing, or one of `binary` and FILES_PROTOCOL."""
+    """The token among the subprotocols; None where it is missing, or not just one of PROTOCOLS is there."""
     offered = _offered(headers)
     tokens = [name.removeprefix(TOKEN_PREFIX) for name in offered if name.startswith(TOKEN_PREFIX)]
-    return tokens[0] if (PROTOCOL in offered) != (FILES_PROTOCOL in offered) and len(tokens) == 1 else None
+    return tokens[0] if sum(name in offered for name in PROTOCOLS) == 1 and len(tokens) == 1 else None
 
 
 def wants_files(headers: Headers) -> bool:
@@ -343,10 +368,14 @@ def _offered(headers: Headers) -> list[str]:
     return [name.strip() for value in headers.get_all("Sec-WebSocket-Protocol") for name in value.split(",")]
 
 
+def peer_of(address: object) -> str:
+    """Who connects, by the address of a socket; empty for a Unix socket."""
+    return str(address[0]) if isinstance(address, tuple) and address else ""
+
+
 def asked_of(peer: object, headers: Headers, proxies: tuple[Network, ...]) -> Asked:
     """The address of the browser, and the host that it asked for."""
-    direct = str(peer[0]) if isinstance(peer, tuple) and peer else ""
-    return read_asked(direct, headers.get_all, proxies, "http", one(headers, "Host"))
+    return read_asked(peer_of(peer), headers.get_all, proxies, "http", one(headers, "Host"))
 
 
 def origin_allowed(headers: Headers, origins: tuple[str, ...], host: str) -> bool:

@@ -1,8 +1,8 @@
 """The desktops of one service: started when somebody connects, stopped when it is time, found again after a crash.
 
-What the store says of a slot and what runs are brought together here. Nothing is forgotten: a row goes only when the
-script says that its session is gone, or when nothing answers there any more; else the slot is `broken`, nobody gets it,
-and stopping it is tried again.
+What the store says of a slot and what runs are brought together here (what others wish of desktops: `wishes.py`).
+Nothing is forgotten: a row goes only when the script says that its session is gone, or when nothing answers there any
+more; else the slot is `broken`, nobody gets it, and stopping it is tried again.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from x2gobroker.errors import BrokerError, StoreError
 from x2gobroker.logs import broker_log, error_log, field
 from x2gobroker.remote.desktop import Connection, Desktop
 from x2gobroker.remote.keys import NEITHER
-from x2gobroker.remote.stopping import ASK_SECONDS, LOOK_SECONDS, name_of, try_stop, wish_of, worker_of
+from x2gobroker.remote.stopping import ASK_SECONDS, LOOK_SECONDS, name_of, try_stop, worker_of
 from x2gobroker.remote.told import (
     BEING_STOPPED,
     ELSEWHERE,
@@ -36,15 +36,15 @@ from x2gobroker.remote.told import (
     NO_TYPE,
     NOT_STARTED,
     NOT_STOPPED,
-    SIGNED_OUT,
     STORE_FAILS,
     TOO_SLOW,
     NoDesktopError,
 )
 from x2gobroker.remote.types import SessionType
+from x2gobroker.remote.wishes import Wishes
 from x2gobroker.remote.workers import Worker, WorkerError, Workers
-from x2gobroker.store import DesktopOrders, RemoteDesktops, SignInTie, Slot
-from x2gobroker.store.remote_desktops import ADMINISTRATOR, BROKEN, CUT, FAILED, RESERVED, RUNNING, STOPPING
+from x2gobroker.store import DesktopOrders, RemoteDesktops, Slot
+from x2gobroker.store.remote_desktops import ADMINISTRATOR, BROKEN, FAILED, RESERVED, RUNNING, STOPPING
 
 POLL_SECONDS = 5.0  # how often a script is asked whether its session runs
 RETRY_SECONDS = 60.0
@@ -69,7 +69,8 @@ class Desktops:
         self._threads = ThreadPoolExecutor(STORE_THREADS, "store")
         self._known: dict[str, Desktop] = {}
         self._tasks: set[asyncio.Task[None]] = set()
-        self._next_poll = self._next_sweep = 0.0
+        self._wishes = Wishes(self._known, self.ask_store, node, self.stop, self._forget)
+        self._next_poll = 0.0
         self._store_fails = False
 
     async def ask_store(self, work: Callable[[RemoteDesktops], T]) -> T:
@@ -320,7 +321,7 @@ class Desktops:
         """What has to be done once a second or so: limits, wishes from the portal, desktops that have died."""
         now = time.time()
         try:
-            await self._hear_wishes()
+            await self._wishes.hear()
             if self._store_fails:
                 self._store_fails = False
                 broker_log.warning("remote: the state store works again")
@@ -342,63 +343,6 @@ class Desktops:
                 if desktop.running and desktop.stopping is None and not desktop.looked_after:
                     desktop.looked_after = True
                     self._task(self._look_after(desktop))
-
-    async def _hear_wishes(self) -> None:
-        slots = {slot.id: slot for slot in await self.ask_store(lambda store: store.everything(self._node))}
-        for desktop in list(self._known.values()):
-            slot = slots.get(desktop.slot.id)
-            if slot is not None and slot.wanted == CUT:
-                await self._cut(desktop)
-                continue
-            why, by = wish_of(slot)
-            if desktop.broken_since is not None:
-                if slot is None or slot.state == FAILED:
-                    self._forget(desktop, by)
-            elif why and (slot is not None or desktop.running):
-                self.stop(desktop, why, by=by)
-        looking = [desktop for desktop in self._known.values() if any(c.share for c in desktop.connections)]
-        if looking:
-            valid = await self.ask_store(lambda store: store.shares(desktop.slot.id for desktop in looking))
-            for desktop in looking:
-                for connection in list(desktop.connections):
-                    if connection.share is not None and connection.share not in valid:
-                        connection.cut("the link was taken back")
-        await self._cut_locked()
-        await self._cut_signed_out()
-        if time.monotonic() >= self._next_sweep:
-            self._next_sweep = time.monotonic() + WRITE_SECONDS
-            await self.ask_store(lambda store: store.sweep())
-
-    async def _cut_locked(self) -> None:
-        """End all connections to desktops of users who are locked out, whenever they have come in."""
-        seen = [desktop for desktop in self._known.values() if desktop.links]
-        users = {desktop.slot.username for desktop in seen}
-        locked = await self.ask_store(lambda store: store.locked(users)) if users else set()
-        for desktop in seen:
-            if desktop.slot.username in locked:
-                broker_log.info("remote: %s is cut off: its user is locked out", name_of(desktop.slot))
-                for connection in desktop.links:
-                    connection.cut(SIGNED_OUT)
-
-    async def _cut_signed_out(self) -> None:
-        """End the connections whose sign-in at the portal has ended, by time or otherwise. Work at one keeps it."""
-        tied = [c for desktop in self._known.values() for c in desktop.links if c.sign_in is not None]
-        worked: dict[SignInTie, float] = {}
-        for connection in tied:
-            if connection.sign_in is not None:
-                worked[connection.sign_in] = max(worked.get(connection.sign_in, 0.0), connection.last_input)
-        going_on = await self.ask_store(lambda store: store.signed_in(worked)) if worked else set()
-        for connection in tied:
-            if connection.sign_in is not None and connection.sign_in.digest not in going_on:
-                connection.cut(SIGNED_OUT)
-
-    async def _cut(self, desktop: Desktop) -> None:
-        """End its user's connections, as the portal wishes: whoever is still signed in comes back by itself."""
-        await self.ask_store(lambda store: store.forget_cut(desktop.slot.id))
-        own = [connection for connection in desktop.links if connection.share is None]
-        broker_log.info("remote: %s: %d connections are cut: its user was signed out", name_of(desktop.slot), len(own))
-        for connection in own:
-            connection.cut(SIGNED_OUT)
 
     async def _write_times(self, desktop: Desktop, end: tuple[float, str] | None, now: float) -> None:
         """Tell the portal how many are connected, and when it will end."""

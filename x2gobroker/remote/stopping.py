@@ -10,7 +10,6 @@ from x2gobroker.remote.desktop import Desktop
 from x2gobroker.remote.told import SCRIPT_FAILED
 from x2gobroker.remote.workers import Worker, WorkerError, Workers
 from x2gobroker.store import Slot
-from x2gobroker.store.remote_desktops import ADMINISTRATOR
 
 ASK_SECONDS = 10.0  # for poll and connect
 LOOK_SECONDS = 0.1
@@ -20,14 +19,6 @@ NUMBER_LETTERS = 8  # of a slot's ID, as people read it to each other
 def name_of(slot: Slot) -> str:
     """A slot in a line of the log, with the number that its user sees where something has gone wrong."""
     return f"{field(slot.type)}/{slot.number} of {field(slot.username)} ({slot.id[:NUMBER_LETTERS]})"
-
-
-def wish_of(slot: Slot | None) -> tuple[str, str]:
-    """Why a desktop is to be stopped, as its row says, and which administrator wants it; empty for what goes on."""
-    if slot is None:
-        return "its row in the state store is gone", ""
-    word, _, name = slot.wanted.partition(" ")
-    return (word, name) if word == ADMINISTRATOR else (field(slot.wanted) if slot.wanted else "", "")
 
 
 def worker_of(workers: Workers, desktop: Desktop) -> Worker:

@@ -1,6 +1,6 @@
 """Those who may not have all: what of a browser goes through to the VNC server, and what of the server to them.
 
-Of those who only look on, nothing that does something goes in, and the clipboard of the desktop does not come out to
+Of those who may only view, nothing that does something goes in, and the clipboard of the desktop does not come out to
 them: what somebody copies there, a password perhaps, is not theirs. The same goes for those who work where the session
 type lets no clipboard out. To find the clipboard in the server's stream one must know where each message ends.
 So the browser may only ask for encodings whose end can be told, and the form of pixels is chosen here, once, before
@@ -38,7 +38,7 @@ WITHOUT_CONTENT = {DESKTOP_SIZE, QEMU_KEYS, MORE_BUTTONS}
 SET_PIXEL_FORMAT = 0
 UPDATE, COLOURS, BELL, CUT_TEXT, END_OF_CONTINUOUS, XVP = 0, 1, 2, 3, 150, 250
 CHUNK_BYTES = 1 << 15
-LONGEST_MESSAGE = 1 << 16  # of a browser that looks on; what such ones do send is short
+LONGEST_MESSAGE = 1 << 16  # of a browser that may only view; what such ones do send is short
 INIT_SECONDS = 15.0
 PIXEL_BYTES = 4
 # 32 bits, 24 of them colour, little-endian, 8 bits each from red on: the form that noVNC wants
@@ -111,7 +111,7 @@ class RightsToWork(Rights):
 
 
 class Viewer:
-    """One who sees a desktop as `name`, whatever the VNC server calls it; by default, somebody who only looks on."""
+    """One who sees a desktop as `name`, whatever the VNC server calls it; by default, a guest who may only view."""
 
     def __init__(self, server: Source, browser: Target, name: str, rights: Rights | None = None) -> None:
         rights = rights or Rights()

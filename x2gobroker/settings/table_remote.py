@@ -86,7 +86,7 @@ REMOTE = (
         "remote-connections-per-user",
         Kind.INTEGER,
         20,
-        "How many of them to the desktops of one user, those who look on included.",
+        "How many of them to the desktops of one user, guests included.",
         since=OURS,
         minimum=1,
         maximum=20000,

@@ -16,6 +16,7 @@ from x2gobroker.store.lockouts import Lockouts, TakenAway
 from x2gobroker.store.origins import Origins
 from x2gobroker.store.penalties import Admission, Attempt, Penalties
 from x2gobroker.store.portal_sessions import PortalSession, PortalSessions
+from x2gobroker.store.proxy_checks import ProxyChecks
 from x2gobroker.store.remote_closing import Closing, DesktopsClosedError
 from x2gobroker.store.remote_desktops import Pass, RemoteDesktops, Slot
 from x2gobroker.store.reservations import Reservation, Reservations, Seen
@@ -44,6 +45,7 @@ __all__ = [
     "Penalties",
     "PortalSession",
     "PortalSessions",
+    "ProxyChecks",
     "RemoteDesktops",
     "Reservation",
     "Reservations",

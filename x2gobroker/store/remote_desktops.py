@@ -85,7 +85,7 @@ class Slot:
 class Pass:
     """What a token stands for: the slot as it is, who shows the token, and how. `share`: by which link, if any.
 
-    `sign_in`: what the connection ends with; None for those who look on, and for tokens of programs of before.
+    `sign_in`: what the connection ends with; None for guests, and for tokens of programs of before.
     """
 
     slot: Slot
@@ -246,7 +246,7 @@ class RemoteDesktops:
     def share(self, slot: Slot, seconds: float | None = None, works: bool = False) -> str:
         """The token of a new link to the desktop, until it is taken back, for `seconds`, or until the desktop ends.
 
-        Who follows it may look on, and with `works` use keyboard and pointer as well. Only its hash is kept.
+        Who follows it may view the desktop, and with `works` use keyboard and pointer as well. Only its hash is kept.
         """
         token, now = secrets.token_hex(TOKEN_BYTES), time.time()
         row = {"digest": digest_of(token), "slot": slot.id, "made": now, "works": works}
@@ -267,7 +267,7 @@ class RemoteDesktops:
         return slot
 
     def revoke(self, slot: Slot) -> int:
-        """Take all links of a desktop back; who looks on is cut off within a second. Returns how many there were."""
+        """Take all links of a desktop back; guests are cut off within a second. Returns how many there were."""
         with self.store.begin() as connection:
             connection.execute(delete(REMOTE_TOKENS).where(K.slot == slot.id, K.share.is_not(None)))
             return connection.execute(delete(REMOTE_SHARES).where(H.slot == slot.id)).rowcount
@@ -296,7 +296,7 @@ class RemoteDesktops:
     def ask_cut(self, user: str, links: bool = False) -> int:
         """Have the service end the connections of a user, and not the desktops; how many desktops there are.
 
-        Whoever may still have tokens gets new ones, and comes back. With `links`, links to look on are taken back, too.
+        Whoever may still have tokens gets new ones, and comes back. With `links`, links for guests are taken back, too.
         """
         mine = select(S.id).where(S.username == user, S.state.in_(MINE))
         with self.store.begin() as connection:

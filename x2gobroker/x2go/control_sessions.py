@@ -147,7 +147,7 @@ class ControlSessions(ControlQueries):
     ) -> X2GoTerminalSession | None:
         """Show a desktop that runs already, one's own or that of a user who shares it: `desktop` is `user@:display`.
 
-        `share_mode` 0 is for looking only, 1 for full access. `desktops` is from `list_desktops`, and saves asking
+        `share_mode` 0 is view only, 1 for full access. `desktops` is from `list_desktops`, and saves asking
         again, which takes the server a second for each display that does not answer. Returns as `resume` does. Raises
         X2GoDesktopSharingException when there is no such desktop to share, X2GoDesktopSharingDenied when its owner
         says no, and what `resume` raises.

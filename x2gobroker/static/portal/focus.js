@@ -2,7 +2,7 @@
 
 // Tools that are used by pointer leave the keyboard where it is; those who come to them by Tab stay there.
 function leaveFocus(event) {
-  if (event.target.closest("button")) event.preventDefault();
+  if (event.target.closest("button, summary")) event.preventDefault();
 }
 
 // `typing` is what setUpTyping gives: while it is on, the box for it has the keyboard.
@@ -12,10 +12,20 @@ export function setUpFocus(connection, typing) {
     if (typing.on) typing.focus();
     else connection.rfb.focus();
   };
+  const comeBackIfLost = () => setTimeout(() => document.activeElement === document.body && comeBack());
   for (const bar of document.querySelectorAll(".bar, .handle")) bar.addEventListener("mousedown", leaveFocus);
   for (const dialog of document.querySelectorAll("dialog")) {
     // the browser has given it back to where it was before; only where it is lost now, or a button would take a space
-    dialog.addEventListener("close", () => setTimeout(() => document.activeElement === document.body && comeBack()));
+    dialog.addEventListener("close", comeBackIfLost);
+  }
+  // not while the user types by way of it: who closes a phone's keyboard does not want it back
+  document.getElementById("typed").addEventListener("blur", () => typing.on || comeBackIfLost());
+  // a list has to take the keyboard; letters that are typed after a choice by pointer would choose something else in it
+  for (const list of document.querySelectorAll(".bar select")) {
+    let pointed = false;
+    list.addEventListener("pointerdown", () => { pointed = true; });
+    list.addEventListener("keydown", () => { pointed = false; });
+    list.addEventListener("change", () => pointed && comeBack());
   }
   const screen = document.getElementById("screen");
   // a key that is let go elsewhere stays down in the desktop for ever; noVNC lets all go when the window loses the focus

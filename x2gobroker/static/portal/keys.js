@@ -31,10 +31,12 @@ export function setUpKeys(connection) {
     letGo(); // as with the sticky keys of desktops
   };
   const showKeys = (shown) => {
+    if (!shown) typing.end(); // its box goes away as well
     by("keys-bar").hidden = !shown;
     by("keys").setAttribute("aria-expanded", String(shown));
     if (!shown) letGo();
   };
+  const typing = setUpTyping(by("typed"), by("type"), press);
   by("keys").addEventListener("click", () => showKeys(by("keys-bar").hidden));
   for (const button of holders) button.addEventListener("click", () => hold(button, !held.has(button.dataset.hold)));
   for (const button of document.querySelectorAll("[data-key]")) {
@@ -42,5 +44,5 @@ export function setUpKeys(connection) {
   }
   by("ctrl-alt-del").addEventListener("click", () => connection.rfb?.sendCtrlAltDel());
   connection.addEventListener("phase", (event) => event.detail.phase !== "connected" && showKeys(false));
-  return setUpTyping(by("typed"), by("type"), press);
+  return typing;
 }

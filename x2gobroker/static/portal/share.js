@@ -1,4 +1,4 @@
-// The dialog for links by which others look on.
+// The dialog for links by which guests come.
 import { ask } from "./connection.js";
 import { by, copy, page, text } from "./cover.js";
 

@@ -6,12 +6,16 @@ const FILLER = "  "; // something that the keyboard can delete, else it does not
 const CLEAR_SECONDS = 3; // without a letter; until then the keyboard may still correct the last words
 const LONGEST = 2000; // letters in the box
 
-// `press(symbol, code, modifiers)` sends one key. Returns {on, focus()}: `on` while the user types by way of the box.
+// `press(symbol, code, modifiers)` sends one key. Returns {on, focus(), end()}: `on` while the user types by way of the box.
 export function setUpTyping(box, button, press) {
   let known = "";
   let composing = false;
   let clearing = null;
-  const state = { on: false, focus: () => box.focus({ preventScroll: true }) };
+  const end = () => {
+    state.on = false;
+    box.blur();
+  };
+  const state = { on: false, focus: () => box.focus({ preventScroll: true }), end };
 
   const clear = () => {
     clearTimeout(clearing);
@@ -63,10 +67,8 @@ export function setUpTyping(box, button, press) {
     clear();
   });
   button.addEventListener("click", () => {
-    if (document.activeElement === box) {
-      state.on = false;
-      box.blur();
-    } else state.focus();
+    if (document.activeElement === box) end();
+    else state.focus();
   });
   clear();
   return state;

@@ -1,4 +1,4 @@
-// The page of somebody who looks on by a link. The secret is behind the # of the address, and goes to no log.
+// The page of a guest, who comes by a link. The secret is behind the # of the address, and goes to no log.
 import { Connection, ask } from "./connection.js";
 import { by, enable, missing, offer, page, passing, said, setUpFullScreen, show, text } from "./cover.js";
 import { setUpScaling } from "./scaling.js";

@@ -1,0 +1,89 @@
+"""From a key to the picture of its letter, in Chromium with TigerVNC and a shell in an xterm.
+
+`python -m bench.remote_keys` measures this alone, as root. It needs little of the checkout that it stands in, so that a
+copy of this file in an older one shows what has changed since.
+"""
+
+from __future__ import annotations
+
+import random
+import statistics
+import sys
+from collections.abc import Callable
+
+from tests.support.accounts import account_with_home
+from tests.support.browser import Tab, chromium, tab
+from tests.support.portal_desktops import PASSWORD, portal_desktops
+
+KEYS = 120  # and a tenth of them before, which do not count
+USER = "anna"
+KIND = "Keys"
+PAUSE_MS = (25, 75)  # between two keys, so that these fall anywhere between two pictures
+WAIT_MS = 20_000
+# Looks at the first lines of the terminal in each picture of the browser, and notes when they are another than before
+# the last key. `benchSame` says that they have not changed for a while.
+SCRIPT = """() => {
+  const canvas = document.querySelector("#screen canvas:not(.last)");
+  const context = canvas.getContext("2d", { willReadFrequently: true });
+  const pixels = () => new Uint32Array(context.getImageData(0, 0, 400, 60).data.buffer);
+  const look = () => pixels().reduce((sum, one) => (sum * 31 + one) | 0, 7);
+  let pressed = 0;
+  let shown = look();
+  let since = performance.now();
+  window.benchKeys = [];
+  window.benchSame = () => performance.now() - since > 500;
+  addEventListener("keydown", () => { pressed = performance.now(); }, true);
+  const each = () => {
+    const now = look();
+    if (now !== shown) {
+      shown = now;
+      since = performance.now();
+      if (pressed) window.benchKeys.push(since - pressed);
+      pressed = 0;
+    }
+    requestAnimationFrame(each);
+  };
+  requestAnimationFrame(each);
+}"""
+
+
+def keys(count: int = KEYS, tell: Callable[[str], None] = lambda _: None) -> list[float]:
+    """Milliseconds from each key until its letter is there, or has gone: letters and Backspace in turns."""
+    tell("remote: keys")
+    with account_with_home("Measured+1") as account:
+        options = {"account": account.name, "command": ["xterm", "-geometry", "100x30+0+0"], "sizes": ["1280x800"]}
+        types = {KIND: {"script": "tigervnc.py", "count": 1, "options": options}}
+        with portal_desktops(types) as site, chromium() as browser, tab(browser) as person:
+            person.sign_in(site.url, USER, PASSWORD)
+            person.page.locator("li.card", has=person.page.get_by_role("heading", name=KIND)).get_by_role(
+                "button"
+            ).click()
+            person.wait_for_phase("connected")
+            person.wait_for_colours(2)
+            person.click_screen(60, 20)
+            person.page.evaluate(SCRIPT)
+            person.page.wait_for_function("window.benchSame()")  # the shell's prompt is there
+            return _press(person, count)
+
+
+def _press(person: Tab, count: int) -> list[float]:
+    early = count // 10
+    for number in range(early + count):
+        person.page.keyboard.press("Backspace" if number % 2 else "x")
+        person.page.wait_for_function(f"window.benchKeys.length > {number}", timeout=WAIT_MS)
+        person.page.wait_for_timeout(random.uniform(*PAUSE_MS))
+    person.assert_well()
+    times = [float(each) for each in person.page.evaluate("window.benchKeys")]
+    assert len(times) == early + count, "something else has changed the picture"
+    return times[early:]
+
+
+def main() -> int:
+    """Measure, and print it."""
+    times = sorted(keys())
+    print(f"key to picture, ms: p50 {statistics.median(times):.1f}, p95 {times[int(0.95 * len(times))]:.1f}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
