@@ -159,6 +159,7 @@ def test_load_figures_are_those_of_debians_agent(host: Host) -> None:
         assert int(ours[name]) == pytest.approx(int(theirs[name]), rel=0.1, abs=100)
 
 
+@pytest.mark.reference
 @pytest.mark.parametrize("remote", [True, False], ids=["ssh", "local"])
 def test_debians_broker_gets_along_with_it(host: Host, user: Account, remote: bool, tmp_path: Path) -> None:
     key = make_key(tmp_path / "key", "rsa")
@@ -188,6 +189,7 @@ def test_debians_broker_gets_along_with_it(host: Host, user: Account, remote: bo
     assert file.read_bytes() == b""
 
 
+@pytest.mark.reference
 def test_debians_broker_reckons_with_its_load(host: Host) -> None:
     (factor,) = host.debian(True, ("checkload", {}))
     assert isinstance(factor, int)
