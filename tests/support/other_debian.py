@@ -9,6 +9,7 @@ import ast
 import os
 import re
 import shutil
+import socket
 import subprocess
 import sys
 from collections.abc import Iterable, Iterator
@@ -68,14 +69,15 @@ class OtherDebian:
         there = self.root / str(place).lstrip("/")
         if place.is_dir():
             there.mkdir(parents=True, exist_ok=True)
-        else:
+        elif not there.exists():
             there.parent.mkdir(parents=True, exist_ok=True)
             there.touch()
-        said(["mount", "--bind", str(place), str(there)], 20)
+        said(["mount", "-o", "bind,ro", str(place), str(there)], 20)
 
 
 def other_debian(root: Path, release: str, packages: Iterable[str], seconds: float) -> OtherDebian:
     """Make one at `root`, a folder that does not exist yet, with these packages and what they need."""
+    assert socket.gethostname() == "room", "what is mounted here has to go with a room: python -m tests.rooms PATH"
     settings = root / "etc/dpkg/dpkg.cfg.d"
     settings.mkdir(parents=True)
     (settings / "tests").write_text(DPKG, encoding="ascii")
