@@ -135,6 +135,8 @@ setup(
             "types-python-xlib>=0.33",
             "ruff>=0.6",
             "requests>=2.31",
+            # for an installation without a network; Python 3.12 and later bring no setuptools along
+            "setuptools>=66",
             "wheel>=0.40",
             "playwright>=1.60,<2",
             "axe-playwright-python>=0.1.8,<0.2",

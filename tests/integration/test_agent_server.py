@@ -150,6 +150,7 @@ def test_tasks_that_change_nothing(host: Host, user: Account) -> None:
         assert re.fullmatch(r"\S+ \d+", line)
 
 
+@pytest.mark.reference
 def test_load_figures_are_those_of_debians_agent(host: Host) -> None:
     said = subprocess.run([INSTALLED, "nobody", "checkload"], capture_output=True, text=True, timeout=30, check=True)
     theirs = dict(line.split(":") for line in said.stdout.splitlines()[1:])

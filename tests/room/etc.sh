@@ -35,10 +35,6 @@ for name in $people; do
 done
 for name in $(awk -F: '$3 >= 1000 && $3 < 65000 { print $1 }' group); do sed -i "/^$name:/d" group gshadow; done
 rm -f passwd.lock shadow.lock group.lock gshadow.lock .pwd.lock nologin
-# the broker's account, which Debian 12's packages of 0.0.4.3 make
-grep -q ^x2gobroker: group || groupadd --system x2gobroker
-grep -q ^x2gobroker: passwd ||
-  useradd --system --gid x2gobroker --home-dir /var/lib/x2gobroker --shell /bin/bash x2gobroker
 cat >login.defs <<'END'
 MAIL_DIR /var/mail
 FAILLOG_ENAB yes
