@@ -35,7 +35,7 @@ from tests.support.installation import READY, checkout_fault, install_into
 
 TESTS = Path(__file__).parent
 SCRIPT = TESTS / "room" / "room.sh"
-BATCH_DEADLINE = 900.0
+BATCH_DEADLINE = 1200.0
 # These install packages, as a site would: they have the machine's network.
 WITH_NETWORK = frozenset(
     {

@@ -10,8 +10,8 @@ from tests.support.other_debian import PYTHON, other_debian
 from tests.support.reference import PACKAGES
 
 RELEASE = "trixie"
-MAKE_SECONDS = 600.0
-RUN_SECONDS = 1800.0
+MAKE_SECONDS = 400.0
+RUN_SECONDS = 1000.0
 SUMMARY = re.compile(r"^(\d+) passed, \d+ deselected(?:, \d+ warnings?)? in ", re.MULTILINE)
 AT_LEAST = 6000
 
