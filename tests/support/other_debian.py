@@ -58,6 +58,7 @@ class OtherDebian:
         """The checkout in a virtual environment, as `make setup` makes it, with libraries from the package index."""
         copy_checkout(self.root / SOURCE.lstrip("/"))
         self.run("scripts/debian-packages", "unit", seconds=seconds)  # they are there: the account is missing
+        self.run("bash", "tests/room/etc.sh", seconds=seconds, variables={"ROOM_NETWORK": "yes"})
         self.run("python3", "-m", "venv", VENV, seconds=seconds)
         variables = pip_settings()
         for place in places(variables.values()):
