@@ -76,6 +76,9 @@ ENTRY_POINTS = {
     ],
 }
 
+# what tests/unit and tests/web need; babel finds the texts of the portal, and scripts/languages wants it as well
+UNIT = ["babel>=2.10,<3", "pytest>=8", "webtest>=3", "hypothesis>=6", "python-xlib>=0.33,<1"]
+
 setup(
     name="x2gobroker",
     version="1.0.0a1",
@@ -124,18 +127,16 @@ setup(
     extras_require={
         "postgresql": ["psycopg[binary]>=3.1,<4"],
         "x2go": ["python-xlib>=0.33,<1"],
+        "unit": UNIT,
         "test": [
-            # finds the texts of the portal; scripts/languages and pyproject.toml want it as well
-            "babel>=2.10,<3",
-            "pytest>=8",
-            "webtest>=3",
-            "hypothesis>=6",
+            *UNIT,
             "mypy>=1.10",
             "types-paramiko>=3.5",
-            "python-xlib>=0.33,<1",
             "types-python-xlib>=0.33",
             "ruff>=0.6",
             "requests>=2.31",
+            # for an installation without a network; Python 3.12 and later bring no setuptools along
+            "setuptools>=66",
             "wheel>=0.40",
             "playwright>=1.60,<2",
             "axe-playwright-python>=0.1.8,<0.2",

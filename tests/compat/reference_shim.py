@@ -40,7 +40,6 @@ from x2gobroker.scheduling import probe
 from x2gobroker.services import Services
 from x2gobroker.settings import SettingsSource, read_ini
 
-REFERENCE = Path("/usr/lib/python3/dist-packages/x2gobroker")
 ASK_REFERENCE = """
 import json, x2gobroker.defaults as d
 from x2gobroker.nameservices.testsuite_nameservice import X2GoBrokerNameService

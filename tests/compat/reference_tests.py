@@ -16,7 +16,8 @@ import unittest
 from pathlib import Path
 from typing import Any
 
-from tests.compat.reference_shim import REFERENCE, install, reset
+from tests.compat.reference_shim import install, reset
+from tests.support.debian_broker import LIBRARY
 
 MODULES = (
     "test_broker_base",
@@ -67,7 +68,7 @@ def main() -> None:
     install()
     found: dict[str, dict[str, str]] = {}
     for name in MODULES:
-        spec = importlib.util.spec_from_file_location(f"reference.{name}", REFERENCE / "tests" / f"{name}.py")
+        spec = importlib.util.spec_from_file_location(f"reference.{name}", LIBRARY / "tests" / f"{name}.py")
         assert spec is not None
         assert spec.loader is not None
         module = importlib.util.module_from_spec(spec)

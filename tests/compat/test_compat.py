@@ -18,6 +18,7 @@ from tests.compat.scenario import Scenario
 from tests.support.debian_broker import DebianBroker
 from tests.support.our_broker import OurBroker
 
+pytestmark = pytest.mark.reference
 GENERATED = 150
 SCENARIOS = [*scenarios(GENERATED), *corners(), *faults(), *web_scenarios()]
 

@@ -150,6 +150,7 @@ def test_tasks_that_change_nothing(host: Host, user: Account) -> None:
         assert re.fullmatch(r"\S+ \d+", line)
 
 
+@pytest.mark.reference
 def test_load_figures_are_those_of_debians_agent(host: Host) -> None:
     said = subprocess.run([INSTALLED, "nobody", "checkload"], capture_output=True, text=True, timeout=30, check=True)
     theirs = dict(line.split(":") for line in said.stdout.splitlines()[1:])
@@ -159,6 +160,7 @@ def test_load_figures_are_those_of_debians_agent(host: Host) -> None:
         assert int(ours[name]) == pytest.approx(int(theirs[name]), rel=0.1, abs=100)
 
 
+@pytest.mark.reference
 @pytest.mark.parametrize("remote", [True, False], ids=["ssh", "local"])
 def test_debians_broker_gets_along_with_it(host: Host, user: Account, remote: bool, tmp_path: Path) -> None:
     key = make_key(tmp_path / "key", "rsa")
@@ -188,6 +190,7 @@ def test_debians_broker_gets_along_with_it(host: Host, user: Account, remote: bo
     assert file.read_bytes() == b""
 
 
+@pytest.mark.reference
 def test_debians_broker_reckons_with_its_load(host: Host) -> None:
     (factor,) = host.debian(True, ("checkload", {}))
     assert isinstance(factor, int)

@@ -18,6 +18,7 @@ from x2gobroker.agents.rules import LOCAL, SSH, AgentRules
 from x2gobroker.errors import AgentError
 from x2gobroker.model.hosts import Endpoint
 
+pytestmark = pytest.mark.reference
 AGENT = Path("/usr/lib/x2go/x2gobroker-agent")
 BROKER = "x2gobroker"
 BLOB = "AAAAC3NzaC1lZDI1NTE5AAAAIAABAgMEBQYHCAkKCwwNDg8QERITFBUWFxgZGhscHR4f"

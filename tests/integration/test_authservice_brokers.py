@@ -195,6 +195,7 @@ def test_an_expired_account_is_kept_out(broker: Under, user: Account) -> None:
 # -- the other side is Debian's ----------------------------------------------------------------------------------------
 
 
+@pytest.mark.reference
 def test_debians_broker_asks_our_service(user: Account) -> None:
     """It knows one PAM service only, that of its own package."""
     with AuthService("x2gobroker", group=DEBIAN_ACCOUNT) as service, DebianBrokerWithPam(service.socket) as broker:
@@ -209,6 +210,7 @@ def test_debians_broker_asks_our_service(user: Account) -> None:
         assert "outcome=ok" in service.log()
 
 
+@pytest.mark.reference
 def test_our_broker_asks_debians_service(debian_service: AuthService, pam: str, user: Account) -> None:
     with under_gunicorn(debian_service, pam) as broker:
         side = UnderGunicorn(broker.url)
@@ -217,6 +219,7 @@ def test_our_broker_asks_debians_service(debian_service: AuthService, pam: str, 
             assert ("Access granted" in text) == granted
 
 
+@pytest.mark.reference
 def test_with_debians_service_the_old_form_is_used_and_remembered(
     debian_service: AuthService, pam: str, user: Account
 ) -> None:
@@ -228,6 +231,7 @@ def test_with_debians_service_the_old_form_is_used_and_remembered(
     assert after - before <= 2, "greeted again and again"
 
 
+@pytest.mark.reference
 @pytest.mark.parametrize("password", ["carriage\rreturn", "line\nfeed", f"x\rx2gobroker\nroot\r{WRONG}"])
 def test_line_ends_are_never_sent_to_debians_service(
     debian_service: AuthService, pam: str, user: Account, password: str
@@ -236,6 +240,7 @@ def test_line_ends_are_never_sent_to_debians_service(
         debian_service.client().authenticate(pam, user.name, password)
 
 
+@pytest.mark.reference
 def test_debians_service_cannot_change_passwords(debian_service: AuthService, pam: str, user: Account) -> None:
     before = user.shadow()
     with pytest.raises(AuthMechanismError, match="only checks passwords"):

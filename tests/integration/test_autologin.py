@@ -80,7 +80,7 @@ class Site:
         return subprocess.run(argv, capture_output=True, text=True, timeout=30, check=False, stdin=subprocess.DEVNULL)
 
 
-@pytest.fixture(scope="module", params=["ours", "debian"])
+@pytest.fixture(scope="module", params=["ours", pytest.param("debian", marks=pytest.mark.reference)])
 def agent(request: pytest.FixtureRequest) -> Iterator[Path]:
     """The program of a broker agent."""
     if request.param == "debian":

@@ -71,8 +71,9 @@ def wait_for(checker: LoadChecker, query: str, answer: str, deadline: float = 10
     wait_until(lambda: checker.ask(query) == answer, f"the answer {answer!r} to {query!r}", deadline)
 
 
-def test_what_works_and_what_does_not(side: BrokerSide, folder: Path, up: AgentHost) -> None:
-    """One profile with every sort of server: all are asked, the socket and the command say the same."""
+@contextlib.contextmanager
+def every_sort(side: BrokerSide, folder: Path, up: AgentHost) -> Iterator[LoadChecker]:
+    """A load checker with every sort of server in one profile."""
     with contextlib.ExitStack() as stack:
         refusing = stack.enter_context(DeadAgent("refusing", "ts02"))
         silent = stack.enter_context(DeadAgent("silent", "ts03"))
@@ -82,10 +83,20 @@ def test_what_works_and_what_does_not(side: BrokerSide, folder: Path, up: AgentH
         lying.lie = "forged-load"
         stack.enter_context(lying)
         hosts = [host.endpoint for host in (up, refusing, silent, wrong, slow, lying)]
-        checker = stack.enter_context(load_checker(side.variables(), profile("all", *hosts), interval=60))
+        yield stack.enter_context(load_checker(side.variables(), profile("all", *hosts), interval=60))
+
+
+def all_asked(checker: LoadChecker) -> None:
+    """Until it has asked them all."""
+    wait_until(lambda: all(one["asked"] for one in servers(checker).values()), "all asked", 10)
+
+
+def test_what_works_and_what_does_not(side: BrokerSide, folder: Path, up: AgentHost) -> None:
+    """All are asked, the socket and the command say the same."""
+    with every_sort(side, folder, up) as checker:
         began = time.monotonic()
         wait_for(checker, "inifile\rall\rts01\n", str(FACTOR), 5)
-        wait_until(lambda: all(one["asked"] for one in servers(checker).values()), "all asked", 10)
+        all_asked(checker)
         assert time.monotonic() - began < 8
         found = {name: (one["state"], one["factor"]) for name, one in servers(checker).items()}
         assert found == {
@@ -96,6 +107,20 @@ def test_what_works_and_what_does_not(side: BrokerSide, folder: Path, up: AgentH
             "ts05": ("timeout", None),
             "ts06": ("nonsense", None),
         }
+        table = checker.command("load")
+        assert table.returncode == 0, table.stderr
+        assert [line.split()[0] for line in table.stdout.splitlines()[1:]] == [f"ts0{number}" for number in range(1, 7)]
+        assert "host key refused" in table.stdout
+        # all that while servers hang
+        assert checker.seconds_to_stop() < 5
+        assert not checker.socket.exists()
+
+
+@pytest.mark.reference
+def test_the_reference_reads_every_sort(side: BrokerSide, folder: Path, up: AgentHost) -> None:
+    with every_sort(side, folder, up) as checker:
+        wait_for(checker, "inifile\rall\rts01\n", str(FACTOR))
+        all_asked(checker)
         by_debian = json.loads(checker.ask_as_debian("inifile", "all"))
         assert by_debian == {
             "ts01": FACTOR,
@@ -109,15 +134,9 @@ def test_what_works_and_what_does_not(side: BrokerSide, folder: Path, up: AgentH
         for host in ("ts02", "ts06", "nobody"):
             assert json.loads(checker.ask_as_debian("inifile", "all", host)) == "LOAD-UNAVAILABLE"
         assert json.loads(checker.ask_as_debian("inifile", "none")) == {}
-        table = checker.command("load")
-        assert table.returncode == 0, table.stderr
-        assert [line.split()[0] for line in table.stdout.splitlines()[1:]] == [f"ts0{number}" for number in range(1, 7)]
-        assert "host key refused" in table.stdout
-        # all that while servers hang
-        assert checker.seconds_to_stop() < 5
-        assert not checker.socket.exists()
 
 
+@pytest.mark.reference
 def test_the_reference_reads_the_best_of_many_servers_whole(side: BrokerSide, up: AgentHost) -> None:
     """Its client reads 1024 bytes: the servers that are down come last, and no number is cut."""
     dead = [Endpoint(f"server-number-{number}.example.org", "127.0.0.1", 9) for number in range(60)]

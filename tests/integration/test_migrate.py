@@ -13,6 +13,7 @@ from tests.support.processes import wait_until
 from tests.support.systemd import PACKAGES, Machine, machine
 from tests.support.unit_site import AUTHSERVICE, DAEMON, SOCKET, log_in
 
+pytestmark = pytest.mark.reference
 PAGE = CHECKOUT / "docs/how-to/migrating-from-0.0.4.3.md"
 # of Debian's packages, which are on this machine; the booted one is made without them
 FORMER = (

@@ -16,9 +16,9 @@ from tests.support.processes import wait_until
 from tests.support.sshd import Sshd, sshd
 from tests.support.tls import Certificates
 from tests.support.x2goclient import MAIN_WINDOW, X2GoClient, x2goclient
+from tests.support.x2goclient_program import PROGRAM
 
 EVERYWHERE = Path("/etc/ssh/ssh_known_hosts")
-PROGRAM = Path("/usr/bin/x2goclient")
 PAGE = Path(__file__).resolve().parents[2] / "docs/how-to/roll-out-clients.md"
 ANNA = PASSWORDS["anna"]
 

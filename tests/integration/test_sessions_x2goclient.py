@@ -124,6 +124,7 @@ def test_a_session_is_found_again_and_taken_over(
         assert_taken_away(place, user, first_key)
 
 
+@pytest.mark.reference
 def test_debian_agent_and_ssh_proxy(server: X2GoServer, screen: Desktop, pictures: Path, tmp_path: Path) -> None:
     """The same with Debian's agent and through an SSH proxy host: the key is put on the proxy host, too."""
     user = server.users[1]

@@ -14,6 +14,7 @@ import pytest
 from tests.support.debian_broker import PROGRAM, PYTHON, DebianBroker
 from tests.support.ssh_broker import Answered, SshBroker, ssh_broker
 
+pytestmark = pytest.mark.reference
 CONFIG = """\
 [global]
 cookie-directory = {state}

@@ -13,6 +13,7 @@ from tests.support.processes import Program, free_port
 
 PYTHON = "/usr/bin/python3"
 PROGRAM = "/usr/bin/x2gobroker"
+LIBRARY = Path("/usr/lib/python3/dist-packages/x2gobroker")
 ACCOUNT = "x2gobroker"  # made by the Debian package, used when the tests run as root
 
 

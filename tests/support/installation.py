@@ -71,7 +71,7 @@ def checkout_fault(account: str | None) -> str:
 def install_into(folder: Path) -> Installation:
     """Install the checkout as an administrator would, into a new virtual environment that everybody can read.
 
-    With `wheel`, so that it can be installed from there once more, without a network.
+    With setuptools and `wheel`, so that it can be installed from there once more, without a network.
     """
     folder.chmod(0o755)
     source = folder / "source"
@@ -79,7 +79,8 @@ def install_into(folder: Path) -> Installation:
     constraints = ["--constraint", str(source / "constraints.txt")]
     run = functools.partial(subprocess.run, check=True, timeout=300, umask=0o022, env={**os.environ})
     run([SYSTEM_PYTHON, "-m", "venv", str(folder / "venv")])
-    run([str(folder / "venv/bin/python"), "-m", "pip", "install", "--quiet", *constraints, str(source), "wheel"])
+    what = [*constraints, str(source), "setuptools", "wheel"]
+    run([str(folder / "venv/bin/python"), "-m", "pip", "install", "--quiet", *what])
     return _within(folder)
 
 

@@ -14,6 +14,7 @@ from pathlib import Path
 from tests.support.client_home import ClientHome
 from tests.support.desktop import Desktop
 from tests.support.processes import Program, running, wait_until
+from tests.support.x2goclient_program import PROGRAM, variables
 
 MAIN_WINDOW = "X2Go Client"
 _REQUEST = re.compile(r'sending request: "(.*)"$', re.MULTILINE)
@@ -189,12 +190,13 @@ def x2goclient(
 ) -> Iterator[X2GoClient]:
     """Run X2Go Client against the broker at `broker_url`, with more options, for the length of a `with` block."""
     pictures.mkdir(parents=True, exist_ok=True)
-    argv = ["x2goclient", f"--broker-url={broker_url}", "--no-menu", "--debug", *more]
+    argv = [str(PROGRAM), f"--broker-url={broker_url}", "--no-menu", "--debug", *more]
     if ca_file is not None:
         argv.append(f"--broker-cacertfile={home.copy(ca_file)}")
     log = pictures / "x2goclient.log"
     log.unlink(missing_ok=True)  # of an earlier run: it would be taken for what this client says
-    with running(argv, log, env=home.environment_on(desktop), user=home.account, cwd=home.path) as program:
+    environment = home.environment_on(desktop) | variables(home)
+    with running(argv, log, env=environment, user=home.account, cwd=home.path) as program:
         client = X2GoClient(program, desktop, pictures)
         try:
             yield client

@@ -110,6 +110,7 @@ def test_the_console_wins_over_the_file(tmp_path: Path, capsys: pytest.CaptureFi
     assert not log.exists()
 
 
+@pytest.mark.reference
 def test_the_shipped_logging_file_works_with_its_three_loggers(tmp_path: Path) -> None:
     config = tmp_path / "loggers.conf"
     config.write_text(

@@ -88,6 +88,7 @@ def debians(tmp_path: Path) -> Callable[[str], Path]:
     return made
 
 
+@pytest.mark.reference
 @pytest.mark.parametrize("name", DEBIANS)
 def test_debians_loggers_write_json_where_they_are_told_to(
     name: str, debians: Callable[[str], Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
@@ -100,6 +101,7 @@ def test_debians_loggers_write_json_where_they_are_told_to(
     assert capsys.readouterr().err == ""
 
 
+@pytest.mark.reference
 @pytest.mark.parametrize("name", DEBIANS)
 def test_debians_loggers_write_text_as_ever(name: str, debians: Callable[[str], Path], tmp_path: Path) -> None:
     set_up_logging(debians(name))
@@ -109,6 +111,7 @@ def test_debians_loggers_write_text_as_ever(name: str, debians: Callable[[str], 
         assert MOMENT.sub("", line) == f"{logger.name} - ERROR - trouble\n"
 
 
+@pytest.mark.reference
 @pytest.mark.parametrize("name", ["x2gobroker-authservice-logger.conf", "x2gobroker-loadchecker-logger.conf"])
 def test_what_debians_loggers_send_to_the_error_stream_has_one_time(
     name: str, debians: Callable[[str], Path], capsys: pytest.CaptureFixture[str]
@@ -118,6 +121,7 @@ def test_what_debians_loggers_send_to_the_error_stream_has_one_time(
     assert MOMENT.sub("", capsys.readouterr().err) == "error - ERROR - trouble\n"
 
 
+@pytest.mark.reference
 @pytest.mark.parametrize("name", ["x2gobroker-authservice-logger.conf", "x2gobroker-loadchecker-logger.conf"])
 def test_what_debians_loggers_send_to_the_journal_has_a_level_and_no_time(
     name: str, debians: Callable[[str], Path], journal: Callable[[], Path]
@@ -128,6 +132,7 @@ def test_what_debians_loggers_send_to_the_journal_has_a_level_and_no_time(
     assert path.read_text() == "<3>error - ERROR - trouble\n"
 
 
+@pytest.mark.reference
 def test_debians_loggers_have_who_got_in_at_info(debians: Callable[[str], Path], tmp_path: Path) -> None:
     set_up_logging(debians("x2gobroker-loggers.conf"))
     log_in(True, outcome="granted", reason="right password")
@@ -136,6 +141,7 @@ def test_debians_loggers_have_who_got_in_at_info(debians: Callable[[str], Path],
     assert "broker.audit - INFO - login user=anna address=192.0.2.1" in line
 
 
+@pytest.mark.reference
 def test_debians_loggers_survive_rotation_in_json(debians: Callable[[str], Path], tmp_path: Path) -> None:
     set_up_logging(debians("x2gobroker-loggers.conf"), form=JSON_FORM)
     log_in(user="before")

@@ -31,6 +31,7 @@ def qt() -> Iterator[Reader]:
         yield reader
 
 
+@pytest.mark.qt
 @SOME
 @given(st.lists(TEXT, min_size=1, max_size=12))
 @example(
@@ -54,6 +55,7 @@ def test_qsettings_reads_every_text_as_it_is(qt: Reader, texts: list[str]) -> No
     assert [found["desk"][f"option{number}"] or "" for number in range(len(texts))] == texts
 
 
+@pytest.mark.qt
 @SOME
 @given(st.lists(TEXT.filter(bool), min_size=2, max_size=6))
 def test_qsettings_reads_every_list_as_it_is(qt: Reader, items: list[str]) -> None:
@@ -67,6 +69,7 @@ NAME = (
 )
 
 
+@pytest.mark.qt
 @SOME
 @given(NAME, NAME)
 @example("General", "General")
@@ -79,6 +82,7 @@ def test_qsettings_reads_every_name_as_it_is(qt: Reader, section: str, option: s
     assert found[section.replace("GENERAL", "General") if section.lower() == "general" else section] == {option: "1"}
 
 
+@pytest.mark.qt
 @SOME
 @given(TEXT)
 @example("/home/anna/a:1;/home/anna/b:0;")
@@ -130,6 +134,7 @@ LINES = st.lists(
 )
 
 
+@pytest.mark.qt
 @SOME
 @given(LINES)
 @example(["name = X", "  [desk]", "  host = evil"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import grp
+import os
 import pwd
 import subprocess
 import time
@@ -42,8 +43,14 @@ def test_groups_without_the_primary_one_are_those_that_list_the_user(user: str) 
     assert SERVICE.groups_of(user, primary=False) == listed
 
 
-def test_somebody_here_is_in_a_group_beside_the_primary_one() -> None:
-    assert any(SERVICE.groups_of(user, primary=False) for user in real_users())
+def test_groups_beside_the_primary_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whether anybody here is in one depends on the machine."""
+    daemon = pwd.getpwnam("daemon")
+    mail = grp.getgrnam("mail").gr_gid
+    monkeypatch.setattr(os, "getgrouplist", lambda user, gid: [gid, mail] if user == "daemon" else [gid])
+    assert SERVICE.groups_of("daemon", primary=False) == {"mail"}
+    assert SERVICE.groups_of("daemon", primary=True) == {"mail", grp.getgrgid(daemon.pw_gid).gr_name}
+    assert SERVICE.groups_of("mail", primary=False) == frozenset()
 
 
 @pytest.mark.parametrize("user", real_users())

@@ -23,6 +23,15 @@ from x2gobroker.remote.loader import realize
 RIGHT: dict[str, Any] = {"script": "tigervnc.py", "count": 2, "pam-service": ""}
 
 
+@pytest.fixture(autouse=True)
+def _vnc_server(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whether this host has one is another matter, too: none is started."""
+    program = tmp_path_factory.mktemp("programs") / "Xvnc"
+    program.write_text("#!/bin/sh\n")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{program.parent}:{os.environ['PATH']}")
+
+
 def problems(files: Files, path: Path) -> list[str]:
     """What is wrong, by the configuration that names this file."""
     return [str(problem) for problem in remote_problems(files.write(f"[global]\nremote-session-config = {path}\n"))]
@@ -90,7 +99,7 @@ def test_the_command_finds_them(files: Files, tmp_path: Path) -> None:
         ("x11vnc.py", {"host": "-oProxyCommand=x"}, "'-oProxyCommand=x' is no name of a host or an account"),
         ("x11vnc.py", {"account": "a b"}, "'a b' is no name of a host or an account"),
         ("x11vnc.py", {"display": [":1", ":2"], "host": ["n1", "n2"], "account": "gfx"}, ""),
-        ("tigervnc.py", {"command": "xterm -title 'a b'"}, ""),
+        ("tigervnc.py", {"command": "env 'TITLE=a b' sh"}, ""),
     ],
 )
 def test_options_of_the_scripts_that_ship(tmp_path: Path, script: str, options: dict[str, Any], said: str) -> None:

@@ -66,7 +66,9 @@ def log_in(lines: str, no_login: Path = Path("/nonexistent"), groups: tuple[int,
 def test_limits_are_for_the_programs_only(tmp_path: Path) -> None:
     conf = tmp_path / "limits.conf"
     conf.write_text("daemon soft stack 4096\ndaemon - priority 5\n", encoding="utf-8")
-    found = log_in(f"{ALLOW}session required pam_limits.so conf={conf}\nsession required pam_umask.so umask=0027\n")
+    found = log_in(
+        f"{ALLOW}session required pam_limits.so conf={conf}\nsession required pam_umask.so nousergroups umask=0027\n"
+    )
     assert (found["stack"][0], found["nice"], found["umask"]) == (4096 << 10, 5, 0o027)
     assert found["untouched"]
     assert found["taken_on"]

@@ -12,6 +12,7 @@ from x2gobroker.model.acl import Requester
 from x2gobroker.settings import SettingsSource, options_of, parse_ini, read_ini
 from x2gobroker.settings.source import read_config, read_environment
 
+pytestmark = pytest.mark.reference
 CONFIG = Path("/etc/x2go/x2gobroker.conf")
 DEFAULTS = Path("/etc/x2go/broker/defaults.conf")
 PROFILES = Path("/etc/x2go/broker/x2gobroker-sessionprofiles.conf")

@@ -1,0 +1,30 @@
+"""The unit tests and those of the application in process pass on Debian 13."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+from pathlib import Path
+
+from tests.support.other_debian import PYTHON, other_debian
+from tests.support.reference import PACKAGES
+
+RELEASE = "trixie"
+MAKE_SECONDS = 400.0
+RUN_SECONDS = 1000.0
+SUMMARY = re.compile(r"^(\d+) passed, \d+ deselected(?:, \d+ warnings?)? in ", re.MULTILINE)
+AT_LEAST = 6000
+
+
+def test_what_needs_no_real_programs_passes_on_debian_13(tmp_path: Path) -> None:
+    """With the libraries of constraints.txt. What Debian 13 has not is left out: tests/support/reference.py."""
+    listed = subprocess.run([str(PACKAGES), "list", "unit"], capture_output=True, text=True, timeout=60, check=True)
+    system = other_debian(tmp_path / RELEASE, RELEASE, listed.stdout.split(), MAKE_SECONDS)
+    system.install("unit,postgresql", MAKE_SECONDS)
+    assert system.run(PYTHON, "--version", seconds=60).startswith("Python 3.13.")
+    options = ["-q", "-m", "not qt", "-p", "no:cacheprovider"]
+    output = system.run(PYTHON, "-m", "pytest", *options, "tests/unit", "tests/web", seconds=RUN_SECONDS)
+    print(output)
+    summary = SUMMARY.search(output)
+    assert summary, output
+    assert int(summary[1]) >= AT_LEAST
