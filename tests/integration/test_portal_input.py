@@ -49,7 +49,7 @@ def anna(
     request: pytest.FixtureRequest, site: PortalDesktops, running_chromium: Browser, running_firefox: Person
 ) -> Iterator[Person]:
     """Anna, signed in, in each browser."""
-    with anna_at(site, running_chromium, running_firefox if request.param == "firefox" else None) as person:
+    with anna_at(site, running_firefox if request.param == "firefox" else running_chromium) as person:
         yield person
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import contextlib
 import os
-import subprocess
 import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ from typing import Any
 
 from passlib.hash import sha512_crypt
 from playwright.sync_api import Browser
+from Xlib.display import Display
 
 from tests.support.browser import COLOURS, tab
 from tests.support.cable import Cable, cable
@@ -228,29 +228,24 @@ def wait_typed(person: Person, typed: Path, text: str) -> None:
 
 def pointer_in(display: int) -> tuple[int, int, int]:
     """Where the pointer of a desktop is, and the state of its modifiers and buttons, as its X server has them."""
-    code = (
-        "import ctypes; x = ctypes.CDLL('libX11.so.6'); x.XOpenDisplay.restype = ctypes.c_void_p;"
-        f"d = ctypes.c_void_p(x.XOpenDisplay(b':{display}'));"
-        "x.XDefaultRootWindow.restype = ctypes.c_ulong; r = ctypes.c_ulong(x.XDefaultRootWindow(d));"
-        "w = ctypes.c_ulong(); i = [ctypes.c_int() for _ in range(4)]; m = ctypes.c_uint();"
-        "x.XQueryPointer(d, r, *[ctypes.byref(w)] * 2, *map(ctypes.byref, i), ctypes.byref(m));"
-        "print(i[0].value, i[1].value, m.value)"
-    )
-    done = subprocess.run(["python3", "-c", code], capture_output=True, text=True, check=True)
-    x, y, state = (int(word) for word in done.stdout.split())
-    return x, y, state
+    connected = Display(f":{display}")
+    try:
+        found = connected.screen().root.query_pointer()
+        return found.root_x, found.root_y, found.mask
+    finally:
+        connected.close()
 
 
 @contextlib.contextmanager
-def anna_at(site: PortalDesktops, chromium: Browser, firefox: Person | None) -> Iterator[Person]:
-    """Anna, signed in: in `firefox` where one is given, else in a new tab. Her desktops are stopped afterwards."""
-    if firefox is None:
-        with tab(chromium) as made:
+def anna_at(site: PortalDesktops, at: Browser | Person) -> Iterator[Person]:
+    """Anna, signed in: in a new tab of a Chromium, or in the window of a Firefox. Her desktops are stopped at the end."""
+    if isinstance(at, Browser):
+        with tab(at) as made:
             made.sign_in(site.url, "anna", PASSWORD)
             yield made
     else:
-        firefox.sign_in(site.url, "anna", PASSWORD)
-        yield firefox
-        firefox.go("about:blank")
+        at.sign_in(site.url, "anna", PASSWORD)
+        yield at
+        at.go("about:blank")
         PortalSessions(site.service.store).close_all("anna")
     stop_all(site)
