@@ -238,7 +238,7 @@ def pointer_in(display: int) -> tuple[int, int, int]:
 
 @contextlib.contextmanager
 def anna_at(site: PortalDesktops, at: Browser | Person) -> Iterator[Person]:
-    """Anna, signed in: in a new tab of a Chromium, or in the window of a Firefox. Her desktops are stopped at the end."""
+    """Anna, signed in: in a new tab of a Chromium, or in the window of a Firefox. Her desktops are stopped then."""
     if isinstance(at, Browser):
         with tab(at) as made:
             made.sign_in(site.url, "anna", PASSWORD)
