@@ -45,12 +45,13 @@ def test_groups_without_the_primary_one_are_those_that_list_the_user(user: str) 
 
 def test_groups_beside_the_primary_one(monkeypatch: pytest.MonkeyPatch) -> None:
     """Whether anybody here is in one depends on the machine."""
+    service = LibnssNameService()  # one that remembers nothing
     daemon = pwd.getpwnam("daemon")
     mail = grp.getgrnam("mail").gr_gid
     monkeypatch.setattr(os, "getgrouplist", lambda user, gid: [gid, mail] if user == "daemon" else [gid])
-    assert SERVICE.groups_of("daemon", primary=False) == {"mail"}
-    assert SERVICE.groups_of("daemon", primary=True) == {"mail", grp.getgrgid(daemon.pw_gid).gr_name}
-    assert SERVICE.groups_of("mail", primary=False) == frozenset()
+    assert service.groups_of("daemon", primary=False) == {"mail"}
+    assert service.groups_of("daemon", primary=True) == {"mail", grp.getgrgid(daemon.pw_gid).gr_name}
+    assert service.groups_of("mail", primary=False) == frozenset()
 
 
 @pytest.mark.parametrize("user", real_users())
