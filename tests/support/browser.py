@@ -63,6 +63,16 @@ class Tab:
         self.page.press("input[name=password]", "Enter")
         self.page.wait_for_selector("details.menu")
 
+    def choose_file(self, selector: str, path: Path) -> None:
+        """Choose a file in a field for files, shown or not."""
+        self.page.set_input_files(selector, path)
+
+    def download(self, selector: str) -> Path:
+        """Click what begins a download; the file, once it is whole."""
+        with self.page.expect_download() as started:
+            self.page.click(selector)
+        return Path(started.value.path())
+
     def phase(self) -> str:
         """How the connection of a desktop's page is: `connecting`, `connected`, `waiting`, `ended` ..."""
         return self.page.get_attribute("#state", "data-phase") or ""

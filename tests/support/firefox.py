@@ -70,8 +70,9 @@ setTimeout(() => done(true), 200);
 class FirefoxTab:
     """One person's only window. `problems` stays empty: Marionette tells nothing of the console."""
 
-    def __init__(self, marionette: Marionette) -> None:
+    def __init__(self, marionette: Marionette, downloads: Path) -> None:
         self.marionette = marionette
+        self._downloads = downloads
 
     # -- the page ------------------------------------------------------------------------------------------------------
 
@@ -123,6 +124,24 @@ class FirefoxTab:
     def visible(self, selector: str) -> bool:
         """Whether an element can be seen."""
         return bool(self.run("return document.querySelector(arguments[0])?.checkVisibility() ?? false", selector))
+
+    # -- files ---------------------------------------------------------------------------------------------------------
+
+    def choose_file(self, selector: str, path: Path) -> None:
+        """Choose a file in a field for files, shown or not."""
+        self.marionette.ask("WebDriver:ElementSendKeys", id=self._element(selector), text=str(path))
+
+    def download(self, selector: str) -> Path:
+        """Click what begins a download; the file, once it is whole. As long as it is not, another one is beside it."""
+        before = set(self._downloads.iterdir())
+        self.click(selector)
+        self.wait_for("a download", lambda: self._saved(before))
+        (found,) = self._saved(before)
+        return found
+
+    def _saved(self, before: set[Path]) -> list[Path]:
+        new = set(self._downloads.iterdir()) - before
+        return [] if any(path.suffix == ".part" for path in new) else [path for path in new if path.stat().st_size]
 
     # -- keyboard and pointer ------------------------------------------------------------------------------------------
 
@@ -212,7 +231,10 @@ def firefox(folder: Path, size: tuple[int, int] = DESKTOP) -> Iterator[FirefoxTa
     profile = folder / "profile"
     profile.mkdir(parents=True)
     port = free_port()
-    lines = {**PREFERENCES, "marionette.port": port}.items()
+    downloads = folder / "downloads"
+    downloads.mkdir()
+    saving = {"browser.download.folderList": 2, "browser.download.dir": str(downloads)}
+    lines = {**PREFERENCES, **saving, "marionette.port": port}.items()
     prefs = "".join(f"user_pref({json.dumps(name)}, {json.dumps(value)});\n" for name, value in lines)
     (profile / "user.js").write_text(prefs, encoding="utf-8")
     argv = [FIREFOX, "--headless", "--no-remote", "--marionette", "--remote-allow-system-access"]
@@ -221,7 +243,7 @@ def firefox(folder: Path, size: tuple[int, int] = DESKTOP) -> Iterator[FirefoxTa
         marionette = Marionette(port)
         marionette.ask("WebDriver:SetTimeouts", script=round(DEADLINE * 1000), pageLoad=round(DEADLINE * 1000))
         marionette.ask("WebDriver:SetWindowRect", width=size[0], height=size[1])
-        yield FirefoxTab(marionette)
+        yield FirefoxTab(marionette, downloads)
         marionette.close()
     finally:
         program.stop()

@@ -34,6 +34,12 @@ class Person(Protocol):
     def visible(self, selector: str) -> bool:
         """Whether an element can be seen."""
 
+    def choose_file(self, selector: str, path: Path) -> None:
+        """Choose a file in a field for files, shown or not."""
+
+    def download(self, selector: str) -> Path:
+        """Click what begins a download; the file, once it is whole."""
+
     def type(self, text: str) -> None:
         """Type where the keyboard is; a newline is Return."""
 
