@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -15,6 +16,7 @@ from tests.support.browser import tab
 from tests.support.cable import ADDRESS
 from tests.support.person import Person
 from tests.support.portal_site import Site, site_with_apache, site_with_haproxy, site_with_nginx
+from tests.support.processes import free_port
 from tests.support.tls import Certificates
 
 DISPLAYS = 42000 + os.getpid() % 2000 * 10  # displays that no other test has
@@ -31,11 +33,25 @@ STATES = "return [...document.querySelectorAll('.transfer')].map((each) => each.
 Opened = Callable[..., AbstractContextManager[Site]]
 
 
-@pytest.fixture(scope="module", params=[site_with_apache, site_with_nginx, site_with_haproxy])
+@pytest.fixture(
+    scope="module",
+    params=[(site_with_apache, True), (site_with_nginx, False), (site_with_haproxy, True)],
+    ids=["Apache, and TLS up to the service", "nginx, and a Unix socket", "HAProxy, and TLS up to the service"],
+)
 def site(request: pytest.FixtureRequest, certificates: Certificates) -> Iterator[Site]:
-    opened: Opened = request.param
-    with opened(certificates, TYPES) as made:
-        yield made
+    opened: Opened
+    opened, has_tls = request.param
+    with tempfile.TemporaryDirectory(prefix="x2gt-") as folder:
+        Path(folder).chmod(0o755)
+        setup = [f"remote-listen={folder}/remote.sock"]
+        if has_tls:
+            setup = [
+                f"remote-listen=127.0.0.1:{free_port()}",
+                f"remote-tls-certificate={certificates.certificate}",
+                f"remote-tls-key={certificates.key}",
+            ]
+        with opened(certificates, TYPES, setup=setup) as made:
+            yield made
 
 
 @pytest.fixture(scope="module")

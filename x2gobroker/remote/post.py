@@ -41,7 +41,7 @@ class Post(asyncio.Protocol):
     """One request. `serve` gets it when its head has come, and the first `lead_bytes` bytes of its body: `lead`.
 
     `path` and `headers` are those of the head, `length` is the number of bytes of the body that follow the lead.
-    `settled` is called when it has come so far, and when it is gone before.
+    `settled` is called when it is let in, and when it is gone.
     """
 
     def __init__(
@@ -109,7 +109,6 @@ class Post(asyncio.Protocol):
         self._rest = bytes(self._held[begin + self._lead_bytes :])
         self._held.clear()
         self._late.cancel()
-        self._settled()
         self.transport.pause_reading()
         self._serving = asyncio.ensure_future(self._serve(self))
 
@@ -132,6 +131,10 @@ class Post(asyncio.Protocol):
             self._other.browser_lost()
 
     # what is done with it
+
+    def is_in(self) -> None:
+        """It has been let in: it makes way for nobody any more."""
+        self._settled()
 
     def hand_over(self, other: Other) -> None:
         """All of the body from the lead on goes to this one, as it comes."""

@@ -88,11 +88,11 @@ class Body(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         """It has ended."""
-        if self._down and self._left:
-            self._post.abort()
-        elif not self._down:
+        if not self._down:
             status = HTTPStatus.CONFLICT if self._left else HTTPStatus.OK
             self._post.respond(status, status.phrase, self._allowed)
+        elif not self._post.closed.done():
+            self._post.abort()
         self.over.set_result(None)
 
     def pause_writing(self) -> None:

@@ -52,6 +52,7 @@ class FileRequests:
             post.respond(found.status, found.why)
             return
         link, offer = found
+        post.is_in()
         try:
             with self._counts.counted(link.holder.slot.username, asked.address):
                 await self._carry(post, link, offer)
