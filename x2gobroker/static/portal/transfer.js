@@ -26,6 +26,7 @@ class Transfer extends EventTarget {
   at = 0;
   why = ""; // with failed: a word of the service, or of ours
   told = ""; // with failed and lost: what the service has said
+  moved = false; // whether a byte has gone since the last attempt
   #cancel = new AbortController();
   #told = 0;
 
@@ -57,6 +58,7 @@ class Transfer extends EventTarget {
 
   // So many bytes are where they should be.
   progress(at) {
+    this.moved ||= at > this.at;
     this.at = at;
     if (now() - this.#told < TELL_SECONDS && at !== this.size) return;
     this.#told = now();
@@ -94,10 +96,10 @@ export class Upload extends Transfer {
     const { size } = this;
     channel.say({ do: "upload", folder: this.folder, name: this.name, size, modified: Math.max(0, this.#file.lastModified) });
     const ready = await channel.expect("ready");
-    let at = await this.#sameEnd(ready) ? ready.offset : 0;
-    this.progress(at);
-    if (this.#plain && works.up && size - at > SMALL_BYTES) at = await this.#post(channel, at);
-    if (at < size || !size) await this.#stream(channel, at);
+    const first = await this.#sameEnd(ready) ? ready.offset : 0;
+    this.progress(first);
+    const posted = this.#plain && works.up && size - first > SMALL_BYTES ? await this.#post(channel, first) : first;
+    if (posted < size || posted === first) await this.#stream(channel, posted);
     this.#sent = true;
     this.set("finishing");
     this.saved = (await channel.expect("done", FINISH_SECONDS)).name;
@@ -125,7 +127,6 @@ export class Upload extends Transfer {
     sendPart(channel.address, ticket, this.#file.slice(at, end), stop.signal).then((status) => {
       if (status === 200 || written > at || stop.signal.aborted) return;
       blocked = true;
-      this.#plain = false;
       if (status) works.up = false;
     });
     try {
@@ -136,9 +137,15 @@ export class Upload extends Transfer {
         }
         written = (await channel.expect("written")).bytes; // it comes every now and then, even if it is the same
         this.progress(written);
-        if (blocked && written === at) return false;
+        if (blocked && written === at) { // and not because all ways are gone
+          this.#plain = false;
+          return false;
+        }
       }
       return true;
+    } catch (error) {
+      if (error instanceof RefusedError && written === at) this.#plain = false;
+      throw error;
     } finally {
       stop.abort();
     }
@@ -210,6 +217,7 @@ export class Download extends Transfer {
 
   async run(channel) {
     if (this.#plain && works.down && await this.#save(channel)) return;
+    if (this.#sink === null) this.at = 0;
     try {
       channel.say({ do: "download", folder: this.folder, item: this.#item, offset: this.at, stamp: this.#stamp });
       const { size, stamp } = await channel.expect("sending");
@@ -243,6 +251,7 @@ export class Download extends Transfer {
     channel.say({ do: "fetch", folder: this.folder, item: this.#item });
     const { ticket, bytes } = await channel.expect("ticket");
     this.size = bytes;
+    this.at = 0;
     let asked = false;
     const cancel = () => {
       if (!asked && !channel.closed) channel.say({ do: "cancel" });
@@ -266,7 +275,7 @@ export class Download extends Transfer {
       throw error;
     } finally {
       this.signal.removeEventListener("abort", cancel);
-      this.at = 0;
+      asked = true; // the next one on this channel is none of its business
       leave();
     }
   }
@@ -321,7 +330,8 @@ export class Lane {
   async #carry(transfer) {
     let attempts = 0;
     let since = now();
-    for (let before = transfer.at; ; before = transfer.at) {
+    for (;;) {
+      transfer.moved = false;
       try {
         transfer.signal.addEventListener("abort", () => {
           setTimeout(() => transfer.over || this.#line.drop(), CANCEL_SECONDS * 1000);
@@ -333,7 +343,7 @@ export class Lane {
         transfer.set("done");
         return;
       } catch (error) {
-        if (transfer.at > before) {
+        if (transfer.moved) {
           attempts = 0;
           since = now();
         }
