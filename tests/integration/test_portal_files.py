@@ -20,6 +20,7 @@ from tests.support.browser import DESKTOP, PHONE, Tab, chromium, tab
 from tests.support.files_page import partials
 from tests.support.portal_desktops import DISPLAYS, PASSWORD, PortalDesktops, begin, portal_desktops, stop_all
 from tests.support.processes import wait_until
+from x2gobroker.remote.files.names import partial_name
 
 LARGE = 150 << 20
 SIZES = {"sizes": ["800x600"]}
@@ -192,6 +193,24 @@ def test_an_upload_goes_on_after_the_network_was_away(
     assert not partials(home)
     begun = re.findall(r"uploads ~/large.bin at \S+ of anna \(\w+\): begins at (\d+) of", site.service.said())
     assert int(begun[-1]) > 5 << 20, begun
+
+
+def test_an_upload_of_which_all_had_come(site: PortalDesktops, anna: Tab, home: Path, tmp_path: Path) -> None:
+    """Only its name was missing when the network went away."""
+    data, date = b"all of it", 1_600_000_000
+    here, there = (
+        tmp_path / "all.txt",
+        home / os.fsdecode(partial_name(b"all.txt", len(data), date * 1000, home.stat().st_uid)),
+    )
+    for path in (here, there):
+        path.write_bytes(data)
+        os.utime(path, (date, date))
+    change_accounts("chown", "anna:", str(there))
+    open_files(site, anna)
+    anna.page.set_input_files("#files-chosen", [here])
+    wait_done(anna, "all.txt")
+    assert (home / "all.txt").read_bytes() == data
+    assert not partials(home)
 
 
 def test_a_download_that_broke_off_begins_again_and_then_goes_on(
