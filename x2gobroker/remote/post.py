@@ -77,11 +77,13 @@ class Post(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """The client has sent something."""
+        if self._responded:
+            return  # it has its answer, and does not know it yet
         if self._other is not None:
             self._other.take(data)
         elif self._serving is not None:
             self._rest += data  # what the loop had read already; no more comes before somebody takes it
-        elif not self._responded:  # else it has its answer, and does not know it yet
+        else:
             self._held += data
             try:
                 self._look()
@@ -158,7 +160,7 @@ class Post(asyncio.Protocol):
         body = f"{text}\n".encode()
         self.begin_answer(status, (("Content-Type", "text/plain; charset=utf-8"), *headers), len(body))
         self.transport.write(body)
-        self._responded, self._other, self._serving = True, None, None
+        self._responded, self._other = True, None
         self._held.clear()
         self._late.cancel()
         self.transport.resume_reading()
@@ -175,7 +177,7 @@ class Post(asyncio.Protocol):
             "Content-Security-Policy: default-src 'none'; frame-ancestors 'self'; sandbox",
             *(f"{name}: {value}" for name, value in headers),
         ]
-        self.transport.write("\r\n".join([*lines, "", ""]).encode("ascii"))
+        self.transport.write("\r\n".join([*lines, "", ""]).encode("latin-1"))
 
     def close(self, seconds: float = FLUSH_SECONDS) -> None:
         """Close it when all has gone out, after this time in any case."""
