@@ -6,6 +6,7 @@ import contextlib
 import json
 import os
 import shutil
+import socket
 import statistics
 import subprocess
 import tempfile
@@ -13,6 +14,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from playwright.sync_api import expect
 from websockets.sync.client import ClientConnection, connect
@@ -33,7 +35,6 @@ from x2gobroker.store import Slot
 BYTES, QUICK_BYTES = 1 << 30, 1 << 27
 ROUNDS = 3
 PART = 1 << 19
-WINDOW = 1 << 22
 WANTED = 50  # percent of sftp
 SFTP, OURS, BROWSER = "sftp", "ours, a plain client", "ours, Chromium"
 UP, DOWN = "up", "down"
@@ -176,33 +177,48 @@ def _upload(site: PortalDesktops, slot: Slot, source: Path) -> None:
     with _page(site, slot) as page, source.open("rb") as stream:
         page.send(f'{{"do":"upload","folder":"","name":"up.bin","size":{size},"modified":1}}')
         page.recv()
-        page.send('{"do":"go","offset":0}')
-        at = written = 0
-        while written < size:
-            if at < size and at - written < WINDOW:
-                part = stream.read(PART)
-                page.send(part)
-                at += len(part)
-            else:
-                written = _number(page.recv(), "bytes")
-        if b"done" not in page.recv(decode=False):
-            raise WrongAnswerError("an upload did not end well")
+        page.send(f'{{"do":"post","offset":0,"bytes":{size}}}')
+        with _request(site, _ticket(page), size) as channel:
+            channel.sendfile(stream)
+            if not channel.recv(4096).startswith(b"HTTP/1.1 200 "):
+                raise WrongAnswerError("an upload was refused")
+        _wait_for(page, "done")
 
 
 def _download(site: PortalDesktops, slot: Slot, target: Path) -> None:
     with _page(site, slot) as page, target.open("wb") as stream:
-        page.send('{"do":"download","folder":"","item":"source.bin","offset":0,"stamp":""}')
-        size, at = _number(page.recv(), "size"), 0
-        while at < size:
-            part = page.recv(decode=False)
-            stream.write(part)
-            at += len(part)
-            page.send(f'{{"do":"taken","bytes":{at}}}')
-        page.recv()
+        page.send('{"do":"fetch","folder":"","item":"source.bin"}')
+        with _request(site, _ticket(page), 0) as channel, channel.makefile("rb") as answer:
+            while answer.readline().strip():
+                pass
+            shutil.copyfileobj(answer, stream, PART)
+        _wait_for(page, "sent")
 
 
-def _number(text: object, name: str) -> int:
-    return int(json.loads(str(text))[name])
+@contextlib.contextmanager
+def _request(site: PortalDesktops, ticket: str, size: int) -> Iterator[socket.socket]:
+    """A plain request, whose body has begun."""
+    lead = f"ticket={ticket}\r\n"
+    lines = (
+        "POST /websockify HTTP/1.1", "Host: 127.0.0.1", f"Origin: http://127.0.0.1:{site.pages.target}",
+        f"Content-Length: {len(lead) + size}", "", lead,
+    )  # fmt: skip
+    with socket.create_connection(("127.0.0.1", site.service.port)) as channel:
+        channel.sendall("\r\n".join(lines).encode())
+        yield channel
+
+
+def _ticket(page: ClientConnection) -> str:
+    return str(_wait_for(page, "ticket")["ticket"])
+
+
+def _wait_for(page: ClientConnection, kind: str) -> dict[str, Any]:
+    """The next message of this kind; those before it say how far something is."""
+    while (found := json.loads(str(page.recv())))["do"] == "written":
+        pass
+    if found["do"] != kind:
+        raise WrongAnswerError(f"{found} in the place of {kind}")
+    return dict(found)
 
 
 def _url(site: PortalDesktops) -> str:

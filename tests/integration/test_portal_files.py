@@ -9,6 +9,7 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal
+from urllib.parse import urlsplit
 
 import pytest
 from playwright.sync_api import Browser, Locator, expect
@@ -19,6 +20,7 @@ from tests.support.browser import DESKTOP, PHONE, Tab, chromium, tab
 from tests.support.files_page import partials
 from tests.support.portal_desktops import DISPLAYS, PASSWORD, PortalDesktops, begin, portal_desktops, stop_all
 from tests.support.processes import wait_until
+from x2gobroker.remote.files.names import partial_name
 
 LARGE = 150 << 20
 SIZES = {"sizes": ["800x600"]}
@@ -193,23 +195,100 @@ def test_an_upload_goes_on_after_the_network_was_away(
     assert int(begun[-1]) > 5 << 20, begun
 
 
-def test_a_download_goes_on_after_the_network_was_away(
+def test_an_upload_of_which_all_had_come(site: PortalDesktops, anna: Tab, home: Path, tmp_path: Path) -> None:
+    """Only its name was missing when the network went away."""
+    data, date = b"all of it", 1_600_000_000
+    here, there = (
+        tmp_path / "all.txt",
+        home / os.fsdecode(partial_name(b"all.txt", len(data), date * 1000, home.stat().st_uid)),
+    )
+    for path in (here, there):
+        path.write_bytes(data)
+        os.utime(path, (date, date))
+    change_accounts("chown", "anna:", str(there))
+    open_files(site, anna)
+    anna.page.set_input_files("#files-chosen", [here])
+    wait_done(anna, "all.txt")
+    assert (home / "all.txt").read_bytes() == data
+    assert not partials(home)
+
+
+def test_a_download_that_broke_off_begins_again_and_then_goes_on(
     site: PortalDesktops, anna: Tab, home: Path, tmp_path: Path
 ) -> None:
+    """The browser's own request cannot be gone on with; what takes its place can, as often as need be."""
     file = large(home)
     change_accounts("chown", "anna:", str(file))
     open_files(site, anna)
     with anna.page.expect_download() as started:
         anna.page.get_by_role("button", name="Download large.bin").click()
+    state = transfer(anna, file.name).locator(".transfer-state")
+    with anna.page.expect_download() as second:
+        site.pull()
+        try:
+            expect(state).to_contain_text("The connection was lost.")
+        finally:
+            site.plug()
+    assert started.value.failure()
     site.pull()
     try:
-        expect(transfer(anna, file.name).locator(".transfer-state")).to_contain_text("The connection was lost.")
+        expect(state).to_contain_text("The connection was lost.")
     finally:
         site.plug()
     wait_done(anna, file.name)
-    assert Path(started.value.path()).read_bytes() == file.read_bytes()
+    assert Path(second.value.path()).read_bytes() == file.read_bytes()
     begun = re.findall(r"downloads ~/large.bin at \S+ of anna \(\w+\): begins at (\d+) of", site.service.said())
     assert int(begun[-1]) > 0, begun
+
+
+def test_they_go_by_plain_requests(site: PortalDesktops, anna: Tab, home: Path, tmp_path: Path) -> None:
+    """Those are what is fast; nothing that has to be kept from others stands in their addresses."""
+    asked = []
+    anna.page.on("request", lambda request: asked.append((request.method, urlsplit(request.url))))
+    file = large(tmp_path)
+    open_files(site, anna)
+    anna.page.set_input_files("#files-chosen", [file])
+    wait_done(anna, file.name)
+    with anna.page.expect_download() as started:
+        anna.page.get_by_role("button", name="Download large.bin").click()
+    assert Path(started.value.path()).read_bytes() == file.read_bytes()
+    expect(anna.page.locator("#transfers-list li[data-state=done]")).to_have_count(2)
+    posts = [url for method, url in asked if method == "POST" and url.path == "/websockify"]
+    assert len(posts) == 3  # a first part of the upload, the rest of it, and the download
+    assert not any(url.query for url in posts)
+    assert anna.page.evaluate("navigator.serviceWorker.getRegistrations().then((all) => all.length)") == 0
+    anna.assert_well()
+
+
+def test_where_a_web_server_refuses_plain_requests(site: PortalDesktops, anna: Tab, home: Path, tmp_path: Path) -> None:
+    """It takes longer, over the connection that is there."""
+    anna.page.route("**/websockify", lambda route: route.fulfill(status=413, body="too large"))
+    file = large(tmp_path)
+    open_files(site, anna)
+    anna.page.set_input_files("#files-chosen", [file])
+    wait_done(anna, file.name)
+    assert (home / file.name).read_bytes() == file.read_bytes()
+    with anna.page.expect_download() as started:
+        anna.page.get_by_role("button", name="Download large.bin").click()
+    assert Path(started.value.path()).read_bytes() == file.read_bytes()
+    expect(anna.page.locator("#transfers-list li[data-state=done]")).to_have_count(2)
+
+
+def test_a_download_that_is_cancelled(site: PortalDesktops, anna: Tab, home: Path) -> None:
+    file = large(home)
+    with file.open("ab") as stream:
+        stream.truncate(900 << 20)
+    change_accounts("chown", "anna:", str(file))
+    open_files(site, anna)
+    with anna.page.expect_download() as started:
+        anna.page.get_by_role("button", name="Download large.bin").click()
+    anna.page.get_by_role("button", name="Cancel: large.bin").click()
+    wait_done(anna, file.name, "Cancelled")
+    assert started.value.failure()
+    with anna.page.expect_download() as started:
+        anna.page.get_by_role("button", name="Download large.bin").click()
+    started.value.cancel()
+    expect(transfer(anna, file.name).nth(1).locator(".transfer-state")).to_contain_text("was cancelled")
 
 
 def test_an_upload_that_is_cancelled_leaves_nothing(

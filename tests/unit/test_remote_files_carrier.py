@@ -23,13 +23,15 @@ from websockets.typing import Subprotocol
 from tests.support.processes import free_port
 from x2gobroker.errors import StoreError
 from x2gobroker.privilege import account_named
+from x2gobroker.remote.counts import Rules
 from x2gobroker.remote.desktop import Connection, Desktop
 from x2gobroker.remote.files import carrier
 from x2gobroker.remote.files.carrier import FILES_PROTOCOL
 from x2gobroker.remote.files.messages import WINDOW_BYTES
 from x2gobroker.remote.files.process import fork_files
+from x2gobroker.remote.files.reports import Reports
 from x2gobroker.remote.files.session import FileRules
-from x2gobroker.remote.service import TOKEN_PREFIX, RemoteService, Rules
+from x2gobroker.remote.service import TOKEN_PREFIX, RemoteService
 from x2gobroker.remote.told import NO_FILES, NO_STORE, NoDesktopError
 from x2gobroker.store import Pass, Slot
 
@@ -179,7 +181,7 @@ def test_what_no_process_of_ours_would_say_is_no_line_of_the_log(
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         with theirs:
             theirs.send(b'{"do":"moved","way":"upload","path":"a\\nb","size":1,"at":1,"why":"done"}')
-            await carrier.log_reports(ours, ADDRESS, "Desk/0")
+            await Reports(ours, ADDRESS, "Desk/0", lambda _offer: "").hear()
 
     run(work, tmp_path)
     assert [record.getMessage() for record in caplog.records] == [

@@ -20,6 +20,7 @@ from tests.support.files_page import WINDOW, ClosedError, FilesPage, partials
 from tests.support.processes import wait_until
 from x2gobroker.remote.files import session as module
 from x2gobroker.remote.files import wire as wire_module
+from x2gobroker.remote.files.bodies import Bodies
 from x2gobroker.remote.files.messages import FROM_PAGE, TO_PAGE, WHYS
 from x2gobroker.remote.files.refusals import WORDS
 from x2gobroker.remote.files.session import FileRules, Moved, Session
@@ -39,11 +40,14 @@ class Bench:
     def page(self, rules: FileRules = BOTH_WAYS) -> Iterator[FilesPage]:
         """A page; its session ends with it, whatever it has said."""
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
+        _service, says = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         failed: list[BaseException] = []
 
         def serve() -> None:
             try:
-                Session(Wire(theirs), str(self.home), rules, self.moved.append, lambda seconds=0: None).serve()
+                Session(
+                    Wire(theirs), Bodies(says), str(self.home), rules, self.moved.append, lambda seconds=0: None
+                ).serve()
             except BaseException as error:  # noqa: BLE001 - for the test's own thread
                 failed.append(error)
 
@@ -435,4 +439,5 @@ def test_a_page_that_lives_and_sends_nothing(bench: Bench, monkeypatch: pytest.M
 
 def test_every_refusal_has_a_word_of_the_messages() -> None:
     assert set(WORDS.values()) <= WHYS
-    assert {"listed", "ready", "written", "done", "sending", "sent", "cancelled", "refused"} == set(TO_PAGE)
+    kinds = {"listed", "ready", "ticket", "written", "done", "sending", "sent", "cancelled", "refused"}
+    assert kinds == set(TO_PAGE)

@@ -12,8 +12,9 @@ from websockets.datastructures import Headers
 from x2gobroker.model.forwarded import UNKNOWN_ADDRESS
 from x2gobroker.remote.loader import ScriptError
 from x2gobroker.remote.permits import is_locked
+from x2gobroker.remote.requests import asked_of, origin_allowed
 from x2gobroker.remote.runner import make_state_folder
-from x2gobroker.remote.service import asked_of, origin_allowed, token_of
+from x2gobroker.remote.service import token_of
 
 PROXIES = (ip_network("127.0.0.0/8"), ip_network("::1"))
 

@@ -449,7 +449,7 @@ def test_the_page_has_what_its_session_type_lets_in_and_out(tmp_path: Path, way:
     policy = dict(part.split(" ", 1) for part in page.headers["Content-Security-Policy"].split("; "))
     assert policy.get("frame-src") == frames
     if way == "both":
-        for name in ("files", "transfer", "channel", "saving"):
+        for name in ("files", "transfer", "channel", "saving", "plain"):
             text = (static.FOLDER / "portal" / f"{name}.js").read_text(encoding="utf-8")
             for wanted in re.findall(r'by\("([\w-]+)"\)', text):
                 assert f'id="{wanted}"' in page.text, (name, wanted)

@@ -26,9 +26,10 @@ from x2gobroker.model.penalty import read_networks
 from x2gobroker.nameservices.base import NameService
 from x2gobroker.plugins import NAME_SERVICES, load
 from x2gobroker.privilege import AccountError, TrustError, account_named, become, open_trusted
+from x2gobroker.remote.counts import Rules
 from x2gobroker.remote.loader import ScriptError, owners
 from x2gobroker.remote.runner import fork_spawner, make_state_folder
-from x2gobroker.remote.service import RemoteService, Rules
+from x2gobroker.remote.service import RemoteService
 from x2gobroker.remote.slots import Desktops
 from x2gobroker.remote.types import SessionType, SessionTypeSource, read_types_trusted, types_path
 from x2gobroker.remote.worker import Means

@@ -76,6 +76,9 @@ server {{
         proxy_read_timeout {quiet}s;
         proxy_send_timeout {quiet}s;
         proxy_buffering off;
+        # files in plain requests: of any size, and as they come
+        client_max_body_size 0;
+        proxy_request_buffering off;
     }}
 }}
 """

@@ -29,6 +29,7 @@ WEBSOCKET_PATH = "/websockify"
 TOKEN_PREFIX = "x2gobroker."  # noqa: S105 - what stands before a token among the subprotocols
 HOST = re.compile(r"[A-Za-z0-9._-]+(:\d{1,5})?|\[[0-9a-fA-F:]+\](:\d{1,5})?")
 SCHEMES = {"ws": "ws", "wss": "wss", "http": "ws", "https": "wss"}
+PLAIN_SCHEMES = {"ws": "http", "wss": "https"}
 SCRIPT = "portal/desktop.js"
 
 
@@ -47,10 +48,10 @@ def desktop(sign_in: SignIn, desktop: str) -> Response:
     if not static.has_novnc():
         return without_novnc(sign_in)
     kind = sign_in.services.session_types.current(sign_in.settings).types.get(slot.type)
-    return page(
+    made = page(
         "desktop.html",
         sign_in,
-        policy=policy(sign_in.settings, downloads=kind is not None and kind.files in (BOTH, OUT)),
+        policy=policy(sign_in.settings, kind.files if kind else NEITHER),
         slot=slot,
         size=WINDOW if slot.options.get("follows") else slot.options.get("size", ""),
         scaling="resize" if slot.options.get("follows") else "fit",
@@ -64,6 +65,9 @@ def desktop(sign_in: SignIn, desktop: str) -> Response:
         script=SCRIPT,
         modules=static.modules_of(SCRIPT),
     )
+    if _service_host(sign_in.settings):
+        made.headers["Referrer-Policy"] = "strict-origin"  # else a form would not tell the service whose page it is on
+    return made
 
 
 def without_novnc(sign_in: SignIn | None) -> Response:
@@ -79,20 +83,29 @@ def without_novnc(sign_in: SignIn | None) -> Response:
     return message(_("Desktops unavailable"), text, 503, sign_in)
 
 
-def policy(settings: Settings, downloads: bool = False) -> str:
+def policy(settings: Settings, files: str = NEITHER) -> str:
     """The Content-Security-Policy of a page that connects to the service; `'self'` is no websocket in some browsers.
 
-    With `downloads` it may have a frame of ours: that is how a browser takes what a service worker gives it.
+    Files go by plain requests as well, and what goes out is saved by a frame. `files`: as a session type says it.
     """
-    more = {"frame_src": guard.SELF} if downloads else {}
-    parts = urlsplit(settings.text(GLOBAL, "remote-websocket-url"))
-    host = parts.netloc or http_request.host
+    gives = files in (BOTH, OUT)
+    host = _service_host(settings) or http_request.host
+    more = {"frame_src": guard.SELF} if gives else {}
     if not HOST.fullmatch(host):
         return guard.policy(**more)
-    if parts.netloc:
-        return guard.policy(connect_src=f"{SCHEMES.get(parts.scheme, 'wss')}://{host}", **more)
-    plain = f" ws://{host}" if guard.is_loopback(host) else ""
-    return guard.policy(connect_src=f"wss://{host}{plain}", **more)
+    if not _service_host(settings):
+        plain = f" ws://{host}" if guard.is_loopback(host) else ""
+        return guard.policy(connect_src=f"wss://{host}{plain}", **more)
+    scheme = SCHEMES.get(urlsplit(settings.text(GLOBAL, "remote-websocket-url")).scheme, "wss")
+    service = f"{PLAIN_SCHEMES[scheme]}://{host}"
+    if gives:
+        more = {"frame_src": f"{guard.SELF} {service}", "form_action": service}
+    return guard.policy(connect_src=f"{scheme}://{host}" + (f" {service}" if files != NEITHER else ""), **more)
+
+
+def _service_host(settings: Settings) -> str:
+    """Host and port of the service, where it is not below the portal's own."""
+    return urlsplit(settings.text(GLOBAL, "remote-websocket-url")).netloc
 
 
 def ticket(settings: Settings, token: str) -> dict[str, str]:

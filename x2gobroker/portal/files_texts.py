@@ -68,5 +68,6 @@ def _refusals() -> dict[str, str]:
         "files_changed": _("This file was changed in the meantime. Try again."),
         "files_silent": _("The transfer took too long. Try again."),
         "files_too_many": _("There are too many files with this name here. Rename the file, then try again."),
+        "files_broken": _("The download was cancelled or the connection was lost. Try again."),
         "files_failed": _("Something went wrong. Try again. If this keeps happening, contact your administrator."),
     }

@@ -24,6 +24,11 @@ USER = re.compile(r"(?![-.])[^\x00-\x1f\x7f-\x9f/:\u2028\u2029\ud800-\udfff]+")
 TOKEN = re.compile(r"[0-9a-f]{16,64}")
 PRINTABLE = re.compile(r"[^\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]*")
 WORD = re.compile(r"[a-z-]*")
+WAYS = frozenset({"upload", "download"})
+LONGEST_SHOWN = 255
+SHOWN = re.compile(r"[^\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]+")
+TICKET_LETTERS = 43
+TICKET = re.compile(rf"[A-Za-z0-9_-]{{{TICKET_LETTERS}}}")
 ANY = re.compile(r"[^\0\ud800-\udfff]*")
 
 TO_SPAWNER: dict[str, Form] = {
@@ -61,16 +66,22 @@ FROM_WORKER: dict[str, Form] = {
     "connected": {"asks": Flag(), "password": Text(LONGEST_PASSWORD, ANY)},
     "opened": {},
 }
-# what the process of a desktop's user, which does the work with files, tells the service for its log
+# what the process of a desktop's user, which does the work with files, tells the service
 FROM_FILES: dict[str, Form] = {
     "moved": {
-        "way": OneOf(frozenset({"upload", "download"})),
+        "way": OneOf(WAYS),
         "path": Text(LONGEST_FILE_PATH, PRINTABLE),
         "size": Number(0, MOST_NUMBERS),
         "at": Number(0, MOST_NUMBERS),
         "why": Text(20, WORD),
     },
     "failed": {"reason": Text(LONGEST_REASON, PRINTABLE)},
+    # it would send or take so many bytes as the body of a plain request
+    "offer": {"way": OneOf(WAYS), "name": Text(LONGEST_SHOWN, SHOWN), "bytes": Number(0, MOST_NUMBERS)},
+}
+TO_FILES: dict[str, Form] = {
+    "ticket": {"ticket": Text(TICKET_LETTERS, TICKET)},
+    "body": {},  # with the descriptor of the socket that the body comes and goes by
 }
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from typing import ClassVar, Protocol
 
 from websockets.asyncio.server import ServerConnection
@@ -11,6 +12,8 @@ READ_BYTES = 1 << 12
 CARRIED_BYTES = 1 << 17  # where nobody goes through what is read
 MOST_WAITING = 400
 END = b"\r\n\r\n"  # of a request
+POST = b"POST "  # what no websocket begins with
+FIRST_SECONDS = 10.0  # for a client to say anything
 
 
 class Other(Protocol):
@@ -24,6 +27,13 @@ class Other(Protocol):
 
     def browser_lost(self) -> None:
         """It is gone."""
+
+
+class Posts(Protocol):
+    """Who takes plain requests."""
+
+    def take(self, transport: asyncio.Transport, data: bytes, settled: Callable[[], None]) -> None:
+        """This one has begun with POST, and with `data` in all; `settled` is called when it waits no longer."""
 
 
 class Waiting:
@@ -52,29 +62,54 @@ class PatientConnection(ServerConnection):
     """
 
     waiting: ClassVar[Waiting] = Waiting()
+    posts: ClassVar[Posts | None] = None
     _other: Other | None = None
-    _last = b""
+    _last = _first = b""
+    _late: asyncio.TimerHandle | None = None  # as long as it may still be a plain request
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """The connection begins."""
+        """The connection begins. Where plain requests are taken, the library hears of it when it is none."""
         read_little(transport)
-        super().connection_made(transport)
+        if self.posts is not None and isinstance(transport, asyncio.Transport):
+            self.transport = transport
+            self._late = asyncio.get_running_loop().call_later(FIRST_SECONDS, transport.abort)
+        else:
+            super().connection_made(transport)
         self.waiting.enter(self)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """The connection is gone."""
         self.waiting.leave(self)
+        if self._late is not None:
+            self._late.cancel()
+            return
         if self._other is not None:
             self._other.browser_lost()
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
         """The browser has sent something."""
+        if self._late is not None:
+            self._decide(self._first + data, self._late)
+            return
         if self._other is not None:
             self._other.take(data)
             return
         self._last = (self._last + data[-len(END) :])[-len(END) :]
         super().data_received(data)
+
+    def _decide(self, data: bytes, late: asyncio.TimerHandle) -> None:
+        """What has come first says whether it is a plain request, which somebody else takes."""
+        self._first = data
+        if POST.startswith(data):
+            return
+        late.cancel()
+        if data.startswith(POST) and self.posts is not None:
+            self.posts.take(self.transport, data, lambda: self.waiting.leave(self))
+            return
+        self._late, self._first = None, b""
+        super().connection_made(self.transport)
+        self.data_received(data)
 
     @property
     def sent_more(self) -> bool:
@@ -83,7 +118,7 @@ class PatientConnection(ServerConnection):
 
     def eof_received(self) -> None:
         """The browser sends nothing more. To whom it was handed over hears of that as it closes."""
-        if self._other is None:
+        if self._other is None and self._late is None:
             super().eof_received()
 
     def pause_writing(self) -> None:
@@ -119,11 +154,12 @@ class PatientConnection(ServerConnection):
         self.waiting.leave(self)
 
 
-def patient_connections(most_waiting: int = MOST_WAITING) -> type[PatientConnection]:
-    """The connections of one service."""
+def patient_connections(most_waiting: int = MOST_WAITING, plain: Posts | None = None) -> type[PatientConnection]:
+    """The connections of one service. `plain` gets those that begin with a plain request."""
 
     class Connection(PatientConnection):
         waiting = Waiting(most_waiting)
+        posts = plain
 
     return Connection
 

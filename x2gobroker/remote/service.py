@@ -8,9 +8,7 @@ import logging
 import socket
 import ssl
 import time
-from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass
 from http import HTTPStatus
 from weakref import WeakKeyDictionary
 
@@ -23,22 +21,23 @@ from websockets.typing import Subprotocol
 
 from x2gobroker.errors import StoreError
 from x2gobroker.logs import SaidOnce, broker_log, error_log, field
-from x2gobroker.model.acl import Network
-from x2gobroker.model.forwarded import Asked, read_asked
-from x2gobroker.model.origins import is_own_device, split_origin
+from x2gobroker.model.forwarded import Asked
 from x2gobroker.remote.clipboard import Clipboard
-from x2gobroker.remote.files.carrier import FILES_PROTOCOL, FilesLink, log_reports, refuse_files
+from x2gobroker.remote.counts import Counts, Refusal, Rules
+from x2gobroker.remote.files.carrier import FILES_PROTOCOL, FilesLink, refuse_files
+from x2gobroker.remote.files.reports import Reports
+from x2gobroker.remote.files.requests import FileRequests
+from x2gobroker.remote.files.tickets import Tickets
 from x2gobroker.remote.keys import NEITHER
 from x2gobroker.remote.patient import PatientConnection, patient_connections
 from x2gobroker.remote.relay import Browser, Carrier, Server, refuse, relay, shake_hands
+from x2gobroker.remote.requests import PATHS, asked_of, one, origin_allowed, peer_of
 from x2gobroker.remote.rfb import RfbError
 from x2gobroker.remote.slots import Desktops
 from x2gobroker.remote.stopping import name_of
 from x2gobroker.remote.told import (
     NO_FILES,
     NO_STORE,
-    TOO_MANY,
-    TOO_MANY_OF_YOURS,
     WRONG_PAGE,
     WRONG_WAY,
     NoDesktopError,
@@ -46,7 +45,6 @@ from x2gobroker.remote.told import (
 from x2gobroker.remote.trial import CHECK_PROTOCOL, Trial
 from x2gobroker.store import Pass, ProxyChecks
 
-PATHS = ("/websockify", "/")  # the second is what the former product's nginx sends
 PROTOCOL = "binary"
 PROTOCOLS = (FILES_PROTOCOL, CHECK_PROTOCOL, PROTOCOL)  # of which a connection offers one
 TOKEN_PREFIX = "x2gobroker."  # noqa: S105 - what stands before a token
@@ -58,29 +56,6 @@ CLOSE_SECONDS = 5.0
 LARGEST_MESSAGE = 1 << 20
 LONGEST_REASON = 120
 WRITE_BYTES = 1 << 18  # what may wait for one browser
-
-
-@dataclass(frozen=True)
-class Rules:
-    """Who may connect. `origins`: those of the portal's pages, none: that of the address asked for."""
-
-    origins: tuple[str, ...] = ()
-    proxies: tuple[Network, ...] = ()
-    most: int = 2000
-    per_user: int = 20
-    per_address: int = 200
-    password: str | None = None
-
-
-@dataclass(frozen=True)
-class Refusal:
-    """Why a connection is not let in: for the log, and as HTTP has it. `told`: for the user, where the page is one of
-    ours, as far as can be seen; such a connection is opened to say it.
-    """
-
-    status: HTTPStatus
-    why: str
-    told: str = ""
 
 
 class Link:
@@ -120,9 +95,9 @@ class RemoteService:
         self._refused: WeakKeyDictionary[ServerConnection, str] = WeakKeyDictionary()
         self._trials: WeakKeyDictionary[ServerConnection, Trial] = WeakKeyDictionary()
         self._said = SaidOnce()
-        self._open = 0
-        self._users: Counter[str] = Counter()
-        self._addresses: Counter[str] = Counter()
+        self._counts = Counts()
+        self._tickets: Tickets[FilesLink] = Tickets()
+        self._requests = FileRequests(self._tickets, self._counts, rules)
 
     async def listen(self, listener: socket.socket, tls: ssl.SSLContext | None) -> Listening:
         """Serve this socket from now on, until what is given back is closed."""
@@ -145,7 +120,7 @@ class RemoteService:
             max_size=LARGEST_MESSAGE,
             max_queue=8,
             write_limit=WRITE_BYTES,
-            create_connection=patient_connections(),
+            create_connection=patient_connections(plain=self._requests),
             ssl_handshake_timeout=HANDSHAKE_SECONDS if tls else None,
             logger=silent,
         )
@@ -202,12 +177,8 @@ class RemoteService:
         if not origin_allowed(headers, rules.origins, asked.host):
             why = f"its page is of another origin: {field(one(headers, 'Origin'))}"
             return Refusal(HTTPStatus.FORBIDDEN, f"{why}; remote-origins says which ones are let in", WRONG_PAGE)
-        if self._open >= rules.most:
-            why = "there are too many connections (remote-connections)"
-            return Refusal(HTTPStatus.SERVICE_UNAVAILABLE, why, TOO_MANY)
-        if self._addresses[address] >= rules.per_address:
-            why = "there are too many connections from this address (remote-connections-per-address)"
-            return Refusal(HTTPStatus.TOO_MANY_REQUESTS, why, TOO_MANY)
+        if (refusal := self._counts.refuse_address(rules, address)) is not None:
+            return refusal
         try:
             if CHECK_PROTOCOL in _offered(headers):
                 counts = await self._desktops.ask_store(lambda store: ProxyChecks(store.store).redeem(token))
@@ -221,10 +192,9 @@ class RemoteService:
                 HTTPStatus.FORBIDDEN, "its token is unknown, spent, expired, or of another address", WRONG_WAY
             )
         if wants_files(headers) and (holder.share is not None or holder.view_only):
-            return Refusal(HTTPStatus.FORBIDDEN, "it is for looking on, and asks for files", NO_FILES)
-        if self._users[holder.slot.username] >= rules.per_user:
-            why = "this user has too many connections (remote-connections-per-user)"
-            return Refusal(HTTPStatus.TOO_MANY_REQUESTS, why, TOO_MANY_OF_YOURS)
+            return Refusal(HTTPStatus.FORBIDDEN, "it is for guests, and asks for files", NO_FILES)
+        if (refusal := self._counts.refuse_user(rules, holder.slot.username)) is not None:
+            return refusal
         return holder
 
     async def _handle(self, websocket: ServerConnection) -> None:
@@ -243,35 +213,24 @@ class RemoteService:
         holder, address = self._admitted[websocket]
         if isinstance(websocket, PatientConnection):
             websocket.is_in()
-        owner = holder.slot.username
-        self._open += 1
-        self._users[owner] += 1
-        self._addresses[address] += 1
         try:
-            if websocket.subprotocol == FILES_PROTOCOL and isinstance(websocket, PatientConnection):
-                await self._serve_files(FilesLink(websocket, holder, address, time.time()))
-            else:
-                await self._serve(Link(websocket, holder, address))
+            with self._counts.counted(holder.slot.username, address):
+                if websocket.subprotocol == FILES_PROTOCOL and isinstance(websocket, PatientConnection):
+                    await self._serve_files(FilesLink(websocket, holder, address, time.time()))
+                else:
+                    await self._serve(Link(websocket, holder, address))
         except ConnectionClosed:
             pass  # the browser has gone, in the midst of something
-        finally:
-            self._open -= 1
-            for counter, key in ((self._users, owner), (self._addresses, address)):
-                counter[key] -= 1
-                if not counter[key]:
-                    del counter[key]
 
     async def _serve_trial(self, websocket: ServerConnection, trial: Trial) -> None:
         if isinstance(websocket, PatientConnection):
             websocket.is_in()
         broker_log.info("remote: x2gobroker remote check-proxy connects from %s", field(trial.asked.address))
-        self._open += 1
         try:
-            await trial.serve(websocket)
+            with self._counts.counted("", trial.asked.address):
+                await trial.serve(websocket)
         except ConnectionClosed:
             pass  # the command has gone, in the midst of something
-        finally:
-            self._open -= 1
 
     async def _serve(self, link: Link) -> None:
         slot, browser = link.holder.slot, Browser(link.websocket)
@@ -330,12 +289,15 @@ class RemoteService:
             broker_log.warning("remote: %s gets no files of %s: %s", field(link.address), name_of(slot), error)
             await refuse_files(link.websocket, str(error))
             return
-        logging_reports = asyncio.ensure_future(log_reports(reports, link.address, name_of(slot)))
+        link.reports = Reports(reports, link.address, name_of(slot), lambda offer: self._tickets.give(link, offer))
+        hearing = asyncio.ensure_future(link.reports.hear())
         try:
             await link.carry(process)
-            await asyncio.wait([logging_reports], timeout=CLOSE_SECONDS)
+            await asyncio.wait([hearing], timeout=CLOSE_SECONDS)
         finally:
-            logging_reports.cancel()
+            hearing.cancel()
+            link.reports = None
+            self._tickets.drop(link)
             desktop.transfers.discard(link)
 
 
@@ -344,12 +306,6 @@ async def _tell(browser: Browser, reason: str) -> None:
         await refuse(browser, reason)
     except (RfbError, TimeoutError):
         return  # it is no VNC client; it sees the connection close
-
-
-def one(headers: Headers, name: str) -> str:
-    """The value of a header that must come once; empty without it, and where it comes more often."""
-    values = headers.get_all(name)
-    return values[0].strip() if len(values) == 1 else ""
 
 
 def token_of(headers: Headers) -> str | None:
@@ -366,35 +322,3 @@ def wants_files(headers: Headers) -> bool:
 
 def _offered(headers: Headers) -> list[str]:
     return [name.strip() for value in headers.get_all("Sec-WebSocket-Protocol") for name in value.split(",")]
-
-
-def peer_of(address: object) -> str:
-    """Who connects, by the address of a socket; empty for a Unix socket."""
-    return str(address[0]) if isinstance(address, tuple) and address else ""
-
-
-def asked_of(peer: object, headers: Headers, proxies: tuple[Network, ...]) -> Asked:
-    """The address of the browser, and the host that it asked for."""
-    return read_asked(peer_of(peer), headers.get_all, proxies, "http", one(headers, "Host"))
-
-
-def origin_allowed(headers: Headers, origins: tuple[str, ...], host: str) -> bool:
-    """Whether the page that connects is ours: one of `origins`, or by default of `host`, which was asked for."""
-    origin = one(headers, "Origin")
-    found = _origin(origin)
-    if found is None:
-        return False
-    if origins:
-        return found in {_origin(known) for known in origins}
-    return _origin(f"{found[0]}://{host}") == found
-
-
-def _origin(text: str) -> tuple[str, str, int] | None:
-    """Scheme, host and port of an origin; None for what is none."""
-    found = split_origin(text)
-    if found is None or text.count("/") != 2 or "?" in text or "#" in text:
-        return None
-    # over plain http only on this machine: else tokens and what is typed could be read on the way
-    if found[0] == "http" and not is_own_device(found[1]):
-        return None
-    return found

@@ -9,14 +9,12 @@ import asyncio
 import contextlib
 import socket
 from collections.abc import Callable
-from typing import Any
 
 from websockets.asyncio.server import ServerConnection
 
-from x2gobroker.logs import broker_log, error_log, field
-from x2gobroker.privilege import MessageError, read_message
-from x2gobroker.remote.crossing import FROM_FILES
 from x2gobroker.remote.desktop import Connection
+from x2gobroker.remote.files.body import Body
+from x2gobroker.remote.files.reports import Reports
 from x2gobroker.remote.patient import PatientConnection
 from x2gobroker.store import Pass
 
@@ -24,8 +22,6 @@ FILES_PROTOCOL = "x2gobroker-files"
 REFUSED = 4000  # the close code of what a user is told
 BUFFER_BYTES = 1 << 18
 END_SECONDS = 10.0  # for a user's process and a browser to take what was on its way
-LARGEST_REPORT = 1 << 14
-WAYS = {"upload": "uploads", "download": "downloads"}
 
 
 class FilesLink(Connection):
@@ -38,14 +34,29 @@ class FilesLink(Connection):
         self.share = None
         self.sign_in = holder.sign_in
         self.last_input = began
+        self.reports: Reports | None = None  # of its process, as long as that may be given requests
+        self._bodies: set[Body] = set()
         self._end: Callable[[], None] | None = None
         self._cut = False
 
     def cut(self, why: str) -> None:
-        """End it, without waiting. The browser asks the portal why."""
+        """End it, without waiting, and the requests that belong to it. The browser asks the portal why."""
         self._cut = True
+        self.reports = None
+        for body in self._bodies:
+            body.abort()
         if self._end is not None:
             self._end()
+
+    async def carry_body(self, body: Body) -> None:
+        """A request of this connection's, until it is over; it ends with the connection."""
+        self._bodies.add(body)
+        try:
+            if self._cut:
+                body.abort()
+            await body.over
+        finally:
+            self._bodies.discard(body)
 
     async def carry(self, process: socket.socket) -> None:
         """Carry all that comes, until one side has ended."""
@@ -54,8 +65,12 @@ class FilesLink(Connection):
         if self._cut:
             end.stop()
         self.websocket.hand_over(end)
-        await self.websocket.wait_closed()
-        await end.over
+        try:
+            await self.websocket.wait_closed()
+            await end.over
+        finally:
+            for body in self._bodies:
+                body.abort()
 
 
 class _Process(asyncio.Protocol):
@@ -127,30 +142,6 @@ class _Process(asyncio.Protocol):
             self._transport.resume_reading()
             self._transport.write_eof()
             asyncio.get_running_loop().call_later(END_SECONDS, self._transport.abort)
-
-
-async def log_reports(reports: socket.socket, address: str, desktop: str) -> None:
-    """Write what the user's process says of its transfers into the log, until it ends. Nothing of it is believed."""
-    loop = asyncio.get_running_loop()
-    reports.setblocking(False)
-    with reports:
-        while data := await loop.sock_recv(reports, LARGEST_REPORT):
-            try:
-                _log(read_message(data, FROM_FILES), address, desktop)
-            except MessageError as error:
-                error_log.error("remote: the process for files of %s says what it may not: %s", desktop, error)
-                return
-
-
-def _log(found: dict[str, Any], address: str, desktop: str) -> None:
-    if found["do"] == "failed":
-        error_log.error("remote: the process for files of %s has failed: %s", desktop, field(found["reason"], 500))
-        return
-    told = (field(address), WAYS[found["way"]], field(found["path"], 500), desktop)
-    if found["why"]:
-        broker_log.info("remote: %s %s %s at %s: %d of %d bytes: %s", *told, found["at"], found["size"], found["why"])
-    else:
-        broker_log.info("remote: %s %s %s at %s: begins at %d of %d bytes", *told, found["at"], found["size"])
 
 
 async def refuse_files(websocket: ServerConnection, told: str) -> None:

@@ -5,6 +5,9 @@ does not fit is no message, and ends the connection.
 
     list      -> entries ..., listed
     upload    -> ready; then the page says `go`, sends data, hears `written` as it is written, and `done` at the end
+    post      -> ticket: instead of `go`, the page sends the next so many bytes by a plain request with this ticket,
+                 hears `written`, and posts again, or goes on by `go`
+    fetch     -> ticket: the browser gets the file by a plain request with this ticket; `written` as it takes it, `sent`
     download  -> sending, data, and `sent` at the end; the page says `taken` as it takes the data
     cancel    -> cancelled: what has come of an upload is dropped
     anything  -> refused
@@ -18,6 +21,7 @@ from __future__ import annotations
 import re
 
 from x2gobroker.privilege import Flag, Form, Number, OneOf, Text
+from x2gobroker.remote.crossing import TICKET, TICKET_LETTERS
 
 LARGEST_FILE = 1 << 50
 LATEST = 1 << 43  # milliseconds of the epoch, far ahead
@@ -39,7 +43,7 @@ SHOWN = re.compile(r"[^\ud800-\udfff]*")
 # why something is not done; the page has a text for each
 WHYS = frozenset(
     "not-in not-out too-large name no-folder no-file special no-right read-only quota full busy changed silent "
-    "too-many failed".split()
+    "too-many broken failed".split()
 )
 
 FROM_PAGE: dict[str, Form] = {
@@ -51,6 +55,8 @@ FROM_PAGE: dict[str, Form] = {
         "modified": Number(0, LATEST),
     },
     "go": {"offset": Number(0, LARGEST_FILE)},
+    "post": {"offset": Number(0, LARGEST_FILE), "bytes": Number(1, LARGEST_FILE)},
+    "fetch": {"folder": Text(LONGEST_PATH, PATH), "item": Text(LONGEST_ITEM, re.compile(ITEM))},
     "download": {
         "folder": Text(LONGEST_PATH, PATH),
         "item": Text(LONGEST_ITEM, re.compile(ITEM)),
@@ -63,6 +69,7 @@ FROM_PAGE: dict[str, Form] = {
 TO_PAGE: dict[str, Form] = {
     "listed": {"more": Flag(), "skipped": Number(0, LARGEST_FILE), "free": Number(0, 1 << 63)},
     "ready": {"offset": Number(0, LARGEST_FILE), "tail": Number(0, LARGEST_FILE), "digest": Text(64, DIGEST)},
+    "ticket": {"ticket": Text(TICKET_LETTERS, TICKET), "bytes": Number(0, LARGEST_FILE)},
     "written": {"bytes": Number(0, LARGEST_FILE)},
     "done": {"name": Text(LONGEST_NAME, SHOWN)},
     "sending": {"size": Number(0, LARGEST_FILE), "stamp": Text(100, STAMP)},

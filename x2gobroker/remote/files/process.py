@@ -16,6 +16,7 @@ from dataclasses import asdict, dataclass
 from x2gobroker.authservice.hardening import forbid_core_dumps
 from x2gobroker.privilege import Account, become, write_message
 from x2gobroker.remote.crossing import FROM_FILES, LONGEST_FILE_PATH, LONGEST_REASON, printable
+from x2gobroker.remote.files.bodies import Bodies
 from x2gobroker.remote.files.session import BREATH_SECONDS, FileRules, Moved, Session
 from x2gobroker.remote.files.wire import SILENCE_SECONDS, Wire
 from x2gobroker.remote.loader import describe
@@ -73,7 +74,7 @@ def serve_as(account: Account, rules: FileRules, connection: socket.socket, says
         _limit(rules)
         os.umask(0o077)
         os.chdir("/")
-        Session(Wire(connection), account.home, rules, report, _breathe).serve()
+        Session(Wire(connection), Bodies(says), account.home, rules, report, _breathe).serve()
     except Exception as error:  # noqa: BLE001 - whatever it is, it goes into the service's log, and ends this process
         reason = printable(describe(error), LONGEST_REASON)
         with contextlib.suppress(OSError):  # without a service there is nobody to tell

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from x2gobroker.privilege import MessageError, read_message
+from x2gobroker.remote.files.bodies import Bodies, PageSpeaks, Watch, receive, send_file
 from x2gobroker.remote.files.folders import Listing, list_folder, open_file, opened_folder, stamp_of
 from x2gobroker.remote.files.messages import CHUNK_BYTES, FROM_PAGE, LARGEST_TEXT, WINDOW_BYTES
 from x2gobroker.remote.files.names import names_of, new_name, shown
@@ -74,9 +75,10 @@ class Session:
     """One connection. `home` is where folders begin; `report` hears of each transfer as it begins and as it ends."""
 
     def __init__(
-        self, wire: Wire, home: str, rules: FileRules, report: Callable[[Moved], None], breathe: Breath
+        self, wire: Wire, bodies: Bodies, home: str, rules: FileRules, report: Callable[[Moved], None], breathe: Breath
     ) -> None:
         self._wire = wire
+        self._bodies = bodies
         self._home = home
         self._rules = rules
         self._report = report
@@ -114,6 +116,8 @@ class Session:
                     self._upload(message)
                 case "download":
                     self._download(message)
+                case "fetch":
+                    self._fetch(message)
                 # the others belong to a transfer that is over: they have crossed its end on the way
         except RefusedError as error:
             self._wire.send("refused", why=error.why)
@@ -156,27 +160,63 @@ class Session:
         length, digest = upload.tail()
         self._wire.send("ready", offset=upload.there, tail=length, digest=digest)
         first = self._next()
-        if isinstance(first, bytes) or first["do"] not in ("go", "cancel"):
+        if isinstance(first, bytes) or first["do"] not in ("go", "post", "cancel"):
             raise self._wrong()
         if first["do"] == "cancel":
             return self._cancel(upload)
         upload.begin(first["offset"])
         self._report(Moved(UPLOAD, path, upload.size, upload.there))
+        message = self._take_bodies(upload, first) if first["do"] == "post" else first
+        if message is not None and message["do"] == "go":
+            message = self._take_data(upload)
+        if message is not None:
+            return self._cancel(upload)
+        self._breathe(DISK_SECONDS)
+        name = upload.finish(lambda: self._breathe(DISK_SECONDS))
+        self._wire.send("done", name=shown(name))
+        return DONE
+
+    def _take_data(self, upload: Upload) -> Fields | None:
+        """All that is missing, over this connection; `cancel`, where the page says that."""
         told = upload.there
         while upload.there < upload.size:
             data = self._next()
             if not isinstance(data, bytes):
                 if data["do"] != "cancel":
                     raise self._wrong()
-                return self._cancel(upload)
+                return data
             upload.write(data)
             if upload.there - told >= ACK_BYTES or upload.there == upload.size:
                 told = upload.there
                 self._wire.send("written", bytes=told)
-        self._breathe(DISK_SECONDS)
-        name = upload.finish(lambda: self._breathe(DISK_SECONDS))
-        self._wire.send("done", name=shown(name))
-        return DONE
+        return None
+
+    def _take_bodies(self, upload: Upload, first: Fields) -> Fields | None:
+        """All that is missing, by requests, part after part; `go` or `cancel`, where the page says that instead."""
+        watch = Watch(lambda: self._wire.send("written", bytes=upload.there), self._breathe)
+        message = first
+        while message["do"] == "post":
+            if message["offset"] != upload.there or message["bytes"] > upload.size - upload.there:
+                raise RefusedError("changed")
+            ticket = self._bodies.offer(UPLOAD, "upload", message["bytes"])
+            self._wire.send("ticket", ticket=ticket, bytes=message["bytes"])
+            try:
+                with self._bodies.body(self._wire, watch) as body:
+                    receive(body, self._wire, watch, message["bytes"], upload.write)
+                self._wire.send("written", bytes=upload.there)
+                if upload.there == upload.size:
+                    return None
+            except PageSpeaks:
+                pass
+            following = self._next()
+            if isinstance(following, bytes):
+                raise self._wrong()
+            message = following
+        if message["do"] == "go" and message["offset"] != upload.there:
+            raise RefusedError("changed")
+        if message["do"] not in ("go", "cancel"):
+            raise self._wrong()
+        return message
 
     def _cancel(self, upload: Upload) -> str:
         upload.drop()
@@ -219,6 +259,47 @@ class Session:
         finally:
             self._report(Moved(DOWNLOAD, path, size, taken, why))
         self._wire.send("sent")
+
+    def _fetch(self, message: Fields) -> None:
+        """A whole file, by a request of the browser's."""
+        if not self._rules.goes_out:
+            raise RefusedError("not-out")
+        with opened_folder(self._home, message["folder"]) as folder:
+            number = open_file(folder, message["item"])
+        try:
+            self._answer_with(number, message)
+        finally:
+            os.close(number)
+
+    def _answer_with(self, number: int, message: Fields) -> None:
+        size = os.fstat(number).st_size
+        if size > self._rules.most_bytes:
+            raise RefusedError("too-large")
+        name = names_of(message["item"])[0]
+        path, at, why = _path(message["folder"], name), 0, LOST
+
+        def sent(count: int) -> None:
+            nonlocal at
+            at = count
+
+        watch = Watch(lambda: self._wire.send("written", bytes=at), self._breathe)
+        self._wire.send("ticket", ticket=self._bodies.offer(DOWNLOAD, shown(name), size), bytes=size)
+        try:
+            with self._bodies.body(self._wire, watch) as body:
+                self._report(Moved(DOWNLOAD, path, size, 0))
+                send_file(body, self._wire, watch, number, size, sent)
+            why = DONE
+        except PageSpeaks:
+            said = self._next()
+            if isinstance(said, bytes) or said["do"] != "cancel":
+                raise self._wrong() from None
+            why = CANCELLED
+        except RefusedError as error:
+            why = error.why
+            raise
+        finally:
+            self._report(Moved(DOWNLOAD, path, size, at, why))
+        self._wire.send("sent" if why == DONE else "cancelled")
 
     def _send_part(self, number: int, at: int, size: int) -> int:
         try:

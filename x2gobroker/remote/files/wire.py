@@ -54,6 +54,21 @@ class Wire:
                 self._ask()
         return self._ready.popleft()
 
+    def wait_with(self, other: socket.socket, events: int, seconds: float) -> tuple[bool, bool]:
+        """Wait for the page, or for `events` of poll(2) on another socket.
+
+        Whether there is a message to receive, and whether the other one is ready; both may be False.
+        """
+        if self._ready:
+            return True, False
+        poll = select.poll()
+        poll.register(self._channel, select.POLLIN)
+        poll.register(other, events)
+        ready = {number for number, _ in poll.poll(seconds * 1000)}
+        if self._channel.fileno() in ready:
+            self._wait(0.0)
+        return bool(self._ready), other.fileno() in ready
+
     def send(self, kind: str, **fields: object) -> None:
         """Send a message of messages.py."""
         self._send_text(write_message(kind, fields, TO_PAGE))

@@ -1,5 +1,6 @@
 // One connection for files: messages of texts and data, in the words of remote/files/messages.py.
 import { RequestError, websocketUrl } from "./connection.js";
+import { plainUrl } from "./plain.js";
 
 const PROTOCOL = "x2gobroker-files";
 const OPEN_SECONDS = 20;
@@ -37,6 +38,7 @@ export class Channel {
     const { protocol, url } = await ask();
     const socket = new WebSocket(websocketUrl(url), [PROTOCOL, protocol]);
     const channel = new Channel(socket);
+    channel.address = plainUrl(url); // for plain requests
     await new Promise((resolve, reject) => {
       const late = setTimeout(() => socket.close(), OPEN_SECONDS * 1000);
       const done = (work) => () => { clearTimeout(late); work(); };

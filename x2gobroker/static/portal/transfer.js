@@ -1,15 +1,20 @@
 // Uploads and downloads, one after another in each direction; what breaks off goes on by itself when the way is back.
 // Events of a transfer: `change`. States: waiting, running, finishing, lost (it is tried again), done, failed, cancelled.
 import { Line, LostError, RefusedError, RequestError } from "./channel.js";
+import { saveFile, sendPart, works } from "./plain.js";
 import { openSink, SinkError } from "./saving.js";
 
 const PART_BYTES = 1 << 19; // of one message
+const SMALL_BYTES = 1 << 22; // what is no larger goes over the channel
+const FIRST_BYTES = 1 << 22; // by the first request of a page: whether web servers let such a thing through
+const REQUEST_BYTES = 1 << 29; // by one request: some web servers take no more than 1 GB at once
 const WINDOW_BYTES = 1 << 23; // sent without word that it was taken
 const TAKEN_BYTES = 1 << 20; // of which the service is told
 const FINISH_SECONDS = 3600; // for the disk to take all of a large file
 const AGAIN_SECONDS = [1, 2, 4, 8, 15]; // the last one from then on
 const GIVE_UP_SECONDS = 15 * 60; // without a byte
-const AGAIN = ["busy", "silent"]; // what the service refuses for a moment only: an earlier connection is not over yet
+// what the service refuses for a moment only: an earlier connection is not over yet, or a request broke off
+const AGAIN = { up: ["busy", "silent", "broken"], down: ["busy", "silent"] };
 const CANCEL_SECONDS = 3; // for the service to hear of it
 const TELL_SECONDS = 0.2;
 
@@ -21,6 +26,7 @@ class Transfer extends EventTarget {
   at = 0;
   why = ""; // with failed: a word of the service, or of ours
   told = ""; // with failed and lost: what the service has said
+  moved = false; // whether a byte has gone since the last attempt
   #cancel = new AbortController();
   #told = 0;
 
@@ -52,6 +58,7 @@ class Transfer extends EventTarget {
 
   // So many bytes are where they should be.
   progress(at) {
+    this.moved ||= at > this.at;
     this.at = at;
     if (now() - this.#told < TELL_SECONDS && at !== this.size) return;
     this.#told = now();
@@ -77,7 +84,7 @@ async function* partsOf(file, at) {
 
 export class Upload extends Transfer {
   way = "up";
-  #file; #sent = false;
+  #file; #sent = false; #plain = true;
 
   constructor(folder, file) {
     super(folder, file.name.normalize("NFC"), file.size);
@@ -89,10 +96,67 @@ export class Upload extends Transfer {
     const { size } = this;
     channel.say({ do: "upload", folder: this.folder, name: this.name, size, modified: Math.max(0, this.#file.lastModified) });
     const ready = await channel.expect("ready");
-    let at = await this.#sameEnd(ready) ? ready.offset : 0;
-    channel.say({ do: "go", offset: at });
+    const first = await this.#sameEnd(ready) ? ready.offset : 0;
+    this.progress(first);
+    const posted = this.#plain && works.up && size - first > SMALL_BYTES ? await this.#post(channel, first) : first;
+    if (posted < size || posted === first) await this.#stream(channel, posted);
+    this.#sent = true;
+    this.set("finishing");
+    this.saved = (await channel.expect("done", FINISH_SECONDS)).name;
+  }
+
+  // By requests, from here on; how far they got: to the end, or to where the channel has to go on.
+  async #post(channel, from) {
+    let at = from;
+    while (at < this.size) {
+      const end = Math.min(this.size, at + (works.proven ? REQUEST_BYTES : FIRST_BYTES));
+      channel.say({ do: "post", offset: at, bytes: end - at });
+      const { ticket } = await channel.expect("ticket");
+      if (!(await this.#postPart(channel, ticket, at, end))) return at;
+      works.proven = true;
+      at = end;
+    }
+    return at;
+  }
+
+  // One request; false where it does not get through.
+  async #postPart(channel, ticket, at, end) {
+    const stop = new AbortController();
     let written = at;
-    this.progress(at);
+    let blocked = false;
+    sendPart(channel.address, ticket, this.#file.slice(at, end), stop.signal).then((status) => {
+      if (status === 200 || written > at || stop.signal.aborted) return;
+      blocked = true;
+      if (status) works.up = false;
+    });
+    try {
+      while (written < end) {
+        if (this.signal.aborted) {
+          stop.abort();
+          await this.#giveUp(channel);
+        }
+        written = (await channel.expect("written")).bytes; // it comes every now and then, even if it is the same
+        this.progress(written);
+        if (blocked && written === at) { // and not because all ways are gone
+          this.#plain = false;
+          return false;
+        }
+      }
+      return true;
+    } catch (error) {
+      if (error instanceof RefusedError && written === at) this.#plain = false;
+      throw error;
+    } finally {
+      stop.abort();
+    }
+  }
+
+  // Over the channel, from here on.
+  async #stream(channel, from) {
+    const { size } = this;
+    channel.say({ do: "go", offset: from });
+    let at = from;
+    let written = from;
     const parts = partsOf(this.#file, at);
     try {
       while (written < size) {
@@ -110,9 +174,6 @@ export class Upload extends Transfer {
     } finally {
       parts.return();
     }
-    this.#sent = true;
-    this.set("finishing");
-    this.saved = (await channel.expect("done", FINISH_SECONDS)).name;
   }
 
   // What has come is the beginning of this file, and not of another one with its name, size and date.
@@ -141,7 +202,7 @@ export class Upload extends Transfer {
 
 export class Download extends Transfer {
   way = "down";
-  #item; #stamp = ""; #sink = null;
+  #item; #stamp = ""; #sink = null; #plain = true;
 
   constructor(folder, entry) {
     super(folder, entry.name, entry.size);
@@ -155,6 +216,8 @@ export class Download extends Transfer {
   }
 
   async run(channel) {
+    if (this.#plain && works.down && await this.#save(channel)) return;
+    if (this.#sink === null) this.at = 0;
     try {
       channel.say({ do: "download", folder: this.folder, item: this.#item, offset: this.at, stamp: this.#stamp });
       const { size, stamp } = await channel.expect("sending");
@@ -180,6 +243,40 @@ export class Download extends Transfer {
         channel.close(); // there is no other word for it, and what is on its way is of no use
       }
       throw error;
+    }
+  }
+
+  // By a request that the browser makes a download of; false where it does not get through.
+  async #save(channel) {
+    channel.say({ do: "fetch", folder: this.folder, item: this.#item });
+    const { ticket, bytes } = await channel.expect("ticket");
+    this.size = bytes;
+    this.at = 0;
+    let asked = false;
+    const cancel = () => {
+      if (!asked && !channel.closed) channel.say({ do: "cancel" });
+      asked = true;
+    };
+    const leave = saveFile(channel.address, ticket, this.name, cancel);
+    this.signal.addEventListener("abort", cancel, { once: true });
+    try {
+      for (;;) {
+        const found = await channel.hear(); // it comes every now and then
+        if (found.do === "sent") return true;
+        if (found.do === "cancelled") break;
+        this.progress(found.bytes);
+      }
+      this.checkCancelled();
+      works.down = false;
+      return false;
+    } catch (error) {
+      // over the channel it can go on where it was, as often as need be
+      if (error instanceof LostError || (error instanceof RefusedError && error.why === "silent")) this.#plain = false;
+      throw error;
+    } finally {
+      this.signal.removeEventListener("abort", cancel);
+      asked = true; // the next one on this channel is none of its business
+      leave();
     }
   }
 
@@ -233,7 +330,8 @@ export class Lane {
   async #carry(transfer) {
     let attempts = 0;
     let since = now();
-    for (let before = transfer.at; ; before = transfer.at) {
+    for (;;) {
+      transfer.moved = false;
       try {
         transfer.signal.addEventListener("abort", () => {
           setTimeout(() => transfer.over || this.#line.drop(), CANCEL_SECONDS * 1000);
@@ -245,7 +343,7 @@ export class Lane {
         transfer.set("done");
         return;
       } catch (error) {
-        if (transfer.at > before) {
+        if (transfer.moved) {
           attempts = 0;
           since = now();
         }
@@ -265,7 +363,7 @@ export class Lane {
   // The state in which a transfer ends by this error; null: it is tried again.
   #end(transfer, error, late) {
     if (transfer.signal.aborted) return ["cancelled"];
-    if (error instanceof RefusedError) return AGAIN.includes(error.why) && !late ? null : ["failed", { why: error.why }];
+    if (error instanceof RefusedError) return AGAIN[transfer.way].includes(error.why) && !late ? null : ["failed", { why: error.why }];
     if (error instanceof SinkError) return error.why === "cancelled" ? ["cancelled"] : ["failed", { why: error.why }];
     if (error instanceof RequestError && error.status) {
       return error.status === 401 ? ["failed", { why: "signed-out" }] : ["failed", { told: error.message }];
