@@ -61,7 +61,7 @@ class OtherDebian:
         settings = said(["apt-config", "dump", "Acquire"], 60)
         (self.root / "etc/apt/apt.conf.d/99machine").write_text(settings, encoding="utf-8")
         self.run("scripts/debian-packages", "unit", seconds=seconds, network=True)
-        self.run("bash", "tests/room/etc.sh", seconds=seconds, variables={"ROOM_NETWORK": "yes"})
+        self.run("bash", f"{SOURCE}/tests/room/etc.sh", seconds=seconds, variables={"ROOM_NETWORK": "yes"})
         self.run("python3", "-m", "venv", VENV, seconds=seconds)
         variables = pip_settings()
         for place in places(variables.values()):

@@ -49,8 +49,8 @@ def test_groups_beside_the_primary_one(monkeypatch: pytest.MonkeyPatch) -> None:
     daemon = pwd.getpwnam("daemon")
     mail = grp.getgrnam("mail").gr_gid
     monkeypatch.setattr(os, "getgrouplist", lambda user, gid: [gid, mail] if user == "daemon" else [gid])
-    assert service.groups_of("daemon", primary=False) == {"mail"}
-    assert service.groups_of("daemon", primary=True) == {"mail", grp.getgrgid(daemon.pw_gid).gr_name}
+    assert service.groups_of("daemon", primary=False) == frozenset({"mail"})
+    assert service.groups_of("daemon", primary=True) == frozenset({"mail", grp.getgrgid(daemon.pw_gid).gr_name})
     assert service.groups_of("mail", primary=False) == frozenset()
 
 
