@@ -55,15 +55,17 @@ class OtherDebian:
         return said(argv, seconds, {**VARIABLES, **(variables or {})})
 
     def install(self, extras: str, seconds: float) -> None:
-        """The checkout in a virtual environment, as `make setup` makes it, with libraries from the package index."""
+        """What its unit tests need: Debian packages, and the checkout in a virtual environment as `make` makes it."""
         copy_checkout(self.root / SOURCE.lstrip("/"))
-        self.run("scripts/debian-packages", "unit", seconds=seconds)  # they are there: the account is missing
-        self.run("bash", "tests/room/etc.sh", seconds=seconds, variables={"ROOM_NETWORK": "yes"})
+        shutil.copyfile("/etc/resolv.conf", self.root / "etc/resolv.conf")
+        settings = said(["apt-config", "dump", "Acquire"], 60)
+        (self.root / "etc/apt/apt.conf.d/99machine").write_text(settings, encoding="utf-8")
+        self.run("scripts/debian-packages", "unit", seconds=seconds, network=True)
+        self.run("bash", f"{SOURCE}/tests/room/etc.sh", seconds=seconds, variables={"ROOM_NETWORK": "yes"})
         self.run("python3", "-m", "venv", VENV, seconds=seconds)
         variables = pip_settings()
         for place in places(variables.values()):
             self._show(place)
-        shutil.copyfile("/etc/resolv.conf", self.root / "etc/resolv.conf")
         argv = [PYTHON, "-m", "pip", "install", "--quiet", "--constraint", "constraints.txt", "--editable"]
         self.run(*argv, f".[{extras}]", seconds=seconds, variables=variables, network=True)
 
@@ -77,13 +79,13 @@ class OtherDebian:
         said(["mount", "-o", "bind,ro", str(place), str(there)], 20)
 
 
-def other_debian(root: Path, release: str, packages: Iterable[str], seconds: float) -> OtherDebian:
-    """Make one at `root`, a folder that does not exist yet, with these packages and what they need."""
+def other_debian(root: Path, release: str, seconds: float) -> OtherDebian:
+    """Make one at `root`, a folder that does not exist yet."""
     assert socket.gethostname() == "room", "what is mounted here has to go with a room: python -m tests.rooms PATH"
     settings = root / "etc/dpkg/dpkg.cfg.d"
     settings.mkdir(parents=True)
     (settings / "tests").write_text(DPKG, encoding="ascii")
-    argv = ["debootstrap", "--variant=minbase", f"--include={','.join(packages)}", release, str(root), mirror()]
+    argv = ["debootstrap", "--variant=minbase", "--include=ca-certificates", release, str(root), mirror()]
     said(argv, seconds, {**os.environ, **proxies()})
     said(["bash", "-c", FURNISH, "furnish", str(CHECKOUT), str(root)], 20)
     return OtherDebian(root)
