@@ -90,6 +90,16 @@ class SafeFolder:
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(temporary, dir_fd=self._number)
 
+    def names(self) -> list[str]:
+        """What is in it. Raises OSError."""
+        return os.listdir(self._number)
+
+    def age(self, name: str, now: float) -> float:
+        """Seconds since a file was last written, at the moment `now`; below 0 where the clock was put back. Raises
+        OSError.
+        """
+        return now - os.stat(name, dir_fd=self._number, follow_symlinks=False).st_mtime
+
     def remove(self, name: str) -> None:
         """Remove a file, or a link instead of where it leads; nothing where there is none. Raises OSError."""
         with contextlib.suppress(FileNotFoundError):
