@@ -60,7 +60,7 @@ class DesktopTicket:
         try:
             if not self._tickets.is_on():
                 return
-            self._seen = self._tickets.mark(self._uid)
+            self._looked, self._seen = time.monotonic(), self._tickets.mark(self._uid)
             kept = self._tickets.find(self._uid, time.time())
             if kept is None:
                 self._note(NONE_KEPT)
