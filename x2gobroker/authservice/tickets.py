@@ -12,7 +12,6 @@ import contextlib
 import json
 import os
 import re
-import secrets
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -120,7 +119,7 @@ class Tickets:
 
     def put(self, kept: Kept, now: float) -> str:
         """Keep what a login has got, until `accept` or for WAITING_SECONDS; the handle for that."""
-        handle = secrets.token_hex(16)
+        handle = os.urandom(16).hex()
         with self._opened() as folder:
             self._sweep(folder, now)
             folder.write(f"waiting-{handle}", kept.note(), MODE)

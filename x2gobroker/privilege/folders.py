@@ -6,7 +6,6 @@ import contextlib
 import errno
 import fcntl
 import os
-import secrets
 import stat
 import time
 from collections.abc import Iterator
@@ -71,7 +70,7 @@ class SafeFolder:
         self._put(name, data, stat.S_IMODE(status.st_mode), (status.st_uid, status.st_gid), replace=True)
 
     def _put(self, name: str, data: bytes, mode: int, owner: tuple[int, int], replace: bool) -> None:
-        temporary = f".{name}.{secrets.token_hex(8)}"
+        temporary = f".{name}.{os.urandom(8).hex()}"  # `secrets` would load OpenSSL, 4 MB for each desktop's keeper
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
         number = os.open(temporary, flags, 0o600, dir_fd=self._number)
         try:

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import secrets
 import stat
 import time
 from collections.abc import Callable
@@ -67,7 +66,7 @@ class DesktopTicket:
             elif kept.cache:
                 self._use_cache(kept.cache)
             else:
-                copy = f"krb5cc_{self._uid}_{secrets.token_hex(8)}"
+                copy = f"krb5cc_{self._uid}_{os.urandom(8).hex()}"
                 (self._use / NOTE).write_text(copy, encoding="ascii")
                 self._write(copy, kept)
                 self._copy, self.name = copy, f"{FILE}{self._folder / copy}"
@@ -114,7 +113,7 @@ class DesktopTicket:
         """Put the copy there, whole; in a folder like /tmp, nobody else can take it away. Raises OSError."""
         folder = _opened(self._folder)
         try:
-            fresh = f"{copy}.{secrets.token_hex(8)}"
+            fresh = f"{copy}.{os.urandom(8).hex()}"
             number = os.open(fresh, NEW_FILE, 0o600, dir_fd=folder)
             try:
                 with open(number, "wb") as stream:
