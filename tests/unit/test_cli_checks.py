@@ -305,6 +305,7 @@ def test_a_profile_that_leads_elsewhere_wants_none(check: Check, monkeypatch: py
         ("default-session-autologin = true", "krblogin = true", "broker-session-autologin"),
         ("", "krblogin = true\nautologin = true", "autologin"),
         ("", "krblogin = true", ""),
+        ("default-session-autologin = true", "krblogin = false", ""),
         ("default-session-autologin = true", "krblogin = true\nbroker-session-autologin = false", ""),
         ("default-session-autologin = true", "autologin = true", ""),
     ],

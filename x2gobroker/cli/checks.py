@@ -206,12 +206,17 @@ def _key_and_ticket(settings: Settings) -> Iterator[Words]:
     services, by_default = Services(), settings.boolean(GLOBAL, "default-session-autologin")
     for backend in sorted(registered(BACKENDS)):
         for profile in services.backend(backend).all_profiles(settings) if settings.backend_enabled(backend) else ():
-            if profile.options.get("krblogin") is not True:
+            if not is_on(profile.options.get("krblogin")):
                 continue
             if profile.broker_flag("session-autologin", by_default):
                 yield (profile.id, "broker-session-autologin")
-            elif profile.options.get("autologin") is True:
+            elif is_on(profile.options.get("autologin")):
                 yield (profile.id, "autologin")
+
+
+def is_on(value: object) -> bool:
+    """Whether clients take an option of a profile for a yes, as Qt does with texts."""
+    return str(value or "").lower() not in ("", "false", "0")
 
 
 def _tickets(settings: Settings) -> Iterator[Words]:
