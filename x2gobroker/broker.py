@@ -50,7 +50,7 @@ class Request:
     """What a client asks, in whatever form it came. `arrived` is seconds since the epoch.
 
     `grace`: for how many seconds an authid that was spent goes on counting, and the shown one will, for requests that
-    clients send without waiting for the answer to the one before.
+    clients send without waiting for the answer to the one before. `wants_ticket`: as with credentials.
     """
 
     user: str = ""
@@ -61,6 +61,7 @@ class Request:
     arrived: float = field(default_factory=time.time)
     server_variables: Mapping[str, object] = field(default_factory=dict, repr=False)
     grace: float = 0.0
+    wants_ticket: bool = False
 
 
 @dataclass(frozen=True)
@@ -73,6 +74,7 @@ class Login:
     `told` is what the user is told of a refusal, beside that it is one; `lock` the lock of a user who is locked out.
     `dead_authid`: why an authid that was shown beside the password did not count. `cannot_tell`: it is not granted
     because nobody can check the password at present; that says nothing about the password, and the client is told so.
+    `ticket`: as with a verdict.
     """
 
     granted: bool
@@ -90,6 +92,7 @@ class Login:
     lock: UserLock | None = None
     dead_authid: str = ""
     cannot_tell: bool = False
+    ticket: str = field(default="", repr=False)
 
     @classmethod
     def refused(cls, user: str, reason: str, address: str, retry_after: int = 0) -> Login:
@@ -235,7 +238,8 @@ class Broker:
 
     def _login_by_password(self, settings: Settings, request: Request) -> tuple[Login, str]:
         name = self._mechanism_name(settings)
-        credentials = Credentials(request.user, request.password, request.address, request.server_variables)
+        variables, wants_ticket = request.server_variables, request.wants_ticket
+        credentials = Credentials(request.user, request.password, request.address, variables, wants_ticket)
         try:
             mechanism = self.services.mechanism(name)
         except PluginError as error:
@@ -248,7 +252,8 @@ class Broker:
             return Login.refused(verdict.user, verdict.reason, request.address, retry_after), name
         realm = self._realm(settings, request.address)
         vouched = _vouched_by(name, mechanism)
-        return Login(True, verdict.user, verdict.reason, request.address, vouched, needs_authid=True, realm=realm), name
+        login = Login(True, verdict.user, verdict.reason, request.address, vouched, needs_authid=True, realm=realm)
+        return replace(login, ticket=verdict.ticket), name
 
     def _check(self, settings: Settings, mechanism: AuthMechanism, credentials: Credentials) -> tuple[Verdict, int]:
         """Ask the mechanism, unless there were too many wrong passwords; then, the seconds to wait."""

@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from x2gobroker.auth import tickets
 from x2gobroker.errors import ConfigurationError
 from x2gobroker.logs import broker_log, field
 from x2gobroker.model.accounts import account_name
@@ -192,6 +193,7 @@ def sign_out(settings: Settings, services: Services, user: str, by: str) -> Sign
     names |= {name for name in sessions.users() if account_name(name) == account_name(user)}
     sign_ins = sum(sessions.close_all(name) for name in sorted(names))
     cut = sum(store.ask_cut(name, links=True) for name in sorted(names))
+    tickets.forget(settings, user)
     broker_log.warning("desktops: %s has signed %s out: sign-ins=%d desktops=%d", field(by), field(user), sign_ins, cut)
     return SignedOut(sign_ins, cut)
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from x2gobroker.agents.base import SESSION_SECONDS, BrokerAgent
 from x2gobroker.agents.rules import NONE, AgentRules, agent_rules, mode_of
+from x2gobroker.auth import tickets
 from x2gobroker.autologin.sweep import Sweep
 from x2gobroker.errors import AgentError, PluginError
 from x2gobroker.logs import broker_log, field
@@ -65,6 +66,7 @@ def lock_out(settings: Settings, services: Services, wanted: Wanted) -> TakenAwa
         taken.desktops,
         taken.keys,
     )
+    tickets.forget(settings, wanted.user)
     if taken.keys:  # the brokers would do it as well, within seconds, if they run
         Sweep(services.farm, lambda: settings, lambda _current: AutologinKeys(store)).run_once(time.time())
     return taken

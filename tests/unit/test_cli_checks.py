@@ -298,6 +298,46 @@ def test_a_profile_that_leads_elsewhere_wants_none(check: Check, monkeypatch: py
     assert "no X2Go Server" not in configure(check)
 
 
+@pytest.mark.parametrize(
+    ("more", "profile", "named"),
+    [
+        ("", "krblogin = true\nbroker-session-autologin = true", "broker-session-autologin"),
+        ("default-session-autologin = true", "krblogin = true", "broker-session-autologin"),
+        ("", "krblogin = true\nautologin = true", "autologin"),
+        ("", "krblogin = true", ""),
+        ("default-session-autologin = true", "krblogin = false", ""),
+        ("default-session-autologin = true", "krblogin = true\nbroker-session-autologin = false", ""),
+        ("default-session-autologin = true", "autologin = true", ""),
+    ],
+)
+def test_a_login_by_kerberos_and_one_by_key_exclude_each_other(
+    check: Check, more: str, profile: str, named: str
+) -> None:
+    (check.folder / "profiles.conf").write_text(f"[desk]\nname = Desk\nhost = 192.0.2.1\ncommand = XFCE\n{profile}\n")
+    said = f"warning: session profile desk: krblogin is set together with {named}:"
+    assert (said in configure(check, more=more)) == bool(named)
+
+
+@pytest.mark.parametrize(
+    ("mechanism", "lines", "said"),
+    [
+        ("none", "", "the portal's auth mechanism is none, and tickets come by pam"),
+        ("pam", "auth required pam_unix.so\n", "names none of pam_krb5.so, pam_sss.so"),
+        ("pam", "auth required pam_krb5.so\n", ""),
+        ("pam", "auth required pam_sss.so\n", ""),
+    ],
+)
+def test_what_keeps_tickets_from_desktops(
+    check: Check, monkeypatch: pytest.MonkeyPatch, mechanism: str, lines: str, said: str
+) -> None:
+    (check.folder / "x2gobroker").write_text(lines)
+    monkeypatch.setattr("x2gobroker.authservice.pamfiles.SERVICE_FOLDERS", (str(check.folder),))
+    out = configure(check, mechanism, "portal-kerberos-tickets = true")
+    assert ("portal-kerberos-tickets is on, and" in out) == bool(said)
+    assert said in out
+    assert "portal-kerberos-tickets is on" not in configure(check, mechanism)
+
+
 def test_every_check_has_a_text_for_its_words() -> None:
     assert len({one.id for one in CHECKS}) == len(CHECKS)
     finders: set[Callable[..., object]] = {one.find for one in CHECKS}

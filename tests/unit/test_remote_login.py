@@ -33,7 +33,8 @@ session = pamsession.PamSession(service, "daemon", groups, notes.append)
 before = pamsession.Traits.now()
 found = {"told": None, "reason": None}
 try:
-    session.open()
+    session.ask()
+    session.open({})
     traits = session.traits
     found |= {"variables": session.variables, "files": traits.limits[resource.RLIMIT_NOFILE],
         "stack": traits.limits[resource.RLIMIT_STACK], "nice": traits.nice, "umask": traits.umask,

@@ -119,7 +119,10 @@ def test_what_has_ended_is_swept_away(sessions: PortalSessions) -> None:
     opened(sessions, now=NOW - 4000)
     opened(sessions, now=NOW - 700)
     kept = opened(sessions, now=NOW)
-    assert sessions.sweep(IDLE, NOW) == 2
+    opened(sessions, user="bert", now=NOW - 700)
+    assert sessions.leaving(IDLE, NOW) == {"bert"}
+    assert sessions.sweep(IDLE, NOW) == 3
+    assert sessions.leaving(IDLE, NOW) == set()
     assert rows(sessions) == 1
     assert found(sessions, kept).username == "anna"
 

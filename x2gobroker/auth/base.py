@@ -28,12 +28,15 @@ NOT_AVAILABLE = "mechanism not available"
 
 @dataclass(frozen=True)
 class Credentials:
-    """What somebody logs in with. `server_variables` is what the web server says, such as REMOTE_USER."""
+    """What somebody logs in with. `server_variables` is what the web server says, such as REMOTE_USER. `wants_ticket`:
+    the Kerberos ticket that the login may give is wanted, for desktops in the browser.
+    """
 
     user: str
     password: str = field(repr=False)
     address: str = ""
     server_variables: Mapping[str, object] = field(default_factory=dict, repr=False)
+    wants_ticket: bool = False
 
 
 class Outcome(StrEnum):
@@ -49,8 +52,9 @@ class Verdict:
     """What a mechanism says of `user`, and why (for the log; never a secret).
 
     `looked` is False where it is certain that nobody has compared the password: such a refusal is no guess.
-    `guessed_code`: the password was right, and the code behind it wrong. Raises TypeError for an outcome that is none:
-    what is neither yes nor no must not pass for one of them.
+    `guessed_code`: the password was right, and the code behind it wrong. `ticket` is the handle of a Kerberos ticket
+    that waits, see `auth/tickets.py`. Raises TypeError for an outcome that is none: what is neither yes nor no must not
+    pass for one of them.
     """
 
     outcome: Outcome
@@ -58,6 +62,7 @@ class Verdict:
     reason: str
     looked: bool = True
     guessed_code: bool = False
+    ticket: str = field(default="", repr=False)
 
     def __post_init__(self) -> None:
         if not isinstance(self.outcome, Outcome):
@@ -69,9 +74,9 @@ class Verdict:
         return self.outcome is Outcome.GRANTED
 
 
-def granted(user: str, reason: str) -> Verdict:
+def granted(user: str, reason: str, ticket: str = "") -> Verdict:
     """The verdict that lets a user in."""
-    return Verdict(Outcome.GRANTED, user, reason)
+    return Verdict(Outcome.GRANTED, user, reason, ticket=ticket)
 
 
 def refused(user: str, reason: str, looked: bool = True) -> Verdict:

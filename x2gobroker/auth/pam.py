@@ -63,9 +63,12 @@ class PamMechanism(AuthMechanism):
         service = settings.text(self.section, "service")
         password, code = self._split(settings, credentials.password)
         client = self._service_client(settings)
-        ask = direct.authenticate if client is None else client.authenticate
-        answer = ask(service, credentials.user, password, code, credentials.address)
-        return granted(credentials.user, answer.reason) if answer.granted else refused(credentials.user, answer.reason)
+        user, address = credentials.user, credentials.address
+        if client is None:
+            answer = direct.authenticate(service, user, password, code, address)
+        else:
+            answer = client.authenticate(service, user, password, code, address, credentials.wants_ticket)
+        return granted(user, answer.reason, answer.ticket) if answer.granted else refused(user, answer.reason)
 
     def _account(self, settings: Settings, user: str, address: str) -> Verdict:
         service = settings.text(self.section, "service")

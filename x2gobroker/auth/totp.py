@@ -211,7 +211,7 @@ class SecondFactor:
             fault = use_code(self._enrolments(settings), demand.enrolment, code)
         if fault:
             return Verdict(Outcome.REFUSED, verdict.user, fault, guessed_code=fault == WRONG)
-        return granted(verdict.user, f"{verdict.reason} and code")
+        return granted(verdict.user, f"{verdict.reason} and code", verdict.ticket)
 
     def without_code(self, settings: Settings, credentials: Credentials) -> Credentials:
         """The credentials of somebody logged in, for the mechanism. The code behind the password was looked at then,

@@ -17,7 +17,9 @@ from x2gobroker.authservice.protocol import (
     AUTHENTICATE,
     BUSY,
     FAILED,
+    FORGET_TICKET,
     HELLO,
+    KEEP_TICKET,
     LENGTH,
     LOOKED,
     OK,
@@ -39,12 +41,15 @@ ADVICE = "start x2gobroker-authservice, or see docs/how-to/authentication-servic
 
 @dataclass(frozen=True)
 class Answer:
-    """What the service says. `delay_ms` is how long PAM wants a refusal to wait."""
+    """What the service says. `delay_ms` is how long PAM wants a refusal to wait. `ticket` is the handle of the Kerberos
+    ticket that the login has got, where one was wanted and there is one.
+    """
 
     granted: bool
     reason: str
     delay_ms: int = 0
     wrong_present: bool = False
+    ticket: str = ""
 
 
 class OnlyPasswordsError(AuthMechanismError):
@@ -61,17 +66,33 @@ class AuthServiceClient:
         self._old_form_at: tuple[int, int] | None = None
 
     def authenticate(
-        self, service: str, user: str, password: str, code: str | None = None, address: str = ""
+        self, service: str, user: str, password: str, code: str | None = None, address: str = "", ticket: bool = False
     ) -> Answer:
-        """Whether PAM takes this user and password; `code` answers a second question.
+        """Whether PAM takes this user and password; `code` answers a second question. With `ticket`, the login's
+        Kerberos ticket waits for `keep_ticket`.
 
         Raises AuthMechanismError when the service cannot be asked, is too busy, or PAM could not tell; `looked` of it
         says whether PAM may have seen the password.
         """
-        request = {"op": AUTHENTICATE, "service": service, "user": user, "password": password, "address": address}
+        request: dict[str, Any] = {"op": AUTHENTICATE, "service": service, "user": user, "password": password}
+        request["address"] = address
         if code is not None:
             request["code"] = code
+        if ticket:
+            request["ticket"] = True
         return self._ask(request)
+
+    def keep_ticket(self, service: str, user: str, handle: str, seconds: int) -> Answer:
+        """Keep the ticket of a login, for so many seconds at most: the user was let in. Raises AuthMechanismError."""
+        return self._ask({"op": KEEP_TICKET, "service": service, "user": user, "ticket": handle, "seconds": seconds})
+
+    def forget_ticket(self, service: str, user: str, older: int = 0) -> Answer:
+        """Keep no ticket of the user any more, unless it is less than `older` seconds old.
+
+        Raises AuthMechanismError.
+        """
+        request = {"op": FORGET_TICKET, "service": service, "user": user}
+        return self._ask({**request, "older": older} if older else request)
 
     def change_password(self, service: str, user: str, old: str, new: str) -> Answer:
         """Change a password through PAM. Raises AuthMechanismError, also where the service has only the old form."""
@@ -85,7 +106,7 @@ class AuthServiceClient:
         except OnlyPasswordsError:
             return None
 
-    def _ask(self, request: dict[str, str]) -> Answer:
+    def _ask(self, request: dict[str, Any]) -> Answer:
         sent = False
         try:
             if not self._speaks_old_form():
@@ -115,7 +136,7 @@ class AuthServiceClient:
             return f"{error.strerror or 'connection ended'}; {ADVICE}"
         return str(error)
 
-    def _ask_in_old_form(self, request: dict[str, str]) -> Answer:
+    def _ask_in_old_form(self, request: dict[str, Any]) -> Answer:
         """The reference's service says yes or no, and cannot be asked everything."""
         if request["op"] != AUTHENTICATE or "code" in request:
             raise OnlyPasswordsError(f"{self.path} is a service that only checks passwords; {ADVICE}", looked=False)
@@ -155,7 +176,8 @@ def understood(reply: dict[str, Any]) -> Answer:
     """What a reply means. Raises AuthMechanismError where there was no telling, ProtocolError for nonsense."""
     result, reason = reply.get("result"), str(reply.get("reason", ""))[:200]
     if result == OK:
-        return Answer(True, "PAM accepts the password")
+        ticket = reply.get("ticket")
+        return Answer(True, "PAM accepts the password", ticket=ticket if isinstance(ticket, str) else "")
     if result == REFUSED:
         delay = reply.get("delay_ms", 0)
         wrong_present = reply.get("wrong_present") is True

@@ -5,6 +5,7 @@ Only worker processes load this module, which are started by exec: `libpam.py` s
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 from x2gobroker.authservice import directory, libpam
@@ -28,13 +29,17 @@ PAM_SILENT = 0x8000
 PROGRAMS = "pam_exec.so"
 LONGEST_DELAY_MS = 10_000
 
+# Takes the Kerberos ticket of a login and its user: its handle, or nothing and why there is none.
+Taker = Callable[[Transaction, str], tuple[str, str]]
+
 
 class PamVerdict(NamedTuple):
     """What PAM says. `outcome` is a result of the protocol: OK, REFUSED, or UNAVAILABLE where PAM could not check.
 
     `delay_ms` is how long PAM wants a refusal to wait; nobody has waited yet. `must_change` is set where the password
     is right but has expired: it can still be used to set a new one. `wrong_present` is set where a password was to be
-    changed and the present one is wrong.
+    changed and the present one is wrong. `ticket` is the handle of a Kerberos ticket that was taken, `ticket_fault` why
+    none was, where one was wanted.
     """
 
     outcome: str
@@ -42,6 +47,8 @@ class PamVerdict(NamedTuple):
     delay_ms: int = 0
     must_change: bool = False
     wrong_present: bool = False
+    ticket: str = ""
+    ticket_fault: str = ""
 
 
 def load_modules(service: str) -> object:
@@ -52,16 +59,18 @@ def load_modules(service: str) -> object:
         return None  # the login says so
 
 
-def authenticate(service: str, user: str, answer: Answerer, address: str = "") -> PamVerdict:
+def authenticate(service: str, user: str, answer: Answerer, address: str = "", take: Taker | None = None) -> PamVerdict:
     """Check a user: password or whatever the service asks for, then whether the account may log in at all.
 
-    An account whose password field is empty does not get in. Raises PamCannotStartError, and what `answer` raises.
+    An account whose password field is empty does not get in. `take` gets the transaction of a user who gets in, before
+    its end. Raises PamCannotStartError, and what `answer` and `take` raise.
     """
     call = _Call(service, user, answer, address)
     code = call.run(libpam.authenticate, PAM_SILENT | PAM_DISALLOW_NULL_AUTHTOK)
     if code == PAM_SUCCESS:
         code = call.run(libpam.acct_mgmt, PAM_SILENT | PAM_DISALLOW_NULL_AUTHTOK)
-    verdict = call.finish(code)
+    ticket, fault = call.have_taken(take) if take is not None and code == PAM_SUCCESS else ("", "")
+    verdict = call.finish(code)._replace(ticket=ticket, ticket_fault=fault)
     if code == PAM_SYSTEM_ERR and names_module(service, PROGRAMS):
         return verdict._replace(outcome=REFUSED)
     if code in (PAM_AUTH_ERR, PAM_USER_UNKNOWN) and directory.has_failed_for(user):
@@ -88,6 +97,7 @@ class _Call:
     """One PAM transaction."""
 
     def __init__(self, service: str, user: str, answer: Answerer, address: str) -> None:
+        self._user = user
         self._transaction = Transaction(service, user, answer)
         if address:
             self._transaction.set_item(PAM_RHOST, address)
@@ -95,6 +105,10 @@ class _Call:
     def run(self, step: Step, flags: int) -> int:
         """One step of it; its PAM code. Raises what the conversation has raised."""
         return self._transaction.run(step, flags)
+
+    def have_taken(self, take: Taker) -> tuple[str, str]:
+        """What `take` gets out of the transaction, which can only be ended afterwards."""
+        return take(self._transaction, self._user)
 
     def finish(self, code: int) -> PamVerdict:
         """End the transaction; what its last code means."""

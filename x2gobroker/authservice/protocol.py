@@ -28,8 +28,10 @@ FAIL_LINE = b"fail\n"
 AUTHENTICATE = "authenticate"
 SET_PASSWORD = "setpass"  # noqa: S105 - the name of a request
 ACCOUNT = "account"  # whether a user who was let in before may still come in; no password is looked at
+KEEP_TICKET = "keepticket"  # the Kerberos ticket of a login is to be kept: its user was let in
+FORGET_TICKET = "forgetticket"  # nothing is to be kept of a user's tickets
 ANSWER = "answer"
-OPERATIONS = (AUTHENTICATE, SET_PASSWORD, ACCOUNT)
+OPERATIONS = (AUTHENTICATE, SET_PASSWORD, ACCOUNT, KEEP_TICKET, FORGET_TICKET)
 
 # what may come of it
 OK = "ok"
@@ -48,6 +50,8 @@ LINE_JOB = b"L"
 FRAME_JOB = b"F"
 # what a worker process gets its requests on
 WORKER_CHANNEL = 3
+# what a worker process is told of Kerberos tickets: that they are kept, or not
+TICKETS, NO_TICKETS = "tickets", "no-tickets"
 
 
 class ProtocolError(Exception):
@@ -88,6 +92,14 @@ def parse_line(line: bytes | bytearray | memoryview) -> dict[str, Any]:
         raise ProtocolError("a line has not three fields")
     user, password, service = fields
     return {"op": AUTHENTICATE, "user": user, "password": password, "service": service}
+
+
+def seconds_of(message: Mapping[str, Any], name: str, most: int) -> int:
+    """A whole number of seconds of a message. Raises ProtocolError when it is missing, or not from 1 to `most`."""
+    value = message.get(name)
+    if type(value) is not int or not 0 < value <= most:
+        raise ProtocolError(f"{name} is missing or no possible number of seconds")
+    return value
 
 
 def text_of(message: Mapping[str, Any], name: str, longest: int = LONGEST_TYPED) -> str:

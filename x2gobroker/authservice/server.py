@@ -40,7 +40,7 @@ MOST_GROUP_BYTES = 1024
 STOP_SECONDS = 5.0
 STEP_SECONDS = 0.02
 BACKLOG = 1024
-ANSWERED = ("result", "reason", "delay_ms", "wrong_present", "looked")
+ANSWERED = ("result", "reason", "delay_ms", "wrong_present", "looked", "ticket")
 BUFFER_SIZE = max(MAX_LINE, LENGTH.size + MAX_FRAME)
 
 
@@ -312,15 +312,17 @@ class Connection(asyncio.BufferedProtocol):
     async def _serve(self, kind: bytes, job: bytearray) -> None:
         """One request from beginning to end."""
         reply = await self.service.perform(self, kind, job)
-        result = str(reply.get("result"))
+        result, whom = str(reply.get("result")), field(str(reply.get("user", "")))
         authservice_log.log(
             logging.INFO if result == OK else logging.WARNING,
             "login user=%s process=%d outcome=%s reason=%s",
-            field(str(reply.get("user", ""))),
+            whom,
             self.peer,
             result,
             field(str(reply.get("reason", "")), 200),
         )
+        if fault := str(reply.get("ticket_fault") or ""):
+            authservice_log.warning("no Kerberos ticket for user=%s: %s", whom, field(fault, 200))
         if kind == FRAME_JOB:
             self._write(encode_frame({key: reply[key] for key in ANSWERED if key in reply}))
         else:

@@ -15,9 +15,11 @@ PROGRAM = "x2gobroker-authservice"
 
 
 class Spawner:
-    """The service's handle on its spawner process."""
+    """The service's handle on its spawner process. `allowed` are the PAM services of its workers; `tickets`: they keep
+    the Kerberos tickets of logins.
+    """
 
-    def __init__(self, allowed: frozenset[str]) -> None:
+    def __init__(self, allowed: frozenset[str], tickets: bool = False) -> None:
         mine, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self.pid = os.fork()
         if self.pid == 0:
@@ -25,7 +27,7 @@ class Spawner:
             try:
                 mine.close()
                 prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
-                status = _serve(theirs, allowed)
+                status = _serve(theirs, allowed, tickets)
             finally:
                 os._exit(status)
         theirs.close()
@@ -47,7 +49,7 @@ class Spawner:
         os.waitpid(self.pid, 0)
 
 
-def _serve(control: socket.socket, allowed: frozenset[str]) -> int:
+def _serve(control: socket.socket, allowed: frozenset[str], tickets: bool) -> int:
     """The spawner's loop: one message, one child. Ends when the service closes its end."""
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # the kernel collects the children
     signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -60,7 +62,7 @@ def _serve(control: socket.socket, allowed: frozenset[str]) -> int:
             return 0
         with socket.socket(fileno=descriptors[0]) as channel:
             try:
-                start_worker(channel, services, PROGRAM)
+                start_worker(channel, services, PROGRAM, tickets)
             except OSError as error:  # the service finds the channel closed; the reason is known here only
                 print(f"no worker process could be started: {error.strerror}", file=sys.stderr, flush=True)
 

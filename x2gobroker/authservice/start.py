@@ -9,7 +9,7 @@ import sys
 from collections.abc import Iterable
 from pathlib import Path
 
-from x2gobroker.authservice.protocol import WORKER_CHANNEL
+from x2gobroker.authservice.protocol import NO_TICKETS, TICKETS, WORKER_CHANNEL
 
 # without site-packages' hooks and the user's variables (-I, -S): a worker needs the standard library and this package
 PROGRAM = (
@@ -32,13 +32,14 @@ def program_name() -> str:
     return name if name.startswith(PROJECT) else PROJECT
 
 
-def start_worker(channel: socket.socket, services: Iterable[str], name: str) -> int:
+def start_worker(channel: socket.socket, services: Iterable[str], name: str, tickets: bool = False) -> int:
     """Start a worker process that gets its request on `channel`; its process ID. Raises OSError.
 
-    `name` is what PAM modules in it are called in the log of the system. The process leads a group of its own: programs
-    that PAM modules start end with a worker that is killed.
+    `tickets`: it keeps the Kerberos tickets of logins. `name` is what PAM modules in it are called in the log of the
+    system. The process leads a group of its own: programs that PAM modules start end with a worker that is killed.
     """
-    command = [interpreter(), "-I", "-S", "-c", PROGRAM, PACKAGE_FOLDER, name, *services]
+    kept = TICKETS if tickets else NO_TICKETS
+    command = [interpreter(), "-I", "-S", "-c", PROGRAM, PACKAGE_FOLDER, name, kept, *services]
     return os.posix_spawn(
         command[0],
         command,

@@ -11,7 +11,7 @@ import socket
 import sys
 import syslog
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from x2gobroker.authservice import pamcall
 from x2gobroker.authservice.hardening import forbid_core_dumps
@@ -22,11 +22,14 @@ from x2gobroker.authservice.protocol import (
     ANSWER,
     AUTHENTICATE,
     FAILED,
+    FORGET_TICKET,
+    KEEP_TICKET,
     LENGTH,
     LINE_JOB,
     PROMPT,
     REFUSED,
     SET_PASSWORD,
+    TICKETS,
     UNAVAILABLE,
     WORKER_CHANNEL,
     ProtocolError,
@@ -37,13 +40,20 @@ from x2gobroker.authservice.protocol import (
     text_of,
 )
 
+if TYPE_CHECKING:
+    from x2gobroker.authservice.taking import TicketDesk
+
 
 class Worker:
-    """One login, over one end of a socket pair whose other end the service holds."""
+    """One login, over one end of a socket pair whose other end the service holds.
 
-    def __init__(self, channel: socket.socket, allowed: tuple[str, ...]) -> None:
+    `allowed` are the PAM services that may be asked, `desk` keeps Kerberos tickets; None: nobody does.
+    """
+
+    def __init__(self, channel: socket.socket, allowed: tuple[str, ...], desk: TicketDesk | None = None) -> None:
         self._channel = channel
         self._allowed = allowed
+        self._desk = desk
         self._asked = 0
 
     def run(self) -> None:
@@ -78,6 +88,10 @@ class Worker:
             verdict = self._set_password(request, service, user)
         elif operation == ACCOUNT:
             verdict = pamcall.account(service, user, _address(request))
+        elif operation in (KEEP_TICKET, FORGET_TICKET):
+            if self._desk is None:
+                return {"result": FAILED, "reason": "no Kerberos tickets are kept", "user": user}
+            return {**self._desk.perform(request, user), "user": user}
         else:
             raise ProtocolError("unknown operation")
         return {
@@ -85,6 +99,8 @@ class Worker:
             "reason": verdict.reason,
             "delay_ms": verdict.delay_ms,
             "wrong_present": verdict.wrong_present,
+            "ticket": verdict.ticket,
+            "ticket_fault": verdict.ticket_fault,
             "user": user,
         }
 
@@ -102,7 +118,8 @@ class Worker:
                 return self._ask(question, seen)
             return answers[-1] if len(answers) == 1 else None
 
-        return pamcall.authenticate(service, user, answer, _address(request))
+        take = self._desk.take if self._desk is not None and request.get("ticket") is True else None
+        return pamcall.authenticate(service, user, answer, _address(request), take)
 
     def _set_password(self, request: Mapping[str, Any], service: str, user: str) -> pamcall.PamVerdict:
         old, new = text_of(request, "password"), text_of(request, "new")
@@ -148,14 +165,20 @@ def _address(request: Mapping[str, Any]) -> str:
 def main() -> int:
     """What a new worker process runs; its exit status.
 
-    The arguments are the name for the log of the system, and the PAM services that may be asked.
+    The arguments are the name for the log of the system, whether Kerberos tickets are kept (TICKETS, or another word),
+    and the PAM services that may be asked.
     """
     forbid_core_dumps()
-    name, *allowed = sys.argv[1:]
+    name, tickets, *allowed = sys.argv[1:]
     # for what PAM modules say, which would be called after the interpreter
     syslog.openlog(name, syslog.LOG_PID, syslog.LOG_AUTHPRIV)
     try:
-        Worker(socket.socket(fileno=WORKER_CHANNEL), tuple(allowed)).run()
+        desk = None
+        if tickets == TICKETS:
+            from x2gobroker.authservice.taking import TicketDesk  # else logins need not wait for it
+
+            desk = TicketDesk()
+        Worker(socket.socket(fileno=WORKER_CHANNEL), tuple(allowed), desk).run()
     except (EOFError, OSError, ProtocolError):
         return 1
     return 0

@@ -16,6 +16,7 @@ from x2gobroker import __version__
 from x2gobroker.authservice.hardening import forbid_core_dumps
 from x2gobroker.authservice.server import Allowed, Limits, serve
 from x2gobroker.authservice.spawner import Spawner
+from x2gobroker.authservice.tickets import Tickets
 from x2gobroker.authservice.workers import WorkerPool
 from x2gobroker.cli.background import (
     add_background_options,
@@ -37,7 +38,8 @@ from x2gobroker.cli.sockets import (
 from x2gobroker.cli.streams import told
 from x2gobroker.errors import ConfigurationError
 from x2gobroker.logs import LogForm, authservice_log, error_log, set_up_logging
-from x2gobroker.settings import ENVIRONMENT, Settings, SettingsSource
+from x2gobroker.privilege import TrustError
+from x2gobroker.settings import ENVIRONMENT, GLOBAL, Settings, SettingsSource
 
 PROGRAM = "x2gobroker-authservice"
 PID_FILE = "/run/x2gobroker/x2gobroker-authservice.pid"
@@ -107,6 +109,18 @@ async def _run(listener: socket.socket, spawner: Spawner, allowed: Allowed, limi
     return status
 
 
+def _keeps_tickets(settings: Settings) -> bool:
+    """Whether the Kerberos tickets of logins are kept. Where they are not, none is left of a time when they were."""
+    wanted = settings.boolean(GLOBAL, "portal-kerberos-tickets")
+    tickets = Tickets()
+    try:
+        tickets.switch(wanted)
+    except (OSError, TrustError) as error:
+        authservice_log.error("Kerberos tickets cannot be kept in %s: %s", tickets.folder, error)
+        return False
+    return wanted
+
+
 @told("x2gobroker-authservice")
 def main(arguments: Sequence[str] | None = None) -> int:
     """Entry point of `x2gobroker-authservice`. Exit status 2: it could not start."""
@@ -136,7 +150,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if os.geteuid() != 0:
         authservice_log.warning("not running as root: PAM modules that need it, such as pam_unix, refuse every user")
     forbid_core_dumps()
-    spawner = Spawner(limits.services)
+    spawner = Spawner(limits.services, _keeps_tickets(settings))
     pid_file = options.pidfile or (PID_FILE if options.daemonize else "")
     try:
         with write_pid_file(Path(pid_file) if pid_file else None):

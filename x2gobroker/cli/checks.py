@@ -16,6 +16,7 @@ from ipaddress import ip_address
 from pathlib import Path
 
 from x2gobroker.agents.base import KEYS_FILE
+from x2gobroker.auth import tickets
 from x2gobroker.auth.htpasswd import read_users
 from x2gobroker.authservice.pamfiles import includes, names_module, service_exists
 from x2gobroker.errors import ConfigurationError
@@ -28,6 +29,7 @@ from x2gobroker.settings.text_files import TextFileError, read_text
 
 HTPASSWD, PAM, HTTPS_GET = "htpasswd", "pam", "https_get"
 COMMON_AUTH = "common-auth"  # of Debian: it ends in pam_deny, whatever a module before it could not find out
+TICKET_MODULES = ("pam_krb5.so", "pam_sss.so", "pam_winbind.so")
 TLS_VARIABLES = ("X2GOBROKER_SSL_CERTFILE", "X2GOBROKER_SSL_KEYFILE")
 LOG_VARIABLES = ("X2GOBROKER_LOGCONFIG", "X2GOBROKER_AUTHSERVICE_LOGCONFIG", "X2GOBROKER_LOADCHECKER_LOGCONFIG")
 # the frontends that ship and let users in, with the options that serve them
@@ -199,6 +201,38 @@ def _profile_keys_paths(settings: Settings) -> Iterator[Words]:
                     yield (profile.id, f"broker-{name}", fault)
 
 
+def _key_and_ticket(settings: Settings) -> Iterator[Words]:
+    """Profiles that have clients log in by Kerberos, and by a key as well."""
+    services, by_default = Services(), settings.boolean(GLOBAL, "default-session-autologin")
+    for backend in sorted(registered(BACKENDS)):
+        for profile in services.backend(backend).all_profiles(settings) if settings.backend_enabled(backend) else ():
+            if not is_on(profile.options.get("krblogin")):
+                continue
+            if profile.broker_flag("session-autologin", by_default):
+                yield (profile.id, "broker-session-autologin")
+            elif is_on(profile.options.get("autologin")):
+                yield (profile.id, "autologin")
+
+
+def is_on(value: object) -> bool:
+    """Whether clients take an option of a profile for a yes, as Qt does with texts."""
+    return str(value or "").lower() not in ("", "false", "0")
+
+
+def _tickets(settings: Settings) -> Iterator[Words]:
+    """What keeps tickets from desktops, where they are to have some."""
+    if not tickets.are_kept(settings):
+        return
+    backend = settings.text(GLOBAL, "portal-backend") or settings.environment("X2GOBROKER_DEFAULT_BACKEND")
+    mechanism = settings.for_backend(backend, "auth-mech").lower()
+    if mechanism != PAM:
+        yield (f"the portal's auth mechanism is {mechanism}, and tickets come by pam",)
+        return
+    service = settings.text(AUTH_PREFIX + PAM, "service")
+    if service_exists(service) and not any(names_module(service, module) for module in TICKET_MODULES):
+        yield (f"the PAM service {service} names none of {', '.join(TICKET_MODULES)}",)
+
+
 def _own_server(settings: Settings) -> Iterator[Words]:
     """Profiles that lead to this very host, as the sample's, where there is nothing to lead to."""
     if shutil.which("x2golistsessions"):
@@ -305,6 +339,14 @@ CHECKS = (
     Check("log-files", "{}: {}: all goes to the standard error stream", _log_files, error=False),
     Check("keys-paths", "{}: {}", _keys_paths),
     Check("profile-keys-paths", "session profile {}: {}: {}", _profile_keys_paths),
+    Check(
+        "krblogin-autologin",
+        "session profile {}: krblogin is set together with {}: who logs in by a key has no Kerberos ticket on the "
+        "server, and a home folder by NFS with Kerberos or AFS does not open; turn one of the two off",
+        _key_and_ticket,
+        error=False,
+    ),
+    Check("tickets", "portal-kerberos-tickets is on, and {}: desktops get no ticket", _tickets, error=False),
     Check(
         "own-server",
         "session profile {}: host = {} is this host, and no X2Go Server is installed on it: write the name of yours",

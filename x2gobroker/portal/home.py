@@ -9,12 +9,14 @@ from weakref import WeakKeyDictionary
 from flask import Response, url_for
 from markupsafe import Markup, escape
 
+from x2gobroker.auth import tickets
 from x2gobroker.broker import Offer
 from x2gobroker.model.profile import SessionProfile
 from x2gobroker.portal import catalogue
 from x2gobroker.portal.decorator import signed_in
 from x2gobroker.portal.languages import _, present
 from x2gobroker.portal.page import page
+from x2gobroker.portal.passwords import needs_password
 from x2gobroker.portal.session import SignIn
 from x2gobroker.portal.texts import command_name, profile_name
 
@@ -42,6 +44,7 @@ def home(sign_in: SignIn) -> Response:
         has_pictures=any(desk.kind.picture for desk in desks),
         picture_version=catalogue.picture_version,
         size_options=size_options,
+        without_ticket=tickets.are_kept(settings) and not needs_password(sign_in.portal),
     )
 
 

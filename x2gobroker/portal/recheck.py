@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from x2gobroker.auth import tickets
 from x2gobroker.logs import broker_log
 from x2gobroker.logs import field as log_field
 from x2gobroker.portal.passwords import check_again
@@ -28,6 +29,7 @@ def still_welcome(portal: Portal, session: PortalSession, token: str) -> bool:
         return True
     many = sessions.close_all(session.username)
     portal.services.desktops(portal.settings).ask_cut(session.username, links=True)
+    tickets.forget(portal.settings, session.username)
     broker_log.warning(
         "portal: %s is signed out of %d browsers: the login no longer counts (%s)",
         log_field(session.username),

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from flask import Response
 from flask import request as http_request
 
+from x2gobroker.auth import tickets
 from x2gobroker.broker import Login, Request
 from x2gobroker.logs import broker_log
 from x2gobroker.logs import field as log_field
@@ -119,7 +120,10 @@ def _let_in(portal: Portal, target: str, user: str, password: str, code: str) ->
         broker_log.error("portal: nobody can sign in while require-password is off")
         return form(portal, target, user, Refusal(_("Nobody can sign in right now. Contact your administrator."), 503))
     authid = portal.services.preset_authid(settings) if settings.boolean(GLOBAL, "require-cookie") else ""
-    request = Request(user, password + code, authid, user, portal.address, portal.now, http_request.environ)
+    wants_ticket = tickets.are_kept(settings)
+    request = Request(
+        user, password + code, authid, user, portal.address, portal.now, http_request.environ, wants_ticket=wants_ticket
+    )
     _fields, request, login = portal.log_in(settings, broker, {}, request)
     sessions = portal.services.portal_sessions(settings)
     if not login.granted:
@@ -132,11 +136,13 @@ def _let_in(portal: Portal, target: str, user: str, password: str, code: str) ->
         kept = request.password.removesuffix(code)  # the site's scripts may have changed it
         if not code:
             kept = without_code(portal, login.user, kept)
+    tickets.forget_those_who_left(settings, sessions, portal.now)
     sessions.sweep(portal.idle_seconds, portal.now)
     sessions.close(http_request.cookies.get(guard.COOKIE, ""))
     token = sessions.open(
         login.user, broker.backend.name, portal.address, portal.lifetime, login.vouched, kept, portal.now
     )
+    tickets.keep(settings, login.user, login.ticket, portal.lifetime)
     # a browser that has shown a cookie keeps them; of another one, the next request tells
     keeps = PROBE_COOKIE in http_request.cookies or guard.COOKIE in http_request.cookies
     response = go_to_path(target) if keeps else go_to("portal.sign_in", next=target, **{KEPT: "1"})
@@ -152,6 +158,7 @@ def _close_block(portal: Portal, user: str) -> None:
     """Sign a user out in the browsers at the address that is banned."""
     if portal.services.portal_sessions(portal.settings).close_block(user, portal.address):
         portal.services.desktops(portal.settings).ask_cut(user)
+        tickets.forget_unless_signed_in(portal.settings, portal.services.portal_sessions(portal.settings), user)
 
 
 def _refusal(login: Login) -> Refusal:
@@ -192,6 +199,8 @@ def sign_out_everywhere(sign_in: SignIn) -> Response:
 
 def _signed_out(sign_in: SignIn, text: str) -> Response:
     _stop_desktops(sign_in)
+    sessions = sign_in.services.portal_sessions(sign_in.settings)
+    tickets.forget_unless_signed_in(sign_in.settings, sessions, sign_in.user)
     broker_log.info("portal: %s signed out, from %s", log_field(sign_in.user), log_field(sign_in.address))
     response = page("message.html", title=_("Signed out"), text=text)
     guard.drop_cookie(response, guard.COOKIE)

@@ -62,6 +62,43 @@ def read_trusted(path: Path, owners: Collection[int] = (0,), largest: int = LARG
     return data
 
 
+def read_users_file(path: str, uid: int, largest: int) -> bytes:
+    """The content of a file that must be this user's alone; as `users_file`."""
+    with users_file(path, uid, largest) as data:
+        return data
+
+
+@contextlib.contextmanager
+def users_file(path: str, uid: int, largest: int) -> Iterator[bytes]:
+    """The content of a file that must be this user's alone: regular, no link, one name, mode 0600 or less.
+
+    It is looked at by its descriptor. A process of root's that has given up the right to read what is not its own, and
+    kept that to give files away, has it for the block. Raises OSError, TrustError.
+    """
+    number = os.open(path, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC)
+    try:
+        status = os.fstat(number)
+        if not stat.S_ISREG(status.st_mode) or status.st_nlink != 1:
+            raise TrustError(f"{path} is no regular file with one name")
+        if status.st_uid != uid or stat.S_IMODE(status.st_mode) & 0o177:
+            raise TrustError(f"{path} is not the user's own, with mode 0600")
+        itself, read = f"/proc/self/fd/{number}", os.O_RDONLY | os.O_CLOEXEC
+        with contextlib.ExitStack() as given_back:
+            try:
+                opened = os.open(itself, read)
+            except PermissionError:
+                given_back.callback(os.chown, itself, status.st_uid, status.st_gid)
+                os.chown(itself, os.geteuid(), status.st_gid)
+                opened = os.open(itself, read)
+            with open(opened, "rb") as stream:
+                data = stream.read(largest + 1)
+            if len(data) > largest:
+                raise TrustError(f"{path} is larger than {largest} bytes")
+            yield data
+    finally:
+        os.close(number)
+
+
 @contextlib.contextmanager
 def trusted_place(path: Path, owners: Collection[int] = (0,)) -> Iterator[int]:
     """A descriptor (O_PATH) of a file, folder or socket that nobody but `owners` could have put there.

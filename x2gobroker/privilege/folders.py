@@ -6,7 +6,6 @@ import contextlib
 import errno
 import fcntl
 import os
-import secrets
 import stat
 import time
 from collections.abc import Iterator
@@ -71,7 +70,7 @@ class SafeFolder:
         self._put(name, data, stat.S_IMODE(status.st_mode), (status.st_uid, status.st_gid), replace=True)
 
     def _put(self, name: str, data: bytes, mode: int, owner: tuple[int, int], replace: bool) -> None:
-        temporary = f".{name}.{secrets.token_hex(8)}"
+        temporary = f".{name}.{os.urandom(8).hex()}"  # `secrets` would load OpenSSL, 4 MB for each desktop's keeper
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
         number = os.open(temporary, flags, 0o600, dir_fd=self._number)
         try:
@@ -89,6 +88,16 @@ class SafeFolder:
         finally:
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(temporary, dir_fd=self._number)
+
+    def names(self) -> list[str]:
+        """What is in it. Raises OSError."""
+        return os.listdir(self._number)
+
+    def age(self, name: str, now: float) -> float:
+        """Seconds since a file was last written, at the moment `now`; below 0 where the clock was put back. Raises
+        OSError.
+        """
+        return now - os.stat(name, dir_fd=self._number, follow_symlinks=False).st_mtime
 
     def remove(self, name: str) -> None:
         """Remove a file, or a link instead of where it leads; nothing where there is none. Raises OSError."""

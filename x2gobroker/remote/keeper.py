@@ -38,6 +38,7 @@ from x2gobroker.remote.hold import (
 from x2gobroker.remote.limits import NO_LIMITS, Limits, LimitsError, MemoryWatch
 from x2gobroker.remote.login import BUS, Login, bus_words
 from x2gobroker.remote.programs import TERM_SECONDS, NoDesktopError, Plan, Programs
+from x2gobroker.remote.ticket import LOOK_SECONDS
 from x2gobroker.remote.told import MORE_MEMORY, LoginError
 
 PR_SET_CHILD_SUBREAPER = 36
@@ -74,7 +75,7 @@ class Keeper:
             return
         programs = self.programs
         try:
-            programs.login = login = Login(self.plan["pam"], self.plan["user"], programs.note)
+            programs.login = login = Login(self.plan["pam"], self.plan["user"], self.plan["folder"], programs.note)
             login.open()
             if login.moved and programs.cgroup is not None:  # into a scope of systemd: the programs belong there
                 within = Cgroup.make(os.path.basename(self.plan["folder"]))
@@ -324,7 +325,9 @@ class Keeper:
             self.say(outcome="ready", display=display)
             self.answer.close()
             while not self.programs.ending:
-                self.programs.turn(60.0)
+                self.programs.turn(LOOK_SECONDS if self.programs.login is not None else 60.0)
+                if self.programs.login is not None:
+                    self.programs.login.look()
             self.note_end()  # also when systemd ends a scope in which memory ran out
         except (NoDesktopError, OSError) as error:
             self.finish()

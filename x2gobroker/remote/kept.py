@@ -26,7 +26,7 @@ from typing import IO, Any, cast
 
 from x2gobroker.authservice.pamfiles import service_exists
 from x2gobroker.errors import BrokerError
-from x2gobroker.remote import userfolder
+from x2gobroker.remote import ticket, userfolder
 from x2gobroker.remote.hold import CGROUP, HOLDS, Cgroup, children_of
 from x2gobroker.remote.keys import PAM_SERVICE
 from x2gobroker.remote.limits import Limits
@@ -221,6 +221,7 @@ def _end(use: Use) -> bool:
         return False
     if os.geteuid() == 0:
         userfolder.tidy()  # where its keeper was killed
+        ticket.remove_left(use.folder)
     use.remove()
     return True
 

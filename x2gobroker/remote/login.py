@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from x2gobroker.remote.hold import own_cgroup
+from x2gobroker.remote.ticket import VARIABLE as TICKET
+from x2gobroker.remote.ticket import DesktopTicket
 from x2gobroker.remote.told import LoginError
 from x2gobroker.remote.userfolder import UserFolder, UserFolderError
 
@@ -17,13 +20,14 @@ NO_LIBPAM = 'PAM cannot be used: {}; install libpam0g, or write "pam-service": "
 
 
 class Login:
-    """The login of one desktop. `user` is that of the keeper's plan, `note` writes a line into the desktop's log.
+    """The login of one desktop. `user` is that of the keeper's plan, `use` the folder of it, `note` writes a line into
+    the desktop's log.
 
     After `open`, `moved` says whether that has put this process into another control group, as pam_systemd(8) does.
     Raises LoginError without libpam.
     """
 
-    def __init__(self, service: str, user: dict[str, Any], note: Callable[[str], None]) -> None:
+    def __init__(self, service: str, user: dict[str, Any], use: str, note: Callable[[str], None]) -> None:
         try:
             from x2gobroker.remote.pamsession import PamSession  # it loads libpam
         except (OSError, AttributeError) as error:
@@ -33,11 +37,24 @@ class Login:
         self._user = user
         self._folder: UserFolder | None = None
         self._session = PamSession(service, user["name"], user["groups"], note)
+        self._ticket = DesktopTicket(user["uid"], user["gid"], Path(use), note)
 
     def open(self) -> None:
-        """Ask PAM whether the user may come in now, and open a session. Raises LoginError."""
+        """Ask PAM whether the user may come in now, and open a session. Raises LoginError.
+
+        The Kerberos ticket is there before: modules may want to read the home folder.
+        """
         before = own_cgroup()
-        self._session.open()
+        self._session.ask()
+        self._ticket.take()
+        ours = {TICKET: self._ticket.name} if self._ticket.name else {}
+        try:
+            self._session.open(ours)
+        except LoginError:
+            self._ticket.remove()
+            raise
+        if ours and self._session.variables.get(TICKET) != ours[TICKET]:
+            self._ticket.give_up()
         self.moved = own_cgroup() != before
 
     def environment(self, given: dict[str, str], kept: str) -> dict[str, str]:
@@ -58,9 +75,14 @@ class Login:
         if self._session.traits is not None:
             self._session.traits.take_on()
 
+    def look(self) -> None:
+        """What is to be looked at from time to time: whether there is a new ticket."""
+        self._ticket.look()
+
     def close_session(self) -> None:
         """Close the session, when none of its programs is left."""
         self._session.close()
+        self._ticket.remove()
 
     def leave_folder(self) -> None:
         """Let go of the user's folder, when nothing of the session is left."""

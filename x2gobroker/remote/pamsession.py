@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import os
 import resource
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -74,7 +74,8 @@ def _set_limit(number: int, soft: int, hard: int) -> None:
 class PamSession:
     """One session. `note` gets what is worth a line in the desktop's log.
 
-    After `open`, `variables` are the environment that PAM wants for the user's programs, and `traits` what they become.
+    First `ask`, then `open`. After that, `variables` are the environment that PAM wants for the user's programs, and
+    `traits` what they become.
     """
 
     def __init__(self, service: str, user: str, groups: list[int], note: Callable[[str], None]) -> None:
@@ -87,8 +88,8 @@ class PamSession:
         self._heard: list[str] = []
         self._transaction: Transaction | None = None
 
-    def open(self) -> None:
-        """Ask whether the account may be used now, and open a session. Raises LoginError."""
+    def ask(self) -> None:
+        """Ask whether the account may be used now. Raises LoginError."""
         try:
             transaction = Transaction(self._service, self._user, lambda _question, _seen: None, self._heard.append)
         except PamCannotStartError as error:
@@ -98,7 +99,14 @@ class PamSession:
             refusal = self._refusal(code, transaction.text_of(code))
             transaction.end(code)
             raise refusal
-        for name, value in KIND.items():
+        self._transaction = transaction
+
+    def open(self, given: Mapping[str, str]) -> None:
+        """Open a session; `given` are variables for its modules, beside our own. Raises LoginError."""
+        transaction, self._transaction = self._transaction, None
+        if transaction is None:
+            raise LoginError("PAM was not asked", SCRIPT_FAILED)
+        for name, value in {**KIND, **given}.items():
             transaction.put_variable(name, value)
         before = Traits.now()
         try:

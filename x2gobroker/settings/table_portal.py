@@ -148,6 +148,17 @@ PORTAL = (
     ),
     Option(
         "global",
+        "portal-kerberos-tickets",
+        Kind.BOOLEAN,
+        False,
+        "Have PAM set its credentials when somebody signs in with a password, and give the Kerberos ticket to the "
+        "user's desktops in the browser, for home folders that need one. Needs the auth mechanism `pam` and "
+        "`x2gobroker-authservice`, which reads this at its start.",
+        since=OURS,
+        on_error=False,
+    ),
+    Option(
+        "global",
         "remote-websocket-url",
         Kind.TEXT,
         "",

@@ -17,7 +17,7 @@ from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
-from sqlalchemy import delete, insert, or_, select, update
+from sqlalchemy import and_, delete, insert, or_, select, update
 
 from x2gobroker.model.penalty import address_block
 from x2gobroker.model.vouched import Vouched
@@ -187,6 +187,14 @@ class PortalSessions:
             rows = connection.execute(select(S.digest, S.address).where(S.username == user)).all()
             near = [row.digest for row in rows if address_block(row.address) == block]
             return connection.execute(delete(PORTAL_SESSIONS).where(S.digest.in_(near))).rowcount if near else 0
+
+    def leaving(self, idle: float, now: float | None = None) -> set[str]:
+        """The users all of whose sign-ins have ended, and are not forgotten yet."""
+        moment = _now(now)
+        going_on = and_(S.ends >= moment, S.last_seen >= moment - idle)
+        with self.store.begin() as connection:
+            everybody = set(connection.execute(select(S.username).distinct()).scalars())
+            return everybody - set(connection.execute(select(S.username).where(going_on).distinct()).scalars())
 
     def sweep(self, idle: float, now: float | None = None) -> int:
         """Forget sign-ins that have ended; how many."""
