@@ -119,6 +119,31 @@ def test_nobody_but_the_portal_gets_tickets_kept(portal: KerberosPortal, anna: A
     assert kept() == {str(uid_of(anna))}
 
 
+def test_what_is_said_of_tickets_and_makes_no_sense_changes_nothing(portal: KerberosPortal, anna: Account) -> None:
+    assert portal.visitor().sign_in(anna, KERBEROS)
+    number, about = str(uid_of(anna)), {"user": anna.name, "service": portal.auth.services[0]}
+    for more in (
+        {"op": "keepticket"},
+        {"op": "keepticket", "ticket": f"../{number}", "seconds": 60},
+        {"op": "keepticket", "ticket": "0" * 32, "seconds": "60"},
+        {"op": "keepticket", "ticket": "0" * 32, "seconds": 1 << 40},
+        {"op": "keepticket", "ticket": ["0" * 32], "seconds": 60},
+        {"op": "forgetticket", "older": True},
+        {"op": "forgetticket", "older": -1},
+        {"op": "forgetticket", "user": "no-such-user"},
+        {"op": "forgetticket", "user": "../on"},
+        {"op": "forgetticket", "service": "other"},
+        {"op": "authenticate", "password": "Wrong-pw-1", "ticket": True},
+        {"op": "authenticate", "password": KERBEROS, "ticket": "yes"},
+    ):
+        with portal.auth.wire() as wire:
+            wire.greet()
+            answer = wire.ask(**(about | more))
+        assert not answer.get("ticket"), more
+        assert (answer["result"] == "ok") == (more.get("password") == KERBEROS), more
+    assert kept() == {number}
+
+
 def test_the_ticket_goes_with_the_last_sign_in(portal: KerberosPortal, anna: Account) -> None:
     first, second = portal.visitor(), portal.visitor()
     assert first.sign_in(anna, KERBEROS)

@@ -28,7 +28,7 @@ class Marionette:
         self._number = 0
         self._window = ""
         self._receive()  # its greeting
-        self.ask("WebDriver:NewSession", capabilities={"alwaysMatch": {"acceptInsecureCerts": True}})
+        self.ask("WebDriver:NewSession", acceptInsecureCerts=True)  # as Marionette has capabilities, without levels
 
     def ask(self, command: str, **parameters: Any) -> Any:
         """Have a command done; what it gives. Raises MarionetteError."""

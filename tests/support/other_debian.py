@@ -64,7 +64,7 @@ class OtherDebian:
         self.run("bash", f"{SOURCE}/tests/room/etc.sh", seconds=seconds, variables={"ROOM_NETWORK": "yes"})
         self.run("python3", "-m", "venv", VENV, seconds=seconds)
         variables = pip_settings()
-        for place in places(variables.values()):
+        for place in sorted(set(places(variables.values()))):
             self._show(place)
         argv = [PYTHON, "-m", "pip", "install", "--quiet", "--constraint", "constraints.txt", "--editable"]
         self.run(*argv, f".[{extras}]", seconds=seconds, variables=variables, network=True)
@@ -118,8 +118,10 @@ def pip_settings() -> dict[str, str]:
 
 def places(values: Iterable[str]) -> Iterator[Path]:
     """The files and folders of this machine that settings name, by paths and by addresses of files."""
-    words = {unquote(urlsplit(word).path) if word.startswith("file:") else word for v in values for word in v.split()}
-    return (Path(word) for word in sorted(words) if word.startswith("/") and Path(word).exists())
+    for word in {word for value in values for word in value.split()}:
+        path = Path(unquote(urlsplit(word).path) if word.startswith("file:") else word)
+        if path.is_absolute() and path.exists():
+            yield path.parent if path.name == "simple" else path  # an index, whose pages name files beside it
 
 
 def said(argv: list[str], seconds: float, variables: dict[str, str] | None = None) -> str:

@@ -16,6 +16,7 @@ from x2gobroker.authservice.protocol import (
     encode_frame,
     frame_length,
     parse_line,
+    seconds_of,
     text_of,
 )
 from x2gobroker.model.passwords import LONGEST_TYPED
@@ -94,3 +95,22 @@ def test_an_error_says_nothing_of_what_was_sent(line: bytes) -> None:
             read(line)
         assert SECRET not in str(error.value)
         assert error.value.__cause__ is None
+
+
+@given(st.one_of(st.integers(), st.booleans(), st.none(), st.floats(), st.text(max_size=5), st.lists(st.integers())))
+def test_seconds_are_a_whole_number_within_bounds(value: object) -> None:
+    for message in ({"seconds": value}, {}):
+        try:
+            taken = seconds_of(message, "seconds", 3600)
+        except ProtocolError:
+            continue
+        assert type(taken) is int
+        assert 1 <= taken <= 3600
+        assert taken == value
+
+
+def test_the_bounds_of_seconds_are_within() -> None:
+    assert [seconds_of({"older": value}, "older", 60) for value in (1, 60)] == [1, 60]
+    for value in (0, 61, -1, True, 1.0, "1"):
+        with pytest.raises(ProtocolError, match="older is missing"):
+            seconds_of({"older": value}, "older", 60)
