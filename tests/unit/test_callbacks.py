@@ -19,8 +19,14 @@ PACKAGE = Path(x2gobroker.__file__).parent
 CALLED_BACK = "authservice/libpam.py"
 # what loads it, directly or not; the last ones are loaded by nobody: `start.py` and `kept.py` execute them
 LOADERS = {
-    "authservice/libpam.py": {"authservice/pamcall.py", "authservice/worker.py", "remote/pamsession.py"},
+    "authservice/libpam.py": {
+        "authservice/pamcall.py",
+        "authservice/taking.py",
+        "authservice/worker.py",
+        "remote/pamsession.py",
+    },
     "authservice/pamcall.py": {"authservice/worker.py"},
+    "authservice/taking.py": {"authservice/worker.py"},
     "authservice/worker.py": set[str](),
     "remote/pamsession.py": {"remote/login.py"},
     "remote/login.py": {"remote/keeper.py", "remote/programs.py"},
