@@ -1,1 +1,1 @@
-"""The tests that need no real programs, on Debian 13 and its Python."""
+"""The unit tests, on Debian 13 and its Python."""

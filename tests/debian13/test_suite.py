@@ -1,4 +1,4 @@
-"""The unit tests and those of the application in process pass on Debian 13."""
+"""The unit tests pass on Debian 13."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ RELEASE = "trixie"
 MAKE_SECONDS = 400.0
 RUN_SECONDS = 1000.0
 SUMMARY = re.compile(r"^(\d+) passed, \d+ deselected(?:, \d+ warnings?)? in ", re.MULTILINE)
-AT_LEAST = 6000
+AT_LEAST = 5500
 
 
-def test_what_needs_no_real_programs_passes_on_debian_13(tmp_path: Path) -> None:
+def test_the_unit_tests_pass_on_debian_13(tmp_path: Path) -> None:
     """With the libraries of constraints.txt. What Debian 13 has not is left out: tests/support/reference.py."""
     system = other_debian(tmp_path / RELEASE, RELEASE, MAKE_SECONDS)
     system.install("unit,postgresql", MAKE_SECONDS)
     assert system.run(PYTHON, "--version", seconds=60).startswith("Python 3.13.")
     options = ["-q", "-m", "not qt", "-p", "no:cacheprovider"]
-    output = system.run(PYTHON, "-m", "pytest", *options, "tests/unit", "tests/web", seconds=RUN_SECONDS)
+    output = system.run(PYTHON, "-m", "pytest", *options, "tests/unit", seconds=RUN_SECONDS)
     print(output)
     summary = SUMMARY.search(output)
     assert summary, output
