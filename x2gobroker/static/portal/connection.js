@@ -72,6 +72,7 @@ export class Connection extends EventTarget {
     this.#look = look;
     this.#viewOnly = viewOnly;
     setInterval(() => this.#tick(), TICK_SECONDS * 1000);
+    this.#watchRatio();
     addEventListener("online", () => this.#nudge());
     addEventListener("offline", () => this.#probe());
     document.addEventListener("visibilitychange", () => document.hidden || this.#nudge());
@@ -184,6 +185,14 @@ export class Connection extends EventTarget {
     this.#socket = socket;
     this.#rfb = rfb;
     this.#scale();
+  }
+
+  // The browser enlarges the page, or the window goes to another screen: a sharp desktop has another number of pixels then.
+  #watchRatio() {
+    matchMedia(`(resolution: ${devicePixelRatio}dppx)`).addEventListener("change", () => {
+      this.#scale();
+      this.#watchRatio();
+    }, { once: true });
   }
 
   #watchSize(mine) {
