@@ -120,8 +120,12 @@ def test_what_a_script_says_to_its_user_arrives(site: PortalDesktops, anna: Pers
     assert "All licences of Matlab are in use. Try again after 18:00." in anna.says()
     assert slot.id[:8] in anna.says(), "what the user tells the administrator"
     assert f"({slot.id[:8]}) could not be started" in site.service.said()
-    anna.go(site.url)
-    assert "All licences of Matlab are in use." in anna.text("main")
+
+    def told_at_home() -> bool:  # what did start is stopped first
+        anna.go(site.url)
+        return "All licences of Matlab are in use." in anna.text("main")
+
+    anna.wait_for("the home page saying it, too", told_at_home)
 
 
 def test_a_vnc_server_that_cannot_be_used_is_told_at_once(site: PortalDesktops, anna: Person) -> None:
