@@ -59,6 +59,6 @@ def _size(request: Request) -> int:
 
 def _visit(person: Tab, home: str) -> tuple[float, float]:
     person.page.goto(home)
-    person.page.wait_for_function(f"{TIMES}[1] > 0")
+    person.wait_for("the page being there", lambda: person.page.evaluate(TIMES)[1] > 0)
     come, loaded = person.page.evaluate(TIMES)
     return float(come), float(loaded)

@@ -19,7 +19,7 @@ KEYS = 120  # and a tenth of them before, which do not count
 USER = "anna"
 KIND = "Keys"
 PAUSE_MS = (25, 75)  # between two keys, so that these fall anywhere between two pictures
-WAIT_MS = 20_000
+WAIT_SECONDS = 20
 # Looks at the first lines of the terminal in each picture of the browser, and notes when they are another than before
 # the last key. `benchSame` says that they have not changed for a while.
 SCRIPT = """() => {
@@ -62,7 +62,7 @@ def keys(count: int = KEYS, tell: Callable[[str], None] = lambda _: None) -> lis
             person.wait_for_colours(2)
             person.click_screen(60, 20)
             person.page.evaluate(SCRIPT)
-            person.page.wait_for_function("window.benchSame()")  # the shell's prompt is there
+            person.wait_for("the shell's prompt", lambda: person.page.evaluate("window.benchSame()"))
             return _press(person, count)
 
 
@@ -70,12 +70,17 @@ def _press(person: Tab, count: int) -> list[float]:
     early = count // 10
     for number in range(early + count):
         person.page.keyboard.press("Backspace" if number % 2 else "x")
-        person.page.wait_for_function(f"window.benchKeys.length > {number}", timeout=WAIT_MS)
+        _wait_for_letters(person, number + 1)
         person.page.wait_for_timeout(random.uniform(*PAUSE_MS))
     person.assert_well()
     times = [float(each) for each in person.page.evaluate("window.benchKeys")]
     assert len(times) == early + count, "something else has changed the picture"
     return times[early:]
+
+
+def _wait_for_letters(person: Tab, count: int) -> None:
+    letters = "window.benchKeys.length"
+    person.wait_for("the letter", lambda: int(person.page.evaluate(letters)) >= count, WAIT_SECONDS)
 
 
 def main() -> int:

@@ -83,7 +83,8 @@ def test_two_windows_do_not_fight_for_the_size(site: PortalDesktops, anna: Tab) 
     other.goto(url)
     other.wait_for_selector("#state[data-phase=connected]")
     other.mouse.click(300, 300)
-    other.wait_for_function("document.querySelector('#screen canvas:not(.last)').width === 800")
+    width = "document.querySelector('#screen canvas:not(.last)').width"
+    anna.wait_for("the size of the other window", lambda: other.evaluate(width) == 800)
     count = (
         "window.changes = 0; new MutationObserver(() => window.changes++)"
         ".observe(document.querySelector('#screen canvas:not(.last)'), {attributeFilter: ['width', 'height']})"
