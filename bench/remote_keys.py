@@ -52,7 +52,7 @@ def keys(count: int = KEYS, tell: Callable[[str], None] = lambda _: None) -> lis
     tell("remote: keys")
     with account_with_home("Measured+1") as account:
         options = {"account": account.name, "command": ["xterm", "-geometry", "100x30+0+0"], "sizes": ["1280x800"]}
-        types = {KIND: {"script": "tigervnc.py", "count": 1, "options": options}}
+        types = {KIND: {"script": "tigervnc.py", "count": 1, "pam-service": "", "options": options}}
         with portal_desktops(types) as site, chromium() as browser, tab(browser) as person:
             person.sign_in(site.url, USER, PASSWORD)
             person.page.locator("li.card", has=person.page.get_by_role("heading", name=KIND)).get_by_role(
