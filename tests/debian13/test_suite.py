@@ -19,7 +19,7 @@ def test_the_unit_tests_pass_on_debian_13(tmp_path: Path) -> None:
     system = other_debian(tmp_path / RELEASE, RELEASE, MAKE_SECONDS)
     system.install("unit,postgresql", MAKE_SECONDS)
     assert system.run(PYTHON, "--version", seconds=60).startswith("Python 3.13.")
-    options = ["-q", "-m", "not qt", "-p", "no:cacheprovider"]
+    options = ["-q", "-m", "not qt", "-p", "no:cacheprovider", "--hypothesis-profile=few"]
     output = system.run(PYTHON, "-m", "pytest", *options, "tests/unit", seconds=RUN_SECONDS)
     print(output)
     summary = SUMMARY.search(output)
