@@ -95,6 +95,7 @@ def figure(text: str) -> None:
     """Keep what was measured: in the folder that X2GOBROKER_TEST_ARTIFACTS names, and in what the test prints."""
     print(text)
     if folder := os.environ.get("X2GOBROKER_TEST_ARTIFACTS"):
+        Path(folder).mkdir(parents=True, exist_ok=True)
         with Path(folder, "packages.txt").open("a") as file:
             file.write(f"{text}\n")
 
