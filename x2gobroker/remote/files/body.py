@@ -11,13 +11,13 @@ import socket
 from http import HTTPStatus
 from urllib.parse import quote
 
+from x2gobroker.remote.crossing import DOWNLOAD
 from x2gobroker.remote.files.tickets import Offer
 from x2gobroker.remote.post import Post
 
 BUFFER_BYTES = 1 << 18
 STALL_SECONDS = 600.0  # for which a browser may take nothing: its user may have stopped a download for a while
 WHOLE = b"+"  # to the process: the browser has taken all of it
-DOWNLOAD = "download"
 
 
 class Body(asyncio.Protocol):

@@ -14,7 +14,7 @@ from http import HTTPStatus
 
 from x2gobroker.logs import broker_log, field
 from x2gobroker.remote.counts import Counts, Refusal, Rules
-from x2gobroker.remote.crossing import TICKET, TICKET_LETTERS
+from x2gobroker.remote.crossing import DOWNLOAD, TICKET, TICKET_LETTERS
 from x2gobroker.remote.files.body import Body
 from x2gobroker.remote.files.carrier import FilesLink
 from x2gobroker.remote.files.tickets import Offer, Tickets
@@ -24,7 +24,6 @@ from x2gobroker.remote.requests import PATHS, asked_of, one, origin_allowed
 LEAD = re.compile(rb"ticket=(" + TICKET.pattern.encode("ascii") + rb")\r\n")
 LEAD_BYTES = len("ticket=") + TICKET_LETTERS + 2
 BUFFER_BYTES = 1 << 19
-DOWNLOAD = "download"
 
 Admitted = tuple[FilesLink, Offer]
 

@@ -5,12 +5,14 @@ Nothing is kept of a file but one part of it, whatever its size: each side goes 
 
 from __future__ import annotations
 
+import contextlib
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 from x2gobroker.privilege import MessageError, read_message
+from x2gobroker.remote.crossing import DOWNLOAD, UPLOAD
 from x2gobroker.remote.files.bodies import Bodies, PageSpeaks, Watch, receive, send_file
 from x2gobroker.remote.files.folders import Listing, list_folder, open_file, opened_folder, stamp_of
 from x2gobroker.remote.files.messages import CHUNK_BYTES, FROM_PAGE, LARGEST_TEXT, WINDOW_BYTES
@@ -28,7 +30,6 @@ ENTRIES = 200  # in one message
 BREATH_SECONDS = 300  # after which a process that hangs in a file system is ended by the kernel
 DISK_SECONDS = 3600  # for the disk to take a whole file
 NOT_A_MESSAGE = 1008
-UPLOAD, DOWNLOAD = "upload", "download"
 DONE, CANCELLED, LOST = "done", "cancelled", "lost"
 
 Fields = dict[str, Any]
@@ -200,14 +201,12 @@ class Session:
                 raise RefusedError("changed")
             ticket = self._bodies.offer(UPLOAD, "upload", message["bytes"])
             self._wire.send("ticket", ticket=ticket, bytes=message["bytes"])
-            try:
+            with contextlib.suppress(PageSpeaks):  # what it says comes next
                 with self._bodies.body(self._wire, watch) as body:
                     receive(body, self._wire, watch, message["bytes"], upload.write)
                 self._wire.send("written", bytes=upload.there)
                 if upload.there == upload.size:
                     return None
-            except PageSpeaks:
-                pass
             following = self._next()
             if isinstance(following, bytes):
                 raise self._wrong()
@@ -226,19 +225,26 @@ class Session:
     # --- out
 
     def _download(self, message: Fields) -> None:
+        with self._opened(message) as (number, size):
+            self._send_file(number, size, message)
+
+    @contextlib.contextmanager
+    def _opened(self, message: Fields) -> Iterator[tuple[int, int]]:
+        """The file that a page wants, and its size, for the length of a `with` block. Raises RefusedError."""
         if not self._rules.goes_out:
             raise RefusedError("not-out")
         with opened_folder(self._home, message["folder"]) as folder:
             number = open_file(folder, message["item"])
         try:
-            self._send_file(number, message)
+            size = os.fstat(number).st_size
+            if size > self._rules.most_bytes:
+                raise RefusedError("too-large")
+            yield number, size
         finally:
             os.close(number)
 
-    def _send_file(self, number: int, message: Fields) -> None:
-        size, stamp, offset = os.fstat(number).st_size, stamp_of(number), message["offset"]
-        if size > self._rules.most_bytes:
-            raise RefusedError("too-large")
+    def _send_file(self, number: int, size: int, message: Fields) -> None:
+        stamp, offset = stamp_of(number), message["offset"]
         if offset > size or message["stamp"] not in ("", stamp):
             raise RefusedError("changed")
         path = _path(message["folder"], names_of(message["item"])[0])
@@ -262,19 +268,10 @@ class Session:
 
     def _fetch(self, message: Fields) -> None:
         """A whole file, by a request of the browser's."""
-        if not self._rules.goes_out:
-            raise RefusedError("not-out")
-        with opened_folder(self._home, message["folder"]) as folder:
-            number = open_file(folder, message["item"])
-        try:
-            self._answer_with(number, message)
-        finally:
-            os.close(number)
+        with self._opened(message) as (number, size):
+            self._answer_with(number, size, message)
 
-    def _answer_with(self, number: int, message: Fields) -> None:
-        size = os.fstat(number).st_size
-        if size > self._rules.most_bytes:
-            raise RefusedError("too-large")
+    def _answer_with(self, number: int, size: int, message: Fields) -> None:
         name = names_of(message["item"])[0]
         path, at, why = _path(message["folder"], name), 0, LOST
 
