@@ -19,7 +19,6 @@ from urllib.parse import unquote, urlsplit
 
 from tests.support.installation import CHECKOUT, copy_checkout
 
-MIRROR = "http://deb.debian.org/debian"
 FURNISH = '. "$1/tests/room/system.sh" && furnish "$2"'
 SOURCE = "/root/src"
 VENV = f"{SOURCE}/.venv"
@@ -85,19 +84,19 @@ def other_debian(root: Path, release: str, seconds: float) -> OtherDebian:
     settings = root / "etc/dpkg/dpkg.cfg.d"
     settings.mkdir(parents=True)
     (settings / "tests").write_text(DPKG, encoding="ascii")
-    argv = ["debootstrap", "--variant=minbase", "--include=ca-certificates", release, str(root), mirror()]
+    argv = ["debootstrap", "--variant=minbase", "--include=ca-certificates", release, str(root), *mirror()]
     said(argv, seconds, {**os.environ, **proxies()})
     said(["bash", "-c", FURNISH, "furnish", str(CHECKOUT), str(root)], 20)
     return OtherDebian(root)
 
 
-def mirror() -> str:
-    """Where this machine has Debian's packages from."""
+def mirror() -> list[str]:
+    """Where this machine has Debian's packages from: an address, or none, and debootstrap takes its own."""
     argv = ["apt-get", "indextargets", "--format", "$(ORIGIN) $(COMPONENT) $(REPO_URI)", "Created-By: Packages"]
     for line in said(argv, 60).splitlines():
         if line.startswith("Debian main http") and line.rstrip("/").endswith("/debian"):
-            return line.split()[2].rstrip("/")
-    return MIRROR
+            return [line.split()[2].rstrip("/")]
+    return []
 
 
 def proxies() -> dict[str, str]:
