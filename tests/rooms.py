@@ -44,8 +44,10 @@ WITH_NETWORK = frozenset(
         "test_ssh_paramiko_versions.py",
         "test_booted_install.py",
         "test_booted_pages.py",
+        "test_booted_release.py",
         "test_booted_upgrade.py",
         "test_booted_swap.py",
+        "test_booted_tutorial.py",
     }
 )
 OTHER_ACCOUNT = "www-data"  # programs run as other accounts as well: where these cannot read the checkout, a copy

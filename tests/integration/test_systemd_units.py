@@ -258,30 +258,86 @@ def test_a_desktop_is_a_session_of_logind(with_logind: Machine) -> None:
     assert with_logind.call("test", "-e", f"/sys/fs/cgroup{group}").returncode != 0
 
 
-@pytest.fixture
-def limited(with_logind: Machine) -> Iterator[Machine]:
-    """A desktop may take some memory, and one and a half processors."""
-    types = with_logind.run("cat", SESSION_TYPES)
-    with_logind.write(SESSION_TYPES, types.replace('"count"', '"memory-megabytes": 900, "cpu-percent": 150, "count"'))
-    yield with_logind
-    with_logind.write(SESSION_TYPES, types)
+LIMITS = '"memory-megabytes": 900, "tasks": 120, "cpu-percent": 50, "count"'
+CONTROLLERS = {"memory", "pids", "cpu"}
+# all but 50 megabytes; the kernel ends another program of the desktop for it
+HOG = "import time; open('/proc/self/oom_score_adj', 'w').write('-1000'); x = b'x' * (850 << 20); time.sleep(30)"
+FORKS = """
+import os, signal, time
+children = []
+try:
+    while True:
+        child = os.fork()
+        if not child:
+            time.sleep(30)
+            os._exit(0)
+        children.append(child)
+except BlockingIOError:
+    print(len(children))
+for child in children:
+    os.kill(child, signal.SIGKILL)
+"""
+BUSY = """
+import time
+end = time.monotonic() + 5
+while time.monotonic() < end:
+    pass
+print(time.process_time())
+"""
 
 
-def test_limits_are_those_of_the_scope_of_the_session(limited: Machine) -> None:
-    """Where the kernel's controllers are of version 1, systemd takes them and nothing keeps them: no desktop then."""
-    name, _ = user(4)
-    if not {"memory", "cpu"} <= set(limited.run("cat", "/sys/fs/cgroup/cgroup.controllers").split()):
-        with pytest.raises(AssertionError, match="could not be started"):
-            RfbClient(REMOTE_PORT, desktop_token(limited, name))
-        assert "need control groups of version 2" in limited.journal(REMOTE)
-        assert not vnc_servers(limited)
-        return
-    with contextlib.closing(RfbClient(REMOTE_PORT, desktop_token(limited, name))):
-        wait_until(lambda: len(vnc_servers(limited)) == 1, "a desktop")
-        (server,) = vnc_servers(limited)
-        scope = re.search(r"session-\w+\.scope", limited.run("cat", f"/proc/{server}/cgroup"))
-        assert scope
-        shown = limited.run("systemctl", "show", "-p", "MemoryMax,CPUQuotaPerSecUSec", scope[0]).split()
-        assert set(shown) == {f"MemoryMax={900 << 20}", "CPUQuotaPerSecUSec=1.500000s"}
-        limited.run("kill", server)
-    wait_until(lambda: not vnc_servers(limited), "the end of the desktop")
+@contextlib.contextmanager
+def limited(machine: Machine) -> Iterator[None]:
+    """A desktop may take some memory, tasks and half a processor."""
+    types = machine.run("cat", SESSION_TYPES)
+    machine.write(SESSION_TYPES, types.replace('"count"', LIMITS))
+    try:
+        yield
+    finally:
+        machine.write(SESSION_TYPES, types)
+
+
+def within(machine: Machine, server: str, program: str) -> str:
+    """What a program of Python prints that root runs among those of a desktop, by its VNC server."""
+    argv = ("within", f"/proc/{server}/cgroup", "python3", "-c", program)
+    group = 'g=$(sed -n s,^0::,/sys/fs/cgroup,p "$1") && echo $$ >"$g/cgroup.procs" && shift && exec "$@"'
+    return machine.run("sh", "-c", group, *argv)
+
+
+@pytest.mark.parametrize("login", ["with_logind", "without_logind"])
+def test_a_desktop_takes_no_more_than_it_may(booted: Machine, request: pytest.FixtureRequest, login: str) -> None:
+    """Where the kernel's controllers are of version 1, systemd takes limits and nothing keeps them: no desktop then."""
+    machine: Machine = request.getfixturevalue("with_logind") if login == "with_logind" else booted
+    (name, _), (other, _) = user(4), user(5)
+    with limited(machine):
+        if not set(machine.run("cat", "/sys/fs/cgroup/cgroup.controllers").split()) >= CONTROLLERS:
+            with pytest.raises(AssertionError, match="could not be started"):
+                RfbClient(REMOTE_PORT, desktop_token(machine, name))
+            assert "need control groups of version 2" in machine.journal(REMOTE)
+            assert not vnc_servers(machine)
+            return
+        with contextlib.closing(RfbClient(REMOTE_PORT, desktop_token(machine, name))):
+            wait_until(lambda: len(vnc_servers(machine)) == 1, "a desktop")
+            (server,) = vnc_servers(machine)
+            with contextlib.closing(RfbClient(REMOTE_PORT, desktop_token(machine, other))):
+                wait_until(lambda: len(vnc_servers(machine)) == 2, "another's desktop")
+                assert_limits_hold(machine, server, name)
+                (left,) = set(vnc_servers(machine))
+                machine.run("kill", left)
+    wait_until(lambda: not vnc_servers(machine), "the end of the desktop")
+
+
+def assert_limits_hold(machine: Machine, server: str, name: str) -> None:
+    """All three, and that a desktop whose memory has run out ends alone, with words."""
+    scope = re.search(r"session-\w+\.scope|x2gobroker-desktop-\S+\.scope", machine.run("cat", f"/proc/{server}/cgroup"))
+    assert scope
+    shown = machine.run("systemctl", "show", "-p", "MemoryMax,TasksMax,CPUQuotaPerSecUSec", scope[0]).split()
+    assert set(shown) == {f"MemoryMax={900 << 20}", "TasksMax=120", "CPUQuotaPerSecUSec=500ms"}
+    assert 1.5 <= float(within(machine, server, BUSY)) <= 3.5  # of five seconds
+    assert 60 <= int(within(machine, server, FORKS)) < 120
+    assert len(vnc_servers(machine)) == 2
+    with pytest.raises(AssertionError):  # it ends with the desktop
+        within(machine, server, HOG)
+    wait_until(lambda: server not in vnc_servers(machine), "the end of the desktop")
+    assert "it used more memory than it may" in machine.journal(REMOTE)
+    assert len(vnc_servers(machine)) == 1

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import re
 from pathlib import Path
 from typing import Any
 
@@ -46,7 +47,8 @@ async def ask(
 async def answered(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> tuple[int, str, bytes]:
     """Status, head and body of an answer."""
     head = (await reader.readuntil(b"\r\n\r\n")).decode("ascii")
-    body = await reader.read()
+    (length,) = re.findall(r"^Content-Length: (\d+)\r$", head, re.MULTILINE)
+    body = await reader.readexactly(int(length))
     writer.close()
     return int(head.split()[1]), head, body
 

@@ -6,7 +6,7 @@ import contextlib
 import os
 import re
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -80,13 +80,23 @@ def release_folders(variable: str, release: str) -> Path:
 @contextlib.contextmanager
 def bare(folder: Path, release: str) -> Iterator[Bare]:
     """Boot one, with our packages below /root/debs."""
-    base, debs = release_folders(BASES, release), release_folders(DEBS, release)
-    root = folder / "machine"
-    root.mkdir()
-    with booted(folder, ("bash", str(BOOT), str(root), str(base)), "/root", _VARIABLES) as machine:
+    debs = release_folders(DEBS, release)
+    with without_packages(folder, release) as site:
         for path in (*debs.glob("*.deb"), NEWER):
             place = f"/root/debs/{path.name}" if path.suffix == ".deb" else f"/root/{path.name}"
-            machine.put(path, place)
+            site.machine.put(path, place)
+        yield site
+
+
+@contextlib.contextmanager
+def without_packages(folder: Path, release: str, variables: Mapping[str, str] | None = None) -> Iterator[Bare]:
+    """Boot one that has nothing of ours; its commands have these variables besides the usual ones."""
+    base = release_folders(BASES, release)
+    root = folder / "machine"
+    root.mkdir()
+    with booted(
+        folder, ("bash", str(BOOT), str(root), str(base)), "/root", {**_VARIABLES, **(variables or {})}
+    ) as machine:
         machine.run("apt-get", "-qq", "update", seconds=APT_SECONDS)
         yield Bare(machine, release)
 

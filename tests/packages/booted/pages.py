@@ -1,4 +1,4 @@
-"""Commands of the how-tos, done on a booted machine as a reader does them."""
+"""Commands of the tutorials and how-tos, done on a booted machine as a reader does them."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from tests.packages.booted.bare import APT_SECONDS, Bare
 from tests.support.installation import CHECKOUT
 
-PAGES = CHECKOUT / "docs/how-to"
+PAGES = CHECKOUT / "docs"
 # what somebody at a screen does
 BY_HAND = re.compile(r"x2goclient |pyhoca-cli |x2gobroker totp verify|autopkgtest|SUDO_FORCE_REMOVE|x2gobroker x2go ")
 
@@ -24,12 +24,26 @@ def commands_of(page: str, heading: str) -> list[str]:
     return found
 
 
+def says(wanted: str) -> Callable[[str], None]:
+    """A look at what a command says."""
+
+    def look(said: str) -> None:
+        assert wanted in said
+
+    return look
+
+
 @dataclass
 class Reader:
-    """Who follows the pages on one machine, in one shell's folder; `names` stand for those of the examples."""
+    """Who follows the pages on one machine, in one shell's folder; `names` stand for those of the examples.
+
+    `answers` has what is typed at commands that ask, by what the commands begin with.
+    """
 
     site: Bare
     names: Mapping[str, str]
+    folder: str = "/root/debs"
+    answers: Mapping[str, str] = field(default_factory=dict)
     done: list[str] = field(default_factory=list)
 
     def follow(self, page: str, heading: str, after: Mapping[str, Callable[[str], None]] | None = None) -> None:
@@ -48,8 +62,9 @@ class Reader:
         for name, own in self.names.items():
             command = command.replace(name, own)
         self.done.append(command)
-        folder = next((each[3:] for each in reversed(self.done[:-1]) if each.startswith("cd ")), "/root/debs")
-        done = self.site.machine.call("bash", "-c", f"cd {folder} && {command}", seconds=APT_SECONDS)
+        folder = next((each[3:] for each in reversed(self.done[:-1]) if each.startswith("cd ")), self.folder)
+        typed = next((text for begin, text in self.answers.items() if command.startswith(begin)), "")
+        done = self.site.machine.call("bash", "-c", f"cd {folder} && {command}", stdin=typed, seconds=APT_SECONDS)
         said = done.stdout + done.stderr
         assert done.returncode == 0, f"{command} gave {done.returncode}: {said}\n{self.site.machine.journal()[-4000:]}"
         return said

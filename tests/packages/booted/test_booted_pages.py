@@ -5,11 +5,10 @@ from __future__ import annotations
 import ssl
 import urllib.parse
 import urllib.request
-from collections.abc import Callable
 from pathlib import Path
 
 from tests.packages.booted.bare import Bare, bare, release  # noqa: F401 - a fixture
-from tests.packages.booted.pages import Reader, commands_of
+from tests.packages.booted.pages import Reader, commands_of, says
 from tests.support.processes import wait_until
 from tests.support.unit_site import DAEMON
 
@@ -44,15 +43,6 @@ CERTIFICATE = (
 )
 
 
-def says(wanted: str) -> Callable[[str], None]:
-    """A look at what a command says."""
-
-    def look(said: str) -> None:
-        assert wanted in said
-
-    return look
-
-
 def configure(site: Bare, cookie: bool = False, more: str = "") -> None:
     """Write the broker's configuration, in place."""
     site.machine.write("/etc/x2go/x2gobroker.conf", CONFIG.format(cookie=str(cookie).lower(), more=more))
@@ -79,7 +69,7 @@ def test_pages_are_followed_word_by_word(tmp_path: Path, release: str) -> None: 
         site.make_user(*ANNA)
         reader = Reader(site, {"https://broker.example.org/": f"https://broker.example.org:{PORT}/"})
 
-        reader.follow("install", "Install", {"curl ": says('"status": "ok"')})
+        reader.follow("how-to/install", "Install", {"curl ": says('"status": "ok"')})
 
         reader.names = {**reader.names, "http://127.0.0.1:8080/": f"https://broker.example.org:{PORT}/"}
         # TLS of the daemon's own, as autologin.md has it, and clients that know its authority
@@ -88,14 +78,14 @@ def test_pages_are_followed_word_by_word(tmp_path: Path, release: str) -> None: 
         machine.write("/etc/x2go/broker/defaults.conf", DAEMON_VALUES)
         reader.do(AUTHORITY)
         reader.do(CERTIFICATE)
-        reader.follow("roll-out-clients", "A certificate authority of your own")
+        reader.follow("how-to/roll-out-clients", "A certificate authority of your own")
         reader.do("install -m 644 new.pem /etc/x2go/broker/broker.pem")
         reader.do("install -m 640 -g x2gobroker new.key /etc/x2go/broker/broker.key")
         machine.run("systemctl", "restart", DAEMON)
         wait_until(lambda: "Access granted" in listing(), "a login over TLS")
         reader.do(CERTIFICATE)
-        reader.follow("rotate-keys", "The TLS certificate", {"curl ": says('"certificate_days": 89')})
-        reader.follow("monitoring", "", {"curl ": says('"status": "ready"')})
+        reader.follow("how-to/rotate-keys", "The TLS certificate", {"curl ": says('"certificate_days": 89')})
+        reader.follow("how-to/monitoring", "", {"curl ": says('"status": "ready"')})
 
         # the broker's first key, and host keys that it knows
         reader.do("x2gobroker-keygen -t ED25519")
@@ -106,7 +96,7 @@ def test_pages_are_followed_word_by_word(tmp_path: Path, release: str) -> None: 
         old = machine.run("cat", f"{SSH}/id_ed25519.pub").split()[1]
 
         # its second one
-        reader.follow("rotate-keys", "The broker's SSH key", {"ssh-keygen -l": says("ED25519")})
+        reader.follow("how-to/rotate-keys", "The broker's SSH key", {"ssh-keygen -l": says("ED25519")})
         new = machine.run("cat", f"{SSH}/id_ed25519.pub").split()[1]
         assert new != old
         machine.run("sed", "-i", f"\\#{old}#d", f"{SSH}/authorized_keys")
@@ -114,7 +104,7 @@ def test_pages_are_followed_word_by_word(tmp_path: Path, release: str) -> None: 
 
         # a host key
         line = ""
-        for command in commands_of("rotate-keys", "A host key of an X2Go Server"):
+        for command in commands_of("how-to/rotate-keys", "A host key of an X2Go Server"):
             if command.startswith("echo 'ts01"):
                 command = command.replace("ssh-ed25519 AAAAC3Nz...", line)
             said = reader.do(command)
@@ -126,15 +116,15 @@ def test_pages_are_followed_word_by_word(tmp_path: Path, release: str) -> None: 
         reader.do("install -d -m 700 ~/.ssh && ssh-keygen -q -t ed25519 -N '' -f ~/.ssh/id_ed25519")
         reader.do("cp ~/.ssh/id_ed25519.pub ~/.ssh/authorized_keys")
         reader.do(f'echo "client1.example.org {line}" >~/.ssh/known_hosts')
-        reader.follow("roll-out-clients", "Host keys of X2Go Servers")
-        reader.follow("roll-out-clients", "Check a machine", {"ssh-keygen -F": says("ts01.example.org")})
+        reader.follow("how-to/roll-out-clients", "Host keys of X2Go Servers")
+        reader.follow("how-to/roll-out-clients", "Check a machine", {"ssh-keygen -F": says("ts01.example.org")})
 
         # the pre-shared authid
         reader.do("uuidgen >/etc/x2go/broker/x2gobroker.authid; chgrp x2gobroker /etc/x2go/broker/x2gobroker.authid")
         configure(site, cookie=True)
         before = machine.run("cat", "/etc/x2go/broker/x2gobroker.authid").strip()
         wait_until(lambda: "Access granted" in listing(before), "a login with the authid")
-        reader.follow("rotate-keys", "The pre-shared authid")
+        reader.follow("how-to/rotate-keys", "The pre-shared authid")
         configure(site, cookie=True, more="my-cookie-old-file = /etc/x2go/broker/x2gobroker.authid-old")
         after = machine.run("cat", "/etc/x2go/broker/x2gobroker.authid").strip()
         wait_until(lambda: "Access granted" in listing(after), "a login with the new authid")
@@ -145,19 +135,19 @@ def test_pages_are_followed_word_by_word(tmp_path: Path, release: str) -> None: 
         reader.do("cd /root/debs")
 
         # what the store has
-        reader.follow("rotate-keys", "A second factor")
+        reader.follow("how-to/rotate-keys", "A second factor")
         reader.do("install -d -m 700 /var/backups/x2gobroker")
-        for command in commands_of("backup", "The state store"):
+        for command in commands_of("how-to/backup", "The state store"):
             if "store restore" in command:
                 refused = machine.call("bash", "-c", command)
                 assert refused.returncode == 1, refused.stdout
                 assert "--replace" in refused.stdout + refused.stderr
                 command += " --replace"
             reader.do(command)
-        reader.follow("rotate-keys", "The password of the database", {"curl ": says('"status": "ready"')})
+        reader.follow("how-to/rotate-keys", "The password of the database", {"curl ": says('"status": "ready"')})
 
         # and away
         reader.do("apt-get purge x2gobroker x2gobroker-agent")
-        reader.follow("install", "Remove")
+        reader.follow("how-to/install", "Remove")
         assert machine.call("getent", "passwd", "x2gobroker").returncode == 2
         assert site.failed_units() == set()
