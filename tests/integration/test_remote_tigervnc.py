@@ -165,6 +165,27 @@ def test_a_desktop_of_the_users_own(slot: Slot, user: Account) -> None:
     assert refused.returncode != 0
 
 
+def test_without_a_command_it_is_what_display_managers_start(state: Path, user: Account) -> None:
+    """With the user's own settings, and no window that only TigerVNC has."""
+    (user.home / ".profile").write_text("export FROM_PROFILE=yes\n", encoding="ascii")
+    session = user.home / ".xsession"
+    session.write_text("#!/bin/sh\necho $FROM_PROFILE $# >~/seen.new; mv ~/seen.new ~/seen; exec sleep 601\n", "ascii")
+    session.chmod(0o755)
+    slot = Slot(state, user.name)
+    try:
+        assert slot.start()
+        wait_until((user.home / "seen").exists, "the desktop being started")
+        assert (user.home / "seen").read_text("ascii") == "yes 0\n"
+        wait_until(lambda: bool(running(user.name, "sleep")), "the desktop")
+        names = {Path(words_of(number)[0]).name for number in processes_of(user.name)}
+        assert not {name for name in names if "vncconfig" in name}
+    finally:
+        assert slot.script.stop()
+        wait_until(lambda: not processes_of(user.name), "the end of the desktop")
+        for name in (".profile", ".xsession", "seen"):
+            (user.home / name).unlink()
+
+
 def test_stop_leaves_nothing(slot: Slot, user: Account) -> None:
     """Also of programs that left their session, that nobody waits for, and that do not mind a polite signal."""
     nasty = "trap '' TERM HUP; setsid sh -c 'trap \"\" TERM HUP; sleep 601 & sleep 602; sleep 603' & sleep 604"

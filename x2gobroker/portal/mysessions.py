@@ -16,7 +16,7 @@ from x2gobroker.portal.decorator import signed_in
 from x2gobroker.portal.languages import _, _n
 from x2gobroker.portal.page import field, go_to, message, page
 from x2gobroker.portal.session import SignIn
-from x2gobroker.portal.texts import duration, profile_name
+from x2gobroker.portal.texts import duration, profile_name, time_left
 from x2gobroker.portal.x2go_sessions import Found, FoundSession, find_sessions, own_profiles
 from x2gobroker.remote.desktop import GRACE, IDLE
 from x2gobroker.store import Slot
@@ -68,12 +68,12 @@ def sessions_servers(sign_in: SignIn) -> Response:
 
 def _ends(slot: Slot, now: float) -> str:
     """When a desktop ends, and why: somebody who is in it need not be afraid of a limit for those who are not."""
-    time_left = duration((slot.ends or now) - now)
+    left = time_left((slot.ends or now) - now)
     if slot.ends_why == GRACE:
-        return _("ends in %(time)s because nobody is connected", time=time_left)
+        return _("ends in %(time)s because nobody is connected", time=left)
     if slot.ends_why == IDLE:
-        return _("ends in %(time)s because it is idle", time=time_left)
-    return _("ends in %(time)s", time=time_left)
+        return _("ends in %(time)s if it is not used", time=left)
+    return _("ends in %(time)s", time=left)
 
 
 def _of_servers(sign_in: SignIn, offers: list[Offer] | None) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from x2gobroker.portal.decorator import signed_in, signed_in_quietly
 from x2gobroker.portal.languages import _
 from x2gobroker.portal.page import field, go_to, message, page
 from x2gobroker.portal.session import SignIn
-from x2gobroker.portal.texts import duration
+from x2gobroker.portal.texts import time_left
 from x2gobroker.remote.keys import WINDOW
 from x2gobroker.remote.types import SessionType, fitting_size
 from x2gobroker.store import DesktopsClosedError
@@ -81,7 +81,7 @@ def wait(sign_in: SignIn) -> Response:
         kind=kind,
         size=size if size in kind.sizes else WINDOW,
         crowd=who,
-        soonest="" if who.ends is None else duration(who.ends - time.time()),
+        soonest="" if who.ends is None else time_left(who.ends - time.time()),
         is_free=is_free,
         closing=closing,
         waits=waits,

@@ -21,6 +21,12 @@ def duration(seconds: float) -> str:
     return _n("%(number)s day", "%(number)s days", int(seconds // DAY))
 
 
+def time_left(seconds: float) -> str:
+    """The same for a time to come, rounded to the nearest unit: just under four hours are `4 hours`."""
+    unit = MINUTE if seconds < 2 * HOUR else HOUR if seconds < 2 * DAY else DAY
+    return duration(seconds if seconds < MINUTE else seconds + unit / 2)
+
+
 def profile_name(profile: SessionProfile) -> str:
     """What users call a session profile: its name, or its ID where it has none."""
     return str(profile.options.get("name", "")) or profile.id

@@ -25,7 +25,17 @@ from x2gobroker.remote.script import RemoteServiceScript
 from x2gobroker.remote.told import NO_SIZE, NOT_INSTALLED
 
 PROGRAMS = ("Xvnc", "Xtigervnc")
-DESKTOPS = ("/etc/X11/Xtigervnc-session", "/etc/X11/Xsession", "/etc/X11/xinit/Xsession", "/usr/bin/xterm")
+# What display managers start. TigerVNC's own Xtigervnc-session has a window "VNC config" beside it, which nobody needs:
+# Xvnc itself does the clipboard.
+DESKTOPS = ("/etc/X11/Xsession", "/etc/X11/xinit/Xsession", "/usr/bin/xterm")
+# as at the screen: the machine's keyboard (setxkbmap of x11-xkb-utils), and what /etc/profile and ~/.profile say
+AS_AT_THE_SCREEN = """\
+if [ -r /etc/default/keyboard ] && command -v setxkbmap >/dev/null; then
+  . /etc/default/keyboard
+  setxkbmap -model "$XKBMODEL" -layout "$XKBLAYOUT" -variant "$XKBVARIANT" -option "$XKBOPTIONS" || true
+fi
+exec "$@"
+"""
 SIZE = re.compile(r"[1-9][0-9]{1,4}x[1-9][0-9]{1,4}")
 LARGEST_SIDE = 16384
 DISPLAY_FOLDER = "/tmp/.X11-unix"  # noqa: S108 - that is where X servers and their clients meet
@@ -110,8 +120,9 @@ class TigerVNC(KeptDesktop):
         program = _xvnc()
         if program is None:
             raise DesktopError(NO_XVNC, NOT_INSTALLED)
-        command = self.command or [path for path in DESKTOPS if os.access(path, os.X_OK)][:1]
-        if not command:
+        usual = [path for path in DESKTOPS if os.access(path, os.X_OK)][:1]
+        command = self.command or ["/bin/sh", "-l", "-c", AS_AT_THE_SCREEN, "session", *usual]
+        if not (self.command or usual):
             raise DesktopError(
                 "no desktop is installed: name one in the option command of the session type", NOT_INSTALLED
             )
