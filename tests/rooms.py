@@ -127,7 +127,7 @@ def run(batch: Batch, folder: Path, cgroup: Path | None, again: bool = False) ->
     room.chmod(0o755)
     began = time.monotonic()
     with group(cgroup, room.name) as (enter, variables):
-        argv = [*enter, *_into_room(room, bool(enter), batch.network), *_pytest(batch, folder, again)]
+        argv = [*enter, *_into_room(room, batch.network), *_pytest(batch, folder, again)]
         output = _output_of(batch, argv, variables)
     batch.seconds += time.monotonic() - began
     batch.outputs.append(output)
@@ -137,11 +137,10 @@ def run(batch: Batch, folder: Path, cgroup: Path | None, again: bool = False) ->
     shutil.rmtree(room, ignore_errors=True)
 
 
-def _into_room(room: Path, has_cgroup: bool, network: bool) -> list[str]:
+def _into_room(room: Path, network: bool) -> list[str]:
     """The words before a command that runs in a new room, in a folder of its own."""
     argv = ["env", "--default-signal", *_UNSHARE]  # a shell that starts things in the background ignores SIGINT
     argv += [] if network else ["--net"]
-    argv += ["--cgroup"] if has_cgroup else []
     return [*argv, "bash", str(SCRIPT), str(room), sys.executable]
 
 
@@ -156,7 +155,7 @@ def run_module(words: Sequence[str], folder: Path, cgroup: Path | None) -> int:
     room = folder / "room"
     room.mkdir()
     with group(cgroup, room.name) as (enter, variables):
-        argv = [*enter, *_into_room(room, bool(enter), network=False), "-m", *words]
+        argv = [*enter, *_into_room(room, network=False), "-m", *words]
         return subprocess.run(
             argv, cwd=TESTS.parent, env=room_environment(os.environ, network=False) | variables, check=False
         ).returncode
@@ -219,7 +218,7 @@ def _prepare(folder: Path) -> None:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run it; 0 when no test failed."""
     parser = argparse.ArgumentParser(prog="python -m tests.rooms", description="Run the tests, each file in a room.")
-    parser.add_argument("-j", "--rooms", type=int, default=(os.cpu_count() or 1) + 2, help="how many at a time")
+    parser.add_argument("-j", "--rooms", type=int, default=(os.cpu_count() or 1) + 3, help="how many at a time")
     parser.add_argument("paths", nargs="*", help="files and folders of tests; by default all")
     parser.add_argument(
         "--module", nargs=argparse.REMAINDER, help="a module and its arguments, to be run in a room instead"

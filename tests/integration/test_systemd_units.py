@@ -304,11 +304,13 @@ def within(machine: Machine, server: str, program: str) -> str:
     return machine.run("sh", "-c", group, *argv)
 
 
-@pytest.mark.parametrize("login", ["with_logind", "without_logind"])
-def test_a_desktop_takes_no_more_than_it_may(booted: Machine, request: pytest.FixtureRequest, login: str) -> None:
+@pytest.mark.parametrize(("login", "first"), [("with_logind", 4), ("without_logind", 6)])
+def test_a_desktop_takes_no_more_than_it_may(
+    booted: Machine, request: pytest.FixtureRequest, login: str, first: int
+) -> None:
     """Where the kernel's controllers are of version 1, systemd takes limits and nothing keeps them: no desktop then."""
     machine: Machine = request.getfixturevalue("with_logind") if login == "with_logind" else booted
-    (name, _), (other, _) = user(4), user(5)
+    (name, _), (other, _) = user(first), user(first + 1)
     with limited(machine):
         if not set(machine.run("cat", "/sys/fs/cgroup/cgroup.controllers").split()) >= CONTROLLERS:
             with pytest.raises(AssertionError, match="could not be started"):

@@ -13,8 +13,21 @@ from pathlib import Path
 MOUNTED = Path("/sys/fs/cgroup")
 PRIVATE = "ROOMS_MOUNTS"  # set: this process has mounts of its own
 SECONDS = 10.0
-# a shell goes into the group of its first argument, and on as the rest
-_ENTER = ("bash", "-c", 'echo 0 >"$1/cgroup.procs" && shift && exec "$@"', "enter")
+CONTROLLERS = ("cpu", "memory", "pids")
+# A shell goes into the group of its first argument and makes it the root of a hierarchy; it goes on as the rest, in a
+# group below that, because only a group without processes of its own hands controllers down.
+_ENTER = """\
+echo 0 >"$1/cgroup.procs"
+exec unshare --cgroup bash -c '
+  mkdir "$1/tests"
+  echo 0 >"$1/tests/cgroup.procs"
+  for name in $(cat "$1/cgroup.controllers"); do
+    echo "+$name" >"$1/cgroup.subtree_control" || echo "rooms: no controller $name" >&2
+  done
+  shift
+  exec "$@"
+' room "$@"
+"""
 
 
 def in_private_mounts(argv: Sequence[str]) -> None:
@@ -26,7 +39,10 @@ def in_private_mounts(argv: Sequence[str]) -> None:
 
 
 def mount_hierarchy() -> Path | None:
-    """Mount cgroup2 in this process's own mounts; the group of this process, None with a message where it cannot be."""
+    """Mount cgroup2 in this process's own mounts; the group for rooms, None with a message where there can be none.
+
+    The root of all, where this is not a container: it hands down controllers although it has processes.
+    """
     faults = ""
     for kind in ("tmpfs", "cgroup2"):  # the kernel refuses a second cgroup2 in the very place of one
         argv = ["mount", "-t", kind, kind, str(MOUNTED)]
@@ -35,7 +51,12 @@ def mount_hierarchy() -> Path | None:
     if faults or not own:
         print(f"rooms: no cgroup v2 here, so systemd cannot be tested: {faults.strip()}", file=sys.stderr)
         return None
-    return MOUNTED / own[0].lstrip("/")
+    if (MOUNTED / "cgroup.type").exists():  # the root of all has no type
+        return MOUNTED / own[0].lstrip("/")
+    for name in (MOUNTED / "cgroup.controllers").read_text().split():
+        if name in CONTROLLERS:
+            (MOUNTED / "cgroup.subtree_control").write_text(f"+{name}")
+    return MOUNTED
 
 
 @contextlib.contextmanager
@@ -50,7 +71,7 @@ def group(parent: Path | None, name: str) -> Iterator[tuple[list[str], dict[str,
     made = parent / f"x2gobroker-room-{os.getpid()}-{name}"
     made.mkdir()
     try:
-        yield [*_ENTER, str(made)], {"ROOM_CGROUP": "yes"}
+        yield ["bash", "-ec", _ENTER, "enter", str(made)], {"ROOM_CGROUP": "yes"}
     finally:
         _remove(made)
 

@@ -13,6 +13,7 @@ furnish() { # ROOT
 
 # make ROOT the root, and start its systemd in place of this process
 boot() { # ROOT
+  echo 0 >"$1/sys/fs/cgroup/cgroup.procs" # the root of its hierarchy; whoever waits for this process is elsewhere
   mkdir "$1/.old"
   cd "$1"
   pivot_root . .old

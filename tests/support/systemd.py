@@ -17,7 +17,14 @@ CGROUPS = Path("/sys/fs/cgroup")
 SOURCE = "/usr/src/x2gobroker"
 PACKAGES = "/usr/lib/python-packages"
 COMMAND_DEADLINE = 120.0
-_UNSHARE = ("unshare", "--mount", "--uts", "--ipc", "--pid", "--fork", "--kill-child", "--cgroup")
+_UNSHARE = ("unshare", "--mount", "--uts", "--ipc", "--pid", "--fork", "--kill-child")
+# A shell makes the group of its first argument the root of a hierarchy, and goes on outside of it, as the rest: systemd
+# wants to have that root for itself.
+_ROOT = """\
+outside=/sys/fs/cgroup$(sed -n s,^0::,,p /proc/self/cgroup)
+echo 0 >"$1/cgroup.procs"
+exec unshare --cgroup bash -ec 'echo 0 >"$1/cgroup.procs"; shift; exec "$@"' root "$outside" "${@:2}"
+"""
 _ENTER = ("-m", "-p", "-u", "-i", "-C", "-r", "-w")
 _ENVIRONMENT = {
     "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
@@ -160,7 +167,7 @@ def booted(
     group = CGROUPS / f"machine-{os.getpid()}"
     assert (CGROUPS / "cgroup.procs").exists(), "systemd needs cgroup v2: run this by `python -m tests.rooms`"
     group.mkdir(exist_ok=True)
-    enter = ("bash", "-c", 'echo 0 >"$1/cgroup.procs" && shift && exec "$@"', "enter", str(group))
+    enter = ("bash", "-ec", _ROOT, "enter", str(group))
     program = Program([*enter, *_UNSHARE, *argv], folder / "console")
     try:
         wait_until(lambda: _init_of(program) > 0, "systemd being started")
