@@ -22,7 +22,7 @@ from tests.support.portal_desktops import DISPLAYS, PASSWORD, PortalDesktops, be
 from tests.support.processes import wait_until
 from x2gobroker.remote.files.names import partial_name
 
-LARGE = 150 << 20
+LARGE = 40 << 20
 SIZES = {"sizes": ["800x600"]}
 
 
@@ -67,6 +67,7 @@ def anna(site: PortalDesktops, browser: Browser, home: Path) -> Iterator[Tab]:
     with tab(browser) as made:
         made.sign_in(site.url, "anna", PASSWORD)
         yield made
+    site.plug()
     stop_all(site)
     for path in sorted(home.rglob("*"), reverse=True):
         if path.is_dir() and not path.is_symlink():
@@ -170,6 +171,16 @@ def large(folder: Path) -> Path:
     return made
 
 
+def hold(site: PortalDesktops) -> None:
+    """Let half of a large file go, and hold the rest."""
+    site.websockets.hold_after(LARGE // 2)
+
+
+def wait_held(site: PortalDesktops, anna: Tab) -> None:
+    """A transfer is in its midst."""
+    anna.wait_for("half of it", lambda: site.websockets.is_held)
+
+
 def come(home: Path) -> int:
     """How much of an upload has come."""
     return sum(path.stat().st_size for path in partials(home))
@@ -180,7 +191,9 @@ def test_an_upload_goes_on_after_the_network_was_away(
 ) -> None:
     file = large(tmp_path)
     open_files(site, anna)
+    hold(site)
     anna.page.set_input_files("#files-chosen", [file])
+    wait_held(site, anna)
     anna.wait_for("a part of it", lambda: come(home) > 5 << 20)
     site.pull()
     try:
@@ -220,16 +233,20 @@ def test_a_download_that_broke_off_begins_again_and_then_goes_on(
     file = large(home)
     change_accounts("chown", "anna:", str(file))
     open_files(site, anna)
+    hold(site)
     with anna.page.expect_download() as started:
         anna.page.get_by_role("button", name="Download large.bin").click()
     state = transfer(anna, file.name).locator(".transfer-state")
+    wait_held(site, anna)
     with anna.page.expect_download() as second:
         site.pull()
         try:
             expect(state).to_contain_text("The connection was lost.")
         finally:
             site.plug()
+            hold(site)
     assert started.value.failure()
+    wait_held(site, anna)
     site.pull()
     try:
         expect(state).to_contain_text("The connection was lost.")
@@ -276,18 +293,22 @@ def test_where_a_web_server_refuses_plain_requests(site: PortalDesktops, anna: T
 
 def test_a_download_that_is_cancelled(site: PortalDesktops, anna: Tab, home: Path) -> None:
     file = large(home)
-    with file.open("ab") as stream:
-        stream.truncate(900 << 20)
     change_accounts("chown", "anna:", str(file))
     open_files(site, anna)
+    hold(site)
     with anna.page.expect_download() as started:
         anna.page.get_by_role("button", name="Download large.bin").click()
+    wait_held(site, anna)
     anna.page.get_by_role("button", name="Cancel: large.bin").click()
     wait_done(anna, file.name, "Cancelled")
+    site.plug()
     assert started.value.failure()
+    hold(site)
     with anna.page.expect_download() as started:
         anna.page.get_by_role("button", name="Download large.bin").click()
+    wait_held(site, anna)
     started.value.cancel()
+    site.plug()
     expect(transfer(anna, file.name).nth(1).locator(".transfer-state")).to_contain_text("was cancelled")
 
 
@@ -296,7 +317,9 @@ def test_an_upload_that_is_cancelled_leaves_nothing(
 ) -> None:
     file = large(tmp_path)
     open_files(site, anna)
+    hold(site)
     anna.page.set_input_files("#files-chosen", [file])
+    wait_held(site, anna)
     anna.wait_for("a part of it", lambda: come(home) > 1 << 20)
     for number in processes_of("anna"):
         os.kill(number, signal.SIGSTOP)
@@ -304,6 +327,7 @@ def test_an_upload_that_is_cancelled_leaves_nothing(
     for number in processes_of("anna"):
         os.kill(number, signal.SIGCONT)
     wait_done(anna, file.name, "Cancelled")
+    site.plug()
     wait_until(lambda: not list(home.glob("*large*")) and not partials(home), "nothing being left")
     anna.page.set_input_files("#files-chosen", [Path("/etc/hostname")])
     wait_done(anna, "hostname")
@@ -329,7 +353,9 @@ def test_one_way_only(site: PortalDesktops, anna: Tab, home: Path) -> None:
 def test_the_end_of_the_sign_in_ends_a_transfer(site: PortalDesktops, anna: Tab, home: Path, tmp_path: Path) -> None:
     file = large(tmp_path)
     open_files(site, anna)
+    hold(site)
     anna.page.set_input_files("#files-chosen", [file])
+    wait_held(site, anna)
     anna.wait_for("a part of it", lambda: come(home) > 1 << 20)
     for number in processes_of("anna"):
         os.kill(number, signal.SIGSTOP)

@@ -27,6 +27,9 @@ class Cable:
         self._lock = threading.Lock()
         self._ends: dict[socket.socket, socket.socket] = {}
         self._plugged = True
+        self._most: int | None = None  # bytes of one connection, one way, until that is held
+        self._carried: dict[socket.socket, int] = {}
+        self._held: set[socket.socket] = set()
         self._stopped = threading.Event()
         self._selector = selectors.DefaultSelector()
         self._selector.register(self._listener, selectors.EVENT_READ)
@@ -36,16 +39,34 @@ class Cable:
     def pull(self) -> int:
         """Cut all connections, and let none come about; how many there were."""
         with self._lock:
-            self._plugged = False
+            self._plugged, self._most = False, None
             cut = list(self._ends)
             for end in cut:
                 self._drop(end)
         return len(cut) // 2
 
     def plug(self) -> None:
-        """Let connections come about again."""
+        """Let connections come about again, and carry on with those that are held."""
         with self._lock:
-            self._plugged = True
+            self._plugged, self._most = True, None
+            for end in self._held:
+                self._selector.register(end, selectors.EVENT_READ)
+            self._held.clear()
+
+    def hold_after(self, count: int) -> None:
+        """Hold each connection that carries so many bytes one way from now on, until this is pulled or plugged in.
+
+        So a transfer is in its midst, however fast the machine; what is less goes on.
+        """
+        with self._lock:
+            self._plugged, self._most = True, count
+            self._carried.clear()
+
+    @property
+    def is_held(self) -> bool:
+        """Whether a connection is held."""
+        with self._lock:
+            return bool(self._held)
 
     def close(self) -> None:
         """End it and its connections."""
@@ -88,6 +109,10 @@ class Cable:
             data = end.recv(CHUNK)
             if data:
                 self._ends[end].sendall(data)
+                self._carried[end] = self._carried.get(end, 0) + len(data)
+                if self._most is not None and self._carried[end] >= self._most:
+                    self._selector.unregister(end)
+                    self._held.add(end)
                 return
         except OSError:
             data = b""
@@ -97,6 +122,8 @@ class Cable:
         other = self._ends.pop(end, None)
         for one in filter(None, (end, other)):
             self._ends.pop(one, None)
+            self._carried.pop(one, None)
+            self._held.discard(one)
             with contextlib.suppress(KeyError, ValueError):
                 self._selector.unregister(one)
             one.close()
