@@ -13,7 +13,6 @@ from tests.unit.properties import MANY, SOME
 from x2gobroker.agents.answers import (
     MOST_BYTES,
     MOST_LINES,
-    MOST_NOISE,
     RefusalError,
     errors_said,
     parse_busy_servers,
