@@ -68,14 +68,14 @@ LISTED_FOLDERS = 13
 SQL_SETTINGS, X2GO_SETTINGS = "/etc/x2go/x2gosql/sql", "/etc/x2go/x2goserver.conf"
 ROOT_LOGIN = "/etc/x2go/x2gosql/passwords/x2gopgadmin"
 USER_LOGIN = ".x2go/pgsqlpass"  # below the home folder; both hold a password
-DATABASE_NAME, DATABASE_OWNER = "x2go_sessions", "x2gouser"
+DATABASE_NAME, DATABASE_OWNER, DATABASE_ADMIN = "x2go_sessions", "x2gouser", "x2godbuser"
 CONNECT_SECONDS, SQLITE_LOCK_SECONDS = 3, 2.0
 # what a session's agent says of itself, as X2Go::Server::Agent::NX takes it
 AGENT_STATES = {"STARTING": "R", "RESUMING": "R", "RUNNING": "R", "SUSPENDING": "S", "SUSPENDED": "S"}
 
 MOST_SESSIONS = 10000  # in a report
 CLIENT_CHARACTERS = frozenset(LETTERS + "._:%-")
-LOOK_SECONDS = 1.0  # from one look at the sessions to the next, while watched
+LOOK_SECONDS, TROUBLE_SECONDS = 1.0, 3.0  # from one look at the sessions to the next, while watched
 STATES_A_LOOK = 500  # state files that are looked at each time, in turns
 ANSWER_SECONDS = 8  # until a database that does not answer is said to be in trouble
 LONGEST_SILENCE = 3600
@@ -414,6 +414,10 @@ class Sqlite:
             self.connection.close()
         self.connection, self.seen, self.version = None, [], -1
 
+    def counts(self) -> list[str]:
+        """Servers, and how many sessions each has."""
+        return self.query("SELECT printf('%s %s', server, count(*)) FROM sessions WHERE status != 'F' GROUP BY server")
+
     def own(self, user: str) -> list[str]:
         """The user's sessions, with the fields of x2golistsessions, which has the same query."""
         where = "status !='F' and uname=? and (session_id not like '%XSHAD%') order by status desc"
@@ -531,6 +535,12 @@ class Postgres:
         finally:
             self.library.PQclear(result)
 
+    def counts(self) -> list[str]:
+        """Servers, and how many sessions each has."""
+        table = "sessions" if self.user == DATABASE_ADMIN else "servers_view"
+        where = f"FROM {table} WHERE status != 'F' GROUP BY server"
+        return self.query(f"SELECT format('%s %s', server, count(*)) {where}")
+
     def own(self, user: str) -> list[str]:
         """The user's sessions, with the fields of x2golistsessions, which has the same query. It goes by who asks."""
         words = ("1", "yes", "Yes", "YES", "on", "On", "ON", "True", "true", "TRUE")
@@ -567,7 +577,7 @@ def session_database(account: pwd.struct_passwd | None) -> tuple[Sqlite | Postgr
         raise RefusedError(f"a session database of the kind {backend!r} is not known")
     if account is None:
         password = first_line(ROOT_LOGIN)  # as root; the rest is done by somebody with fewer rights
-        return Postgres("x2godbuser", owner.pw_dir, lambda: password), owner
+        return Postgres(DATABASE_ADMIN, owner.pw_dir, lambda: password), owner
     file = f"{account.pw_dir}/{USER_LOGIN}"
     return Postgres(f"x2gouser_{account.pw_name}", account.pw_dir, lambda: first_line(file)), account
 
@@ -701,8 +711,9 @@ def own_sessions(account: pwd.struct_passwd) -> list[bytes]:
     for row in output.decode("utf-8").split("\n"):
         fields = row.replace(" ", "").replace("*", " ").split("|")  # as x2golistsessions
         if len(fields) > LISTED_USER:
-            path = state_path(fields[LISTED_USER], fields[LISTED_NAME])
-            fields[LISTED_STATE] = corrected(fields[LISTED_STATE], state_file(path)[0])
+            if is_name(fields[LISTED_NAME], 500):
+                word = agent_state(fields[LISTED_USER], fields[LISTED_NAME])
+                fields[LISTED_STATE] = corrected(fields[LISTED_STATE], word)
             lines.append("|".join(fields).encode("utf-8"))
     return lines
 
@@ -807,33 +818,21 @@ def session_counts(account: pwd.struct_passwd | None = None) -> dict[str, int | 
 
     `account` is a user whom a shared session database may know: users may ask it for more than root.
     """
-    status, output, said = 1, b"", ""
-    if database_backend() == "sqlite":  # its x2gogetservers takes 150 ms and does not count
-        try:
-            import sqlite3
+    try:
+        database, reader = session_database(account)
 
-            owner = pwd.getpwnam("x2gouser")
+        def session_count() -> bytes:
+            return text_of(database.counts())
 
-            def counting() -> bytes:
-                database = sqlite3.connect(f"file:{owner.pw_dir}/x2go_sessions?mode=ro", uri=True, timeout=2)
-                query = "SELECT server, count(*) FROM sessions WHERE status != 'F' GROUP BY server"
-                try:
-                    return "".join(f"{server} {count}\n" for server, count in database.execute(query)).encode()
-                except sqlite3.Error as error:
-                    raise RefusedError(str(error)) from None
-
-            status, output, said = run(counting, owner, COUNT_SECONDS)
-        except (KeyError, ImportError, RefusedError):
-            status = 1  # the program below can do without
-        account = None  # root may do it, also where x2gouser's files are elsewhere
-    elif account is None:
-        return listed_counts()
-    if status:
-        status, output, said = run([program("x2gogetservers")], account, LIST_SECONDS)
-    if status and account is not None:
-        return listed_counts()  # a user whom the database does not know
-    if status:
-        raise RefusedError(f"x2gogetservers failed: {said}")
+        status, output, said = run(session_count, reader, COUNT_SECONDS)
+    except RefusedError:
+        status = 1
+    if status and database_backend() == "sqlite":  # root may do it, also where x2gouser's files are elsewhere
+        status, output, said = run([program("x2gogetservers")], None, LIST_SECONDS)
+        if status:
+            raise RefusedError(f"x2gogetservers failed: {said}")
+    elif status:
+        return listed_counts()  # somebody whom the database does not know
     counts: dict[str, int | None] = {}
     for line in output.decode("utf-8", "replace").split("\n"):
         server, _, count = line.strip().partition(" ")
@@ -943,14 +942,17 @@ def load() -> bytes:
 def told_fields(row: str) -> list[str]:
     """The fields of a row of rows_here as they are told: name, user, display, state, since, client, three ports.
 
-    None, where it cannot be that of a session. Users can write into their rows what they like.
+    Empty, where it cannot be that of a session. Users can write into their rows what they like.
     """
-    name, user, display, state, since, client, *ports = fields = (row + "|" * 9).split("|")
-    possible = len(fields) == 18 and is_name(name, 500) and 0 < len(user) <= 100 and not {" ", "/"} & {*user}
+    fields = row.split("|")
+    if len(fields) != 9:
+        return []
+    name, user, display, state, since, client, *ports = fields
+    possible = is_name(name, 500) and 0 < len(user) <= 100 and not {" ", "/"} & {*user}
     if not possible or state not in ("R", "S", "T") or whole_number(display) < 0 or whole_number(since) < 0:
         return []
     address = client if len(client) < 254 and CLIENT_CHARACTERS.issuperset(client) else ""
-    shown = [port if 0 <= whole_number(port) < 65536 else "-1" for port in ports[:3]]
+    shown = [port if 0 <= whole_number(port) < 65536 else "-1" for port in ports]
     return [name, user, display, state, since, address, *shown]
 
 
@@ -1133,7 +1135,7 @@ def watch(interval: int) -> int:
             except OSError:  # nobody listens any more
                 return 0
             text = ""
-            if input_ends(LOOK_SECONDS):
+            if input_ends(TROUBLE_SECONDS if watching.trouble else LOOK_SECONDS):
                 return 0
     finally:
         reader.close()
