@@ -245,6 +245,32 @@ def test_ten_thousand_sessions_are_told_and_more_are_counted(database: Database)
     assert (len(report.sessions), report.left_out) == (10_000, 100)
 
 
+def test_where_the_database_cannot_be_read_x2goserver_is_asked(
+    monkeypatch: pytest.MonkeyPatch, database: Database, tmp_path: Path
+) -> None:
+    at = "2026-11-20T09:35:17"
+    lines = [
+        f"14864|{NAME}|50|{HERE}|R|{at}|{'c' * 32}|10.1.2.3|38091|38092|{at}|anna|25|38093",
+        f"14865|bert-51-1795167317_stDx_dp24|51|{HERE}|S|{at}|{'c' * 32}||1|2|soon|bert|25|3|-1|-1",
+        f"14866|bert-52-1795167317_stDx_dp24|52|{HERE}|F|{at}|{'c' * 32}||1|2|soon|bert|25|3|-1|-1",
+        f"|bert-53-1795167317_stDx_dp24|53|{HERE}|R|{at}|||||{at}|bert|25||",
+    ]
+    lister = tmp_path / "x2golistsessions_root"
+    lister.write_text("#!/bin/sh\n" + "".join(f"echo '{line}'\n" for line in lines))
+    lister.chmod(0o755)
+    monkeypatch.setattr(server, "database_backend", lambda: "another")
+    monkeypatch.setattr(server, "program", lambda name: str(tmp_path / name))
+    report = parse_report(server.report().decode().splitlines(), time.time())
+    assert [(session.name, session.state) for session in report.sessions] == [
+        (NAME, "R"),
+        ("bert-51-1795167317_stDx_dp24", "S"),
+    ]
+    assert (report.left_out, report.load.sessions) == (0, 3)
+    lister.write_text("#!/bin/sh\necho no luck >&2; exit 3\n")
+    with pytest.raises(RefusedError, match="no luck; and without it: a session database of the kind 'another'"):
+        server.report()
+
+
 # --- the watch ---
 
 

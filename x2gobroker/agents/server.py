@@ -1002,19 +1002,18 @@ class Inventory:
         counts = rows[0].split("|")
         before, self.sessions, self.fresh, size = self.sessions, {}, [], 0
         for row in rows[1:]:
-            name = row.partition("|")[0]
-            session = before.get(name)
-            if session is None or session.row != row:
-                told = session.line if session else ""
-                session = Session(row)
-                session.line = told
-                self.fresh.append(session)
             size += len(row.encode()) + 20
             if size > MOST_REPORT_BYTES:
                 break
-            if session.fields:
-                self.sessions[name] = session
-        self.fresh = [session for session in self.fresh if session.fields]
+            name = row.partition("|")[0]
+            known = before.get(name)
+            session = known if known and known.row == row else Session(row)
+            if not session.fields:
+                continue
+            self.sessions[name] = session
+            if session is not known:
+                session.line = known.line if known else ""
+                self.fresh.append(session)
         self.count, self.left_out = int(counts[0]), max(0, int(counts[1]) - len(self.sessions))
         return [name for name in before if name not in self.sessions]
 
@@ -1071,8 +1070,10 @@ def rows_of_x2goserver(trouble: str) -> list[str]:
             continue
         count += 1
         if fields[0] and fields[LISTED_COOKIE] and "XSHAD" not in fields[LISTED_NAME]:
-            moment = fields[LISTED_CHANGED]
-            since = int(time.mktime(time.strptime(moment, "%Y-%m-%dT%H:%M:%S"))) if len(moment) == 19 else 0
+            try:
+                since = int(time.mktime(time.strptime(fields[LISTED_CHANGED], "%Y-%m-%dT%H:%M:%S")))
+            except (ValueError, OverflowError):
+                since = 0  # it is not known
             told = [1, LISTED_USER, 2, LISTED_STATE, -1, 7, 8, 9, LISTED_FOLDERS]
             rows.append("|".join(str(since) if place < 0 else fields[place] for place in told))
     return [f"{count}|{len(rows)}", *rows[:MOST_SESSIONS]]
