@@ -22,12 +22,20 @@ from tests.support.desktop import Desktop
 from tests.support.our_agent import BROKER_ACCOUNT, INSTALLED, forced_key, our_agent
 from tests.support.processes import wait_until
 from tests.support.sshd import make_key
-from tests.support.x2go_server import DATABASE, RunningSession, X2GoServer, cleaner_at_rest, x2go_server
+from tests.support.x2go_server import (
+    DATABASE,
+    RunningSession,
+    X2GoServer,
+    cleaner_at_rest,
+    while_it_waits,
+    x2go_server,
+)
 from x2gobroker.agents.reports import Alive, Changed, Gone, Reported, Trouble, WatchEvent, WatchStream, parse_report
 from x2gobroker.model.server_report import SeenSession, ServerReport
 
 AGE = 12  # the field that changes by itself
 CHANGED = 10
+ALIKE_SECONDS = 300.0
 
 
 class Host:
@@ -73,22 +81,28 @@ class Host:
         """What x2golistsessions says to the user. It corrects the database."""
         return self.server.run(user, "x2golistsessions --all-servers").splitlines()
 
-    def lists_alike(self, user: Account) -> bool:
-        """Whether both list the same now, field by field: ours first, which changes nothing."""
-        before = rows()
-        ours = self.ask(user.name, "listsessions")
-        if rows() != before:
-            return False  # somebody else has written: once more
-        theirs = self.theirs(user)
-        ages = [
-            abs(int(one.split("|")[AGE]) - int(other.split("|")[AGE])) for one, other in zip(ours, theirs, strict=False)
-        ]
-        return [ageless(line) for line in ours] == [ageless(line) for line in theirs] and max(ages, default=0) < 30
+    def alike(self, user: Account) -> list[str]:
+        """What both list, field by field; where a session is on its way from one state to another, soon.
 
-    def assert_alike(self, user: Account, count: int) -> None:
-        """Both list the same; where a session is on its way from one state to another, soon."""
-        wait_until(lambda: self.lists_alike(user), "the same list from x2golistsessions and from the agent")
-        assert len(self.ask(user.name, "listsessions")) == count
+        Ours comes first, which changes nothing.
+        """
+        end = time.monotonic() + ALIKE_SECONDS
+        while True:
+            before = rows()
+            ours = self.ask(user.name, "listsessions")
+            untouched = rows() == before  # by anybody
+            theirs = self.theirs(user)
+            if untouched and list(map(ageless, ours)) == list(map(ageless, theirs)):
+                ages = [[int(line.split("|")[AGE]) for line in lines] for lines in (ours, theirs)]
+                assert all(0 <= other - one < ALIKE_SECONDS for one, other in zip(*ages, strict=True))
+                return ours
+            assert time.monotonic() < end, f"{ours} is not {theirs}"
+
+    def alone(self) -> tuple[int, str]:
+        """A session of anna's that no client comes to: its agent, and its name."""
+        words = "800x600 lan 16m-jpeg-9 unix-kde-depth_24 us auto 0 R xterm both"
+        said = self.server.run(self.anna, f"x2gostartagent {words}").splitlines()
+        return int(said[2]), said[3]
 
 
 def ageless(line: str) -> list[str]:
@@ -194,17 +208,21 @@ def watchers() -> list[int]:
 
 
 def test_a_session_is_listed_as_by_x2golistsessions_all_its_life(host: Host) -> None:
-    host.assert_alike(host.anna, 0)
-    words = "800x600 lan 16m-jpeg-9 unix-kde-depth_24 us auto 0 R xterm both"
-    waiting = host.server.run(host.anna, f"x2gostartagent {words}").splitlines()[3]
-    host.assert_alike(host.anna, 1)
-    assert host.server.agent_state(host.anna, waiting) == "STARTING"
-    host.server.run(host.anna, f"x2goterminate-session {waiting}")
-    host.assert_alike(host.anna, 0)
+    assert host.alike(host.anna) == []
+
+    def starting() -> None:
+        _, name = host.alone()
+        (line,) = host.alike(host.anna)
+        assert line.split("|")[1] == name
+        assert host.server.agent_state(host.anna, name) == "STARTING"
+
+    while_it_waits(starting, 40)
+    host.server.end_sessions(host.anna)
+    assert host.alike(host.anna) == []
 
     session = host.start(host.anna)
-    host.assert_alike(host.anna, 1)
-    host.assert_alike(host.bert, 0)
+    assert len(host.alike(host.anna)) == 1
+    assert host.alike(host.bert) == []
     with cleaner_at_rest():
         session.proxy.stop()  # its agent knows that the client is gone, and nobody has told the database
         wait_until(lambda: host.server.agent_state(host.anna, session.name) == "SUSPENDED", "a suspended agent")
@@ -216,30 +234,31 @@ def test_a_session_is_listed_as_by_x2golistsessions_all_its_life(host: Host) -> 
         assert seen.since <= time.time()
         assert [ageless(line) for line in host.theirs(host.anna)] == [ageless(line) for line in ours]
         assert session.state == "S", "x2golistsessions has written it"
-    host.assert_alike(host.anna, 1)
+    assert len(host.alike(host.anna)) == 1
 
     host.server.resume_session(session, host.desktop, host.home)
-    host.assert_alike(host.anna, 1)
+    assert len(host.alike(host.anna)) == 1
     host.server.run(host.anna, f"x2gosuspend-session {session.name}")
     session.proxy.stop()
-    host.assert_alike(host.anna, 1)
+    assert len(host.alike(host.anna)) == 1
     wait_until(lambda: host.ask(host.anna.name, "listsessions")[0].split("|")[4] == "S", "the session suspended")
     session.terminate()
-    host.assert_alike(host.anna, 0)
+    assert host.alike(host.anna) == []
 
 
 def test_a_session_whose_agent_was_killed(host: Host) -> None:
-    words = "800x600 lan 16m-jpeg-9 unix-kde-depth_24 us auto 0 R xterm both"
-    said = host.server.run(host.anna, f"x2gostartagent {words}").splitlines()
-    agent, name = int(said[2]), said[3]
-    host.assert_alike(host.anna, 1)
-    os.kill(agent, signal.SIGKILL)
-    host.assert_alike(host.anna, 1)
-    assert name in [seen.name for seen in host.report().sessions]
+    def killed() -> None:
+        agent, name = host.alone()
+        os.kill(agent, signal.SIGKILL)
+        (line,) = host.alike(host.anna)
+        assert line.split("|")[1] == name
+        assert name in [seen.name for seen in host.report().sessions]
+
+    while_it_waits(killed, 20)
     # x2gocleansessions believes in the agents of sessions that are younger than half a minute
-    wait_until(lambda: host.ask(host.anna.name, "listsessions") == [], "the end of the session", 120)
-    host.assert_alike(host.anna, 0)
-    assert name not in [seen.name for seen in host.report().sessions]
+    wait_until(lambda: host.ask(host.anna.name, "listsessions") == [], "the end of the session", 240)
+    assert host.alike(host.anna) == []
+    assert host.anna.name not in [seen.user for seen in host.report().sessions]
 
 
 def test_reading_cancels_no_suspend(host: Host) -> None:
@@ -293,7 +312,7 @@ def test_a_report_has_the_sessions_of_this_host_and_the_load(host: Host) -> None
         told = [seen.display, seen.client, *seen.ports]
         assert [str(word) for word in told] == [listed[2], listed[7], listed[8], listed[9], listed[13]]
         changed = time.mktime(time.strptime(listed[CHANGED], "%Y-%m-%dT%H:%M:%S"))
-        assert abs(seen.since - changed) < 30
+        assert abs(seen.since - changed) < ALIKE_SECONDS
         session.proxy.stop()
         host.server.end_sessions(session.user)
 
@@ -313,7 +332,6 @@ def test_changes_are_told_as_they_happen(host: Host) -> None:
         alive = watching.events[place][1]
         assert isinstance(alive, Alive)
         assert alive.load.sessions is not None
-        assert time.time() - begun < 3000
         seen = [event.session for _, event in watching.events if isinstance(event, Changed)]
         assert all(one.user == host.anna.name and begun - 60 < one.since <= time.time() for one in seen)
 
