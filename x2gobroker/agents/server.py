@@ -714,8 +714,15 @@ def own_sessions(account: pwd.struct_passwd) -> list[bytes]:
             if is_name(fields[LISTED_NAME], 500):
                 word = agent_state(fields[LISTED_USER], fields[LISTED_NAME])
                 fields[LISTED_STATE] = corrected(fields[LISTED_STATE], word)
-            lines.append("|".join(fields).encode("utf-8"))
+            lines.append(line_of(fields).encode("utf-8"))
     return lines
+
+
+def line_of(fields: Sequence[str]) -> str:
+    """A line of fields between bars: the one place that writes one. Raises RefusedError for what cannot be a field."""
+    if any("|" in field or not field.isprintable() for field in fields):
+        raise RefusedError("a field holds bars or control characters")
+    return "|".join(fields)
 
 
 def corrected_by_x2goserver(account: pwd.struct_passwd) -> list[bytes]:
@@ -983,7 +990,7 @@ class Session:
         if AGENT_STATES.get(word) == fields[3]:
             fields[4] = str(max(0, int(since)))
         fields[4] = str(min(int(fields[4]), int(time.time())))
-        line = "|".join(fields)
+        line = line_of(fields)
         news, self.line = line != self.line, line
         return news
 
@@ -1075,7 +1082,7 @@ def rows_of_x2goserver(trouble: str) -> list[str]:
             except (ValueError, OverflowError):
                 since = 0  # it is not known
             told = [1, LISTED_USER, 2, LISTED_STATE, -1, 7, 8, 9, LISTED_FOLDERS]
-            rows.append("|".join(str(since) if place < 0 else fields[place] for place in told))
+            rows.append(line_of([str(since) if place < 0 else fields[place] for place in told]))
     return [f"{count}|{len(rows)}", *rows[:MOST_SESSIONS]]
 
 
@@ -1107,7 +1114,7 @@ class Watch:
             if self.inventory is not None:
                 figures["numSessions"] = self.inventory.count
             shown = [f"{name}:{figure}" for name, figure in figures.items()]
-            lines.append("|".join([f"alive:{int(time.time())}", *shown]))
+            lines.append(line_of([f"alive:{int(time.time())}", *shown]))
         return lines
 
     def changes(self) -> list[str]:
