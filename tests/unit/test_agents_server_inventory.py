@@ -253,6 +253,7 @@ def test_where_the_database_cannot_be_read_x2goserver_is_asked(
         f"14864|{NAME}|50|{HERE}|R|{at}|{'c' * 32}|10.1.2.3|38091|38092|{at}|anna|25|38093",
         f"14865|bert-51-1795167317_stDx_dp24|51|{HERE}|S|{at}|{'c' * 32}||1|2|soon|bert|25|3|-1|-1",
         f"14866|bert-52-1795167317_stDx_dp24|52|{HERE}|F|{at}|{'c' * 32}||1|2|soon|bert|25|3|-1|-1",
+        f"14867|bert-54-1795167317_stDx_dp24|54|{HERE}|R|{at}|{'c' * 32}|\x1b[2J|1|2|{at}|bert|25|3|-1|-1",
         f"|bert-53-1795167317_stDx_dp24|53|{HERE}|R|{at}|||||{at}|bert|25||",
     ]
     lister = tmp_path / "x2golistsessions_root"
@@ -265,7 +266,7 @@ def test_where_the_database_cannot_be_read_x2goserver_is_asked(
         (NAME, "R"),
         ("bert-51-1795167317_stDx_dp24", "S"),
     ]
-    assert (report.left_out, report.load.sessions) == (0, 3)
+    assert (report.left_out, report.load.sessions) == (1, 4)
     lister.write_text("#!/bin/sh\necho no luck >&2; exit 3\n")
     with pytest.raises(RefusedError, match="no luck; and without it: a session database of the kind 'another'"):
         server.report()

@@ -1082,7 +1082,8 @@ def rows_of_x2goserver(trouble: str) -> list[str]:
             except (ValueError, OverflowError):
                 since = 0  # it is not known
             told = [1, LISTED_USER, 2, LISTED_STATE, -1, 7, 8, 9, LISTED_FOLDERS]
-            rows.append(line_of([str(since) if place < 0 else fields[place] for place in told]))
+            row = [str(since) if place < 0 else fields[place] for place in told]
+            rows.append(line_of(row) if line.isprintable() else "")
     return [f"{count}|{len(rows)}", *rows[:MOST_SESSIONS]]
 
 
