@@ -14,6 +14,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from bench import (
+    agent_work,
     agents,
     agents_report,
     authservice,
@@ -51,6 +52,7 @@ PARTS: dict[str, Callable[[Plan], str]] = {
     "farm": lambda plan: farm.report(farm.measure(plan)),
     "farm-logins": lambda plan: farm_logins.report(farm_logins.measure(plan)),
     "agents": lambda plan: agents_report.calls(agents.measure(plan)),
+    "agent-work": lambda plan: agent_work.report(agent_work.measure(plan)),
     "selects": lambda plan: agents_report.selects(selects.measure(plan)),
     "balance": lambda plan: balance.report(balance.measure(plan)),
     "x2go": lambda plan: x2go_report.report(x2go.measure(plan)),
@@ -65,6 +67,7 @@ AS_ROOT = (
     "farm",
     "farm-logins",
     "agents",
+    "agent-work",
     "selects",
     "x2go",
     "remote",
@@ -77,6 +80,7 @@ OWN = (
     "farm",
     "farm-logins",
     "agents",
+    "agent-work",
     "selects",
     "balance",
     "x2go",

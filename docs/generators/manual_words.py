@@ -198,6 +198,8 @@ PROGRAMS = {
         examples={
             "x2gobroker-agent anna listsessions": "List the sessions of anna.",
             "x2gobroker-agent anna checkload": "Say how busy this server is.",
+            "x2gobroker-agent nobody report": "Say that, and list everybody's sessions here.",
+            "x2gobroker-agent nobody watch 30": "Go on saying what changes, until the input ends.",
         },
         also=(("x2gobroker-testagent", 8), ("x2gobroker-pubkeyauthorizer", 8), ("sudoers", 5)),
     ),

@@ -131,7 +131,7 @@ def agent_page() -> list[str]:
     lines = [*name_section(program, words.title), *roff.section("Synopsis")]
     lines += synopsis(program, " ".join(roff.italic(word) for word in call.split()))
     lines += [*roff.section("Description"), *roff_markdown.blocks(parts[""])]
-    for name in ("Who does what", "Answers"):
+    for name in ("Who does what", "Answers", "How sessions are read"):
         lines += [*roff.subsection(name), *roff_markdown.blocks(parts[name])]
     lines += [*roff.section("Tasks"), *roff_markdown.first_table("protocol.md", "Broker agents")]
     lines += [*roff.section("Keys"), *roff_markdown.blocks(parts["Keys"])]

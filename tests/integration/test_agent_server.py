@@ -142,6 +142,8 @@ def test_tasks_that_change_nothing(host: Host, user: Account) -> None:
         "getservers",
         "suspendsession",
         "terminatesession",
+        "report",
+        "watch",
     ]
     assert host.answer(user.name, "listsessions") == []
     figures = dict(line.split(":") for line in host.answer("nobody", "checkload"))
@@ -214,6 +216,12 @@ def test_debians_broker_reckons_with_its_load(host: Host) -> None:
         "suspendsession '|touch MARK'",
         "suspendsession -x",
         "listsessions --all-servers",
+        "report --all-servers",
+        "watch",
+        "watch 0",
+        "watch 3601",
+        "watch 1e2",
+        "watch 5 5",
         "x" * 60000,
     ],
 )
@@ -346,7 +354,7 @@ def test_a_host_without_x2goserver_takes_keys_and_tells_its_load(
 def test_a_hanging_program_has_a_deadline(
     monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], user: Account, tmp_path: Path
 ) -> None:
-    """x2golistsessions that waits for ever, for example for its database."""
+    """x2golistsessions that waits for ever, for example for its database, which cannot be read without it."""
     folder = Path("/tmp") / f"slow-{secrets.token_hex(8)}"
     folder.mkdir(mode=0o755)
     try:
@@ -355,8 +363,11 @@ def test_a_hanging_program_has_a_deadline(
         slow.chmod(0o755)
         monkeypatch.setitem(agent_module.ENVIRONMENT, "PATH", f"{folder}:/usr/bin:/bin")
         monkeypatch.setattr(agent_module, "LIST_SECONDS", 0.5)
+        monkeypatch.setattr(agent_module, "database_backend", lambda: "other")
         assert agent_module.main([user.name, "listsessions"]) == 1
-        assert capfd.readouterr() == ("", "x2gobroker-agent: x2golistsessions took longer than 0.5 s\n")
+        trouble = "x2golistsessions took longer than 0.5 s; and without it: "
+        why = "a session database of the kind 'other' is not known"
+        assert capfd.readouterr() == ("", f"x2gobroker-agent: {trouble}{why}\n")
         (folder / "quick").touch()
         assert agent_module.main([user.name, "listsessions"]) == 0
         assert capfd.readouterr().out == f"OK\n{user.name}\n{user.name}\n"

@@ -37,6 +37,8 @@ def our_agent(sudo: bool = True) -> Iterator[Path]:
         yield path
     finally:
         path.unlink()
+        for compiled in path.parent.glob(f"__pycache__/{name}cpython-*"):
+            compiled.unlink()
         rule.unlink(missing_ok=True)
 
 

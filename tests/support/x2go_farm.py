@@ -16,7 +16,7 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from tests.support.postgresql import PASSWORD, postgresql
+from tests.support.postgresql import PASSWORD, PostgreSQL, postgresql_server
 from tests.support.processes import listens, wait_until
 from tests.support.sshd import make_key
 
@@ -109,9 +109,16 @@ class Node:
 
     def run(self, *words: str) -> str:
         """Run a command on it as root; its output."""
+        return _command(*self._inside(*words))
+
+    def popen(self, *words: str) -> subprocess.Popen[bytes]:
+        """A command that goes on there, as root, with pipes to its input and from its output."""
+        return subprocess.Popen(self._inside(*words), stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+
+    def _inside(self, *words: str) -> list[str]:
         assert self._program is not None, f"{self.name} is off"
         init = _command("pgrep", "-P", str(self._program.pid)).split()[0]
-        return _command("nsenter", "-t", init, "-u", "-m", "-p", "-n", "-r", "-w", *words)
+        return ["nsenter", "-t", init, "-u", "-m", "-p", "-n", "-r", "-w", *words]
 
     def remove(self) -> None:
         """Take its network away."""
@@ -122,9 +129,10 @@ class Node:
 class Farm:
     """The servers of a farm, and what they share."""
 
-    def __init__(self, folder: Path, database_port: int, gateway: str, label: str) -> None:
+    def __init__(self, folder: Path, database: PostgreSQL, gateway: str, label: str) -> None:
         self.folder = folder
-        self.database_port = database_port
+        self.database = database
+        self.database_port = int(database.url.rpartition(":")[2].partition("/")[0])
         self.gateway = gateway
         self.network = gateway.rpartition(".")[0]
         self.label = label
@@ -166,11 +174,11 @@ def x2go_farm(count: int = 2) -> Iterator[Farm]:
     """
     with contextlib.ExitStack() as stack:
         label, gateway = stack.enter_context(_bridge())
-        url = stack.enter_context(postgresql(extra_address=gateway))
+        database = stack.enter_context(postgresql_server(extra_address=gateway))
         folder = Path(tempfile.mkdtemp(prefix="x2gofarm-", dir="/var/tmp"))  # every server has a /tmp of its own
         stack.callback(shutil.rmtree, folder)
         folder.chmod(0o755)
-        farm = Farm(folder, int(url.rpartition(":")[2].partition("/")[0]), gateway, label)
+        farm = Farm(folder, database, gateway, label)
         (folder / "pgadmin").write_text(f"{PASSWORD}\n", encoding="ascii")
         farm.authorize_agent("")
         for number in range(1, count + 1):

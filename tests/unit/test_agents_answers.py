@@ -13,7 +13,6 @@ from tests.unit.properties import MANY, SOME
 from x2gobroker.agents.answers import (
     MOST_BYTES,
     MOST_LINES,
-    MOST_NOISE,
     RefusalError,
     errors_said,
     parse_busy_servers,
@@ -22,6 +21,7 @@ from x2gobroker.agents.answers import (
     parse_tasks,
     payload,
 )
+from x2gobroker.agents.reports import MOST_NOISE
 
 COOKIE = "f28b48c66f97bdba38e56856d0ea090f"
 AT = "2026-11-20T09:35:17"

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from x2gobroker.agents.answers import MOST_BYTES
 from x2gobroker.agents.base import NOBODY, NONSENSE, REFUSED, SESSION_SECONDS, BrokerAgent, Reply
 from x2gobroker.agents.none import NoneAgent
 from x2gobroker.agents.rules import AgentRules
@@ -70,6 +72,34 @@ def test_suspending_and_terminating_may_take_longer() -> None:
         (("anna", "suspendsession", SESSION), RULES.timeout + SESSION_SECONDS),
         (("anna", "terminatesession", SESSION), RULES.timeout + SESSION_SECONDS),
     ]
+
+
+def report_of(count: int) -> bytes:
+    """The report of a server with so many sessions."""
+    figures = ["loadavgXX:102", "memAvail:2999", "numCPU:4", "typeCPU:2600", f"numSessions:{count}"]
+    name = f"{'u' * 20}-{{}}-1795167317_stD{'x' * 20}_dp24"
+    row = f"session:{name}|{'u' * 20}|50|R|1795167390|10.1.2.3|38091|38092|38093"
+    rows = [row.format(number) for number in range(10_000, 10_000 + count)]
+    return "".join(
+        f"{line}\n" for line in ["OK", "server:ts01", "time:1795167400", *figures, *rows, "leftOut:1"]
+    ).encode()
+
+
+def test_a_report_may_be_larger_than_other_answers() -> None:
+    agent = Scripted(report_of(10_000))
+    assert len(agent.reply.output) > MOST_BYTES
+    report = agent.report(SERVER, RULES)
+    assert agent.asked == [((NOBODY, "report"), RULES.timeout)]
+    assert (len(report.sessions), report.left_out, report.load.sessions, report.server) == (10_000, 1, 10_000, "ts01")
+    assert all(session.since <= time.time() for session in report.sessions)
+    assert reason_of(lambda: agent.get_servers(SERVER, RULES, "anna"))[0] == NONSENSE
+    for output in (report_of(10_001), report_of(2)[:-12], b"OK\n"):
+        assert reason_of(lambda output=output: Scripted(output).report(SERVER, RULES))[0] == NONSENSE  # type: ignore[misc]
+
+
+def test_agents_that_know_no_reports() -> None:
+    for agent in (Scripted(b""), Scripted(b"", b"x2gobroker-agent: there is no such task\n", 1)):
+        assert reason_of(lambda agent=agent: agent.report(SERVER, RULES))[0] == REFUSED  # type: ignore[misc]
 
 
 def test_answers_become_values() -> None:

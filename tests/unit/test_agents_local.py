@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.processes import wait_until
-from x2gobroker.agents.answers import MOST_BYTES
+from x2gobroker.agents.answers import LARGEST_ANSWER
 from x2gobroker.agents.base import NONSENSE, REFUSED, TIMEOUT, UNREACHABLE
 from x2gobroker.agents.farm import own_endpoint
 from x2gobroker.agents.local import LocalAgent
@@ -103,7 +103,7 @@ def test_an_endless_answer_is_cut_off(program: Program, stream: str) -> None:
     program.is_now(f"echo $$ >{program.folder}/pid; exec yes >&{stream}")
     error = program.fails()
     assert error.reason == NONSENSE
-    assert str(MOST_BYTES) in str(error)
+    assert str(LARGEST_ANSWER) in str(error)
     wait_until(lambda: gone(program.folder / "pid"), "the end of the program")
 
 

@@ -50,6 +50,29 @@ def test_it_runs_as_a_copied_file(tmp_path: Path) -> None:
     assert (done.returncode, done.stdout, done.stderr) == (0, b"OK\n", b"")
 
 
+def test_what_was_compiled_is_kept_and_made_anew_for_another_file(tmp_path: Path) -> None:
+    copy = tmp_path / "x2gobroker-agent"
+    copy.write_bytes(SOURCE.read_bytes())
+    copy.chmod(0o755)
+    ping = [copy, "nobody", "ping"]
+    subprocess.run(ping, capture_output=True, timeout=20, check=True)
+    (kept,) = (tmp_path / "__pycache__").iterdir()
+    compiled = kept.read_bytes()
+    copy.write_text(copy.read_text().replace('"OK\\n"', '"YES\\n"').replace('b"OK\\n" + data', 'b"YES\\n" + data'))
+    assert subprocess.run(ping, capture_output=True, timeout=20, check=True).stdout == b"YES\n"
+    assert kept.read_bytes() != compiled
+
+
+@pytest.mark.parametrize("shell", ["dash", "bash"])
+def test_sh_changes_no_word(tmp_path: Path, shell: str) -> None:
+    """It only starts Python, with the words as they are."""
+    copy = tmp_path / "x2gobroker-agent"
+    copy.write_text(SOURCE.read_text().replace("sys.exit(main())", "sys.stdout.write(repr(sys.argv))"))
+    words = ["a b", "'", '"', "$HOME", "`id`", "*", "a\nb", ";id", "", "-c"]
+    done = subprocess.run([shell, copy, *words], capture_output=True, text=True, timeout=20, check=True)
+    assert ast.literal_eval(done.stdout) == [str(copy), *words]
+
+
 # --- words ---
 
 

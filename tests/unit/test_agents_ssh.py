@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.unit.properties import SOME
+from x2gobroker.agents.answers import LARGEST_ANSWER
 from x2gobroker.agents.base import HOST_KEY, LOGIN, NONSENSE, REFUSED, TIMEOUT, UNREACHABLE
 from x2gobroker.agents.rules import SSH, AgentRules
 from x2gobroker.agents.ssh import SYSTEM_KNOWN_HOSTS, SshAgent, route_to
@@ -55,7 +56,7 @@ def test_one_command_line_goes_to_the_server_within_the_deadline(wire: Wire) -> 
     assert route.trust.files == (Path("/keys/known_hosts"), SYSTEM_KNOWN_HOSTS)
     assert (route.trust.policy, route.proxy) == ("RejectPolicy", None)
     assert 0 < seconds <= 5
-    assert max_bytes == 1 << 20
+    assert max_bytes == LARGEST_ANSWER
 
 
 def test_a_key_line_is_quoted_so_that_its_quotes_arrive(wire: Wire) -> None:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import re
 
+from x2gobroker.agents.reports import MOST_NOISE, MOST_REPORT_BYTES
 from x2gobroker.model.sessions import SERVER_NAME, ServerSession, parse_session
 
 MOST_BYTES = 1 << 20
 MOST_LINES = 5000
+LARGEST_ANSWER = max(MOST_BYTES, MOST_REPORT_BYTES)  # what a query mode has to carry
 LONGEST_QUOTE = 200
-MOST_NOISE = 1 << 14  # bytes before the OK
 TASK = re.compile(r"[a-z_]{1,60}")
 COUNTED = re.compile(r"(\S{1,253})[ \t]+([0-9]{1,6})")
 BUSY = re.compile(r"([0-9]{1,3}):(\S{1,253})")
@@ -29,7 +30,15 @@ class RefusalError(ValueError):
     """The agent answers, and says no."""
 
 
-def payload(output: bytes, errors: bytes, changes: bool, status: int | None = 0, open_end: bool = False) -> list[str]:
+def payload(
+    output: bytes,
+    errors: bytes,
+    changes: bool,
+    status: int | None = 0,
+    open_end: bool = False,
+    most_bytes: int = MOST_BYTES,
+    most_lines: int = MOST_LINES,
+) -> list[str]:
     """The lines behind the OK. Raises RefusalError when the agent says no, ValueError when the answer cannot be.
 
     What stands before the first line that is exactly `OK` is dropped: start-up files of the agent's account may print
@@ -37,15 +46,15 @@ def payload(output: bytes, errors: bytes, changes: bool, status: int | None = 0,
     was none: it was killed, or the connection broke. With `changes`, any word on the standard error stream is a no:
     Debian's agent says OK before it works, and its exit status gets lost. `open_end`: the last line may lack its end.
     """
-    if len(output) > MOST_BYTES:
-        raise ValueError(f"an answer of more than {MOST_BYTES} bytes")
+    if len(output) > most_bytes:
+        raise ValueError(f"an answer of more than {most_bytes} bytes")
     said = errors_said(errors)
     if status is None or status < 0:
         raise ValueError("the answer was cut off: the agent was killed, or the connection broke")
     confirmed = CONFIRMED.search(output, 0, MOST_NOISE)
     if confirmed is None:
         raise _unconfirmed(output, said, status)
-    lines = _lines(output[confirmed.end() :], open_end)
+    lines = _lines(output[confirmed.end() :], open_end, most_lines)
     if status or (changes and said) or (not lines and DIED.search(said)):
         raise RefusalError(f"it did not work{_quoted(said)}")
     return lines
@@ -74,7 +83,7 @@ def _quoted(said: str) -> str:
     return f"; it says: {shown}" if said else ""
 
 
-def _lines(data: bytes, open_end: bool) -> list[str]:
+def _lines(data: bytes, open_end: bool, most_lines: int) -> list[str]:
     try:
         text = data.decode("utf-8")
     except UnicodeDecodeError:
@@ -83,8 +92,8 @@ def _lines(data: bytes, open_end: bool) -> list[str]:
     if lines[-1] and not open_end:
         raise ValueError("the answer ends in half a line")
     lines = [line.rstrip("\r") for line in lines if line.strip()]
-    if len(lines) > MOST_LINES:
-        raise ValueError(f"an answer of more than {MOST_LINES} lines")
+    if len(lines) > most_lines:
+        raise ValueError(f"an answer of more than {most_lines} lines")
     return lines
 
 

@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from typing import TypeVar, final
 
 from x2gobroker.agents.answers import (
+    MOST_BYTES,
+    MOST_LINES,
     RefusalError,
     parse_busy_servers,
     parse_servers,
@@ -20,11 +22,13 @@ from x2gobroker.agents.answers import (
     parse_tasks,
     payload,
 )
+from x2gobroker.agents.reports import MOST_REPORT_BYTES, MOST_REPORT_LINES, parse_report
 from x2gobroker.agents.rules import AgentRules
 from x2gobroker.errors import AgentError
 from x2gobroker.logs import broker_log, field
 from x2gobroker.model.hosts import Endpoint
 from x2gobroker.model.load import LoadReport, parse_load
+from x2gobroker.model.server_report import ServerReport
 from x2gobroker.model.sessions import SESSION_NAME, ServerSession
 
 # why a call failed; the first four say that the server is in trouble, and count for the circuit breaker
@@ -40,6 +44,8 @@ SERVER_TROUBLE = (UNREACHABLE, TIMEOUT, HOST_KEY, LOGIN)
 NOBODY = "nobody"  # for tasks that are about no user; agents want a word there
 SESSION_SECONDS = 20.0
 OPEN_ENDED = ("getservers",)  # with SQLite, its only line has no end
+REPORT = "report"
+SIZES = {REPORT: (MOST_REPORT_BYTES, MOST_REPORT_LINES)}  # bytes and lines of answers that may be larger than others
 # Debian's agent puts both into the command line of a shell, and the key line into a pattern of sed
 KEY_LINE = re.compile(r'[A-Za-z0-9 @._,=+/:"-]{1,16384}')
 KEYS_FILE = re.compile(r"[A-Za-z0-9@._+/%-]{1,1000}")
@@ -96,7 +102,8 @@ class BrokerAgent(ABC):
         begun = time.monotonic()
         try:
             reply = self._call(server, rules, words, seconds or rules.timeout)
-            lines = payload(reply.output, reply.errors, changes, reply.status, task in OPEN_ENDED)
+            most = SIZES.get(task, (MOST_BYTES, MOST_LINES))
+            lines = payload(reply.output, reply.errors, changes, reply.status, task in OPEN_ENDED, *most)
         except RefusalError as error:
             raise AgentError(f"agent on {field(server.name)}: {task}: {error}", REFUSED) from None
         except ValueError as error:
@@ -151,6 +158,12 @@ class BrokerAgent(ABC):
     def check_load(self, server: Endpoint, rules: AgentRules) -> LoadReport:
         """What the server says of its load."""
         return self._parsed(server, parse_load, self.ask(server, rules, NOBODY, "checkload"))
+
+    @final
+    def report(self, server: Endpoint, rules: AgentRules) -> ServerReport:
+        """Load and all sessions of the server. An agent that is not ours does not know this: the error is REFUSED."""
+        lines = self.ask(server, rules, NOBODY, REPORT)
+        return self._parsed(server, lambda lines: parse_report(lines, time.time()), lines)
 
     @final
     def add_auth_key(

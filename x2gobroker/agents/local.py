@@ -9,7 +9,7 @@ import signal
 import subprocess
 import time
 
-from x2gobroker.agents.answers import MOST_BYTES
+from x2gobroker.agents.answers import LARGEST_ANSWER
 from x2gobroker.agents.base import NONSENSE, REFUSED, TIMEOUT, UNREACHABLE, BrokerAgent, Reply
 from x2gobroker.agents.rules import AgentRules
 from x2gobroker.errors import AgentError
@@ -70,8 +70,8 @@ def _finished(process: subprocess.Popen[bytes], program: str, end: float, second
                 if not piece:
                     waiting.unregister(key.fd)
                 key.data.extend(piece)
-                if len(key.data) > MOST_BYTES:
-                    raise AgentError(f"{field(program)}: an answer of more than {MOST_BYTES} bytes", NONSENSE)
+                if len(key.data) > LARGEST_ANSWER:
+                    raise AgentError(f"{field(program)}: an answer of more than {LARGEST_ANSWER} bytes", NONSENSE)
     try:
         process.wait(max(0.0, end - time.monotonic()))
     except subprocess.TimeoutExpired:

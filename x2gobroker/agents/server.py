@@ -1,13 +1,20 @@
-#!/usr/bin/python3 -IS
-"""`x2gobroker-agent`: what a session broker asks of an X2Go Server. Runs there; needs Python 3.7 and nothing else.
+#!/bin/sh
+# fmt: off
+'''exec' /usr/bin/python3 -IS -c "import sys, importlib.machinery as m; del sys.argv[0]; a = sys.argv[0]
+exec(m.SourceFileLoader('agent', a).get_code('agent'))" "$0" "$@"  # see below
+
+`x2gobroker-agent`: what a session broker asks of an X2Go Server. Runs there; needs Python 3.7 and nothing else.
 
 Called as `x2gobroker-agent USER TASK [ARGUMENTS]`, or by a forced command of sshd, then with the client's words. As an
 ordinary account it runs itself again as root through sudo. Answers `OK` in the first line and data behind it once all
-is done; else one line on the standard error stream, and exit status 1.
+is done; else one line on the standard error stream, and exit status 1. The task `watch` goes on telling.
 
 Source of tasks and answers: the agent of x2gobroker 0.0.4.3. This file can be copied to servers as it is. It starts for
-every call, so it imports little, and what is used seldom only where it is used.
-"""
+every call, so it imports little, and what is used seldom only where it is used. To compile it would take longer than
+most tasks take: the line above is for sh, and has Python keep what it has compiled, in `__pycache__` beside this file,
+where only root can write it. To Python it is a part of this text.
+'''
+# fmt: on
 
 from __future__ import annotations
 
@@ -19,6 +26,8 @@ import time
 
 TYPE_CHECKING = False  # typing is slow to import
 if TYPE_CHECKING:
+    import ctypes
+    import sqlite3
     from collections.abc import Callable, Sequence
 
 USAGE = "usage: x2gobroker-agent USER TASK [ARGUMENTS]; the task availabletasks shows all"
@@ -36,12 +45,16 @@ TASKS = {
     "getservers": (0, 0),
     "suspendsession": (1, 1),
     "terminatesession": (1, 1),
+    # ours
+    "report": (0, 0),
+    "watch": (1, 1),
 }
 WITHOUT_X2GO = ("ping", "availabletasks", "addauthkey", "delauthkey", "checkload")
 LETTERS = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
 NAME_CHARACTERS = frozenset(LETTERS + "._@-")
 SHELL_OPERATORS = frozenset(";|&<>()$`*?[]{}!#~\n\r")
 MOST_BYTES = 1 << 20
+MOST_REPORT_BYTES = 2_000_000
 LONGEST_COMMAND = 40000
 LONGEST_LINE = 16384
 FIRST_ORDINARY_UID = 1000
@@ -49,7 +62,23 @@ FIRST_ORDINARY_UID = 1000
 SUDO_SECONDS, LIST_SECONDS, COUNT_SECONDS, KEYS_SECONDS = 40.0, 12.0, 3.0, 10.0
 LOCK_SECONDS = 5.0
 SESSION_SECONDS = 15.0  # until a session is suspended, or gone
-LISTED_NAME, LISTED_SERVER, LISTED_STATE = 1, 3, 4
+LISTED_NAME, LISTED_SERVER, LISTED_STATE, LISTED_COOKIE, LISTED_CHANGED, LISTED_USER = 1, 3, 4, 6, 10, 11
+LISTED_FOLDERS = 13
+
+SQL_SETTINGS, X2GO_SETTINGS = "/etc/x2go/x2gosql/sql", "/etc/x2go/x2goserver.conf"
+ROOT_LOGIN = "/etc/x2go/x2gosql/passwords/x2gopgadmin"
+USER_LOGIN = ".x2go/pgsqlpass"  # below the home folder; both hold a password
+DATABASE_NAME, DATABASE_OWNER, DATABASE_ADMIN = "x2go_sessions", "x2gouser", "x2godbuser"
+CONNECT_SECONDS, SQLITE_LOCK_SECONDS = 3, 2.0
+# what a session's agent says of itself, as X2Go::Server::Agent::NX takes it
+AGENT_STATES = {"STARTING": "R", "RESUMING": "R", "RUNNING": "R", "SUSPENDING": "S", "SUSPENDED": "S"}
+
+MOST_SESSIONS = 10000  # in a report
+CLIENT_CHARACTERS = frozenset(LETTERS + "._:%-")
+LOOK_SECONDS, TROUBLE_SECONDS = 1.0, 3.0  # from one look at the sessions to the next, while watched
+STATES_A_LOOK = 500  # state files that are looked at each time, in turns
+ANSWER_SECONDS = 8  # until a database that does not answer is said to be in trouble
+LONGEST_SILENCE = 3600
 
 KEY_TYPES = ("ssh-ed25519", "ssh-rsa", "ecdsa-sha2-nistp256", "ecdsa-sha2-nistp384", "ecdsa-sha2-nistp521")
 # the login check of X2Go Client needs a PTY, sessions need port forwarding; no X11, no ~/.ssh/rc
@@ -136,6 +165,8 @@ def checked(words: Sequence[str]) -> tuple[str, str, list[str]]:
     if task.endswith("authkey"):
         public_key(arguments[0])
         key_life(arguments[2:])
+    if task == "watch" and not 1 <= whole_number(arguments[0]) <= LONGEST_SILENCE:
+        raise RefusedError(f"watch takes the seconds from one sign of life to the next: 1 to {LONGEST_SILENCE}")
     return user, task, arguments
 
 
@@ -166,10 +197,15 @@ def public_key(line: str) -> tuple[str, str]:
 
 def key_life(arguments: Sequence[str]) -> int:
     """For how many seconds a key is to be let in. Raises RefusedError."""
-    text = arguments[0] if arguments else str(KEY_LIFE)
-    if not (text.isascii() and text.isdigit() and len(text) < 7 and 1 <= int(text) <= LONGEST_KEY_LIFE):
+    life = whole_number(arguments[0]) if arguments else KEY_LIFE
+    if not 1 <= life <= LONGEST_KEY_LIFE:
         raise RefusedError(f"a key lives for 1 to {LONGEST_KEY_LIFE} seconds")
-    return int(text)
+    return life
+
+
+def whole_number(text: str) -> int:
+    """The number that a text of up to ten digits is; -1 for any other text."""
+    return int(text) if text.isascii() and text.isdigit() and len(text) < 11 else -1
 
 
 # --- processes -------------------------------------------------------------------------------------------------------
@@ -177,7 +213,10 @@ def key_life(arguments: Sequence[str]) -> int:
 
 def become(account: pwd.struct_passwd) -> None:
     """Be this user, for good."""
-    os.initgroups(account.pw_name, account.pw_gid)
+    if account.pw_name == DATABASE_OWNER:  # needs no other groups, and looking for them takes 2 ms
+        os.setgroups([account.pw_gid])
+    else:
+        os.initgroups(account.pw_name, account.pw_gid)
     os.setresgid(account.pw_gid, account.pw_gid, account.pw_gid)
     os.setresuid(account.pw_uid, account.pw_uid, account.pw_uid)
     if set(os.getresuid()) != {account.pw_uid} or set(os.getresgid()) != {account.pw_gid} or account.pw_uid == 0:
@@ -217,12 +256,15 @@ def _in_child(work: Sequence[str] | Callable[[], bytes], account: pwd.struct_pas
 
 
 def run(
-    work: Sequence[str] | Callable[[], bytes], account: pwd.struct_passwd | None, seconds: float
+    work: Sequence[str] | Callable[[], bytes],
+    account: pwd.struct_passwd | None,
+    seconds: float,
+    most_bytes: int = MOST_BYTES,
 ) -> tuple[int, bytes, str]:
     """Run a program, or a function, in a process group of its own, as `account` where one is given.
 
     Exit status, output, and the first line of what it said on its error stream. What it leaves running is let alone.
-    Raises RefusedError after `seconds`, or with more than 1 MB of output; then all of the process group is killed.
+    Raises RefusedError after `seconds`, or with more than `most_bytes`; then all of the process group is killed.
     """
     import select
 
@@ -240,9 +282,9 @@ def run(
     what = work.__name__ if callable(work) else os.path.basename(work[0])
     while status is None or (waiting and select.select(waiting, [], [], 0)[0]):
         left = deadline - time.monotonic()
-        if left <= 0 or sum(map(len, heard.values())) > MOST_BYTES:
+        if left <= 0 or sum(map(len, heard.values())) > most_bytes:
             _kill(child)
-            trouble = f"took longer than {seconds:g} s" if left <= 0 else f"said more than {MOST_BYTES} bytes"
+            trouble = f"took longer than {seconds:g} s" if left <= 0 else f"said more than {most_bytes} bytes"
             raise RefusedError(f"{what} {trouble}")
         ready = select.select(waiting, [], [], min(left, 0.05 if waiting else 0.001))[0]
         for pipe in ready:
@@ -292,11 +334,399 @@ def account_of(user: str) -> pwd.struct_passwd:
     return account
 
 
+# --- the session database --------------------------------------------------------------------------------------------
+
+
+def setting(path: str, section: str, name: str) -> str:
+    """A value in an INI file of x2goserver, empty where there is none; the section of lines before the first is ""."""
+    current = ""
+    for line in map(str.strip, lines_of(path)):
+        if line.startswith("["):
+            current = line.strip("[] ")
+        found, _, value = line.partition("=")
+        if current == section and found.strip() == name:
+            return value.strip(" \t\"'")
+    return ""
+
+
+def database_backend() -> str:
+    """Which session database x2goserver uses."""
+    return setting(SQL_SETTINGS, "", "backend")
+
+
+# Rows come as texts with bars between the fields. Of all sessions of this host, those are told that have an agent: a
+# row without cookie or process is half made, or not by the user whom it names; and views of others' sessions (XSHAD)
+# are made by those others.
+TOLD = "cookie <> '' AND agent_pid IS NOT NULL AND session_id NOT LIKE '%XSHAD%'"
+
+
+def barred(function: str, *columns: str) -> str:
+    """These columns as one text, NULL as nothing; `function` is the database's name for printf."""
+    return f"{function}('{'|'.join(['%s'] * len(columns))}', {', '.join(columns)})"
+
+
+def rows_here(function: str, since: str, told: str, server: str, order: str) -> tuple[str, str]:
+    """Queries for the sessions of a server: how many there are and how many to be told; and the latter, newest first.
+
+    `since` is an expression for epoch seconds.
+    """
+    counts = barred(function, "count(*)", f"coalesce(sum(CASE WHEN {told} THEN 1 ELSE 0 END), 0)")
+    columns = ("session_id", "uname", "display", "status", since, "client", "gr_port", "sound_port", "fs_port")
+    where = f"FROM sessions WHERE status <> 'F' AND server = {server}"
+    newest = f"ORDER BY {order} DESC LIMIT {MOST_SESSIONS}"
+    return f"SELECT {counts} {where}", f"SELECT {barred(function, *columns)} {where} AND {told} {newest}"
+
+
+class Sqlite:
+    """The session database in a file of x2gouser's, opened for reading only. Methods raise RefusedError, OSError."""
+
+    OWN = barred(
+        "printf", "agent_pid", "session_id", "display", "server", "status", "strftime('%Y-%m-%dT%H:%M:%S',init_time)",
+        "cookie", "client", "gr_port", "sound_port", "strftime('%Y-%m-%dT%H:%M:%S',last_time)", "uname",
+        "strftime('%s','now','localtime') - strftime('%s',init_time)", "fs_port", "tekictrl_port", "tekidata_port",
+    )  # fmt: skip
+    HERE = rows_here("printf", "strftime('%s',last_time,'utc')", TOLD, "?", "rowid")
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+        self.connection: sqlite3.Connection | None = None
+        self.seen: list[tuple[int, ...]] = []  # how the files looked when they were last read
+        self.version = -1
+
+    def query(self, text: str, *values: str) -> list[str]:
+        """The only column of the answer."""
+        import sqlite3
+
+        try:
+            if self.connection is None:
+                self.connection = sqlite3.connect(
+                    f"file:{self.path}?mode=ro", uri=True, timeout=SQLITE_LOCK_SECONDS, isolation_level=None
+                )
+                self.connection.text_factory = lambda data: data.decode("utf-8", "replace")
+            return [str(row[0]) for row in self.connection.execute(text, values)]
+        except sqlite3.Error as error:
+            self.close()
+            raise RefusedError(f"session database: {error}") from None
+
+    def close(self) -> None:
+        """Close the file; the next query opens it again."""
+        if self.connection is not None:
+            self.connection.close()
+        self.connection, self.seen, self.version = None, [], -1
+
+    def counts(self) -> list[str]:
+        """Servers, and how many sessions each has."""
+        return self.query("SELECT printf('%s %s', server, count(*)) FROM sessions WHERE status != 'F' GROUP BY server")
+
+    def own(self, user: str) -> list[str]:
+        """The user's sessions, with the fields of x2golistsessions, which has the same query."""
+        where = "status !='F' and uname=? and (session_id not like '%XSHAD%') order by status desc"
+        return self.query(f"SELECT {self.OWN} FROM sessions WHERE {where}", user)  # noqa: S608 - of constants
+
+    def changed(self, server: str) -> list[str] | None:
+        """The counts of rows_here, and the sessions; None where nothing was written since they were last asked for."""
+        found = [os.stat(self.path)]
+        try:
+            found.append(os.stat(f"{self.path}-wal"))
+        except FileNotFoundError:
+            found = found[:1]  # as X2Go makes it, there is none
+        files: list[tuple[int, ...]] = [(file.st_dev, file.st_ino, file.st_size, file.st_mtime_ns) for file in found]
+        if files == self.seen:
+            return None
+        if self.seen and self.seen[0][:2] != files[0][:2]:
+            self.close()  # another file has its name now
+        (version,) = self.query("PRAGMA data_version")
+        same = int(version) == self.version
+        rows = [] if same else self.rows(server)
+        self.version = int(version)
+        # a clock of the file system may tick seldom: what is written next may then not show in the file's time
+        self.seen = files if time.time() - max(file.st_mtime for file in found) > 1 else [(*files[0][:2], 0)]
+        return None if same else rows
+
+    def rows(self, server: str) -> list[str]:
+        """Counts and sessions, of one moment."""
+        self.query("BEGIN")
+        rows = [*self.query(self.HERE[0], server), *self.query(self.HERE[1], server)]
+        self.query("COMMIT")
+        return rows
+
+
+class Postgres:
+    """The session database of several servers, by the libpq that x2goserver's own Perl modules need.
+
+    Methods raise RefusedError, OSError.
+    """
+
+    MOMENT = "'YYYY-MM-DD\"T\"HH24:MI:SS'"
+    OWN = (
+        "agent_pid", "session_id", "display", "server", "status", f"to_char(init_time,{MOMENT})", "cookie", "client",
+        "gr_port", "sound_port", f"to_char(last_time,{MOMENT})", "uname", "to_char(now()-init_time,'SSSS')", "fs_port",
+    )  # fmt: skip
+    TELEKINESIS = ("tekictrl_port", "tekidata_port")
+    SINCE = "floor(extract(epoch FROM last_time::timestamptz))::bigint"
+    # anybody can write rows that name others, but not as theirs
+    HERE = rows_here("format", SINCE, f"{TOLD} AND creator_id = 'x2gouser_' || uname", "$1", "init_time")
+    DIGEST = f"SELECT md5(concat(({HERE[0]}), (SELECT string_agg(line, ' ') FROM ({HERE[1]}) AS told(line))))"  # noqa: S608
+
+    def __init__(self, user: str, home: str, password: Callable[[], str]) -> None:
+        self.user, self.home, self.password = user, home, password
+        self.connection: int | None = None
+        self.digest: list[str] = []
+
+    def connect(self) -> None:
+        """Load the library, and connect."""
+        import ctypes
+
+        os.environ.update(HOME=self.home, PGGSSENCMODE="disable")  # there is a password
+        library = ctypes.CDLL("libpq.so.5")
+        texts = ctypes.POINTER(ctypes.c_char_p)
+        pointer, number = ctypes.c_void_p, ctypes.c_int
+        for name, result, arguments in (
+            ("PQconnectdbParams", pointer, (texts, texts, number)),
+            ("PQstatus", number, (pointer,)),
+            ("PQerrorMessage", ctypes.c_char_p, (pointer,)),
+            ("PQexecParams", pointer, (pointer, ctypes.c_char_p, number, pointer, texts, pointer, pointer, number)),
+            ("PQresultStatus", number, (pointer,)),
+            ("PQntuples", number, (pointer,)),
+            ("PQgetvalue", ctypes.c_char_p, (pointer, number, number)),
+            ("PQclear", None, (pointer,)),
+            ("PQfinish", None, (pointer,)),
+        ):
+            function = getattr(library, name)
+            function.restype, function.argtypes = result, arguments
+
+        def array(values: Sequence[str]) -> ctypes.Array[ctypes.c_char_p]:
+            return (ctypes.c_char_p * (len(values) + 1))(*(value.encode() for value in values))
+
+        self.library, self.array = library, array
+        settings = {
+            "host": setting(SQL_SETTINGS, "postgres", "host") or "localhost",
+            "port": setting(SQL_SETTINGS, "postgres", "port") or "5432",
+            "sslmode": setting(SQL_SETTINGS, "postgres", "ssl") or "prefer",
+            "dbname": DATABASE_NAME,
+            "user": self.user,
+            "password": self.password(),
+            "connect_timeout": str(CONNECT_SECONDS),
+        }
+        self.connection = library.PQconnectdbParams(array([*settings]), array([*settings.values()]), 0)
+        if library.PQstatus(self.connection) != 0:
+            raise self.trouble()
+
+    def trouble(self) -> RefusedError:
+        """What libpq says is wrong; the connection is closed."""
+        said = self.library.PQerrorMessage(self.connection).decode("utf-8", "replace")
+        self.library.PQfinish(self.connection)
+        self.connection, self.digest = None, []
+        return RefusedError(f"session database: {said.strip()[:200]}")
+
+    def query(self, text: str, *values: str) -> list[str]:
+        """The only column of the answer."""
+        if self.connection is None:
+            self.connect()
+        count = len(values)
+        result = self.library.PQexecParams(
+            self.connection, text.encode(), count, None, self.array(values), None, None, 0
+        )
+        try:
+            if self.library.PQresultStatus(result) not in (1, 2):  # a command is done, or there are rows
+                raise self.trouble()
+            rows = range(self.library.PQntuples(result))
+            return [self.library.PQgetvalue(result, row, 0).decode("utf-8", "replace") for row in rows]
+        finally:
+            self.library.PQclear(result)
+
+    def counts(self) -> list[str]:
+        """Servers, and how many sessions each has."""
+        table = "sessions" if self.user == DATABASE_ADMIN else "servers_view"
+        where = f"FROM {table} WHERE status != 'F' GROUP BY server"
+        return self.query(f"SELECT format('%s %s', server, count(*)) {where}")
+
+    def own(self, user: str) -> list[str]:
+        """The user's sessions, with the fields of x2golistsessions, which has the same query. It goes by who asks."""
+        words = ("1", "yes", "Yes", "YES", "on", "On", "ON", "True", "true", "TRUE")
+        enabled = setting(X2GO_SETTINGS, "telekinesis", "enable")
+        columns = self.OWN + (self.TELEKINESIS if any(word in enabled for word in words) else ())
+        where = "status !='F' and (session_id not like '%XSHAD%') order by status desc"
+        return self.query(f"SELECT {barred('format', *columns)} FROM sessions_view WHERE {where}")  # noqa: S608
+
+    def changed(self, server: str) -> list[str] | None:
+        """The counts of rows_here, and the sessions; None where nothing was written since they were last asked for."""
+        digest = self.query(self.DIGEST, server)
+        if digest == self.digest:
+            return None
+        self.query("BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY")
+        rows = [*self.query(self.HERE[0], server), *self.query(self.HERE[1], server)]
+        self.query("COMMIT")
+        self.digest = digest
+        return rows
+
+
+def session_database(account: pwd.struct_passwd | None) -> tuple[Sqlite | Postgres, pwd.struct_passwd]:
+    """The session database, and as whom to read it: for a user's own sessions or, without one, for all of a server.
+
+    Raises RefusedError where it cannot be read without x2goserver's programs.
+    """
+    backend = database_backend()
+    try:
+        owner = pwd.getpwnam(DATABASE_OWNER)
+    except KeyError:
+        raise RefusedError(f"there is no user {DATABASE_OWNER}") from None
+    if backend == "sqlite":
+        return Sqlite(f"{owner.pw_dir}/{DATABASE_NAME}"), owner
+    if backend != "postgres":
+        raise RefusedError(f"a session database of the kind {backend!r} is not known")
+    if account is None:
+        password = first_line(ROOT_LOGIN)  # as root; the rest is done by somebody with fewer rights
+        return Postgres(DATABASE_ADMIN, owner.pw_dir, lambda: password), owner
+    file = f"{account.pw_dir}/{USER_LOGIN}"
+    return Postgres(f"x2gouser_{account.pw_name}", account.pw_dir, lambda: first_line(file)), account
+
+
+def first_line(path: str) -> str:
+    """The first line of a file. Raises RefusedError."""
+    lines = lines_of(path)
+    if not lines or not lines[0]:
+        raise RefusedError(f"{path} cannot be read, or is empty")
+    return lines[0]
+
+
+def text_of(rows: Sequence[str]) -> bytes:
+    """Rows as lines; one that would be more than a line, or holds control characters, is empty."""
+    return "\n".join([row if row.isprintable() else "" for row in rows]).encode("utf-8", "replace")
+
+
+class Reader:
+    """A process that keeps the session database open, as an account that may do nothing else, and is asked by a pipe.
+
+    It ends when the pipe is closed, and when a question takes it too long: a database may never answer.
+    """
+
+    def __init__(self, server: str) -> None:
+        self.server = server
+        self.database, self.account = session_database(None)
+        self.child, self.question, self.answer = 0, -1, -1
+
+    def start(self) -> None:
+        """Start the process."""
+        import signal  # noqa: F401 - for the child
+
+        questions, answers = os.pipe(), os.pipe()
+        self.child = os.fork()
+        if not self.child:
+            self.serve(questions[0], answers[1])
+        os.close(questions[0])
+        os.close(answers[1])
+        self.question, self.answer = questions[1], answers[0]
+
+    def serve(self, question: int, answer: int) -> None:
+        """The child's side. Never returns."""
+        import signal
+
+        try:
+            os.setsid()
+            for number, file in enumerate([question, answer, os.open(os.devnull, os.O_RDWR)]):
+                os.dup2(file, number)
+            os.closerange(3, 1024)
+            os.chdir("/")
+            become(self.account)
+            while os.read(0, 1):
+                signal.alarm(ANSWER_SECONDS)
+                try:
+                    rows = self.database.changed(self.server)
+                    reply = b"=" if rows is None else b"+" + text_of(rows)
+                except (RefusedError, OSError) as error:
+                    reply = b"!" + str(error).encode("utf-8", "replace")
+                signal.alarm(0)
+                say(1, len(reply).to_bytes(4, "big") + reply)
+        finally:
+            os._exit(1)
+
+    def changed(self) -> list[str] | None:
+        """What the database's method says. Raises RefusedError; the process is started anew with the next question."""
+        if not self.child:
+            self.start()
+        try:
+            os.write(self.question, b"?")
+            size = int.from_bytes(self.read(4), "big")
+            reply = self.read(size).decode("utf-8")
+        except OSError:
+            self.close()
+            raise RefusedError("the session database does not answer") from None
+        if reply.startswith("!"):
+            raise RefusedError(reply[1:])
+        return reply[1:].split("\n") if reply.startswith("+") else None
+
+    def read(self, size: int) -> bytes:
+        """So many bytes of an answer. Raises OSError where they do not come."""
+        import select
+
+        data, deadline = b"", time.monotonic() + ANSWER_SECONDS + 2
+        while len(data) < size:
+            if not select.select([self.answer], [], [], max(0.0, deadline - time.monotonic()))[0]:
+                raise TimeoutError
+            more = os.read(self.answer, size - len(data))
+            if not more:
+                raise BrokenPipeError
+            data += more
+        return data
+
+    def close(self) -> None:
+        """End the process."""
+        if self.child:
+            _kill(self.child)
+            os.waitpid(self.child, 0)
+            os.close(self.question)
+            os.close(self.answer)
+        self.child = 0
+
+
 # --- sessions --------------------------------------------------------------------------------------------------------
 
 
 def listed(account: pwd.struct_passwd) -> list[bytes]:
-    """The lines of x2golistsessions on all servers of the session database."""
+    """The lines that x2golistsessions has for a user, on all servers of the session database. Nothing is written.
+
+    It is run where the database cannot be read without it. Raises RefusedError.
+    """
+    try:
+        return own_sessions(account)
+    except RefusedError as trouble:
+        try:
+            return corrected_by_x2goserver(account)
+        except RefusedError as error:
+            raise RefusedError(f"{error}; and without it: {trouble}") from None
+
+
+def own_sessions(account: pwd.struct_passwd) -> list[bytes]:
+    """The user's lines from the database, with states as the sessions' agents have them. Raises RefusedError."""
+    database, reader = session_database(account)
+
+    def session_list() -> bytes:
+        return text_of(database.own(account.pw_name))
+
+    status, output, said = run(session_list, reader, COUNT_SECONDS)
+    if status:
+        raise RefusedError(said or "the session database cannot be read")
+    lines = []
+    for row in output.decode("utf-8").split("\n"):
+        fields = row.replace(" ", "").replace("*", " ").split("|")  # as x2golistsessions
+        if len(fields) > LISTED_USER:
+            if is_name(fields[LISTED_NAME], 500):
+                word = agent_state(fields[LISTED_USER], fields[LISTED_NAME])
+                fields[LISTED_STATE] = corrected(fields[LISTED_STATE], word)
+            lines.append(line_of(fields).encode("utf-8"))
+    return lines
+
+
+def line_of(fields: Sequence[str]) -> str:
+    """A line of fields between bars: the one place that writes one. Raises RefusedError for what cannot be a field."""
+    if any("|" in field or not field.isprintable() for field in fields):
+        raise RefusedError("a field holds bars or control characters")
+    return "|".join(fields)
+
+
+def corrected_by_x2goserver(account: pwd.struct_passwd) -> list[bytes]:
+    """The lines of x2golistsessions, which corrects the database by what the sessions' agents say."""
     status, output, said = run([program("x2golistsessions"), "--all-servers"], account, LIST_SECONDS)
     if status:
         raise RefusedError(f"x2golistsessions failed: {said}")
@@ -304,28 +734,43 @@ def listed(account: pwd.struct_passwd) -> list[bytes]:
 
 
 def session_of(account: pwd.struct_passwd, name: str) -> list[str]:
-    """The fields of one of the user's sessions; empty ones if there is none."""
-    for line in listed(account):
+    """The fields of one of the user's sessions; empty ones if there is none. The database is corrected."""
+    for line in corrected_by_x2goserver(account):
         fields = line.decode("utf-8", "replace").split("|")
         if len(fields) > LISTED_STATE and fields[LISTED_NAME] == name:
             return fields
     return [""] * (LISTED_STATE + 1)
 
 
+def state_path(user: str, name: str) -> str:
+    """The file in which a session's agent says its state: where x2goserver looks for it."""
+    below = f".x2go-{user}"
+    folder = f"/tmp-inst/{user}" if os.path.isdir(f"/tmp-inst/{user}/{below}") else "/tmp"  # noqa: S108
+    return f"{folder}/{below}/C-{name}/state"
+
+
+def state_file(path: str) -> tuple[str, float]:
+    """What stands in a state file, and since when; empty and 0 if it cannot be read."""
+    try:
+        file = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW)
+    except OSError:
+        return "", 0.0
+    try:
+        return os.read(file, 40).decode("ascii", "replace").strip(), os.fstat(file).st_mtime
+    except OSError:
+        return "", 0.0
+    finally:
+        os.close(file)
+
+
+def corrected(state: str, word: str) -> str:
+    """The state of a session: the database's, unless its agent says that it runs or is suspended."""
+    return AGENT_STATES.get(word, state) if state in ("R", "S") else state
+
+
 def agent_state(user: str, name: str) -> str:
     """What the session's agent says of itself in its state file; empty if that cannot be read."""
-    for folder in (f"/tmp-inst/{user}", "/tmp"):  # noqa: S108 - where x2goserver looks, in this order
-        try:
-            file = os.open(f"{folder}/.x2go-{user}/C-{name}/state", os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW)
-        except OSError:
-            continue
-        try:
-            return os.read(file, 40).decode("ascii", "replace").strip()
-        except OSError:
-            continue
-        finally:
-            os.close(file)
-    return ""
+    return state_file(state_path(user, name))[0]
 
 
 def agent_runs(number: str, name: str) -> bool:
@@ -380,33 +825,21 @@ def session_counts(account: pwd.struct_passwd | None = None) -> dict[str, int | 
 
     `account` is a user whom a shared session database may know: users may ask it for more than root.
     """
-    status, output, said = 1, b"", ""
-    if database_backend() == "sqlite":  # its x2gogetservers takes 150 ms and does not count
-        try:
-            import sqlite3
+    try:
+        database, reader = session_database(account)
 
-            owner = pwd.getpwnam("x2gouser")
+        def session_count() -> bytes:
+            return text_of(database.counts())
 
-            def counting() -> bytes:
-                database = sqlite3.connect(f"file:{owner.pw_dir}/x2go_sessions?mode=ro", uri=True, timeout=2)
-                query = "SELECT server, count(*) FROM sessions WHERE status != 'F' GROUP BY server"
-                try:
-                    return "".join(f"{server} {count}\n" for server, count in database.execute(query)).encode()
-                except sqlite3.Error as error:
-                    raise RefusedError(str(error)) from None
-
-            status, output, said = run(counting, owner, COUNT_SECONDS)
-        except (KeyError, ImportError, RefusedError):
-            status = 1  # the program below can do without
-        account = None  # root may do it, also where x2gouser's files are elsewhere
-    elif account is None:
-        return listed_counts()
-    if status:
-        status, output, said = run([program("x2gogetservers")], account, LIST_SECONDS)
-    if status and account is not None:
-        return listed_counts()  # a user whom the database does not know
-    if status:
-        raise RefusedError(f"x2gogetservers failed: {said}")
+        status, output, said = run(session_count, reader, COUNT_SECONDS)
+    except RefusedError:
+        status = 1
+    if status and database_backend() == "sqlite":  # root may do it, also where x2gouser's files are elsewhere
+        status, output, said = run([program("x2gogetservers")], None, LIST_SECONDS)
+        if status:
+            raise RefusedError(f"x2gogetservers failed: {said}")
+    elif status:
+        return listed_counts()  # somebody whom the database does not know
     counts: dict[str, int | None] = {}
     for line in output.decode("utf-8", "replace").split("\n"):
         server, _, count = line.strip().partition(" ")
@@ -429,15 +862,6 @@ def listed_counts() -> dict[str, int | None]:
         if server:
             counts[server] = (counts.get(server) or 0) + 1
     return counts
-
-
-def database_backend() -> str:
-    """Which session database x2goserver uses."""
-    for line in lines_of("/etc/x2go/x2gosql/sql"):
-        name, _, value = line.partition("=")
-        if name.strip() == "backend":
-            return value.strip(" \t\"'")
-    return ""
 
 
 def busy_servers(account: pwd.struct_passwd | None = None) -> bytes:
@@ -494,17 +918,22 @@ def processors() -> tuple[int, int]:
     return len(found) or os.cpu_count() or 1, int(found[-1] if found else number(fastest) / 1000) or 1000
 
 
-def load() -> bytes:
-    """The load of this host: figures, names and units of the reference; and how many sessions it has."""
+def load_figures() -> dict[str, int]:
+    """The load of this host: figures, names and units of the reference."""
     averages = [number(word) for word in " ".join(lines_of("/proc/loadavg")).split()[:3]]
     (available, reckoned), (count, clock) = memory(), processors()
-    figures = {
+    return {
         "loadavgXX": max(1, int(sum(averages) * 100 / 3 + 1)),
         "memAvail": available,
         "myMemAvail": reckoned,
         "numCPU": count,
         "typeCPU": clock,
     }
+
+
+def load() -> bytes:
+    """The lines of checkload: the load, and how many sessions this host has."""
+    figures = load_figures()
     try:
         counts = session_counts() if program("x2gogetservers") else {"": None}
     except RefusedError:
@@ -512,6 +941,229 @@ def load() -> bytes:
     if None not in counts.values():
         figures["numSessions"] = counts.get(os.uname().nodename) or 0
     return "".join(f"{name}:{figure}\n" for name, figure in figures.items()).encode()
+
+
+# --- report and watch ------------------------------------------------------------------------------------------------
+
+
+def told_fields(row: str) -> list[str]:
+    """The fields of a row of rows_here as they are told: name, user, display, state, since, client, three ports.
+
+    Empty, where it cannot be that of a session. Users can write into their rows what they like.
+    """
+    fields = row.split("|")
+    if len(fields) != 9:
+        return []
+    name, user, display, state, since, client, *ports = fields
+    possible = is_name(name, 500) and 0 < len(user) <= 100 and not {" ", "/"} & {*user}
+    if not possible or state not in ("R", "S", "T") or whole_number(display) < 0 or whole_number(since) < 0:
+        return []
+    address = client if len(client) < 254 and CLIENT_CHARACTERS.issuperset(client) else ""
+    shown = [port if 0 <= whole_number(port) < 65536 else "-1" for port in ports]
+    return [name, user, display, state, since, address, *shown]
+
+
+class Session:
+    """A session of this host: its row in the database, and what its agent says of its state."""
+
+    def __init__(self, row: str) -> None:
+        self.row = row
+        self.fields = told_fields(row)
+        self.path = state_path(self.fields[1], self.fields[0]) if self.fields else ""
+        self.seen: object = None  # how the state file looked
+        self.line = ""  # as it was told last
+
+    def look(self) -> bool:
+        """Look at the state file; whether there is something to tell."""
+        try:
+            file = os.stat(self.path, follow_symlinks=False)
+        except OSError:
+            seen, quiet = (0, 0, 0), True
+        else:
+            seen, quiet = (file.st_mtime_ns, file.st_ino, file.st_size), time.time() - file.st_mtime > 1
+        if seen == self.seen:
+            return False
+        self.seen = seen if quiet else None  # it may be written once more in the same tick of the clock
+        word, since = state_file(self.path)
+        fields = list(self.fields)
+        fields[3] = corrected(fields[3], word)
+        if AGENT_STATES.get(word) == fields[3]:
+            fields[4] = str(max(0, int(since)))
+        fields[4] = str(min(int(fields[4]), int(time.time())))
+        line = line_of(fields)
+        news, self.line = line != self.line, line
+        return news
+
+
+class Inventory:
+    """The sessions of this host, and what was told of them."""
+
+    def __init__(self) -> None:
+        self.count = self.left_out = 0
+        self.sessions: dict[str, Session] = {}
+        self.fresh: list[Session] = []  # not looked at yet
+        self.turn = 0
+
+    def take(self, rows: Sequence[str]) -> list[str]:
+        """Take over what rows_here gave; the names of sessions that are gone."""
+        counts = rows[0].split("|")
+        before, self.sessions, self.fresh, size = self.sessions, {}, [], 0
+        for row in rows[1:]:
+            size += len(row.encode()) + 20
+            if size > MOST_REPORT_BYTES:
+                break
+            name = row.partition("|")[0]
+            known = before.get(name)
+            session = known if known and known.row == row else Session(row)
+            if not session.fields:
+                continue
+            self.sessions[name] = session
+            if session is not known:
+                session.line = known.line if known else ""
+                self.fresh.append(session)
+        self.count, self.left_out = int(counts[0]), max(0, int(counts[1]) - len(self.sessions))
+        return [name for name in before if name not in self.sessions]
+
+    def look(self, most: int) -> list[str]:
+        """Look at new sessions, and at `most` of the others, in turns; the lines of those with news."""
+        others = list(self.sessions.values())
+        if self.turn >= len(others):
+            self.turn = 0
+        due = self.fresh + others[self.turn : self.turn + most]
+        self.turn, self.fresh = self.turn + most, []
+        return [f"session:{session.line}" for session in due if session.look()]
+
+    def report(self) -> list[str]:
+        """All of them as lines, in between the figures of load and how many are left out."""
+        self.look(len(self.sessions))
+        server, now = os.uname().nodename, int(time.time())
+        figures = {**load_figures(), "numSessions": self.count}
+        head = [f"server:{server}", f"time:{now}", *(f"{name}:{figure}" for name, figure in figures.items())]
+        lines = [f"session:{session.line}" for session in self.sessions.values()]
+        return [*head, *lines, f"leftOut:{self.left_out}"]
+
+
+def report() -> bytes:
+    """Load and sessions of this host. Raises RefusedError."""
+    try:
+        database, reader = session_database(None)
+
+        def session_report() -> bytes:
+            return text_of(database.changed(os.uname().nodename) or [])
+
+        status, output, said = run(session_report, reader, COUNT_SECONDS, 4 * MOST_REPORT_BYTES)
+        if status:
+            raise RefusedError(said or "the session database cannot be read")
+        rows = output.decode("utf-8").split("\n")
+    except RefusedError as trouble:
+        rows = rows_of_x2goserver(str(trouble))
+    inventory = Inventory()
+    inventory.take(rows)
+    return "".join(f"{line}\n" for line in inventory.report()).encode()
+
+
+def rows_of_x2goserver(trouble: str) -> list[str]:
+    """The same rows as from the database, by the program of x2goserver that lists for root. Raises RefusedError."""
+    lister = program("x2golistsessions_root")
+    if not lister:
+        raise RefusedError(trouble)
+    status, output, said = run([lister], None, LIST_SECONDS, 4 * MOST_REPORT_BYTES)
+    if status:
+        raise RefusedError(f"x2golistsessions_root failed: {said}; and without it: {trouble}")
+    count, rows = 0, []
+    for line in output.decode("utf-8", "replace").split("\n"):
+        fields = line.replace(" ", "").split("|")
+        if len(fields) <= LISTED_FOLDERS or fields[LISTED_STATE] == "F":
+            continue
+        count += 1
+        if fields[0] and fields[LISTED_COOKIE] and "XSHAD" not in fields[LISTED_NAME]:
+            try:
+                since = int(time.mktime(time.strptime(fields[LISTED_CHANGED], "%Y-%m-%dT%H:%M:%S")))
+            except (ValueError, OverflowError):
+                since = 0  # it is not known
+            told = [1, LISTED_USER, 2, LISTED_STATE, -1, 7, 8, 9, LISTED_FOLDERS]
+            row = [str(since) if place < 0 else fields[place] for place in told]
+            rows.append(line_of(row) if line.isprintable() else "")
+    return [f"{count}|{len(rows)}", *rows[:MOST_SESSIONS]]
+
+
+class Watch:
+    """What is told of this host from one look to the next. `reader` says what the session database has."""
+
+    def __init__(self, reader: Reader, interval: int) -> None:
+        self.reader, self.interval = reader, interval
+        self.inventory: Inventory | None = None  # none before the first report, and after trouble
+        self.trouble = ""
+        self.alive = time.monotonic()  # when figures were told last
+
+    def look(self) -> list[str]:
+        """Look once; the lines to be told."""
+        lines: list[str] = []
+        try:
+            lines = self.changes()
+            self.trouble = ""
+        except RefusedError as error:
+            self.inventory = None
+            self.reader.close()  # what is read next is all
+            trouble = " ".join(str(error).split())[:200]
+            if trouble != self.trouble:
+                lines = [f"trouble:{trouble}"]
+            self.trouble = trouble
+        if time.monotonic() - self.alive >= self.interval:
+            self.alive = time.monotonic()
+            figures = load_figures()
+            if self.inventory is not None:
+                figures["numSessions"] = self.inventory.count
+            shown = [f"{name}:{figure}" for name, figure in figures.items()]
+            lines.append(line_of([f"alive:{int(time.time())}", *shown]))
+        return lines
+
+    def changes(self) -> list[str]:
+        """The lines of what has changed, or a whole report. Raises RefusedError."""
+        rows = self.reader.changed()
+        inventory = self.inventory or Inventory()
+        left_out, gone = inventory.left_out, inventory.take(rows) if rows is not None else []
+        if self.inventory is None or inventory.left_out != left_out:
+            self.inventory, self.alive = inventory, time.monotonic()
+            return inventory.report()
+        return [*(f"gone:{name}" for name in gone), *inventory.look(STATES_A_LOOK)]
+
+
+def watch(interval: int) -> int:
+    """Tell load and sessions, then what changes, and a sign of life every so many seconds; the exit status.
+
+    It ends when nobody listens any more, or its standard input ends. Raises RefusedError before it has begun.
+    """
+    reader = Reader(os.uname().nodename)
+    watching, text = Watch(reader, interval), "OK\n"
+    try:
+        while True:
+            text += "".join(f"{line}\n" for line in watching.look())
+            try:
+                say(1, text.encode("utf-8", "replace"))
+            except OSError:  # nobody listens any more
+                return 0
+            text = ""
+            if input_ends(TROUBLE_SECONDS if watching.trouble else LOOK_SECONDS):
+                return 0
+    finally:
+        reader.close()
+
+
+def input_ends(seconds: float) -> bool:
+    """Wait; whether the standard input has ended by then, or nobody reads the standard output any more."""
+    import select
+
+    streams, deadline = select.poll(), time.monotonic() + seconds
+    streams.register(0, select.POLLIN)
+    streams.register(1, 0)  # that nobody reads it is said anyway
+    while True:
+        left = deadline - time.monotonic()
+        if left <= 0:
+            return False
+        for stream, _ in streams.poll(left * 1000):
+            if stream == 1 or not os.read(0, 4096):
+                return True
 
 
 # --- key files -------------------------------------------------------------------------------------------------------
@@ -722,18 +1374,24 @@ def ssh_version(account: pwd.struct_passwd) -> tuple[int, int]:
 # --- the program -----------------------------------------------------------------------------------------------------
 
 
+def known_tasks() -> list[str]:
+    """The tasks that this host can do, in the order in which they are named."""
+    with_x2go = bool(program("x2golistsessions"))
+    return [name for name in TASKS if name != "ping" and (with_x2go or name in WITHOUT_X2GO)]
+
+
 def answer(user: str, task: str, arguments: Sequence[str]) -> bytes:
     """Do a task as root; the data of its answer. Raises RefusedError."""
     if task == "ping":
         return b""
-    with_x2go = bool(program("x2golistsessions"))
-    known = [name for name in TASKS if name != "ping" and (with_x2go or name in WITHOUT_X2GO)]
     if task == "availabletasks":
-        return "".join(f"{name}\n" for name in known).encode()
-    if task not in known:
+        return "".join(f"{name}\n" for name in known_tasks()).encode()
+    if task not in known_tasks():
         raise RefusedError(f"x2goserver is not installed here: {task} cannot be done")
     if task == "checkload":
         return load()
+    if task == "report":
+        return report()
     account = account_of(user)
     if task == "getservers":
         counts = session_counts(account).items()
@@ -747,17 +1405,23 @@ def answer(user: str, task: str, arguments: Sequence[str]) -> bytes:
     return end_session(account, task, arguments[0])
 
 
-def through_sudo(words: Sequence[str]) -> bytes:
-    """The same as root: what the agent there answers, without the OK. Raises RefusedError."""
+def through_sudo(words: Sequence[str], stay: bool) -> bytes:
+    """The same as root: what the agent there answers, without the OK. Raises RefusedError.
+
+    With `stay`, this process becomes the one that waits for that agent, and what that says is said at once.
+    """
     own = os.path.abspath(sys.argv[0])
     sudo = program("sudo")
     if not sudo:
         raise RefusedError("this needs root, and sudo is not installed")
-    status, output, said = run([sudo, "-n", "--", own, *words], None, SUDO_SECONDS)
-    if status and said.startswith("sudo:"):
+    asked = [sudo, "-n", "-l", "--", own, *words] if stay else [sudo, "-n", "--", own, *words]
+    status, output, said = run(asked, None, SUDO_SECONDS, MOST_BYTES + 2 * MOST_REPORT_BYTES)
+    if status and (said.startswith("sudo:") or stay):
         raise RefusedError(
             f"sudo does not let this account run {own} as root ({said}): see etc/sudoers.d of x2gobroker"
         )
+    if stay:
+        os.execve(sudo, [sudo, "-n", "--", own, *words], ENVIRONMENT)  # noqa: S606 - no shell is what is wanted
     if status or not output.startswith(b"OK\n"):
         raise RefusedError(said.partition("x2gobroker-agent: ")[2] or said or "no answer from the agent under sudo")
     return output[3:]
@@ -771,7 +1435,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
             words = forced_command(os.environ.get("SSH_ORIGINAL_COMMAND", ""))
         user, task, rest = checked(words)
         alone = os.geteuid() == 0 or task in ("ping", "availabletasks")
-        data = answer(user, task, rest) if alone else through_sudo(words)
+        if alone and task == "watch" and task in known_tasks():
+            return watch(int(rest[0]))
+        data = answer(user, task, rest) if alone else through_sudo(words, task == "watch")
     except RefusedError as error:
         return complain(" ".join(str(error).split()))
     except OSError as error:  # no process can be made, say, or a disk is full

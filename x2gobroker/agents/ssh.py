@@ -6,7 +6,7 @@ import shlex
 from functools import lru_cache
 from pathlib import Path
 
-from x2gobroker.agents.answers import MOST_BYTES
+from x2gobroker.agents.answers import LARGEST_ANSWER
 from x2gobroker.agents.base import HOST_KEY, LOGIN, NONSENSE, REFUSED, TIMEOUT, UNREACHABLE, BrokerAgent, Reply
 from x2gobroker.agents.rules import AgentRules
 from x2gobroker.errors import AgentError, SshError
@@ -30,7 +30,7 @@ class SshAgent(BrokerAgent):
     def _call(self, server: Endpoint, rules: AgentRules, words: tuple[str, ...], seconds: float) -> Reply:
         done = _command(rules.command, words)
         try:
-            executed = self._pool.execute(route_to(server, rules), done, seconds, max_bytes=MOST_BYTES)
+            executed = self._pool.execute(route_to(server, rules), done, seconds, max_bytes=LARGEST_ANSWER)
         except SshError as error:
             reason = REASONS.get(error.reason, NONSENSE)
             raise AgentError(str(error), reason) from error
