@@ -5,7 +5,7 @@ import { isTouchDevice } from "../novnc/core/util/browser.js";
 import { by } from "./cover.js";
 import { remember, remembered } from "./remember.js";
 
-const SLACK = 8; // pixels that a finger may move and still tap
+const SLACK = 6; // pixels that a finger may move and still tap; they do not move the pointer
 const AGAIN_SECONDS = 0.25; // that a tap holds the button
 const HOLD_SECONDS = 0.6; // after which a finger that rests means the right button, and taps no more
 const WHEEL_STEP = 30; // pixels of two fingers for one step of the wheel
@@ -51,8 +51,7 @@ class Touchpad {
       if (!this.#moved) {
         this.#moved = true;
         clearTimeout(this.#holding);
-      }
-      if (this.#most === 1) this.#moveBy(x, y, spent);
+      } else if (this.#most === 1) this.#moveBy(x, y, spent);
       else if (this.#most === 2 && this.#fingers.size === 2) this.#wheelBy(x / 2, y / 2);
     }
   }
