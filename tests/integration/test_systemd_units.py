@@ -166,6 +166,11 @@ def vnc_servers(machine: Machine) -> list[str]:
     return machine.call("pgrep", "-x", "Xvnc|Xtigervnc").stdout.split()
 
 
+def terminals_of(machine: Machine, name: str) -> list[str]:
+    """The processes of a user's terminals, oldest first."""
+    return machine.call("pgrep", "-u", name, "-x", "xterm").stdout.split()
+
+
 def test_desktops_survive_a_restart_of_their_service(booted: Machine) -> None:
     name, _ = user(1)
     with contextlib.closing(RfbClient(REMOTE_PORT, desktop_token(booted, name))):
@@ -258,6 +263,44 @@ def test_a_desktop_is_a_session_of_logind(with_logind: Machine) -> None:
     assert with_logind.call("test", "-e", f"/sys/fs/cgroup{group}").returncode != 0
 
 
+def test_two_desktops_of_a_user_are_two_sessions_of_logind(with_logind: Machine) -> None:
+    """Of the same user, but none of them ends with the other, and each has a bus of its own."""
+    name, _ = user(4)
+    number = with_logind.run("id", "-u", name).strip()
+    busses, sessions = [], []
+    with contextlib.ExitStack() as stack:
+        for count in (1, 2):
+            token = desktop_token(with_logind, name, "Several", 2)
+            stack.enter_context(contextlib.closing(RfbClient(REMOTE_PORT, token)))
+            wait_until(lambda: len(terminals_of(with_logind, name)) == count, "a desktop")  # noqa: B023
+        terminals = terminals_of(with_logind, name)
+        for terminal in terminals:
+            lines = with_logind.run("cat", f"/proc/{terminal}/environ").split("\0")
+            variables = dict(line.split("=", 1) for line in lines if "=" in line)
+            assert variables["XDG_RUNTIME_DIR"] == f"/run/user/{number}"
+            busses.append(variables["DBUS_SESSION_BUS_ADDRESS"])
+            sessions.append(variables["XDG_SESSION_ID"])
+        assert len(set(sessions)) == 2
+        assert len({*busses, f"unix:path=/run/user/{number}/bus"}) == 3
+        with_logind.run("kill", terminals[0])
+        wait_until(lambda: len(vnc_servers(with_logind)) == 1, "the end of one")
+        wait_until(
+            lambda: with_logind.call("loginctl", "show-session", sessions[0]).returncode != 0, "its session's end"
+        )
+        assert terminals_of(with_logind, name) == [terminals[1]]
+        assert with_logind.call("loginctl", "show-session", sessions[1]).returncode == 0
+        assert with_logind.run("stat", "-c", "%a %U", f"/run/user/{number}").strip() == f"700 {name}"
+        ask = ["dbus-send", "--print-reply", "--dest=org.freedesktop.DBus", "/", "org.freedesktop.DBus.ListNames"]
+        as_user = ["runuser", "-u", name, "--", "env"]
+        answers = [
+            with_logind.call(*as_user, f"DBUS_SESSION_BUS_ADDRESS={bus}", *ask).returncode == 0 for bus in busses
+        ]
+        assert answers == [False, True]
+        with_logind.run("kill", terminals[1])
+    wait_until(lambda: not vnc_servers(with_logind), "the end of the other one")
+    wait_until(lambda: with_logind.call("test", "-e", f"/run/user/{number}").returncode != 0, "the end of its folder")
+
+
 LIMITS = '"memory-megabytes": 900, "tasks": 120, "cpu-percent": 50, "count"'
 CONTROLLERS = {"memory", "pids", "cpu"}
 # all but 50 megabytes; the kernel ends another program of the desktop for it
@@ -305,7 +348,7 @@ def within(machine: Machine, server: str, program: str) -> str:
     return machine.run("sh", "-c", group, *argv)
 
 
-@pytest.mark.parametrize(("login", "first"), [("with_logind", 4), ("without_logind", 6)])
+@pytest.mark.parametrize(("login", "first"), [("with_logind", 8), ("without_logind", 10)])
 def test_a_desktop_takes_no_more_than_it_may(
     booted: Machine, request: pytest.FixtureRequest, login: str, first: int
 ) -> None:

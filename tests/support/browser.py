@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -216,6 +216,18 @@ class Tab:
                 caret = {"selectionStart": end, "selectionEnd": end}
                 protocol.send("Input.imeSetComposition", {"text": word[:end], **caret})
             protocol.send("Input.insertText", {"text": word})
+        protocol.detach()
+
+    def fingers(self, *steps: Sequence[tuple[int, int]], rest: float = 0.0) -> None:
+        """Put fingers down, move them step by step, rest, and lift them."""
+        protocol = self.context.new_cdp_session(self.page)
+        for number, at in enumerate(steps):
+            points = [{"x": x, "y": y, "id": finger} for finger, (x, y) in enumerate(at)]
+            kind = "touchMove" if number else "touchStart"
+            protocol.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": points})
+        if rest:
+            self.page.wait_for_timeout(rest * 1000)
+        protocol.send("Input.dispatchTouchEvent", {"type": "touchEnd", "touchPoints": []})
         protocol.detach()
 
     def picture(self, path: Path) -> None:

@@ -7,7 +7,7 @@ import contextlib
 import json
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -284,8 +284,19 @@ class FirefoxTab:
         kind = "touch" if self.size else "mouse"
         self._act({"type": "pointer", "id": kind, "parameters": {"pointerType": kind}, "actions": steps})
 
-    def _act(self, actions: dict[str, Any]) -> None:
-        self._ask("WebDriver:PerformActions", actions=[actions])
+    def fingers(self, *steps: Sequence[tuple[int, int]], rest: float = 0.0) -> None:
+        """Put fingers down, move them step by step, rest, and lift them."""
+        sources = []
+        for finger in range(len(steps[0])):
+            ways = [{"type": "pointerMove", "duration": 20, "x": at[finger][0], "y": at[finger][1]} for at in steps]
+            down, up = {"type": "pointerDown", "button": 0}, {"type": "pointerUp", "button": 0}
+            pause = {"type": "pause", "duration": round(rest * 1000)}
+            kind = {"type": "pointer", "id": f"finger{finger}", "parameters": {"pointerType": "touch"}}
+            sources.append({**kind, "actions": [ways[0], down, *ways[1:], pause, up]})
+        self._act(*sources)
+
+    def _act(self, *actions: dict[str, Any]) -> None:
+        self._ask("WebDriver:PerformActions", actions=list(actions))
 
     # -- desktops ------------------------------------------------------------------------------------------------------
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, Protocol
@@ -73,6 +73,11 @@ class Person(Protocol):
 
     def click_screen(self, x: int = 100, y: int = 100) -> None:
         """Click into the desktop, so that the keyboard is there."""
+
+    def fingers(self, *steps: Sequence[tuple[int, int]], rest: float = 0.0) -> None:
+        """Put fingers onto a touch screen where the first step has them, move them as the next ones say, and lift them
+        after so many seconds of rest.
+        """
 
     def sign_in(self, url: str, user: str, password: str) -> None:
         """Sign in at the portal."""

@@ -90,7 +90,7 @@ def _types() -> Mapping[str, Any]:
         "Office desktop": {"count": 20, "description": "Xfce with office programs, a browser and mail."},
         "Matlab": {"count": 1, "description": "One licence."},
         "Late": {"count": 2},
-        "Running": {"count": 4, "absolute-minutes": 4, "files": "both"},
+        "Running": {"count": 4, "per-user": 2, "absolute-minutes": 4, "files": "both"},
         "Asks": {"count": 2, "options": {"password": "Vnc-pw-1"}},
     }
     for at, (name, values) in enumerate(made.items()):
@@ -203,6 +203,12 @@ def _home(pages: Pages, person: Tab, look: Look) -> None:
     page.click("details.sure summary")
     page.click("details.menu summary")
     look("home-menu", person)
+    pages.start(person, "Running")
+    person.wait_for_phase("connected")
+    page.goto(pages.site.url)
+    look("home-several", person)
+    page.goto(f"{pages.site.url}wait?type=Running")
+    look("enough", person)
 
 
 def _lists(pages: Pages, person: Tab, look: Look) -> None:
@@ -235,7 +241,8 @@ def _desktop(pages: Pages, person: Tab, look: Look) -> None:
     page.click("#keys")
     look("desktop-keys", person)
     page.click("#keys")
-    for name in ("clipboard", "files", "stop"):
+    touch = ("touch",) if person.touch else ()
+    for name in ("clipboard", "files", *touch, "stop"):
         page.click(f"#{name}")
         expect(page.locator("#files-rows")).not_to_have_attribute("aria-busy", "true")
         look(f"desktop-{name}", person)

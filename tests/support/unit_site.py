@@ -39,15 +39,18 @@ remote-session-config = /etc/x2go/broker/session-types.json
 enable = true
 """
 TYPES = """\
-{"Shell": {"script": "tigervnc.py", "count": 2, "options": {"command": ["xterm"], "display_base": 70}}}
+{"Shell": {"script": "tigervnc.py", "count": 2, "options": {"command": ["xterm"], "display_base": 70}},
+ "Several": {"script": "tigervnc.py", "count": 2, "per-user": 2, "options": {"command": ["xterm"]}}}
 """
 TAKE_PLACE = """\
 import sys
 from sqlalchemy.engine import URL
 from x2gobroker.store import RemoteDesktops, Store
 desktops = RemoteDesktops(Store(URL.create("sqlite", database="/var/lib/x2gobroker/cookies/x2gobroker.sqlite")))
-slots = desktops.of_user(sys.argv[1])
-slot = slots[0] if slots else desktops.reserve("Shell", 2, sys.argv[1], {"size": "320x200"}, "127.0.0.1")
+user, kind, per_user = sys.argv[1], sys.argv[2], int(sys.argv[3])
+slots = desktops.of_user(user) if per_user == 1 else []
+size = {"size": "320x200"}
+slot = slots[0] if slots else desktops.reserve(kind, 2, user, size, "127.0.0.1", per_user=per_user)
 print(desktops.token(slot, slot.username, "127.0.0.1", False))
 """
 PROFILES = "[desk]\nname = Desk\nhost = ts01.example.org\nacl-users-allow = ALL\n"
@@ -112,10 +115,10 @@ def complaints(site: Machine) -> list[str]:
     return [line for line in site.journal().splitlines() if re.search(marks, line)]
 
 
-def desktop_token(site: Machine, name: str) -> str:
+def desktop_token(site: Machine, name: str, kind: str = "Shell", per_user: int = 1) -> str:
     """A place for a user's desktop, as the portal takes it, and a token to connect there."""
     python = "/usr/lib/x2gobroker/venv/bin/python"
-    return site.run("runuser", "-u", "x2gobroker", "--", python, "-c", TAKE_PLACE, name).strip()
+    return site.run("runuser", "-u", "x2gobroker", "--", python, "-c", TAKE_PLACE, name, kind, str(per_user)).strip()
 
 
 @contextlib.contextmanager

@@ -17,7 +17,7 @@ from x2gobroker.portal.explained import Places
 from x2gobroker.remote.permits import NotPermittedError
 from x2gobroker.store import DesktopOrders, Lockouts, RemoteDesktops, Store
 from x2gobroker.store.database import FILE_NAME
-from x2gobroker.store.remote_desktops import BROKEN
+from x2gobroker.store.remote_desktops import BROKEN, RUNNING
 
 CONFIG = "[broker_inifile]\nsession-profiles = {folder}/profiles.conf\n{more}"
 PROFILES = """
@@ -153,6 +153,7 @@ TYPES = {
     "No script": {"script": "nothing.py", "count": 1},
     "Wrong": {"script": "tigervnc.py", "count": "many"},
     "Mine": {"script": "tigervnc.py", "count": 1},
+    "Several": {"script": "tigervnc.py", "count": 4, "per-user": 2},
 }
 
 
@@ -200,6 +201,34 @@ def test_places_that_are_taken_and_ones_own_desktop(types: Explain) -> None:
     desktops.begin_start(mine.id, "here")
     desktops.change(mine.id, BROKEN)
     assert said(types)["Mine"] == (False, f"no rules; has {mine.id[:8]}, which is broken")
+
+
+def test_how_many_of_a_type_the_user_has(types: Explain) -> None:
+    desktops = RemoteDesktops(types.store)
+    slots = []
+    for number in range(2):
+        slot = desktops.reserve("Several", 4, "anna", {}, "", per_user=2)
+        assert slot is not None
+        desktops.begin_start(slot.id, "here")
+        slots.append(slot)
+        if number == 0:
+            has = f"no rules; has 1 of 2 (per-user): {slot.id[:8]} (starting)"
+            assert said(types)["Several"] == (True, f"{has}; 3 of 4 places free")
+            DesktopOrders(types.store).close("eva")
+            assert said(types)["Several"] == (True, f"{has}; closed for new desktops by eva")
+            DesktopOrders(types.store).open()
+    desktops.change(slots[0].id, RUNNING)
+    shown = f"{slots[0].id[:8]} (running), {slots[1].id[:8]} (starting)"
+    assert said(types)["Several"] == (True, f"no rules; has 2 of 2 (per-user): {shown}; may have no more")
+    desktops.change(slots[0].id, BROKEN)
+    for user in ("bert", "carl"):
+        assert desktops.reserve("Several", 4, user, {}, "") is not None
+    shown = f"{slots[0].id[:8]} (broken), {slots[1].id[:8]} (starting)"
+    assert said(types)["Several"] == (True, f"no rules; has 1 of 2 (per-user): {shown}; all places are taken (4)")
+    desktops.release(slots[1].id)
+    assert desktops.reserve("Several", 4, "dora", {}, "") is not None
+    shown = f"{slots[0].id[:8]} (broken)"
+    assert said(types)["Several"] == (False, f"has 0 of 2 (per-user): {shown}; all places are taken (4)")
 
 
 def test_who_is_locked_out_gets_none(types: Explain) -> None:
@@ -268,6 +297,8 @@ def test_a_file_of_session_types_that_cannot_be_used(types: Explain) -> None:
         b'{"locked": "", "closed": "", "taken": {}, "mine": {"a": ["b"]}}',
         b'{"locked": "", "closed": "", "taken": {}, "mine": {"a": [1, 2]}}',
         b'{"locked": "", "closed": "", "taken": {}, "mine": {"a": "bc"}}',
+        b'{"locked": "", "closed": "", "taken": {}, "mine": {"a": [["b"]]}}',
+        b'{"locked": "", "closed": "", "taken": {}, "mine": {"a": [["b", "c", "d"]]}}',
     ],
 )
 def test_what_the_other_process_says_has_a_form(text: bytes) -> None:

@@ -9,7 +9,19 @@ import pytest
 
 from tests.unit.configured import Files
 from x2gobroker.model.acl import Requester
-from x2gobroker.portal.catalogue import ENDING, FREE, FULL, HERE, Crowd, Desk, crowd, desks, find_type, types_for
+from x2gobroker.portal.catalogue import (
+    ENDING,
+    ENOUGH,
+    FREE,
+    FULL,
+    HERE,
+    Crowd,
+    Desk,
+    crowd,
+    desks,
+    find_type,
+    types_for,
+)
 from x2gobroker.remote.told import SCRIPT_FAILED
 from x2gobroker.services import Services
 from x2gobroker.settings import Settings
@@ -43,9 +55,9 @@ class World:
         """One session type as this user sees it."""
         return next(desk for desk in desks(self.settings, self.services, who) if desk.kind.name == name)
 
-    def reserve(self, user: str, name: str = "Desk", count: int = 2) -> str:
+    def reserve(self, user: str, name: str = "Desk", count: int = 2, per_user: int = 1) -> str:
         """A place for a user."""
-        slot = self.store.reserve(name, count, user, {}, "")
+        slot = self.store.reserve(name, count, user, {}, "", per_user=per_user)
         assert slot is not None
         return slot.id
 
@@ -94,6 +106,36 @@ def test_a_desktop_that_cannot_be_stopped_takes_a_place_and_is_nobodys(world: Wo
     world.store.change(world.reserve("anna"), BROKEN)
     assert (world.desk().state, world.desk().free) == (FREE, 1)
     assert crowd(world.store, world.desk().kind) == Crowd((), 0, 1, None)
+
+
+def test_a_type_of_which_one_may_have_several(world: World) -> None:
+    world.write(Desk={"count": 4, "per-user": 2})
+    assert (world.desk().is_several, world.desk().state, world.desk().can_start) == (True, FREE, True)
+    first = world.reserve("anna", count=4, per_user=2)
+    assert (world.desk().another, world.desk().can_start) == (FREE, True)
+    for slot_id in (first, world.reserve("anna", count=4, per_user=2)):
+        world.store.begin_start(slot_id, "here")
+    second = world.reserve("anna", count=4, per_user=2)
+    assert (world.desk().another, world.desk().can_start, world.desk().free) == (ENOUGH, True, 2), "not come for yet"
+    world.store.begin_start(second, "here")
+    assert [slot.id for slot in world.desk().slots] == [first, second]
+    assert (world.desk().another, world.desk().can_start, world.desk().is_ending) == (ENOUGH, False, False)
+    world.store.change(first, STOPPING)
+    assert (world.desk().another, world.desk().is_ending) == (FREE, True)
+    for user in ("bert", "carl"):
+        world.reserve(user, count=4)
+    assert (world.desk().another, world.desk().can_start) == (FULL, False)
+    world.store.release(first, SCRIPT_FAILED)
+    assert world.desk().note, "beside the one that runs"
+    assert len(world.desk().slots) == 1
+
+
+def test_several_that_are_left_where_one_is_allowed_now(world: World) -> None:
+    for _ in range(2):
+        world.store.begin_start(world.reserve("anna", per_user=2), "here")
+    assert (world.desk().is_several, world.desk().another, world.desk().can_start) == (True, ENOUGH, True)
+    world.store.change(world.desk().slots[0].id, STOPPING)
+    assert (world.desk().is_several, world.desk().state) == (False, HERE)
 
 
 def test_less_places_than_are_taken(world: World) -> None:

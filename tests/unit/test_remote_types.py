@@ -56,6 +56,7 @@ def test_the_file_of_the_nexus_page() -> None:
 def test_what_is_left_out_has_its_default() -> None:
     found = desk()
     assert found.sizes == SIZES
+    assert found.per_user == 1
     assert (found.start_seconds, found.stop_seconds, found.grace_seconds) == (30, 20, 900)
     assert (found.idle_minutes, found.absolute_minutes, found.stop_at_logout) == (0, 0, False)
     assert found.access.decide(Requester("anybody", None))
@@ -81,6 +82,17 @@ def test_everything_that_can_be_said(tmp_path: Path) -> None:
     assert (found.start_seconds, found.stop_seconds, found.grace_seconds) == (5, 6, 7)
     assert (found.idle_minutes, found.absolute_minutes, found.stop_at_logout) == (8, 9, True)
     assert (found.description, found.picture_path) == ("A desktop.", tmp_path / "desk.png")
+
+
+def test_more_for_one_user_than_there_are_is_told_and_does_no_harm() -> None:
+    assert desk(**{"per-user": 2}).per_user == 2
+    found = parse(**{"per-user": 3})
+    assert messages(found) == ["per-user is 3, and count lets nobody have more than 2"]
+    assert [problem.line for problem in found.problems] == [5]
+    assert found.types["Desk"].per_user == 3
+    assert not parse(count=0, **{"per-user": 3}).problems
+    for wrong in (0, 21, "2", True, 1.5):
+        assert "Desk" not in parse(**{"per-user": wrong}).types
 
 
 @pytest.mark.parametrize(

@@ -10,13 +10,15 @@ from pathlib import Path
 import pytest
 from sqlalchemy.engine import URL
 
+from tests.support.several_desktops import rush
 from x2gobroker.errors import StoreError
-from x2gobroker.store import RemoteDesktops, SignInTie, Slot, Store
+from x2gobroker.store import DesktopOrders, DesktopsClosedError, RemoteDesktops, SignInTie, Slot, Store
 from x2gobroker.store.remote_desktops import (
     FAILED_SECONDS,
     LONGEST_OPTIONS,
     RESERVED_SECONDS,
     RUNNING,
+    STOPPING,
     TOKEN_SECONDS,
 )
 
@@ -65,6 +67,71 @@ def test_many_at_once_never_get_one_slot(path: Path) -> None:
     slots = [slot for slot in found if slot is not None]
     assert sorted(slot.number for slot in slots) == list(range(10))
     assert len({slot.username for slot in slots}) == 10
+    for store in stores:
+        store.close()
+
+
+def another(desktops: RemoteDesktops, per_user: int = 2, user: str = "anna", count: int = 4) -> Slot | None:
+    """What a user gets who may have several."""
+    return desktops.reserve("KDE", count, user, {"size": "800x600"}, HOME, per_user=per_user)
+
+
+def started(desktops: RemoteDesktops, per_user: int = 2, user: str = "anna", count: int = 4) -> Slot:
+    """The same, and come for."""
+    slot = another(desktops, per_user, user, count)
+    assert slot is not None
+    assert desktops.begin_start(slot.id, "here")
+    return slot
+
+
+def test_a_user_may_have_several_of_a_type_each_with_a_number_of_its_own(desktops: RemoteDesktops) -> None:
+    first, second = started(desktops), started(desktops)
+    assert [(slot.number, slot.ordinal) for slot in (first, second)] == [(0, 1), (1, 2)]
+    assert another(desktops) is None
+    assert started(desktops, user="bert").ordinal == 1
+    assert another(desktops, per_user=3, count=3) is None, "all are taken"
+    desktops.release(first.id)
+    third = started(desktops)
+    assert (third.number, third.ordinal) == (0, 1), "the first number that is free"
+    assert third.id != first.id
+    assert desktops.of_user("anna")[0].ordinal == 2
+
+
+def test_what_nobody_has_come_for_is_given_again(desktops: RemoteDesktops) -> None:
+    """Who presses twice gets one desktop."""
+    started(desktops)
+    slot, again = another(desktops), another(desktops)
+    assert slot is not None
+    assert again is not None
+    assert (again.id, again.ordinal, again.options["size"]) == (slot.id, 2, "800x600")
+
+
+def test_what_is_being_stopped_no_longer_counts_and_keeps_its_number(desktops: RemoteDesktops) -> None:
+    first = started(desktops)
+    started(desktops)
+    desktops.change(first.id, STOPPING)
+    assert started(desktops).ordinal == 3
+
+
+def test_who_may_have_one_only_comes_back_to_it(desktops: RemoteDesktops) -> None:
+    """Also where it were more, before."""
+    slots = [started(desktops) for _ in range(2)]
+    assert another(desktops, per_user=1) == desktops.find(slots[0].id)
+    assert slots[1].options == {"size": "800x600", "ordinal": 2}
+
+
+def test_new_ones_are_not_given_while_it_is_closed(desktops: RemoteDesktops) -> None:
+    started(desktops)
+    DesktopOrders(desktops.store).close("root")
+    with pytest.raises(DesktopsClosedError):
+        another(desktops)
+
+
+def test_nobody_gets_more_than_there_may_be_however_fast(path: Path) -> None:
+    stores = [Store(URL.create("sqlite", database=str(path))) for _ in range(2)]
+    found = rush(stores, 20, 3, "anna", "bert")
+    for user in ("anna", "bert"):
+        assert sorted(slot.ordinal for slot in found if slot.username == user) == [1, 2, 3]
     for store in stores:
         store.close()
 

@@ -134,6 +134,97 @@ def test_two_tabs_and_two_browsers_of_a_user_have_the_same_desktop(portal: Porta
     assert start(portal.signed_in()) == start(portal.signed_in(address="198.51.100.4"))
 
 
+def come_for(portal: PortalBench, slot_id: str) -> str:
+    """Somebody connects to a desktop, and it runs; its ID."""
+    assert portal.desktops.begin_start(slot_id, "here")
+    portal.desktops.change(slot_id, RUNNING)
+    return slot_id
+
+
+def test_a_card_with_several_desktops(tmp_path: Path) -> None:
+    portal = portal_with(tmp_path, Desk=kind(5, **{"per-user": 2}))
+    anna = portal.signed_in()
+    assert "Desktop 1" not in anna.get().text
+    first = come_for(portal, start(anna))
+    page = anna.get().text
+    assert re.search(r">Desktop 1</strong> <span class=\"badge good\">Running</span>", page)
+    assert "started less than a minute ago" in page
+    assert "4 of 5 available" in page
+    assert "Start another" in page
+    assert start(anna, size="1440x900") == start(anna, size="1280x720"), "pressed twice"
+    second = come_for(portal, start(anna))
+    assert first != second
+    page = anna.get().text
+    assert [f"/portal/desktop/{one}/stop" in Names(page).posts for one in (first, second)] == [True, True]
+    assert f'href="/portal/desktop/{first}"' in page
+    assert 'aria-describedby="desk-1 desk-1-2">Reconnect' in page
+    assert '<span class="visually-hidden"> Desk, desktop 2</span>' in page
+    assert "/portal/start" not in Names(page).posts
+    assert "You can have 2 desktops of this type at a time." in page
+    assert "data-refresh" not in page
+    assert anna.post(f"/portal/desktop/{first}/stop").status_int == 303
+    page = anna.get().text
+    assert (page.count("Reconnect"), page.count("Stopping"), page.count("data-refresh")) == (1, 1, 1)
+    portal.desktops.release(first)
+    assert slot_of(portal, start(anna)).ordinal == 1
+
+
+def test_who_has_as_many_as_there_may_be_is_told(tmp_path: Path) -> None:
+    portal = portal_with(tmp_path, Desk=kind(2, **{"per-user": 2}))
+    anna = portal.signed_in()
+    first, _second = (come_for(portal, start(anna)) for _ in range(2))
+    answer = anna.post("/portal/start", type="Desk")
+    assert (answer.status_int, answer.location) == (303, "/portal/wait?type=Desk&size=1024x768")
+    page = anna.get(f"{answer.location}&wait=1")
+    assert "You already have 2 desktops of type “Desk”" in page.text
+    assert "Refresh" not in page.headers, "nothing changes until she stops one"
+    german = anna.get(answer.location, Accept_Language="de").text
+    assert "Sie haben bereits 2 Desktops vom Typ „Desk“" in german
+    portal.desktops.release(first)
+    assert "A desktop is available" in anna.get(answer.location).text
+
+
+def test_one_is_left_for_the_next_user_where_places_are_few(tmp_path: Path) -> None:
+    portal = portal_with(tmp_path, Desk=kind(2, **{"per-user": 2}))
+    anna, bert = portal.signed_in(), portal.signed_in("bert")
+    come_for(portal, start(anna))
+    come_for(portal, start(bert))
+    assert anna.post("/portal/start", type="Desk").location == "/portal/wait?type=Desk&size=1024x768"
+    page = anna.get().text
+    assert "All 2 desktops in use" in page
+    assert "Reconnect" in page
+    assert "<li>bert</li>" in anna.get("/portal/wait?type=Desk").text
+
+
+def test_several_in_all_places(tmp_path: Path) -> None:
+    """My sessions and the page of each desktop tell them apart; a type of which there is one has no number."""
+    portal = portal_with(tmp_path, Desk=kind(5, **{"per-user": 2}), One=kind())
+    anna = portal.signed_in()
+    ids = [come_for(portal, start(anna)) for _ in range(2)] + [come_for(portal, start(anna, "One"))]
+    names = ["Desk, desktop 1", "Desk, desktop 2", "One"]
+    assert Names(anna.get("/portal/sessions").text).headings == names
+    for slot_id, name in zip(ids, names, strict=True):
+        page = anna.get(f"/portal/desktop/{slot_id}").text
+        assert f"<title>{name}" in page
+        assert f"<h1>{name}</h1>" in page
+        assert f'data-name="{name}"' in page
+    portal.write("types.json", json.dumps({"Desk": kind()}))
+    assert Names(anna.get("/portal/sessions").text).headings == ["Desk", "Desk, desktop 2", "One"]
+    page = anna.get().text
+    assert (page.count("Reconnect"), "You can have 1 desktop of this type at a time." in page) == (2, True)
+
+
+def test_a_rush_on_start_gives_one_desktop_after_the_other(tmp_path: Path) -> None:
+    portal = portal_with(tmp_path, Desk=kind(9, **{"per-user": 2}))
+    anna = portal.signed_in()
+    for number in (1, 2):
+        at_once(portal, [anna] * 6)
+        found = portal.desktops.everything()
+        assert [slot.ordinal for slot in found] == list(range(1, number + 1))
+        come_for(portal, found[-1].id)
+    assert set(at_once(portal, [anna] * 6)) == {"/portal/wait?type=Desk&size=1024x768"}
+
+
 def at_once(portal: PortalBench, browsers: list[Browser]) -> list[str]:
     """Where these browsers are sent that press Start in the same moment."""
     gate = threading.Barrier(len(browsers))

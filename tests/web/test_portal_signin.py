@@ -159,13 +159,18 @@ def test_signing_out_ends_this_browser_alone_and_its_desktops_where_so_configure
     for name in ("Stays", "Goes"):
         slot = portal.desktops.reserve(name, 2, "anna", {}, here.address)
         assert slot is not None
-    other = portal.desktops.reserve("Goes", 2, "bert", {}, here.address)
+    for name in ("Goes", "Stays"):  # a second one of each, once somebody has come for the first
+        for slot in portal.desktops.of_user("anna"):
+            portal.desktops.begin_start(slot.id, "here")
+        assert portal.desktops.reserve(name, 4, "anna", {}, here.address, per_user=2) is not None
+    other = portal.desktops.reserve("Goes", 4, "bert", {}, here.address)
     assert other is not None
     answer = here.post("/portal/sign-out")
     assert (answer.status_int, here.token) == (200, "")
     assert "You are signed out." in answer.text
     assert there.get().status_int == 200
-    assert [slot.type for slot in portal.desktops.of_user("anna")] == ["Stays"]
+    unwanted = {(slot.type, slot.wanted) for slot in portal.desktops.of_user("anna")}
+    assert unwanted == {("Stays", "cut"), ("Stays", ""), ("Goes", "logout")}, "what nobody had come for is gone"
     assert [slot.type for slot in portal.desktops.of_user("bert")] == ["Goes"]
 
 

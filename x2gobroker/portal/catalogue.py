@@ -24,35 +24,78 @@ from x2gobroker.services import Services
 from x2gobroker.settings import Settings
 from x2gobroker.settings.watch import Identity, identity
 from x2gobroker.store import RemoteDesktops, Slot
-from x2gobroker.store.remote_desktops import BROKEN, FAILED, MINE, RESERVED, RESERVED_SECONDS, STOPPING
+from x2gobroker.store.remote_desktops import (
+    BROKEN,
+    FAILED,
+    MINE,
+    RESERVED,
+    RESERVED_SECONDS,
+    comes_back_to,
+    has_room,
+)
 
 LARGEST_SCRIPT = 1 << 20
 LARGEST_PICTURE = 4 << 20
 KEPT_PICTURE = "private, max-age=86400"
 MOST_HOLDERS = 5
 # what a card says of a session type
-FREE, HERE, FULL, ENDING, CLOSED = "free", "here", "full", "ending", "closed"
+FREE, HERE, FULL, ENDING, CLOSED, ENOUGH = "free", "here", "full", "ending", "closed", "enough"
 
 
 @dataclass(frozen=True)
 class Desk:
-    """One session type as its user sees it. `slot`: the place that the user has; `note`: why the last one failed.
+    """One session type as its user sees it. `slots`: the places that the user has, oldest first, those that are being
+    stopped among them; `note`: why the last one failed.
 
     `is_closed`: nobody gets a new desktop at present.
     """
 
     kind: SessionType
     free: int
-    slot: Slot | None = None
+    slots: tuple[Slot, ...] = ()
     note: str = ""
     is_closed: bool = False
 
     @property
+    def is_several(self) -> bool:
+        """Whether the user may have several desktops of this type, or still has them from when that was so."""
+        return self.kind.per_user > 1 or sum(slot.state in MINE for slot in self.slots) > 1
+
+    @property
+    def is_ending(self) -> bool:
+        """Whether one of them is being stopped, so that there may be more to start in a moment."""
+        return any(is_ending(slot) for slot in self.slots)
+
+    @property
+    def slot(self) -> Slot | None:
+        """The user's place, where it is one: what the user comes back to before what is being stopped."""
+        return next((slot for slot in self.slots if slot.state in MINE), self.slots[-1] if self.slots else None)
+
+    @property
     def state(self) -> str:
-        """HERE (the user has one), ENDING (it is being stopped), CLOSED, FULL (all places are taken) or FREE."""
+        """HERE (the user has one), ENDING (it is being stopped), or what `another` says."""
         if self.slot is not None:
-            return HERE if self.slot.state in MINE and not self.slot.is_unwanted else ENDING
+            return ENDING if is_ending(self.slot) else HERE
+        return self.another
+
+    @property
+    def another(self) -> str:
+        """What is to be said of one more: ENOUGH (the user may have no more), CLOSED, FULL (all places are taken) or
+        FREE.
+        """
+        if not has_room(self.slots, self.kind.per_user):
+            return ENOUGH
         return CLOSED if self.is_closed else FREE if self.free else FULL
+
+    @property
+    def can_start(self) -> bool:
+        """Whether Start leads to a desktop now, be it one that the user has."""
+        return comes_back_to(self.slots, self.kind.per_user) is not None or self.another == FREE
+
+
+def is_ending(slot: Slot) -> bool:
+    """Whether a place is being stopped, or will be in a moment."""
+    return slot.state not in MINE or slot.is_unwanted
 
 
 @dataclass(frozen=True)
@@ -135,33 +178,31 @@ def desks(settings: Settings, services: Services, who: Requester, is_closed: boo
     if not kinds:
         return []
     store = services.desktops(settings)
-    taken, mine = store.taken(), _by_type(store.of_user(who.user))
-    made = []
-    for kind in kinds:
-        free = kind.count - sum(1 for number in taken.get(kind.name, ()) if number < kind.count)
-        slot = mine.get(kind.name)
-        if slot is not None and slot.state == FAILED:
-            made.append(Desk(kind, max(0, free), None, fault_text(slot.note), is_closed))
-        else:
-            made.append(Desk(kind, max(0, free), slot, is_closed=is_closed))
-    return made
+    taken, mine = store.taken(), store.of_user(who.user)
+    return [_desk(kind, taken.get(kind.name, ()), mine, is_closed) for kind in kinds]
 
 
-def _by_type(slots: Iterable[Slot], now: float | None = None) -> dict[str, Slot]:
-    """One slot of each type: what the user comes back to before what ends, and that before what failed."""
+def desk(store: RemoteDesktops, kind: SessionType, user: str, is_closed: bool = False) -> Desk:
+    """One of them. Raises StoreError."""
+    return _desk(kind, store.taken().get(kind.name, ()), store.of_user(user), is_closed)
+
+
+def _desk(kind: SessionType, taken: Iterable[int], mine: Iterable[Slot], is_closed: bool) -> Desk:
+    free = kind.count - sum(1 for number in taken if number < kind.count)
+    slots, failed = [], None
+    for slot in mine:
+        if slot.type == kind.name and slot.state == FAILED:
+            failed = slot
+        elif slot.type == kind.name and slot.state != BROKEN and is_held(slot):
+            slots.append(slot)
+    note = fault_text(failed.note) if failed is not None and (kind.per_user > 1 or not slots) else ""
+    return Desk(kind, max(0, free), tuple(slots), note, is_closed)
+
+
+def is_held(slot: Slot, now: float | None = None) -> bool:
+    """Whether somebody has a place: not where it was reserved and nobody has come for it in time."""
     moment = time.time() if now is None else now
-
-    def rank(slot: Slot) -> int:
-        return 2 if slot.state in MINE else 1 if slot.state == STOPPING else 0
-
-    found: dict[str, Slot] = {}
-    for slot in slots:
-        if slot.state == BROKEN or (slot.state == RESERVED and slot.reserved < moment - RESERVED_SECONDS):
-            continue
-        known = found.get(slot.type)
-        if known is None or rank(slot) >= rank(known):
-            found[slot.type] = slot
-    return found
+    return slot.state != FAILED and (slot.state != RESERVED or slot.reserved >= moment - RESERVED_SECONDS)
 
 
 def crowd(store: RemoteDesktops, kind: SessionType) -> Crowd:

@@ -17,6 +17,7 @@ from x2gobroker.portal.languages import _
 from x2gobroker.portal.looks import announcement
 from x2gobroker.portal.page import go_to, json_answer, message, page
 from x2gobroker.portal.session import SignIn
+from x2gobroker.portal.texts import desktop_name
 from x2gobroker.remote.keys import BOTH, NEITHER, OUT, WINDOW
 from x2gobroker.remote.stopping import NUMBER_LETTERS
 from x2gobroker.remote.told import PASSING
@@ -53,6 +54,7 @@ def desktop(sign_in: SignIn, desktop: str) -> Response:
         sign_in,
         policy=policy(sign_in.settings, kind.files if kind else NEITHER),
         slot=slot,
+        name=desktop_name(slot, kind),
         size=WINDOW if slot.options.get("follows") else slot.options.get("size", ""),
         scaling="resize" if slot.options.get("follows") else "fit",
         number=slot.id[:NUMBER_LETTERS],

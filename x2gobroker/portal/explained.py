@@ -8,13 +8,13 @@ from dataclasses import asdict, dataclass, field
 
 from x2gobroker.model.acl import Requester
 from x2gobroker.model.json_text import JsonError, read_object
-from x2gobroker.portal.catalogue import script_fault
+from x2gobroker.portal.catalogue import is_held, script_fault
 from x2gobroker.remote.permits import NotPermittedError, check_account
 from x2gobroker.remote.stopping import NUMBER_LETTERS
 from x2gobroker.remote.types import SessionType, SessionTypes
 from x2gobroker.services import Services
 from x2gobroker.settings import Settings
-from x2gobroker.store.remote_desktops import FAILED, MINE
+from x2gobroker.store.remote_desktops import MINE
 
 LARGEST_ANSWER = 1 << 22
 
@@ -31,13 +31,13 @@ class Explained:
 @dataclass(frozen=True)
 class Places:
     """What the store says: by whom the user is locked out, who has closed desktops for new ones, how many places of
-    each session type are taken, and the user's own desktops by type, each with its number and its state.
+    each session type are taken, and the user's own desktops by type, oldest first, each with its number and its state.
     """
 
     locked: str = ""
     closed: str = ""
     taken: Mapping[str, int] = field(default_factory=dict)
-    mine: Mapping[str, tuple[str, str]] = field(default_factory=dict)
+    mine: Mapping[str, tuple[tuple[str, str], ...]] = field(default_factory=dict)
 
     def to_json(self) -> bytes:
         """Them as `read` takes them: for root, who does not open the store."""
@@ -48,15 +48,21 @@ class Places:
         """Them from another process, which is not believed. Raises JsonError."""
         match read_object(data, LARGEST_ANSWER):
             case {"locked": str(locked), "closed": str(closed), "taken": dict(taken), "mine": dict(mine)}:
-                pairs = {name: tuple(pair) for name, pair in mine.items() if isinstance(pair, list)}
-                is_good = len(pairs) == len(mine) and all(type(number) is int for number in taken.values())
-                if is_good and all(len(pair) == 2 and _are_texts(pair) for pair in pairs.values()):
-                    return cls(locked, closed, taken, {name: (pair[0], pair[1]) for name, pair in pairs.items()})
+                if all(type(number) is int for number in taken.values()):
+                    return cls(locked, closed, taken, {name: _pairs(value) for name, value in mine.items()})
         raise JsonError("it does not say which places are taken")
 
 
-def _are_texts(values: tuple[object, ...]) -> bool:
-    return all(isinstance(value, str) for value in values)
+def _pairs(found: object) -> tuple[tuple[str, str], ...]:
+    """Numbers and states of one type's desktops. Raises JsonError."""
+    pairs = []
+    for pair in found if isinstance(found, list) else [found]:
+        match pair:
+            case [str(number), str(state)]:
+                pairs.append((number, state))
+            case _:
+                raise JsonError("it does not say which desktops the user has")
+    return tuple(pairs)
 
 
 def places_of(settings: Settings, services: Services, user: str, found: SessionTypes) -> Places:
@@ -65,11 +71,15 @@ def places_of(settings: Settings, services: Services, user: str, found: SessionT
     lock = services.user_locks(settings).find(user)
     closing = services.desktop_orders(settings).closing()
     numbers = store.taken()
+    mine: dict[str, tuple[tuple[str, str], ...]] = {}
+    for slot in store.of_user(user):
+        if is_held(slot):
+            mine[slot.type] = (*mine.get(slot.type, ()), (slot.id[:NUMBER_LETTERS], slot.state))
     return Places(
         "" if lock is None else _by(lock.by, lock.reason),
         "" if closing is None else _by(closing.by, closing.reason),
         {kind.name: sum(n < kind.count for n in numbers.get(kind.name, ())) for kind in found.types.values()},
-        {slot.type: (slot.id[:NUMBER_LETTERS], slot.state) for slot in store.of_user(user) if slot.state != FAILED},
+        mine,
     )
 
 
@@ -102,12 +112,26 @@ def _explained(kind: SessionType, who: Requester, account: str, places: Places) 
         return Explained(kind.name, False, f"the user is locked out {places.locked}")
     if account:
         return Explained(kind.name, False, account)
-    if kind.name in places.mine:
-        number, state = places.mine[kind.name]
+    mine = places.mine.get(kind.name, ())
+    if mine and kind.per_user == 1:
+        number, state = next((pair for pair in mine if pair[1] in MINE), mine[-1])
         return Explained(kind.name, state in MINE, f"{decision.reason}; has {number}, which is {state}")
-    if places.closed:
-        return Explained(kind.name, False, f"closed for new desktops {places.closed}")
+    has, count = "", sum(state in MINE for _number, state in mine)
+    if mine:
+        shown = ", ".join(f"{number} ({state})" for number, state in mine)
+        has = f"has {count} of {kind.per_user} (per-user): {shown}"
+    if fault := _no_other(kind, places, count):
+        reason = "; ".join(filter(None, (decision.reason if count else "", has, fault)))
+        return Explained(kind.name, count > 0, reason)
     free = kind.count - places.taken.get(kind.name, 0)
-    if free <= 0:
-        return Explained(kind.name, False, f"all places are taken ({kind.count})")
-    return Explained(kind.name, True, f"{decision.reason}; {free} of {kind.count} places free")
+    reason = "; ".join(filter(None, (decision.reason, has, f"{free} of {kind.count} places free")))
+    return Explained(kind.name, True, reason)
+
+
+def _no_other(kind: SessionType, places: Places, count: int) -> str:
+    """Why a user with so many desktops of a type gets no other one; nothing where there is one to be had."""
+    if count >= kind.per_user:
+        return "may have no more"
+    if places.closed:
+        return f"closed for new desktops {places.closed}"
+    return f"all places are taken ({kind.count})" if places.taken.get(kind.name, 0) >= kind.count else ""

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
+import time
+from functools import lru_cache, partial
 from urllib.parse import quote
 from weakref import WeakKeyDictionary
 
@@ -18,7 +19,7 @@ from x2gobroker.portal.languages import _, present
 from x2gobroker.portal.page import page
 from x2gobroker.portal.passwords import needs_password
 from x2gobroker.portal.session import SignIn
-from x2gobroker.portal.texts import command_name, profile_name
+from x2gobroker.portal.texts import command_name, desktop_age, profile_name
 
 Row = tuple[tuple[str, str], Markup]  # what rows are sorted by, and the row
 ROW = Markup('<a href="client?profile={}">{}</a>')  # relative, as the page may be below a path
@@ -40,6 +41,8 @@ def home(sign_in: SignIn) -> Response:
         desks=desks,
         closing=closing,
         profiles=profile_rows(sign_in.broker.list_profiles(settings, sign_in.login)),
+        is_ending=catalogue.is_ending,
+        age=partial(desktop_age, now=time.time()),
         picture=url_for("portal.picture"),
         has_pictures=any(desk.kind.picture for desk in desks),
         picture_version=catalogue.picture_version,

@@ -12,15 +12,15 @@ from flask import request as http_request
 
 from x2gobroker.broker import Offer
 from x2gobroker.errors import SessionError
+from x2gobroker.portal.catalogue import is_held
 from x2gobroker.portal.decorator import signed_in
 from x2gobroker.portal.languages import _, _n
 from x2gobroker.portal.page import field, go_to, message, page
 from x2gobroker.portal.session import SignIn
-from x2gobroker.portal.texts import duration, profile_name, time_left
+from x2gobroker.portal.texts import desktop_age, desktop_name, duration, profile_name, time_left
 from x2gobroker.portal.x2go_sessions import Found, FoundSession, find_sessions, own_profiles
 from x2gobroker.remote.desktop import GRACE, IDLE
 from x2gobroker.store import Slot
-from x2gobroker.store.remote_desktops import FAILED, RESERVED, RESERVED_SECONDS
 from x2gobroker.user_sessions import UserLogin, UserSessions
 from x2gobroker.user_sessions.values import GONE, HOST_KEY, LOGIN, TIMEOUT, UNREACHABLE
 
@@ -42,7 +42,8 @@ def sessions(sign_in: SignIn) -> Response:
     nobody waits for the slowest of them to see what is known already.
     """
     now = time.time()
-    slots = [slot for slot in sign_in.services.desktops(sign_in.settings).of_user(sign_in.user) if _counts(slot, now)]
+    slots = [slot for slot in sign_in.services.desktops(sign_in.settings).of_user(sign_in.user) if is_held(slot, now)]
+    types = sign_in.services.session_types.current(sign_in.settings).types
     offers = sign_in.broker.list_profiles(sign_in.settings, sign_in.login)
     login = _login(sign_in)
     asks = login is not None and "servers" in http_request.args
@@ -53,7 +54,8 @@ def sessions(sign_in: SignIn) -> Response:
         asks_later=login is not None and not asks,
         told=tuple(offer for offer in offers if offer.status),
         has_profiles=bool(offers),
-        ages={slot.id: duration(now - (slot.started or slot.reserved)) for slot in slots},
+        names={slot.id: desktop_name(slot, types.get(slot.type)) for slot in slots},
+        ages={slot.id: desktop_age(slot, now) for slot in slots},
         ends={slot.id: _ends(slot, now) for slot in slots if slot.ends is not None},
         **_of_servers(sign_in, offers if asks else None),
     )
@@ -86,11 +88,6 @@ def _of_servers(sign_in: SignIn, offers: list[Offer] | None) -> dict[str, Any]:
         "duration": duration,
         "kind_name": _kind_name,
     }
-
-
-def _counts(slot: Slot, now: float) -> bool:
-    """Whether a slot is a session to show; one that was reserved and not used in time is none."""
-    return slot.state != FAILED and (slot.state != RESERVED or slot.reserved >= now - RESERVED_SECONDS)
 
 
 def _found(sign_in: SignIn, offers: list[Offer]) -> Found | None:

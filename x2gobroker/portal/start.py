@@ -9,7 +9,7 @@ from flask import request as http_request
 
 from x2gobroker.logs import broker_log
 from x2gobroker.logs import field as log_field
-from x2gobroker.portal.catalogue import crowd, find_type
+from x2gobroker.portal.catalogue import ENOUGH, crowd, desk, find_type
 from x2gobroker.portal.decorator import signed_in, signed_in_quietly
 from x2gobroker.portal.languages import _
 from x2gobroker.portal.page import field, go_to, message, page
@@ -24,7 +24,7 @@ WAIT_SECONDS = 10  # between two looks for a free place
 
 @signed_in
 def start(sign_in: SignIn) -> Response:
-    """A place of the session type that was posted; the user's own where there is one.
+    """A place of the session type that was posted: the user's own where the user has one and may have no other.
 
     The size is one of the type's list, or that of the user's window, as far as the type has desktops so large.
     """
@@ -38,7 +38,7 @@ def start(sign_in: SignIn) -> Response:
         )
     store = sign_in.services.desktops(sign_in.settings)
     try:
-        slot = store.reserve(kind.name, kind.count, sign_in.user, options, sign_in.address)
+        slot = store.reserve(kind.name, kind.count, sign_in.user, options, sign_in.address, per_user=kind.per_user)
     except DesktopsClosedError as error:
         broker_log.info("portal: %s gets no new %s: %s", log_field(sign_in.user), log_field(kind.name), error)
         slot = None
@@ -62,18 +62,18 @@ def _size(kind: SessionType, chosen: str, window: str) -> tuple[dict[str, object
 
 @signed_in_quietly
 def wait(sign_in: SignIn) -> Response:
-    """Who has the places of a session type, or that there are no new desktops; and a page that looks again by itself
-    for somebody who waits.
+    """Who has the places of a session type, or that there are no new desktops, or that the user may have no more; and a
+    page that looks again by itself for somebody who waits.
     """
     kind = _kind(sign_in, http_request.args.get("type", ""))
     if isinstance(kind, Response):
         return kind
     size = http_request.args.get("size", "")
     store = sign_in.services.desktops(sign_in.settings)
-    waits = "wait" in http_request.args
-    mine = any(slot.type == kind.name for slot in store.of_user(sign_in.user))
-    closing = None if mine else sign_in.services.desktop_orders(sign_in.settings).closing()
-    is_free = mine or (closing is None and store.free(kind.name, kind.count) > 0)
+    closing = sign_in.services.desktop_orders(sign_in.settings).closing()
+    mine = desk(store, kind, sign_in.user, closing is not None)
+    is_enough = mine.another == ENOUGH
+    waits = "wait" in http_request.args and not is_enough  # that changes when the user stops one
     who = crowd(store, kind)
     response = page(
         "full.html",
@@ -82,12 +82,13 @@ def wait(sign_in: SignIn) -> Response:
         size=size if size in kind.sizes else WINDOW,
         crowd=who,
         soonest="" if who.ends is None else time_left(who.ends - time.time()),
-        is_free=is_free,
+        is_free=mine.can_start,
+        is_enough=is_enough,
         closing=closing,
         waits=waits,
         wait_seconds=WAIT_SECONDS,
     )
-    if waits and not is_free:
+    if waits and not mine.can_start:
         response.headers["Refresh"] = str(WAIT_SECONDS)
     return response
 

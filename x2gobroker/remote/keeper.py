@@ -54,7 +54,8 @@ _prctl = ctypes.CDLL(None, use_errno=True).prctl
 class Keeper:
     """One desktop. `plan`: `folder`, `socket`, `user` (name, uid, gid, groups, home; None: stay who we are),
     `environment`, `seconds` to come up, and either `server` and `session`, or `each`: commands as lists of words. `pam`
-    is the PAM service, `mark` the variable by which processes are known: PAM cannot change that.
+    is the PAM service, `mark` the variable by which processes are known: PAM cannot change that. `own_bus`: it gets a
+    session bus of its own, also where the user has one.
     `stat` is who this process is outside. `cgroup` holds the others, where there is one; else, where `is_first`, the
     PID namespace does.
     """
@@ -138,11 +139,14 @@ class Keeper:
         return f":{number}"
 
     def start_bus(self) -> None:
-        """Start a session bus for the user's programs, where they have none. They do without if it does not come up."""
+        """Start a session bus for the user's programs, where they have none, or are to have one of their own. They do
+        without if it does not come up.
+        """
         readable, writable = os.pipe2(os.O_CLOEXEC)
         environment, text = self.plan["environment"], b""
         try:
-            words = bus_words(self.plan["session"], environment, writable) if self.programs.login is not None else []
+            wanted = self.programs.login is not None and (BUS not in environment or self.plan["own_bus"])
+            words = bus_words(self.plan["session"], environment, writable) if wanted else []
             if not words:
                 return
             self.programs.spawn(words, last_breath=False, pass_fds=(writable,))

@@ -170,6 +170,7 @@ class KeptDesktop(RemoteServiceScript, ABC):
             "seconds": float(self._common_options.get("seconds", START_SECONDS)),
             # x11vnc looks at the processes of the host, and starts none of the user's
             "pam": service,
+            "own_bus": self._is_one_of_several,
             "mark": MARK,
             "holds": [name for name in HOLDS if name == CGROUP or not plan.get("each")],
         }

@@ -12,6 +12,7 @@ LONGEST_NAME = 100
 LONGEST_TEXT = 1000
 MOST_ITEMS = 1000
 MOST_SLOTS = 1000
+MOST_PER_USER = 20
 DAY_SECONDS = 86400
 YEAR_MINUTES = 366 * 1440
 EVERYBODY = "ALL"
@@ -86,6 +87,14 @@ KEYS = (
         "How many sessions of this type may run at the same time. 0: none is started.",
         maximum=MOST_SLOTS,
         required=True,
+    ),
+    Key(
+        "per-user",
+        Shape.INTEGER,
+        1,
+        "How many sessions of this type one user may have at the same time.",
+        minimum=1,
+        maximum=MOST_PER_USER,
     ),
     Key("options", Shape.OBJECT, {}, "What the script gets as `common_options`; see below."),
     Key("description", Shape.TEXT, "", "A sentence for the users."),

@@ -140,6 +140,7 @@ def realize(
     found._state_folder = state_folder
     found._limits = Limits(session_type.memory_megabytes, session_type.tasks, session_type.cpu_percent)
     found._pam_service = session_type.pam_service
+    found._is_one_of_several = session_type.per_user > 1
     found._clipboard_bytes = session_type.clipboard_kilobytes << 10
     return found
 

@@ -91,10 +91,10 @@ class Login:
 
 
 def bus_words(words: list[str], environment: dict[str, str], number: int) -> list[str]:
-    """The command of a session bus, which writes its address to this descriptor. Nothing where the user has a bus, the
-    desktop's command starts one by itself, or there is no such program. Debian's Xsession starts none where one is.
+    """The command of a session bus, which writes its address to this descriptor. Nothing where the desktop's command
+    starts one by itself, or there is no such program. Debian's Xsession starts none where one is.
     """
-    if BUS in environment or os.path.basename(words[0]) in BUS_STARTERS:
+    if os.path.basename(words[0]) in BUS_STARTERS:
         return []
     places = (os.path.join(folder, BUS_DAEMON) for folder in environment["PATH"].split(":"))
     found = next((place for place in places if os.access(place, os.X_OK)), "")

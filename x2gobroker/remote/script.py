@@ -53,6 +53,7 @@ class RemoteServiceScript:
         self._state_folder: Path | None = None
         self._limits = Limits()
         self._pam_service = ""  # none
+        self._is_one_of_several = False  # whether its user may have others of this type beside it
         self._clipboard_bytes = 0  # what the VNC server has to take
         self._failure = ""  # for the user
         self._listener: Callable[[str], None] | None = None

@@ -54,6 +54,7 @@ class SessionType:
     count: int
     options: Mapping[str, Any]
     folder: Path
+    per_user: int = BY_NAME["per-user"].default
     sizes: tuple[str, ...] = SIZES
     access: AccessRules = field(default_factory=AccessRules)
     description: str = ""
@@ -187,12 +188,16 @@ class _Reader:
         options = value["options"]
         if value["picture"] and not (self.path.parent / value["picture"]).is_file():
             self.complain(("picture",), f"picture {value['picture']} is not in {self.path.parent}", error=False)
+        if value["count"] and value["per-user"] > value["count"]:
+            message = f"per-user is {value['per-user']}, and count lets nobody have more than {value['count']}"
+            self.complain(("per-user",), message, error=False)
         return SessionType(
             name=self.name,
             script=value["script"],
             count=value["count"],
             options=options,
             folder=self.path.parent,
+            per_user=value["per-user"],
             sizes=tuple(options.get("sizes") or SIZES),
             access=self._access(value, options.get("group", "")),
             description=value["description"],

@@ -38,6 +38,7 @@ STOPPING, BROKEN, FAILED = "stopping", "broken", "failed"
 MINE = (RESERVED, STARTING, RUNNING)  # what a user comes back to
 STOP = "stop"
 CUT = "cut"
+ORDINAL = "ordinal"  # among the options of a slot, where it is not 1
 ADMINISTRATOR = "administrator"  # stands before the name of the one who wants a desktop stopped
 S, K, H = REMOTE_SLOTS.c, REMOTE_TOKENS.c, REMOTE_SHARES.c
 
@@ -76,6 +77,11 @@ class Slot:
     wanted: str
 
     @property
+    def ordinal(self) -> int:
+        """By which number its user knows it, where the user has several of this type: 1 and up, the first free one."""
+        return int(self.options.get(ORDINAL, 1))
+
+    @property
     def is_unwanted(self) -> bool:
         """Whether the service was asked to stop it."""
         return self.wanted not in ("", CUT)
@@ -93,6 +99,20 @@ class Pass:
     view_only: bool
     share: bytes | None = field(default=None, repr=False)
     sign_in: SignInTie | None = None
+
+
+def comes_back_to(own: Iterable[Slot], per_user: int) -> Slot | None:
+    """To which of a user's slots of one type somebody comes back who wants a desktop of it; None: that is another one.
+
+    Where one is all that a user may have, it is that one. Else it is one that was reserved and not come for yet: who
+    presses twice gets one desktop, and not two.
+    """
+    return next((slot for slot in own if slot.state == RESERVED or (per_user == 1 and slot.state in MINE)), None)
+
+
+def has_room(own: Iterable[Slot], per_user: int) -> bool:
+    """Whether a user with these slots of one type may have another one. What is being stopped no longer counts."""
+    return sum(1 for slot in own if slot.state in MINE) < per_user
 
 
 class RemoteDesktops:
@@ -123,35 +143,39 @@ class RemoteDesktops:
         options: Mapping[str, Any],
         address: str,
         now: float | None = None,
+        per_user: int = 1,
     ) -> Slot | None:
-        """The slot of this user: the one that the user has of this type, else the first free one of `count`, else None.
+        """A slot for this user: `comes_back_to` says whether it is one that the user has, else it is the first free one
+        of `count`. None: all are taken, or the user has `per_user` of this type.
 
         `options`, values of JSON, have the `size` as chosen. What else a script gets is computed where it runs.
         The slot is kept for RESERVED_SECONDS until the user connects. Raises ValueError for options that are too long,
-        DesktopsClosedError where the user has none of this type and there are no new ones.
+        DesktopsClosedError where the user would get another one and there are no new ones.
         """
-        text = json.dumps(dict(options), sort_keys=True)
-        if len(text) > LONGEST_OPTIONS:
+        if len(json.dumps(dict(options))) > LONGEST_OPTIONS:
             raise ValueError(f"the options of a session may have {LONGEST_OPTIONS} characters")
         moment = _now(now)
         with self.store.begin() as connection:
             lock(connection, LOCK)
             _drop_free(connection, session_type, moment)
-            rows = connection.execute(select(*S).where(S.type == session_type)).all()
-            mine = next((row for row in rows if row.username == user and row.state in MINE), None)
+            slots = [_slot(row) for row in connection.execute(select(*S).where(S.type == session_type))]
+            own = [slot for slot in slots if slot.username == user]
+            mine = comes_back_to(own, per_user)
             if mine is not None:
                 if mine.state == RESERVED:
-                    again = {"reserved": moment, "options": text, "address": address}
+                    again = {"reserved": moment, "options": _text(options, mine.ordinal), "address": address}
                     connection.execute(update(REMOTE_SLOTS).where(S.id == mine.id).values(again))
                 return self._find(connection, mine.id)
             closing = read_closing(connection)
             if closing is not None:
                 raise DesktopsClosedError(closing)
-            taken = {row.number for row in rows}
+            taken = {slot.number for slot in slots}
             number = next((number for number in range(count) if number not in taken), None)
-            if number is None:
+            if number is None or not has_room(own, per_user):
                 return None
-            fresh = _row(session_type, number, user, text, address, moment)
+            ordinals = {slot.ordinal for slot in own}
+            ordinal = next(ordinal for ordinal in range(1, len(own) + 2) if ordinal not in ordinals)
+            fresh = _row(session_type, number, user, _text(options, ordinal), address, moment)
             connection.execute(insert(REMOTE_SLOTS), fresh)
             return self._find(connection, str(fresh["id"]))
 
@@ -397,6 +421,10 @@ def _drop_free(connection: Connection, session_type: str, now: float) -> None:
 def _slot(row: Any) -> Slot:
     values = dict(row._mapping)
     return Slot(**{**values, "options": json.loads(values["options"])})
+
+
+def _text(options: Mapping[str, Any], ordinal: int) -> str:
+    return json.dumps({**options, ORDINAL: ordinal} if ordinal > 1 else dict(options), sort_keys=True)
 
 
 def _row(session_type: str, number: int, user: str, options: str, address: str, now: float) -> dict[str, object]:

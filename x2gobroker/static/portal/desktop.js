@@ -9,6 +9,7 @@ import { setUpKeys } from "./keys.js";
 import { setUpScaling } from "./scaling.js";
 import "./window.js";
 import { setUpShare } from "./share.js";
+import { setUpTouchpad } from "./touchpad.js";
 
 const STARTING_SECONDS = 0.7; // how often the portal is asked while the desktop starts,
 const RUNNING_SECONDS = 15; // while it runs,
@@ -209,6 +210,7 @@ by("sign-in").href = page.dataset.signIn;
 setUpFullScreen();
 setUpScaling(connection, page.dataset.scaling);
 const comeBack = setUpFocus(connection, setUpKeys(connection));
+setUpTouchpad(connection, comeBack);
 const announce = setUpAnnouncement(comeBack);
 setUpClipboard(connection);
 setUpFiles(connection);
