@@ -58,6 +58,7 @@ def desktop(sign_in: SignIn, desktop: str) -> Response:
         number=slot.id[:NUMBER_LETTERS],
         clipboard=kind.clipboard if kind else NEITHER,
         files=kind.files if kind else NEITHER,
+        sound=kind.sound if kind else NEITHER,
         files_bytes=kind.files_megabytes << 20 if kind else 0,
         clipboard_bytes=kind.clipboard_kilobytes << 10 if kind else 0,
         texts=page_texts(),

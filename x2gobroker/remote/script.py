@@ -36,6 +36,8 @@ class RemoteServiceScript:
     session. What a script prints goes to the log of the service.
     """
 
+    gives_sound = False  # whether sessions of its kind can have sound at all
+
     def __init__(
         self, name: str = "", count: int = 1, index: int = 0, common_options: Mapping[str, Any] | None = None
     ) -> None:
@@ -54,6 +56,7 @@ class RemoteServiceScript:
         self._limits = Limits()
         self._pam_service = ""  # none
         self._clipboard_bytes = 0  # what the VNC server has to take
+        self._wants_sound = False
         self._failure = ""  # for the user
         self._listener: Callable[[str], None] | None = None
 

@@ -9,6 +9,7 @@ import { setUpKeys } from "./keys.js";
 import { setUpScaling } from "./scaling.js";
 import "./window.js";
 import { setUpShare } from "./share.js";
+import { setUpSound } from "./sound.js";
 
 const STARTING_SECONDS = 0.7; // how often the portal is asked while the desktop starts,
 const RUNNING_SECONDS = 15; // while it runs,
@@ -212,6 +213,7 @@ const comeBack = setUpFocus(connection, setUpKeys(connection));
 const announce = setUpAnnouncement(comeBack);
 setUpClipboard(connection);
 setUpFiles(connection);
+setUpSound(connection);
 setUpPassword();
 setUpStop();
 setUpLeaving();
