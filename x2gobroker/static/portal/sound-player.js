@@ -11,6 +11,16 @@ const FASTER = 1.005; // nobody hears that
 const CALM = 30 * SECOND; // played without a break, after which fewer are to wait
 const FADE = 96; // samples, from nothing to all of it
 
+function fullOf(view) {
+  const count = Math.floor(view.byteLength / 4);
+  const left = new Float32Array(count), right = new Float32Array(count);
+  for (let index = 0; index < count; index += 1) {
+    left[index] = view.getInt16(4 * index, true) / 32768;
+    right[index] = view.getInt16(4 * index + 2, true) / 32768;
+  }
+  return [left, right];
+}
+
 class DesktopSound extends AudioWorkletProcessor {
   #chunks = []; // [left, right]
   #at = 0; // in the first of them; between two samples where it is played faster
@@ -21,6 +31,7 @@ class DesktopSound extends AudioWorkletProcessor {
   #calm = 0;
   #fade = 0;
   #last = [0, 0];
+  #before = null; // the last one of a reduced chunk
 
   constructor() {
     super();
@@ -38,6 +49,7 @@ class DesktopSound extends AudioWorkletProcessor {
 
   // What has come is the end of it, and may be less than should wait.
   #goQuiet() {
+    this.#before = null;
     this.#quiet = true;
     this.#playing = this.#waits > 0;
   }
@@ -45,26 +57,29 @@ class DesktopSound extends AudioWorkletProcessor {
   #take(data) {
     if (data.byteLength < 3) return;
     this.#quiet = false;
-    const view = new DataView(data, 1);
     const full = new Uint8Array(data)[0] === FULL;
-    const length = Math.floor(view.byteLength / (full ? 4 : 2)) * (full ? 1 : 2);
-    const left = new Float32Array(length), right = full ? new Float32Array(length) : left;
-    for (let index = 0; index < length; index += 1) {
-      if (full) {
-        left[index] = view.getInt16(4 * index, true) / 32768;
-        right[index] = view.getInt16(4 * index + 2, true) / 32768;
-      } else {
-        left[index] = view.getInt16(2 * (index >> 1), true) / 32768;
-      }
-    }
-    if (!full) for (let index = 1; index < length - 1; index += 2) left[index] = (left[index - 1] + left[index + 1]) / 2;
+    const [left, right] = full ? fullOf(new DataView(data, 1)) : this.#reducedOf(new DataView(data, 1));
+    if (full) this.#before = null;
+    if (!left.length) return;
     this.#chunks.push([left, right]);
-    this.#waits += length;
+    this.#waits += left.length;
     if (this.#waits > this.#target + LATE) this.#leaveOut();
     if (!this.#playing && this.#waits >= this.#target) {
       this.#playing = true;
       this.#fade = 0;
     }
+  }
+
+  // Half of the samples, of one channel: between two of them is their mean.
+  #reducedOf(view) {
+    const count = Math.floor(view.byteLength / 2);
+    const made = new Float32Array(2 * count);
+    for (let index = 0; index < count; index += 1) {
+      const value = view.getInt16(2 * index, true) / 32768;
+      made[2 * index] = ((this.#before ?? value) + value) / 2;
+      made[2 * index + 1] = this.#before = value;
+    }
+    return [made, made];
   }
 
   #leaveOut() {
