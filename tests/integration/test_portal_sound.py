@@ -15,11 +15,12 @@ import pytest
 from playwright.sync_api import Browser
 
 from tests.support.accounts import Account, account_with_home, processes_of
-from tests.support.browser import Tab, tab
+from tests.support.browser import Tab, chromium, tab
 from tests.support.firefox import firefox
 from tests.support.person import Person
 from tests.support.portal_desktops import PASSWORD, PortalDesktops, begin, portal_desktops, stop_all
 from tests.support.processes import wait_until
+from tests.support.pulseaudio import runtime_folder, sound_account, sound_server
 from tests.support.tones import write_tone
 from x2gobroker.store import PortalSessions, Slot
 
@@ -98,16 +99,33 @@ def place() -> Iterator[Place]:
             yield Place(site, account, tones)
 
 
+@pytest.fixture(scope="module")
+def speakers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
+    """What browsers need to be heard: without a sound card, they let nothing play."""
+    with sound_account() as account:
+        path = runtime_folder(account) / "speakers"
+        module = f"module-native-protocol-unix socket={path} auth-anonymous=1"
+        with sound_server(tmp_path_factory.mktemp("speakers"), account, module):
+            wait_until(path.exists, "a sound server for browsers")
+            yield {"PULSE_SERVER": f"unix:{path}"}
+
+
+@pytest.fixture(scope="module")
+def heard_chromium(speakers: dict[str, str]) -> Iterator[Browser]:
+    with chromium(speakers) as running:
+        yield running
+
+
 @pytest.fixture(params=["chromium", "firefox"])
-def anna(request: pytest.FixtureRequest, place: Place, tmp_path: Path) -> Iterator[Person]:
+def anna(request: pytest.FixtureRequest, place: Place, speakers: dict[str, str], tmp_path: Path) -> Iterator[Person]:
     """Anna, signed in, in each browser; her desktops are stopped afterwards."""
     if request.param == "firefox":
-        with firefox(tmp_path / "firefox") as made:
+        with firefox(tmp_path / "firefox", sound=speakers) as made:
             made.sign_in(place.site.url, "anna", PASSWORD)
             yield made
             PortalSessions(place.site.service.store).close_all("anna")
     else:
-        with tab(request.getfixturevalue("running_chromium")) as made:
+        with tab(request.getfixturevalue("heard_chromium")) as made:
             made.sign_in(place.site.url, "anna", PASSWORD)
             yield made
     stop_all(place.site)
@@ -251,8 +269,8 @@ def test_the_end_of_the_sign_in_ends_it(place: Place, anna: Person) -> None:
     anna.wait_for("silence", lambda: silent(anna))
 
 
-def test_guests_hear_nothing(place: Place, running_chromium: Browser) -> None:
-    with tab(running_chromium) as person:
+def test_guests_hear_nothing(place: Place, heard_chromium: Browser) -> None:
+    with tab(heard_chromium) as person:
         person.sign_in(place.site.url, "anna", PASSWORD)
         open_desktop(place, person)
         person.use("Share")

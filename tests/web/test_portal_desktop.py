@@ -476,6 +476,12 @@ def test_the_page_has_sound_where_its_session_type_lets_it_out(tmp_path: Path, w
         answer = anna.get(address)
         assert answer.headers["Content-Type"].startswith("text/javascript")
         assert "eval" not in answer.text
+    # a worker's own policy counts, and not that of its page
+    if way == "out":
+        policies = [one.headers["Content-Security-Policy"] for one in (anna.get(found["sound-worker"]), page)]
+        sources = [dict(part.split(" ", 1) for part in each.split("; "))["connect-src"] for each in policies]
+        assert sources[0] == sources[1]
+        assert "wss://" in sources[0]
 
 
 def test_the_saver_of_downloads_answers_below_its_own_folder_only(portal: PortalBench, anna: Browser) -> None:

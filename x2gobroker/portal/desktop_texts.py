@@ -188,6 +188,7 @@ def _tools() -> dict[str, str]:
         "shared_work": _("Links that let guests control this desktop: {number}."),
         "taken_back": _("Sharing has stopped. The links no longer work."),
         "sound_gesture": _("Click in the desktop or press a key to hear its sound. Your browser requires this."),
+        "sound_no_output": _("Your browser cannot play sound right now. Check the sound settings of this device."),
         "sound_none": _(
             "This desktop cannot play sound. A new desktop may help. If it does not, contact your administrator."
         ),

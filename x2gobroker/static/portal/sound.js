@@ -7,7 +7,7 @@ import { remember, remembered } from "./remember.js";
 const RATE = 48000; // samples in a second
 const AGAIN = [1, 2, 4, 8, 15]; // seconds until it is tried again; the last one from then on
 const STEADY_SECONDS = 10; // a connection that has held so long was a good one
-const ALLOW_SECONDS = 1; // for the browser to let it be heard, where the user has done something
+const ALLOW_SECONDS = 2; // for the browser to let it be heard, where the user has done something
 const SAID_SECONDS = 10;
 const REFUSED = 4000; // the close code of what a user is told
 const KEPT = "sound";
@@ -15,6 +15,9 @@ const GESTURES = ["pointerdown", "keydown", "touchend"];
 
 // Whether this browser can play it at all.
 const able = () => "AudioWorkletNode" in window;
+
+// The user has done something, and still it is not: then there is nothing to hear it by.
+const whyNotHeard = () => text(navigator.userActivation?.hasBeenActive ? "sound_no_output" : "sound_gesture");
 
 // What plays it. Browsers keep it silent until the user has done something on the page.
 class Player {
@@ -92,7 +95,7 @@ class Sound {
     this.#player ??= new Player(() => this.#begin());
     this.#player.resume();
     clearTimeout(this.#asking);
-    this.#asking = setTimeout(() => this.#player && !this.#player.heard && this.#say(text("sound_gesture")), ALLOW_SECONDS * 1000);
+    this.#asking = setTimeout(() => this.#player && !this.#player.heard && this.#say(whyNotHeard()), ALLOW_SECONDS * 1000);
     this.#begin();
   }
 
@@ -121,6 +124,10 @@ class Sound {
     this.#worker = worker;
     this.#since = performance.now();
     worker.addEventListener("message", ({ data }) => this.#worker === worker && this.#hear(data));
+    worker.addEventListener("error", (event) => {
+      console.error(event.message);
+      if (this.#worker === worker) this.#fail(text("sound_not_able"));
+    });
     worker.postMessage({ url, protocol, port }, [port]);
   }
 
