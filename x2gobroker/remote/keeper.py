@@ -134,8 +134,8 @@ class Keeper:
         number = text.decode("ascii", "replace").strip()
         self.write_authority(number, cookie)
         self.plan["environment"].update(DISPLAY=f":{number}", XAUTHORITY=authority)
+        self.start_sound()  # before the bus, which starts programs as well
         self.start_bus()
-        self.start_sound()
         self.programs.main[self.programs.spawn(self.plan["session"], last_breath=False)] = "its desktop command"
         return f":{number}"
 
