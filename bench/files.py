@@ -28,7 +28,7 @@ from tests.support.accounts import Account, account_with_home
 from tests.support.browser import Tab, chromium, tab
 from tests.support.portal_desktops import DISPLAYS, PASSWORD, PortalDesktops, portal_desktops
 from tests.support.sshd import Sshd, make_key, sshd
-from x2gobroker.remote.files.carrier import FILES_PROTOCOL
+from x2gobroker.remote.files.link import FILES_PROTOCOL
 from x2gobroker.remote.service import TOKEN_PREFIX
 from x2gobroker.store import Slot
 

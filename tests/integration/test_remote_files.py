@@ -20,7 +20,8 @@ from tests.support.accounts import Account, account_with_home, processes_of
 from tests.support.files_page import ClosedError, FilesPage, partials
 from tests.support.processes import wait_until
 from tests.support.remote import Remote, remote
-from x2gobroker.remote.files.carrier import FILES_PROTOCOL, REFUSED
+from x2gobroker.remote.carrying import REFUSED
+from x2gobroker.remote.files.link import FILES_PROTOCOL
 from x2gobroker.remote.service import TOKEN_PREFIX
 from x2gobroker.remote.told import BEING_STOPPED, FILES_FAIL, NO_FILES, NOT_STARTED
 from x2gobroker.store import Lockouts, Slot

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -39,10 +40,21 @@ return new Set(new Uint32Array(image.data.buffer)).size;
 
 
 @contextlib.contextmanager
-def chromium() -> Iterator[Browser]:
-    """One Chromium for the length of a `with` block; each tab of it is a person of its own."""
+def chromium(sound: Mapping[str, str] | None = None) -> Iterator[Browser]:
+    """One Chromium for the length of a `with` block; each tab of it is a person of its own.
+
+    `sound`: the variables by which it finds a sound server; else it is mute.
+    """
+    env = {**os.environ, **(sound or {})}
+    muted = [] if sound is None else ["--mute-audio"]  # Playwright's own flags, but for these
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=list(FLAGS), timeout=DEADLINE * 1000)
+        browser = playwright.chromium.launch(
+            executable_path=CHROMIUM,
+            args=list(FLAGS),
+            timeout=DEADLINE * 1000,
+            env=dict(env),
+            ignore_default_args=muted,
+        )
         try:
             yield browser
         finally:

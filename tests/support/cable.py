@@ -6,6 +6,7 @@ import contextlib
 import selectors
 import socket
 import threading
+import time
 from collections.abc import Iterator
 
 from tests.support.processes import free_port
@@ -18,11 +19,16 @@ STOP_SECONDS = 15.0
 
 
 class Cable:
-    """Carries TCP connections from a port of its own to another one on this host, in a thread."""
+    """Carries TCP connections from a port of its own to another one on this host, in a thread.
+
+    `rate`: how many bytes in a second, 0: as many as come. While it is `held`, it carries nothing, and cuts nothing.
+    """
 
     def __init__(self, target: int) -> None:
         self.port = free_port()
         self.target = target
+        self.rate = 0.0
+        self.held = False
         self._listener = socket.create_server(("127.0.0.1", self.port), backlog=64)
         self._lock = threading.Lock()
         self._ends: dict[socket.socket, socket.socket] = {}
@@ -79,6 +85,9 @@ class Cable:
 
     def _run(self) -> None:
         while not self._stopped.is_set():
+            if self.held:
+                self._stopped.wait(TURN_SECONDS)
+                continue
             for key, _ in self._selector.select(TURN_SECONDS):
                 end = key.fileobj
                 assert isinstance(end, socket.socket)
@@ -113,6 +122,8 @@ class Cable:
                 if self._most is not None and self._carried[end] >= self._most:
                     self._selector.unregister(end)
                     self._held.add(end)
+                if self.rate:
+                    time.sleep(len(data) / self.rate)
                 return
         except OSError:
             data = b""

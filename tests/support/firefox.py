@@ -7,7 +7,7 @@ import contextlib
 import json
 import os
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -344,10 +344,12 @@ class FirefoxTab:
 
 
 @contextlib.contextmanager
-def firefox(folder: Path, size: tuple[int, int] = DESKTOP, touch: bool = False) -> Iterator[FirefoxTab]:
+def firefox(
+    folder: Path, size: tuple[int, int] = DESKTOP, touch: bool = False, sound: Mapping[str, str] | None = None
+) -> Iterator[FirefoxTab]:
     """A Firefox with an empty profile in this folder, with `touch` a phone of this size.
 
-    Certificates of the tests' own authority are taken.
+    Certificates of the tests' own authority are taken. `sound`: the variables by which it finds a sound server.
     """
     profile, downloads = folder / "profile", folder / "downloads"
     profile.mkdir(parents=True)
@@ -357,7 +359,9 @@ def firefox(folder: Path, size: tuple[int, int] = DESKTOP, touch: bool = False) 
     prefs = "".join(f"user_pref({json.dumps(name)}, {json.dumps(value)});\n" for name, value in lines)
     (profile / "user.js").write_text(prefs, encoding="utf-8")
     argv = [FIREFOX, "--headless", "--no-remote", "--marionette", "--remote-allow-system-access"]
-    program = Program([*argv, "--profile", str(profile)], folder / "firefox.log", {**os.environ, "HOME": str(folder)})
+    program = Program(
+        [*argv, "--profile", str(profile)], folder / "firefox.log", {**os.environ, "HOME": str(folder), **(sound or {})}
+    )
     try:
         marionette = Marionette(port)
         marionette.ask("WebDriver:SetTimeouts", script=round(DEADLINE * 1000), pageLoad=round(DEADLINE * 1000))

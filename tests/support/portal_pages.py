@@ -90,7 +90,7 @@ def _types() -> Mapping[str, Any]:
         "Office desktop": {"count": 20, "description": "Xfce with office programs, a browser and mail."},
         "Matlab": {"count": 1, "description": "One licence."},
         "Late": {"count": 2},
-        "Running": {"count": 4, "per-user": 2, "absolute-minutes": 4, "files": "both"},
+        "Running": {"count": 4, "per-user": 2, "absolute-minutes": 4, "files": "both", "sound": "out"},
         "Asks": {"count": 2, "options": {"password": "Vnc-pw-1"}},
     }
     for at, (name, values) in enumerate(made.items()):

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import sys
 import time
+from dataclasses import replace
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +17,10 @@ from tests.support.remote_types import one_type, write_types
 from tests.unit.configured import Files
 from x2gobroker.cli.check_config import find_problems
 from x2gobroker.remote import kept
-from x2gobroker.remote.check import remote_problems, try_script
+from x2gobroker.remote.check import NO_SOUND, remote_problems, try_script
 from x2gobroker.remote.kept import no_service
 from x2gobroker.remote.loader import realize
+from x2gobroker.remote.sound.server import NO_RECORDER, NO_SERVER
 
 # whether this host has the PAM service is another matter
 RIGHT: dict[str, Any] = {"script": "tigervnc.py", "count": 2, "pam-service": ""}
@@ -130,6 +133,34 @@ def test_the_usual_pam_service_is_told_how_to_get(tmp_path: Path, monkeypatch: p
         assert [fault for fault in script.check() if "pam" in fault] == [
             'pam-service: libpam.so.0 is not there: install libpam0g, or write "pam-service": ""'
         ]
+
+
+def test_what_is_missing_for_sound_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    programs = tmp_path / "bin"
+    programs.mkdir()
+    monkeypatch.setattr("x2gobroker.remote.scripts.tigervnc.SYSTEM_PATH", str(programs))
+    monkeypatch.setattr("x2gobroker.remote.kept.SYSTEM_PATH", str(programs))
+    kind = replace(one_type(tmp_path, "tigervnc.py"), pam_service="", sound="out")
+
+    def said() -> list[str]:
+        return [fault for fault in realize(kind, 0, module=module).check() if "sound" in fault]
+
+    module = import_module("x2gobroker.remote.scripts.tigervnc")
+    assert said() == [NO_RECORDER, NO_SERVER]
+    for name in ("parec", "pipewire-pulse"):
+        (programs / name).write_text("#!/bin/sh\n")
+        (programs / name).chmod(0o755)
+    assert said() == []
+    (programs / "pipewire-pulse").rename(programs / "pulseaudio")
+    assert said() == []
+    kind = replace(kind, sound="none")
+    (programs / "parec").unlink()
+    assert said() == []
+
+
+def test_sound_of_a_script_that_has_none_is_told(tmp_path: Path) -> None:
+    wanted = write_types(tmp_path, {"Desk": {**RIGHT, "script": "x11vnc.py", "sound": "out"}})
+    assert try_script(wanted, "Desk") == NO_SOUND
 
 
 def test_a_script_that_sleeps_is_ended(tmp_path: Path) -> None:

@@ -23,10 +23,11 @@ from websockets.typing import Subprotocol
 from tests.support.processes import free_port
 from x2gobroker.errors import StoreError
 from x2gobroker.privilege import account_named
+from x2gobroker.remote import carrying as carrier
+from x2gobroker.remote.beside import Beside
 from x2gobroker.remote.counts import Rules
 from x2gobroker.remote.desktop import Connection, Desktop
-from x2gobroker.remote.files import carrier
-from x2gobroker.remote.files.carrier import FILES_PROTOCOL
+from x2gobroker.remote.files.link import FILES_PROTOCOL
 from x2gobroker.remote.files.messages import WINDOW_BYTES
 from x2gobroker.remote.files.process import fork_files
 from x2gobroker.remote.files.reports import Reports
@@ -63,10 +64,12 @@ class Desktops:
     async def ask_store(self, _work: Callable[[Any], Any]) -> Pass:
         return self.holder
 
-    async def open_files(self, _slot: Slot, link: Connection) -> tuple[Desktop, socket.socket, socket.socket]:
+    async def open_beside(
+        self, _slot: Slot, link: Connection, _what: Beside
+    ) -> tuple[Desktop, socket.socket, socket.socket]:
         if self.fault is not None:
             raise self.fault
-        self.desktop.transfers.add(link)
+        self.desktop.beside.add(link)
         if self.peer is not None:
             return self.desktop, self.peer, socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)[0]
         account = account_named("root")  # as whom the test runs
@@ -102,7 +105,7 @@ def run(work: Callable[[Desktops], Awaitable[None]], tmp_path: Path, **more: Any
     asyncio.run(asyncio.wait_for(work(desktops), 60))
     if desktops.pid:
         os.waitpid(desktops.pid, 0)
-    assert not desktops.desktop.transfers
+    assert not desktops.desktop.beside
     return desktops
 
 
@@ -248,14 +251,14 @@ def test_a_connection_that_is_cut_ends(tmp_path: Path) -> None:
 
 def test_one_that_is_cut_before_it_began(tmp_path: Path) -> None:
     async def work(desktops: Desktops) -> None:
-        opening = desktops.open_files
+        opening = desktops.open_beside
 
-        async def cut_at_once(where: Slot, link: Connection) -> Any:
-            found = await opening(where, link)
+        async def cut_at_once(where: Slot, link: Connection, what: Beside) -> Any:
+            found = await opening(where, link, what)
             link.cut("you were signed out")
             return found
 
-        desktops.open_files = cut_at_once  # type: ignore[method-assign, assignment]
+        desktops.open_beside = cut_at_once  # type: ignore[method-assign, assignment]
         async with served(desktops) as port, page(port) as websocket:
             assert (await closed(websocket))[0] == 1001
 

@@ -18,8 +18,9 @@ from tests.support.files_page import ClosedError, FilesPage, partials
 from x2gobroker.privilege import Account, account_named, read_message
 from x2gobroker.remote.crossing import FROM_FILES
 from x2gobroker.remote.files import process as module
-from x2gobroker.remote.files.process import Forked, fork_files
+from x2gobroker.remote.files.process import fork_files
 from x2gobroker.remote.files.session import FileRules
+from x2gobroker.remote.userprocess import Forked
 
 RULES = FileRules(goes_in=True, goes_out=True, most_bytes=1 << 20)
 

@@ -18,13 +18,12 @@ from hypothesis import strategies as st
 
 from tests.support.files_page import WINDOW, ClosedError, FilesPage, partials
 from tests.support.processes import wait_until
+from x2gobroker.remote import wire as wire_module
 from x2gobroker.remote.files import session as module
-from x2gobroker.remote.files import wire as wire_module
 from x2gobroker.remote.files.bodies import Bodies
 from x2gobroker.remote.files.messages import FROM_PAGE, TO_PAGE, WHYS
 from x2gobroker.remote.files.refusals import WORDS
-from x2gobroker.remote.files.session import FileRules, Moved, Session
-from x2gobroker.remote.files.wire import Wire
+from x2gobroker.remote.files.session import FileRules, Moved, Session, wire_of
 
 BOTH_WAYS = FileRules(goes_in=True, goes_out=True, most_bytes=64 << 20)
 
@@ -46,7 +45,7 @@ class Bench:
         def serve() -> None:
             try:
                 Session(
-                    Wire(theirs), Bodies(says), str(self.home), rules, self.moved.append, lambda seconds=0: None
+                    wire_of(theirs), Bodies(says), str(self.home), rules, self.moved.append, lambda seconds=0: None
                 ).serve()
             except BaseException as error:  # noqa: BLE001 - for the test's own thread
                 failed.append(error)

@@ -109,6 +109,7 @@ def half() -> Iterator[Half]:
         options = {"notes": str(folder / "notes"), "port": vnc.getsockname()[1], "sizes": ["800x600"]}
         kind = {"script": "noting.py", "count": 2, "options": options, "arguments": {"ALL": ["--of-the-file"]}}
         more = {"Berts": {**kind, "users": ["x2gt-bert"]}, "Files": {**kind, "files": "both"}}
+        more["Sound"] = {**kind, "sound": "out"}
         path = write_types(folder, {"Desk": kind, **more})
         write_script(folder, "noting", SCRIPT)
 
@@ -255,6 +256,24 @@ def test_files_are_those_of_who_has_the_desktop(half: Half, type_name: str, user
     PlaceFile(half.folder / "state", type_name, 0).write(Place(TOKEN, user, "127.0.0.1", half.vnc.getsockname()[1]))
     with half.worker(type_name) as channel:
         answer, descriptors = ask(channel, do="files", token=token)
+        assert answer["do"] == "refused"
+        assert said in answer["reason"]
+        assert descriptors == []
+
+
+@pytest.mark.parametrize(
+    ("type_name", "user", "token", "said"),
+    [
+        ("Sound", "x2gt-anna", OTHER_TOKEN, "no desktop runs here for that use"),
+        ("Desk", "x2gt-anna", TOKEN, "lets no sound out"),
+        ("Sound", "x2gt-anna", TOKEN, "no sound server"),  # its script starts no desktop that could have one
+        ("Sound", "root", TOKEN, "system account"),
+    ],
+)
+def test_sound_is_that_of_who_has_the_desktop(half: Half, type_name: str, user: str, token: str, said: str) -> None:
+    PlaceFile(half.folder / "state", type_name, 0).write(Place(TOKEN, user, "127.0.0.1", half.vnc.getsockname()[1]))
+    with half.worker(type_name) as channel:
+        answer, descriptors = ask(channel, do="sound", token=token)
         assert answer["do"] == "refused"
         assert said in answer["reason"]
         assert descriptors == []

@@ -462,6 +462,28 @@ def test_every_word_of_the_service_about_files_has_a_text(portal: PortalBench, a
     assert {f"files_{word.replace('-', '_')}" for word in (*WHYS, *states)} <= set(texts)
 
 
+@pytest.mark.parametrize("way", ["none", "out"])
+def test_the_page_has_sound_where_its_session_type_lets_it_out(tmp_path: Path, way: str) -> None:
+    types = {"Desk <1>": {"script": "tigervnc.py", "count": 2, "sound": way}}
+    portal = PortalBench(tmp_path, types=json.dumps(types))
+    anna = portal.signed_in()
+    page = anna.get(at(take(portal)))
+    for name in ("sound", "sound-said"):
+        assert (f'id="{name}"' in page.text) is (way == "out")
+    found = dict(re.findall(r'data-(sound-\w+)="([^"]+)"', page.text))
+    assert found.keys() == ({"sound-worker", "sound-player"} if way == "out" else set())
+    for address in found.values():  # the policy lets scripts in from the portal itself only
+        answer = anna.get(address)
+        assert answer.headers["Content-Type"].startswith("text/javascript")
+        assert "eval" not in answer.text
+    # a worker's own policy counts, and not that of its page
+    if way == "out":
+        policies = [one.headers["Content-Security-Policy"] for one in (anna.get(found["sound-worker"]), page)]
+        sources = [dict(part.split(" ", 1) for part in each.split("; "))["connect-src"] for each in policies]
+        assert sources[0] == sources[1]
+        assert "wss://" in sources[0]
+
+
 def test_the_saver_of_downloads_answers_below_its_own_folder_only(portal: PortalBench, anna: Browser) -> None:
     """A service worker is in charge of a folder: this one of that in which there is nothing else."""
     page = anna.get(at(take(portal)))

@@ -76,6 +76,7 @@ ROUTES = (
     Route("/desktop/<string:desktop>/stop", "desktop_stop", desktop.stop, POST),
     Route("/desktop/<string:desktop>/share", "desktop_share", share.share, POST),
     Route("/desktop/<string:desktop>/unshare", "desktop_unshare", share.unshare, POST),
+    Route("/sound-worker.js", "sound_worker", desktop.sound_worker),
     Route("/view", "view", share.view),
     Route("/view/token", "view_token", share.view_token, POST),
     Route("/static/<path:path>", "static", static.serve),

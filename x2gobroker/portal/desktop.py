@@ -16,7 +16,7 @@ from x2gobroker.portal.desktop_texts import fault_text, page_texts, progress_tex
 from x2gobroker.portal.languages import _
 from x2gobroker.portal.looks import announcement
 from x2gobroker.portal.page import go_to, json_answer, message, page
-from x2gobroker.portal.session import SignIn
+from x2gobroker.portal.session import SignIn, here
 from x2gobroker.portal.texts import desktop_name
 from x2gobroker.remote.keys import BOTH, NEITHER, OUT, WINDOW
 from x2gobroker.remote.stopping import NUMBER_LETTERS
@@ -32,6 +32,7 @@ HOST = re.compile(r"[A-Za-z0-9._-]+(:\d{1,5})?|\[[0-9a-fA-F:]+\](:\d{1,5})?")
 SCHEMES = {"ws": "ws", "wss": "wss", "http": "ws", "https": "wss"}
 PLAIN_SCHEMES = {"ws": "http", "wss": "https"}
 SCRIPT = "portal/desktop.js"
+SOUND_WORKER = "portal/sound-worker.js"
 
 
 def find_mine(sign_in: SignIn, desktop: str) -> Slot | None:
@@ -60,6 +61,7 @@ def desktop(sign_in: SignIn, desktop: str) -> Response:
         number=slot.id[:NUMBER_LETTERS],
         clipboard=kind.clipboard if kind else NEITHER,
         files=kind.files if kind else NEITHER,
+        sound=kind.sound if kind else NEITHER,
         files_bytes=kind.files_megabytes << 20 if kind else 0,
         clipboard_bytes=kind.clipboard_kilobytes << 10 if kind else 0,
         texts=page_texts(),
@@ -103,6 +105,14 @@ def policy(settings: Settings, files: str = NEITHER) -> str:
     if gives:
         more = {"frame_src": f"{guard.SELF} {service}", "form_action": service}
     return guard.policy(connect_src=f"{scheme}://{host}" + (f" {service}" if files != NEITHER else ""), **more)
+
+
+def sound_worker() -> Response:
+    """The script of the page's thread for sound: it has a policy of its own, which says where it may connect."""
+    made = static.serve(f"{static.files().hash}/{SOUND_WORKER}")
+    made.headers["Cache-Control"] = "no-store"  # the policy may change without the script
+    made.headers["Content-Security-Policy"] = policy(here().settings)
+    return made
 
 
 def _service_host(settings: Settings) -> str:

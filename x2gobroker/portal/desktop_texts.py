@@ -99,6 +99,10 @@ def _refusals() -> dict[str, str]:
         told.VNC_REFUSES: _("The VNC server refuses the connection. Wait a minute."),
         told.VNC_FAILS: _("The VNC server did not respond correctly."),
         told.NO_FILES: _("You cannot upload or download files here."),
+        told.NO_SOUND: _("This desktop has no sound here."),
+        told.SOUND_FAILS: _(
+            "There is no sound right now. Try again. If this keeps happening, contact your administrator."
+        ),
         told.FILES_FAIL: _(
             "Your files cannot be accessed. Try again. If this keeps happening, contact your administrator."
         ),
@@ -183,5 +187,11 @@ def _tools() -> dict[str, str]:
         "shared_some": _("Anyone with a link can view this desktop. Links: {number}."),
         "shared_work": _("Links that let guests control this desktop: {number}."),
         "taken_back": _("Sharing has stopped. The links no longer work."),
+        "sound_gesture": _("Click in the desktop or press a key to hear its sound. Your browser requires this."),
+        "sound_no_output": _("Your browser cannot play sound right now. Check the sound settings of this device."),
+        "sound_none": _(
+            "This desktop cannot play sound. A new desktop may help. If it does not, contact your administrator."
+        ),
+        "sound_not_able": _("Your browser cannot play the sound of this desktop. Update it or use a different one."),
         "failed_request": _("Something went wrong. Try again."),
     }

@@ -21,6 +21,7 @@ from x2gobroker.settings import IniError, Problem, Settings
 
 TRIAL_SECONDS = 15.0
 LARGEST_ANSWER = 4096
+NO_SOUND = "sound: sessions of this script have no sound; those of tigervnc.py can"
 
 
 def remote_problems(settings: Settings) -> list[Problem]:
@@ -68,9 +69,10 @@ def try_script(path: Path, name: str, seconds: float = TRIAL_SECONDS) -> str:
 def faults_of(script: RemoteServiceScript) -> list[str]:
     """What a script says of its options. Raises ScriptError when its `check` does not work."""
     try:
-        return [str(fault) for fault in script.check()]
+        found = [str(fault) for fault in script.check()]
     except (Exception, SystemExit) as error:
         raise ScriptError(f"its check() failed: {describe(error)}") from error
+    return [*found, NO_SOUND] if script._wants_sound and not script.gives_sound else found
 
 
 def main() -> NoReturn:

@@ -52,6 +52,7 @@ TO_WORKER: dict[str, Form] = {
     "stop": {},
     "connect": {"token": Text(64, TOKEN)},
     "files": {"token": Text(64, TOKEN)},
+    "sound": {"token": Text(64, TOKEN)},
     "look": {},
 }
 FROM_WORKER: dict[str, Form] = {
@@ -80,6 +81,8 @@ FROM_FILES: dict[str, Form] = {
     # it would send or take so many bytes as the body of a plain request
     "offer": {"way": OneOf(WAYS), "name": Text(LONGEST_SHOWN, SHOWN), "bytes": Number(0, MOST_NUMBERS)},
 }
+# the same of the one that sends its sound
+FROM_SOUND: dict[str, Form] = {"failed": {"reason": Text(LONGEST_REASON, PRINTABLE)}, "ended": {}}
 TO_FILES: dict[str, Form] = {
     "ticket": {"ticket": Text(TICKET_LETTERS, TICKET)},
     "body": {},  # with the descriptor of the socket that the body comes and goes by

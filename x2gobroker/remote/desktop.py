@@ -34,7 +34,7 @@ class Desktop:
     kind: SessionType | None
     worker: Worker | None = None
     connections: set[Connection] = field(default_factory=set)
-    transfers: set[Connection] = field(default_factory=set)  # for files; they do not keep it running
+    beside: set[Connection] = field(default_factory=set)  # for files and sound; they do not keep it running
     running: bool = False
     started: float = 0.0
     last_seen: float = field(default_factory=time.time)
@@ -71,8 +71,8 @@ class Desktop:
 
     @property
     def links(self) -> list[Connection]:
-        """All connections, those for files, too."""
-        return [*self.connections, *self.transfers]
+        """All connections, those for files and sound, too."""
+        return [*self.connections, *self.beside]
 
     @property
     def watched(self) -> bool:

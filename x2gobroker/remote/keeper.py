@@ -36,14 +36,15 @@ from x2gobroker.remote.hold import (
     own_stat,
 )
 from x2gobroker.remote.limits import NO_LIMITS, Limits, LimitsError, MemoryWatch
+from x2gobroker.remote.listening import MOST_CONNECTIONS, listen
 from x2gobroker.remote.login import BUS, Login, bus_words
 from x2gobroker.remote.programs import TERM_SECONDS, NoDesktopError, Plan, Programs
+from x2gobroker.remote.sound import server as sound
 from x2gobroker.remote.ticket import LOOK_SECONDS
 from x2gobroker.remote.told import MORE_MEMORY, LoginError
 
 PR_SET_CHILD_SUBREAPER = 36
 LARGEST_PLAN = 1 << 20
-MOST_CONNECTIONS = 64
 GREETING = b"RFB "
 BUS_SECONDS = 5.0
 LONGEST_ADDRESS = 512
@@ -55,9 +56,9 @@ class Keeper:
     """One desktop. `plan`: `folder`, `socket`, `user` (name, uid, gid, groups, home; None: stay who we are),
     `environment`, `seconds` to come up, and either `server` and `session`, or `each`: commands as lists of words. `pam`
     is the PAM service, `mark` the variable by which processes are known: PAM cannot change that. `own_bus`: it gets a
-    session bus of its own, also where the user has one.
-    `stat` is who this process is outside. `cgroup` holds the others, where there is one; else, where `is_first`, the
-    PID namespace does.
+    session bus of its own, also where the user has one. `sound` is the socket of a sound server for `session`; empty:
+    there is to be none. `stat` is who this process is outside. `cgroup` holds the others, where there is one; else,
+    where `is_first`, the PID namespace does.
     """
 
     def __init__(self, plan: Plan, answer: BinaryIO, stat: str, cgroup: Cgroup | None, is_first: bool) -> None:
@@ -134,6 +135,7 @@ class Keeper:
         number = text.decode("ascii", "replace").strip()
         self.write_authority(number, cookie)
         self.plan["environment"].update(DISPLAY=f":{number}", XAUTHORITY=authority)
+        self.start_sound()  # before the bus, which starts programs as well
         self.start_bus()
         self.programs.main[self.programs.spawn(self.plan["session"], last_breath=False)] = "its desktop command"
         return f":{number}"
@@ -171,6 +173,15 @@ class Keeper:
         elif words:
             self.programs.note(f"{words[0]} gives no session bus")
 
+    def start_sound(self) -> None:
+        """Start a sound server for the user's programs, where that is wanted. They do without if it does not start."""
+        if not self.plan["sound"]:
+            return
+        try:
+            sound.start(self.plan, self.programs)
+        except (NoDesktopError, OSError) as error:
+            self.programs.note(f"no sound: {error}")
+
     def try_server(self, words: list[str]) -> bytes:
         """Start it; what it says of its display, nothing when it ended. Raises NoDesktopError when it is too slow."""
         readable, writable = os.pipe2(os.O_CLOEXEC)
@@ -202,17 +213,7 @@ class Keeper:
 
     def listen(self) -> None:
         """Make the socket, in our folder, and listen in the user's name. Raises OSError."""
-        path, user = self.plan["socket"], self.plan["user"]
-        self.listener.bind(path)
-        os.chmod(path, 0o600)
-        if user:
-            os.chown(path, user["uid"], user["gid"], follow_symlinks=False)
-            os.seteuid(user["uid"])  # whom connect(2)'s side sees as the peer is who called listen(2)
-        try:
-            self.listener.listen(MOST_CONNECTIONS)
-        finally:
-            if user:
-                os.seteuid(0)
+        listen(self.listener, self.plan["socket"], self.plan["user"])
 
     def write_authority(self, display: str, cookie: bytes) -> str:
         """Put the display's cookie where server and user find it. File and folder are ours: the user only reads it."""
@@ -293,11 +294,12 @@ class Keeper:
         ):  # the last ones; not every first process of a host does that
             time.sleep(0.005)
         self.log_out()
-        for name in ("state.json", "xauthority"):
+        for name in ("state.json", "xauthority", sound.NOTE):
             with contextlib.suppress(OSError):
                 os.unlink(os.path.join(self.plan["folder"], name))
-        with contextlib.suppress(OSError):
-            os.unlink(self.plan["socket"])
+        for path in (self.plan["socket"], self.plan["sound"]):
+            with contextlib.suppress(OSError):
+                os.unlink(path)
 
     def note_end(self) -> None:
         """Leave word of what has ended, for whoever asks why the desktop is gone. A full disk takes the word only."""

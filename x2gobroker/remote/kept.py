@@ -171,6 +171,7 @@ class KeptDesktop(RemoteServiceScript, ABC):
             # x11vnc looks at the processes of the host, and starts none of the user's
             "pam": service,
             "own_bus": self._is_one_of_several,
+            "sound": str(use.sound) if self._wants_sound and self.gives_sound else "",
             "mark": MARK,
             "holds": [name for name in HOLDS if name == CGROUP or not plan.get("each")],
         }
@@ -194,6 +195,10 @@ class KeptDesktop(RemoteServiceScript, ABC):
                 self.set_unix_socket(state["socket"])
                 return super().poll()
         return False
+
+    def sound_source(self) -> dict[str, str] | None:
+        """Where the desktop's sound is to be had, see `Use`; None where it has none."""
+        return next((source for use in self._uses.all() if (source := use.sound_source())), None)
 
     def ended_why(self) -> str:
         """Which of its programs ended by itself, how, and its last words; nothing where that is not known."""

@@ -226,6 +226,14 @@ KEYS = (
         maximum=8192,
     ),
     Key(
+        "sound",
+        Shape.TEXT,
+        NEITHER,
+        "Whether the sound of a session goes to the browser: `out`, or `none`. There is no microphone. For "
+        "`tigervnc.py`.",
+        choices=(OUT, NEITHER),
+    ),
+    Key(
         "files",
         Shape.TEXT,
         NEITHER,

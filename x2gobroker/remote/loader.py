@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 
 from x2gobroker.errors import BrokerError
 from x2gobroker.privilege import TrustError, read_trusted
+from x2gobroker.remote.keys import OUT
 from x2gobroker.remote.limits import Limits
 from x2gobroker.remote.script import RemoteServiceScript
 
@@ -141,6 +142,7 @@ def realize(
     found._limits = Limits(session_type.memory_megabytes, session_type.tasks, session_type.cpu_percent)
     found._pam_service = session_type.pam_service
     found._is_one_of_several = session_type.per_user > 1
+    found._wants_sound = session_type.sound == OUT
     found._clipboard_bytes = session_type.clipboard_kilobytes << 10
     return found
 

@@ -36,6 +36,8 @@ class RemoteServiceScript:
     session. What a script prints goes to the log of the service.
     """
 
+    gives_sound = False  # whether sessions of its kind can have sound at all
+
     def __init__(
         self, name: str = "", count: int = 1, index: int = 0, common_options: Mapping[str, Any] | None = None
     ) -> None:
@@ -55,6 +57,7 @@ class RemoteServiceScript:
         self._pam_service = ""  # none
         self._is_one_of_several = False  # whether its user may have others of this type beside it
         self._clipboard_bytes = 0  # what the VNC server has to take
+        self._wants_sound = False
         self._failure = ""  # for the user
         self._listener: Callable[[str], None] | None = None
 

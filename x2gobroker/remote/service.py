@@ -22,9 +22,11 @@ from websockets.typing import Subprotocol
 from x2gobroker.errors import StoreError
 from x2gobroker.logs import SaidOnce, broker_log, error_log, field
 from x2gobroker.model.forwarded import Asked
+from x2gobroker.remote.beside import FILES, SOUND, Beside
+from x2gobroker.remote.carrying import refuse_carried
 from x2gobroker.remote.clipboard import Clipboard
 from x2gobroker.remote.counts import Counts, Refusal, Rules
-from x2gobroker.remote.files.carrier import FILES_PROTOCOL, FilesLink, refuse_files
+from x2gobroker.remote.files.link import FILES_PROTOCOL, FilesLink
 from x2gobroker.remote.files.reports import Reports
 from x2gobroker.remote.files.requests import FileRequests
 from x2gobroker.remote.files.tickets import Tickets
@@ -34,9 +36,9 @@ from x2gobroker.remote.relay import Browser, Carrier, Server, refuse, relay, sha
 from x2gobroker.remote.requests import PATHS, asked_of, one, origin_allowed, peer_of
 from x2gobroker.remote.rfb import RfbError
 from x2gobroker.remote.slots import Desktops
+from x2gobroker.remote.sound.link import SOUND_PROTOCOL, SoundLink, hear
 from x2gobroker.remote.stopping import name_of
 from x2gobroker.remote.told import (
-    NO_FILES,
     NO_STORE,
     WRONG_PAGE,
     WRONG_WAY,
@@ -46,7 +48,8 @@ from x2gobroker.remote.trial import CHECK_PROTOCOL, Trial
 from x2gobroker.store import Pass, ProxyChecks
 
 PROTOCOL = "binary"
-PROTOCOLS = (FILES_PROTOCOL, CHECK_PROTOCOL, PROTOCOL)  # of which a connection offers one
+BESIDE = {FILES_PROTOCOL: FILES, SOUND_PROTOCOL: SOUND}
+PROTOCOLS = (*BESIDE, CHECK_PROTOCOL, PROTOCOL)  # of which a connection offers one
 TOKEN_PREFIX = "x2gobroker."  # noqa: S105 - what stands before a token
 HANDSHAKE_SECONDS = 10.0
 STORE_SECONDS = 20.0
@@ -134,13 +137,13 @@ class RemoteService:
                 return websocket.respond(HTTPStatus.BAD_REQUEST, "it sends more than a request\n")
             return await self._answer(websocket, request)
         finally:
-            if isinstance(websocket, PatientConnection) and self._is_for_files(websocket, request):
+            if isinstance(websocket, PatientConnection) and self._is_carried(websocket, request):
                 websocket.is_to_be_handed_over()
             else:
                 websocket.transport.resume_reading()
 
-    def _is_for_files(self, websocket: ServerConnection, request: Request) -> bool:
-        return websocket in self._admitted and wants_files(request.headers)
+    def _is_carried(self, websocket: ServerConnection, request: Request) -> bool:
+        return websocket in self._admitted and beside_of(request.headers) is not None
 
     async def _answer(self, websocket: ServerConnection, request: Request) -> Response | None:
         headers, rules = request.headers, self._rules()
@@ -191,8 +194,9 @@ class RemoteService:
             return Refusal(
                 HTTPStatus.FORBIDDEN, "its token is unknown, spent, expired, or of another address", WRONG_WAY
             )
-        if wants_files(headers) and (holder.share is not None or holder.view_only):
-            return Refusal(HTTPStatus.FORBIDDEN, "it is for guests, and asks for files", NO_FILES)
+        beside = beside_of(headers)
+        if beside is not None and (holder.share is not None or holder.view_only):
+            return Refusal(HTTPStatus.FORBIDDEN, f"it is for guests, and asks for {beside.do}", beside.denied)
         if (refusal := self._counts.refuse_user(rules, holder.slot.username)) is not None:
             return refusal
         return holder
@@ -201,8 +205,8 @@ class RemoteService:
         told = self._refused.pop(websocket, "")
         if told:
             with contextlib.suppress(ConnectionClosed):
-                if websocket.subprotocol == FILES_PROTOCOL:
-                    await refuse_files(websocket, told)
+                if websocket.subprotocol in BESIDE:
+                    await refuse_carried(websocket, told)
                 else:
                     await _tell(Browser(websocket), told)
             return
@@ -217,6 +221,8 @@ class RemoteService:
             with self._counts.counted(holder.slot.username, address):
                 if websocket.subprotocol == FILES_PROTOCOL and isinstance(websocket, PatientConnection):
                     await self._serve_files(FilesLink(websocket, holder, address, time.time()))
+                elif websocket.subprotocol == SOUND_PROTOCOL and isinstance(websocket, PatientConnection):
+                    await self._serve_sound(SoundLink(websocket, holder, address))
                 else:
                     await self._serve(Link(websocket, holder, address))
         except ConnectionClosed:
@@ -284,10 +290,10 @@ class RemoteService:
     async def _serve_files(self, link: FilesLink) -> None:
         slot = link.holder.slot
         try:
-            desktop, process, reports = await self._desktops.open_files(slot, link)
+            desktop, process, reports = await self._desktops.open_beside(slot, link, FILES)
         except NoDesktopError as error:
             broker_log.warning("remote: %s gets no files of %s: %s", field(link.address), name_of(slot), error)
-            await refuse_files(link.websocket, str(error))
+            await refuse_carried(link.websocket, str(error))
             return
         link.reports = Reports(reports, link.address, name_of(slot), lambda offer: self._tickets.give(link, offer))
         hearing = asyncio.ensure_future(link.reports.hear())
@@ -298,7 +304,25 @@ class RemoteService:
             hearing.cancel()
             link.reports = None
             self._tickets.drop(link)
-            desktop.transfers.discard(link)
+            desktop.beside.discard(link)
+
+    async def _serve_sound(self, link: SoundLink) -> None:
+        slot = link.holder.slot
+        try:
+            desktop, process, reports = await self._desktops.open_beside(slot, link, SOUND)
+        except NoDesktopError as error:
+            broker_log.warning("remote: %s gets no sound of %s: %s", field(link.address), name_of(slot), error)
+            await refuse_carried(link.websocket, str(error))
+            return
+        broker_log.info("remote: %s hears %s", field(link.address), name_of(slot))
+        hearing = asyncio.ensure_future(hear(reports, name_of(slot)))
+        try:
+            await link.carry(process)
+            await asyncio.wait([hearing], timeout=CLOSE_SECONDS)
+        finally:
+            hearing.cancel()
+            desktop.beside.discard(link)
+            broker_log.info("remote: %s no longer hears %s", field(link.address), name_of(slot))
 
 
 async def _tell(browser: Browser, reason: str) -> None:
@@ -315,9 +339,9 @@ def token_of(headers: Headers) -> str | None:
     return tokens[0] if sum(name in offered for name in PROTOCOLS) == 1 and len(tokens) == 1 else None
 
 
-def wants_files(headers: Headers) -> bool:
-    """Whether a connection is one for files."""
-    return FILES_PROTOCOL in _offered(headers)
+def beside_of(headers: Headers) -> Beside | None:
+    """What a connection is for, where that is not pictures."""
+    return next((BESIDE[name] for name in _offered(headers) if name in BESIDE), None)
 
 
 def _offered(headers: Headers) -> list[str]:

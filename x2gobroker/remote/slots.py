@@ -18,20 +18,18 @@ from typing import Any, TypeVar
 
 from x2gobroker.errors import BrokerError, StoreError
 from x2gobroker.logs import broker_log, error_log, field
+from x2gobroker.remote.beside import Beside, Opened, open_beside
 from x2gobroker.remote.desktop import Connection, Desktop
-from x2gobroker.remote.keys import NEITHER
 from x2gobroker.remote.stopping import ASK_SECONDS, LOOK_SECONDS, name_of, try_stop, worker_of
 from x2gobroker.remote.told import (
     BEING_STOPPED,
     ELSEWHERE,
     ENDED_AT_ONCE,
     FAULTS,
-    FILES_FAIL,
     GIVEN_BACK,
     INTERRUPTED,
     MORE_MEMORY,
     NO_ANSWER,
-    NO_FILES,
     NO_START,
     NO_TYPE,
     NOT_STARTED,
@@ -117,29 +115,9 @@ class Desktops:
         desktop.password = answer.values["password"] if answer.values["asks"] else None
         return answer.connection
 
-    async def open_files(self, slot: Slot, connection: Connection) -> tuple[Desktop, socket.socket, socket.socket]:
-        """What leads to a process of the desktop's user that works with files: the page's bytes, and its reports.
-
-        Raises NoDesktopError. `transfers` of the desktop has the connection until it is taken out there.
-        """
-        desktop = self._known.get(slot.id)
-        if desktop is None or not desktop.running or desktop.stopping is not None:
-            raise NoDesktopError(BEING_STOPPED if desktop is not None and desktop.stopping else NOT_STARTED)
-        if desktop.kind is None or desktop.kind.files == NEITHER:
-            raise NoDesktopError(NO_FILES)
-        desktop.transfers.add(connection)
-        try:
-            desktop.touch()
-            answer = await worker_of(self._workers, desktop).ask("files", ASK_SECONDS, token=slot.id)
-            if answer.connection is None or answer.reports is None:
-                raise WorkerError("there is no process for files")
-        except BaseException as error:
-            desktop.transfers.discard(connection)
-            if not isinstance(error, WorkerError):
-                raise
-            error_log.error("remote: no files for %s: %s", name_of(slot), error)
-            raise NoDesktopError(FILES_FAIL) from error
-        return desktop, answer.connection, answer.reports
+    async def open_beside(self, slot: Slot, connection: Connection, what: Beside) -> Opened:
+        """See `beside.open_beside`."""
+        return await open_beside(self._workers, self._known, slot, connection, what)
 
     async def _start(self, desktop: Desktop) -> None:
         slot = desktop.slot

@@ -59,6 +59,8 @@ WRONG_LOGIN = "its VNC server refuses the password; tell your administrator"
 VNC_REFUSES = "its VNC server refuses the connection; wait a minute, then try again"
 VNC_FAILS = "its VNC server did not answer as it should; try again, and tell your administrator if that goes on"
 NO_FILES = "this desktop takes and gives no files"
+NO_SOUND = "this desktop gives no sound"
+SOUND_FAILS = "sound cannot be had; try again, and tell your administrator if that goes on"
 FILES_FAIL = "your files cannot be reached; try again, and tell your administrator if that goes on"
 REFUSALS = (
     NOT_STARTED,
@@ -77,6 +79,8 @@ REFUSALS = (
     VNC_FAILS,
     NO_FILES,
     FILES_FAIL,
+    NO_SOUND,
+    SOUND_FAILS,
 )
 # what may be over in a moment: browsers try again by themselves
 PASSING = (

@@ -72,6 +72,7 @@ class SessionType:
     stop_at_logout: bool = BY_NAME["stop-at-logout"].default
     clipboard: str = BY_NAME["clipboard"].default
     clipboard_kilobytes: int = BY_NAME["clipboard-kilobytes"].default
+    sound: str = BY_NAME["sound"].default
     files: str = BY_NAME["files"].default
     files_megabytes: int = BY_NAME["files-megabytes"].default
 
@@ -215,6 +216,7 @@ class _Reader:
             stop_at_logout=value["stop-at-logout"],
             clipboard=value["clipboard"],
             clipboard_kilobytes=value["clipboard-kilobytes"],
+            sound=value["sound"],
             files=value["files"],
             files_megabytes=value["files-megabytes"],
         )

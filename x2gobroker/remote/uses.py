@@ -15,6 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from x2gobroker.remote.sound.server import NOTE
+
 LARGEST_STATE = 4096
 FOLDER_MODE = 0o711  # users go through it to their socket, and cannot list it
 STATE = "state.json"
@@ -38,6 +40,23 @@ class Use:
     def socket(self) -> Path:
         """Where its VNC server listens."""
         return self.folder / "vnc"
+
+    @property
+    def sound(self) -> Path:
+        """Where its sound server listens, if it has one."""
+        return self.folder / "sound"
+
+    def sound_source(self) -> dict[str, str] | None:
+        """What its user's programs play by: `server`, as PulseAudio has it, and `source`, what is to be recorded there.
+
+        None where it has no sound.
+        """
+        try:
+            with (self.folder / NOTE).open("rb") as stream:
+                found = json.loads(stream.read(LARGEST_STATE))
+        except (OSError, ValueError):
+            return None
+        return {name: str(found[name]) for name in ("server", "source")}
 
     def state(self) -> dict[str, Any] | None:
         """What the process that keeps it has noted; None when it has ended, or never began."""

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from x2gobroker.errors import BrokerError
-from x2gobroker.privilege import AccountError, MessageError, account_named, read_message, write_message
+from x2gobroker.privilege import Account, AccountError, MessageError, account_named, read_message, write_message
 from x2gobroker.remote.bounded import BoundedOutput
 from x2gobroker.remote.crossing import (
     FROM_WORKER,
@@ -28,16 +28,20 @@ from x2gobroker.remote.crossing import (
 from x2gobroker.remote.files.process import fork_files
 from x2gobroker.remote.files.session import FileRules
 from x2gobroker.remote.kept import KeptDesktop
+from x2gobroker.remote.keys import OUT
 from x2gobroker.remote.loader import ScriptError, describe, realize
 from x2gobroker.remote.permits import GroupsOf, NotPermittedError, check_account, is_locked, options_for
 from x2gobroker.remote.places import Place, PlaceFile
 from x2gobroker.remote.script import LONGEST_PROGRESS, LONGEST_SOCKET_PATH, RemoteServiceScript
+from x2gobroker.remote.sound.process import fork_sound
 from x2gobroker.remote.target import connect_to
 from x2gobroker.remote.told import FAULTS, MORE_MEMORY, NOT_PERMITTED, SAID
 from x2gobroker.remote.types import SessionType
+from x2gobroker.remote.userprocess import Forked
 
 LARGEST_MESSAGE = 1 << 16
 MOST_FILES = 16  # connections for files at one desktop
+MOST_SOUND = 8
 
 FindType = Callable[[str], SessionType]
 Fields = dict[str, Any]
@@ -84,7 +88,8 @@ class Worker:
         self._kind: SessionType | None = None
         self._made: RemoteServiceScript | None = None
         self._stopped = False
-        self._files_of: set[int] = set()  # the processes that do the work with files
+        self._files = UserProcesses(MOST_FILES, "files")
+        self._sound = UserProcesses(MOST_SOUND, "sound")
 
     def serve(self) -> int:
         """Until the service closes its end. Returns the exit status."""
@@ -119,7 +124,9 @@ class Worker:
                 case "connect":
                     return self._connect(message["token"], descriptors)
                 case "files":
-                    return self._files(message["token"], descriptors)
+                    return self._give_files(message["token"], descriptors)
+                case "sound":
+                    return self._give_sound(message["token"], descriptors)
                 case _:
                     return self._look()
         except MessageError as error:
@@ -247,20 +254,43 @@ class Worker:
             user = script.user  # a script that ships may run the desktop as somebody else: the option `account`
         return script, place, user
 
-    def _files(self, token: str, descriptors: list[int]) -> Answer:
+    def _give_files(self, token: str, descriptors: list[int]) -> Answer:
         """A process that works with the files of whoever has the desktop, and what leads to it."""
         _, _, user = self._whose(token)
         rules = FileRules.of(self._means.find_type(self._type_name))  # as the file is now: a way can be closed
         if not rules.opens:
             raise ScriptError("the session type lets no files in or out")
+        return self._files.open(user, lambda account: fork_files(account, rules), descriptors)
+
+    def _give_sound(self, token: str, descriptors: list[int]) -> Answer:
+        """A process that sends what whoever has the desktop plays in it, and what leads to it."""
+        script, _, user = self._whose(token)
+        if self._means.find_type(self._type_name).sound != OUT:
+            raise ScriptError("the session type lets no sound out")
+        source = script.sound_source() if isinstance(script, KeptDesktop) else None
+        if source is None:
+            raise ScriptError("it has no sound server: this host lacks one, or sound was allowed after its start")
+        return self._sound.open(user, lambda account: fork_sound(account, source), descriptors)
+
+
+class UserProcesses:
+    """The processes that do one kind of work as the user of a desktop: at most so many at a time."""
+
+    def __init__(self, most: int, what: str) -> None:
+        self._most = most
+        self._what = what
+        self._pids: set[int] = set()
+
+    def open(self, user: str, make: Callable[[Account], Forked], descriptors: list[int]) -> Answer:
+        """One more, and what leads to it. Raises BrokerError, OSError."""
         account = account_named(user)
         if account.uid == 0:
-            raise AccountError("nobody works with the files of root")
-        self._files_of = {pid for pid in self._files_of if _runs(pid)}
-        if len(self._files_of) >= MOST_FILES:
-            raise ScriptError(f"there are {MOST_FILES} connections for files already")
-        made = fork_files(account, rules)
-        self._files_of.add(made.pid)
+            raise AccountError(f"there is no connection for {self._what} of root")
+        self._pids = {pid for pid in self._pids if _runs(pid)}
+        if len(self._pids) >= self._most:
+            raise ScriptError(f"there are {self._most} connections for {self._what} already")
+        made = make(account)
+        self._pids.add(made.pid)
         descriptors += [made.connection.detach(), made.reports.detach()]
         return "opened", {}
 

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from x2gobroker.privilege import read_message, write_message
 from x2gobroker.remote.crossing import FROM_FILES, LONGEST_SHOWN, TO_FILES, printable
 from x2gobroker.remote.files.refusals import RefusedError, refusal
-from x2gobroker.remote.files.wire import GoneError, Wire
+from x2gobroker.remote.wire import GoneError, Wire
 
 LARGEST_ANSWER = 1 << 12
 PART_BYTES = 1 << 19

@@ -16,7 +16,7 @@ from x2gobroker.logs import broker_log, field
 from x2gobroker.remote.counts import Counts, Refusal, Rules
 from x2gobroker.remote.crossing import DOWNLOAD, TICKET, TICKET_LETTERS
 from x2gobroker.remote.files.body import Body
-from x2gobroker.remote.files.carrier import FilesLink
+from x2gobroker.remote.files.link import FilesLink
 from x2gobroker.remote.files.tickets import Offer, Tickets
 from x2gobroker.remote.post import Post
 from x2gobroker.remote.requests import PATHS, asked_of, one, origin_allowed

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import socket
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -15,13 +16,13 @@ from x2gobroker.privilege import MessageError, read_message
 from x2gobroker.remote.crossing import DOWNLOAD, UPLOAD
 from x2gobroker.remote.files.bodies import Bodies, PageSpeaks, Watch, receive, send_file
 from x2gobroker.remote.files.folders import Listing, list_folder, open_file, opened_folder, stamp_of
-from x2gobroker.remote.files.messages import CHUNK_BYTES, FROM_PAGE, LARGEST_TEXT, WINDOW_BYTES
+from x2gobroker.remote.files.messages import CHUNK_BYTES, FROM_PAGE, LARGEST_DATA, LARGEST_TEXT, TO_PAGE, WINDOW_BYTES
 from x2gobroker.remote.files.names import names_of, new_name, shown
 from x2gobroker.remote.files.refusals import RefusedError, refusal
 from x2gobroker.remote.files.upload import Upload, drop_old
-from x2gobroker.remote.files.wire import GoneError, Message, Wire
 from x2gobroker.remote.keys import BOTH, IN, OUT
 from x2gobroker.remote.types import SessionType
+from x2gobroker.remote.wire import GoneError, Message, Wire
 
 IDLE_SECONDS = 120.0  # for which a page that asks for nothing is waited for
 STALL_SECONDS = 120.0  # for which a page that lives may leave a transfer alone
@@ -70,6 +71,11 @@ class Breath(Protocol):
 
     def __call__(self, seconds: int = BREATH_SECONDS) -> None:
         """As above."""
+
+
+def wire_of(channel: socket.socket) -> Wire:
+    """What carries messages about files, at the user's end of a connection."""
+    return Wire(channel, TO_PAGE, LARGEST_TEXT, LARGEST_DATA)
 
 
 class Session:

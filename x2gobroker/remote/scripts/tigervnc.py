@@ -20,8 +20,17 @@ import subprocess
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from x2gobroker.remote.kept import DesktopError, KeptDesktop, StartError, account_faults, account_of, words_of
+from x2gobroker.remote.kept import (
+    SYSTEM_PATH,
+    DesktopError,
+    KeptDesktop,
+    StartError,
+    account_faults,
+    account_of,
+    words_of,
+)
 from x2gobroker.remote.script import RemoteServiceScript
+from x2gobroker.remote.sound.server import missing
 from x2gobroker.remote.told import NO_SIZE, NOT_INSTALLED
 
 PROGRAMS = ("Xvnc", "Xtigervnc")
@@ -88,6 +97,8 @@ def _xvnc() -> str | None:
 class TigerVNC(KeptDesktop):
     """One desktop in Xvnc."""
 
+    gives_sound = True
+
     def __init__(self, *args: Any, **more: Any) -> None:
         super().__init__(*args, **more)
         self.command = words_of(self._common_options.get("command", []), "command")
@@ -109,6 +120,8 @@ class TigerVNC(KeptDesktop):
         yield from self.check_common(self.command[:1])
         yield from account_faults(self._common_options)
         yield from self.pam_faults()
+        if self._wants_sound:
+            yield from missing(SYSTEM_PATH)
         program = _xvnc()
         if program is None:
             yield NO_XVNC

@@ -9,6 +9,7 @@ import { setUpKeys } from "./keys.js";
 import { setUpScaling } from "./scaling.js";
 import "./window.js";
 import { setUpShare } from "./share.js";
+import { setUpSound } from "./sound.js";
 import { setUpTouchpad } from "./touchpad.js";
 
 const STARTING_SECONDS = 0.7; // how often the portal is asked while the desktop starts,
@@ -214,6 +215,7 @@ setUpTouchpad(connection, comeBack);
 const announce = setUpAnnouncement(comeBack);
 setUpClipboard(connection);
 setUpFiles(connection);
+setUpSound(connection);
 setUpPassword();
 setUpStop();
 setUpLeaving();

@@ -1,4 +1,4 @@
-"""Carries a connection for files between a browser and the process of its user: bytes, of which none is looked at.
+"""Carries a connection for files or sound between a browser and the process of its user: bytes, none is looked at.
 
 Each side is read only while the other one takes, so that nothing is kept but one buffer each way.
 """
@@ -12,65 +12,36 @@ from collections.abc import Callable
 
 from websockets.asyncio.server import ServerConnection
 
-from x2gobroker.remote.desktop import Connection
-from x2gobroker.remote.files.body import Body
-from x2gobroker.remote.files.reports import Reports
 from x2gobroker.remote.patient import PatientConnection
-from x2gobroker.store import Pass
 
-FILES_PROTOCOL = "x2gobroker-files"
 REFUSED = 4000  # the close code of what a user is told
 BUFFER_BYTES = 1 << 18
 END_SECONDS = 10.0  # for a user's process and a browser to take what was on its way
 
 
-class FilesLink(Connection):
-    """One connection for files. It counts as work of its user when it begins: somebody has asked for it."""
+class Carrying:
+    """The bytes of one connection, between its browser and the process of its user."""
 
-    def __init__(self, websocket: PatientConnection, holder: Pass, address: str, began: float) -> None:
-        self.websocket = websocket
-        self.holder = holder
-        self.address = address
-        self.share = None
-        self.sign_in = holder.sign_in
-        self.last_input = began
-        self.reports: Reports | None = None  # of its process, as long as that may be given requests
-        self._bodies: set[Body] = set()
+    def __init__(self, websocket: PatientConnection) -> None:
+        self._websocket = websocket
         self._end: Callable[[], None] | None = None
-        self._cut = False
+        self._stopped = False
 
-    def cut(self, why: str) -> None:
-        """End it, without waiting, and the requests that belong to it. The browser asks the portal why."""
-        self._cut = True
-        self.reports = None
-        for body in self._bodies:
-            body.abort()
+    def stop(self) -> None:
+        """End it, without waiting."""
+        self._stopped = True
         if self._end is not None:
             self._end()
 
-    async def carry_body(self, body: Body) -> None:
-        """A request of this connection's, until it is over; it ends with the connection."""
-        self._bodies.add(body)
-        try:
-            if self._cut:
-                body.abort()
-            await body.over
-        finally:
-            self._bodies.discard(body)
-
     async def carry(self, process: socket.socket) -> None:
         """Carry all that comes, until one side has ended."""
-        end = await _Process.reach(self.websocket.transport, process)
+        end = await _Process.reach(self._websocket.transport, process)
         self._end = end.stop
-        if self._cut:
+        if self._stopped:
             end.stop()
-        self.websocket.hand_over(end)
-        try:
-            await self.websocket.wait_closed()
-            await end.over
-        finally:
-            for body in self._bodies:
-                body.abort()
+        self._websocket.hand_over(end)
+        await self._websocket.wait_closed()
+        await end.over
 
 
 class _Process(asyncio.Protocol):
@@ -144,8 +115,8 @@ class _Process(asyncio.Protocol):
             asyncio.get_running_loop().call_later(END_SECONDS, self._transport.abort)
 
 
-async def refuse_files(websocket: ServerConnection, told: str) -> None:
-    """Close a connection for files that nothing comes of. The browser is told why."""
+async def refuse_carried(websocket: ServerConnection, told: str) -> None:
+    """Close a connection that nothing comes of. The browser is told why."""
     websocket.transport.resume_reading()
     with contextlib.suppress(TimeoutError):
         await websocket.close(REFUSED, told)

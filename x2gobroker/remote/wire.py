@@ -10,13 +10,13 @@ import socket
 import time
 from collections import deque
 from collections.abc import Mapping
+from typing import Protocol as Shape
 
 from websockets.frames import Frame, Opcode
 from websockets.protocol import OPEN, SERVER, Protocol
 
 from x2gobroker.errors import BrokerError
-from x2gobroker.privilege import write_message
-from x2gobroker.remote.files.messages import LARGEST_DATA, LARGEST_TEXT, TO_PAGE
+from x2gobroker.privilege import Form, write_message
 
 READ_BYTES = 1 << 18
 PING_SECONDS = 10.0
@@ -31,14 +31,26 @@ class GoneError(BrokerError):
     """The page is gone, or says what is no message."""
 
 
-class Wire:
-    """The user's end. A text is a `str`, data are `bytes`, in parts as they come. All methods raise GoneError."""
+class Readable(Shape):
+    """What poll(2) can wait for."""
 
-    def __init__(self, channel: socket.socket) -> None:
+    def fileno(self) -> int:
+        """Its descriptor."""
+
+
+class Wire:
+    """The user's end. A text is a `str`, data are `bytes`, in parts as they come. All methods raise GoneError.
+
+    `words`: the messages that it sends. The page sends texts of `largest_text` and data of `largest_data` bytes.
+    """
+
+    def __init__(self, channel: socket.socket, words: Mapping[str, Form], largest_text: int, largest_data: int) -> None:
         self._channel = channel
+        self._words = words
+        self._largest_text = largest_text
         channel.settimeout(SILENCE_SECONDS)
         silent = logging.Logger("websockets of x2gobroker", logging.CRITICAL + 1)
-        self._protocol = Protocol(SERVER, state=OPEN, max_size=LARGEST_DATA, logger=silent)
+        self._protocol = Protocol(SERVER, state=OPEN, max_size=max(largest_data, largest_text), logger=silent)
         self._ready: deque[Message] = deque()
         self._text: bytearray | None = None  # of a text that has come in part
         self._heard = time.monotonic()
@@ -51,11 +63,11 @@ class Wire:
             if not self._wait(max(0.0, min(left, PING_SECONDS))):
                 if left <= 0:
                     return None
-                self._ask()
+                self.ask()
         return self._ready.popleft()
 
-    def wait_with(self, other: socket.socket, events: int, seconds: float) -> tuple[bool, bool]:
-        """Wait for the page, or for `events` of poll(2) on another socket.
+    def wait_with(self, other: Readable, events: int, seconds: float) -> tuple[bool, bool]:
+        """Wait for the page, or for `events` of poll(2) on something else.
 
         Whether there is a message to receive, and whether the other one is ready; both may be False.
         """
@@ -69,9 +81,16 @@ class Wire:
             self._wait(0.0)
         return bool(self._ready), other.fileno() in ready
 
+    @property
+    def takes(self) -> bool:
+        """Whether something short would go at once."""
+        poll = select.poll()
+        poll.register(self._channel, select.POLLOUT)
+        return bool(poll.poll(0))
+
     def send(self, kind: str, **fields: object) -> None:
-        """Send a message of messages.py."""
-        self._send_text(write_message(kind, fields, TO_PAGE))
+        """Send one of the messages that it has words for."""
+        self._send_text(write_message(kind, fields, self._words))
 
     def send_entries(self, entries: list[Mapping[str, object]]) -> None:
         """Send a part of what is in a folder."""
@@ -101,7 +120,7 @@ class Wire:
         self._protocol.send_text(data)
         self._flush()
 
-    def _ask(self) -> None:
+    def ask(self) -> None:
         """Nothing has come for a while: is there still somebody?"""
         if time.monotonic() - self._heard > SILENCE_SECONDS:
             raise GoneError("the page is silent")
@@ -137,7 +156,7 @@ class Wire:
                 self._ready.append(data)
         elif frame.opcode in (Opcode.TEXT, Opcode.CONT):
             self._text = (self._text or bytearray()) + data
-            if len(self._text) > LARGEST_TEXT:
+            if len(self._text) > self._largest_text:
                 self.close(TOO_BIG)
                 raise GoneError("a text that is too long")
             if frame.fin:
