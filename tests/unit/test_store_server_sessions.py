@@ -67,6 +67,7 @@ def test_what_was_written_is_read_by_server_by_account_and_all(sessions: ServerS
     assert sessions.of_user("anna") == {TS01.key: view(TS01, session())}
     assert sessions.of_user("anna", [TS01.key, TS02.key]) == {TS01.key: view(TS01, session()), TS02.key: view(TS02)}
     assert sessions.of_user("carl") == {}
+    assert sessions.servers() == {TS01.key: TS01, TS02.key: TS02}
 
 
 def test_only_what_differs_is_written_and_what_is_gone_is_deleted(sessions: ServerSessions) -> None:

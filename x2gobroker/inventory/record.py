@@ -29,6 +29,10 @@ class Inventory:
         self._clock = clock
         self._swept = 0.0
 
+    def now(self) -> float:
+        """Seconds since the epoch, by this host's clock."""
+        return self._clock()
+
     def take(self, news: Iterable[News]) -> frozenset[str]:
         """Take what has happened, in its order for each server; MOST_SERVERS of them in one transaction.
 
@@ -77,6 +81,12 @@ class Inventory:
             if isinstance(happening, Placed):
                 ServerSessions.withdraw(connection, happening.user, happening.name, happening.at, server.key)
         return frozenset(astray)
+
+
+def endpoint_of(server: KnownServer) -> Endpoint:
+    """Where a server is, of which its key and its name are known."""
+    address, _, port = server.key.rpartition(":")
+    return Endpoint(server.name, address.strip("[]"), int(port))
 
 
 def _named(view: View, name: str) -> View:

@@ -18,6 +18,7 @@ LEFT = "L"  # its client has gone: it is suspended, or was taken over, or has en
 EXPECTED = "E"  # a user was sent to the server to begin one
 ENDED = "F"  # kept for a while, so that what was asked for before does not bring it back
 LIVING = (RUNNING, SUSPENDED, ENDING, LEFT)
+SUSPENDED_FIRST = (SUSPENDED, LEFT, RUNNING, ENDING, EXPECTED)  # the order in which sessions are offered
 
 # where something is known from
 WATCH = "watch"  # the server's agent says at once what changes

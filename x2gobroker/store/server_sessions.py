@@ -43,6 +43,11 @@ class ServerSessions:
             found = self.read(connection, keys, user)
         return {key: view for key, view in found.items() if view.sessions or keys is not None}
 
+    def servers(self) -> dict[str, KnownServer]:
+        """All servers by key, without a look at sessions."""
+        with self.store.begin() as connection:
+            return {row.key: KnownServer(**row._mapping) for row in connection.execute(select(SERVERS_HEARD))}
+
     @staticmethod
     def read(
         connection: Connection, keys: Collection[str] | None, user: str = "", unsettled: bool = False
@@ -57,11 +62,14 @@ class ServerSessions:
         if unsettled:
             narrow += [S.state != S.told, S.state != EXPECTED]
         for named, mine in _portions(keys):
-            for row in connection.execute(select(SERVERS_HEARD).where(named)):
-                servers[row.key] = KnownServer(**row._mapping)
             for row in connection.execute(select(SERVER_SESSIONS).where(and_(mine, *narrow))):
                 session = _session(row)
                 sessions.setdefault(row.server, {})[session.key] = session
+            # of one account, wherever it is, only where it is
+            about = [named] if keys is not None or not user else [one for one, _ in _portions(sessions)]
+            for where in about:
+                for row in connection.execute(select(SERVERS_HEARD).where(where)):
+                    servers[row.key] = KnownServer(**row._mapping)
         found = servers.keys() | sessions.keys()
         return {key: View(servers.get(key) or KnownServer(key), sessions.get(key, {})) for key in sorted(found)}
 
