@@ -75,7 +75,7 @@ def test_who_is_where(run: Run) -> None:
         ["ts02", "bert", "running", "192.0.2.9", "-", "report, old", name_of("bert", 51)],
         ["ts03", "anna", "running", "192.0.2.7", "-", "event", name_of("anna", 60)],
     ]
-    assert "ts02 does not answer (timeout) since 1 h: what is known of it may be wrong" in err
+    assert "ts02 has not answered for 1 h (timeout): what is known of it may be wrong" in err
     assert "2 h" in next(line for line in out.splitlines() if line.startswith("ts02")), "which is its age"
 
 
@@ -87,7 +87,7 @@ def test_of_one_user_and_of_one_server(run: Run) -> None:
         assert (status, len(rows(out)), err) == (0, 3, ""), "of silent servers that were not asked for, nothing"
     status, out, err = run("--user", "dora")
     assert (status, out) == (0, "")
-    assert "ts02 does not answer" in err, "so dora may be there"
+    assert "ts02 has not answered" in err, "so dora may be there"
     status, out, err = run("--server", "ts09")
     assert (status, out) == (1, "")
     assert "nothing is known of a server ts09" in err

@@ -77,8 +77,8 @@ def table(found: Sequence[Whereabout], seconds: float, now: float) -> list[str]:
 def notes(servers: Sequence[KnownServer], now: float) -> list[str]:
     """Which servers do not answer, so that what is said of them may be wrong."""
     return [
-        f"{field(server.name or server.key)} does not answer ({server.trouble or 'silent'}) since "
-        f"{age(now - server.silent_since)}: what is known of it may be wrong"
+        f"{field(server.name or server.key)} has not answered for {age(now - server.silent_since)} "
+        f"({field(server.trouble) or 'silent'}): what is known of it may be wrong"
         for server in servers
         if server.is_silent
     ]

@@ -95,7 +95,7 @@ def _is_known(view: View | None, told: Told) -> bool:
 
 def seen_of(session: ServerSession, now: float) -> SeenSession:
     """A session as an agent lists it for its user; it is as old as it is by whatever clock its server has."""
-    record = SessionRecord.listed("|".join(session.fields))
+    record = SessionRecord.listed(session.line())
     return SeenSession(
         record.name,
         record.user,
