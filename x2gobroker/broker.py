@@ -446,7 +446,10 @@ class Broker:
         """Keep what a client reports about a session; False for a report that names no session or no known event."""
         if event.event not in EVENTS or not event.session or not event.username:
             return False
-        self.services.events(settings).record(event)
+        placement = self._placement
+        events, beside = self.services.events(settings), functools.partial(placement.note_event, settings, event=event)
+        events.record(event, beside)
+        self.services.inventory(settings).sweep()
         if event.event in ("CONNECTED", "ALIVE"):
             self._placement.seen(settings, event)
         return True

@@ -10,9 +10,11 @@ from x2gobroker.agents.base import SESSION_SECONDS, BrokerAgent
 from x2gobroker.agents.rules import NONE, AgentRules, agent_rules, mode_of
 from x2gobroker.auth import tickets
 from x2gobroker.autologin.sweep import Sweep
-from x2gobroker.errors import AgentError, PluginError
-from x2gobroker.logs import broker_log, field
+from x2gobroker.errors import AgentError, PluginError, StoreError
+from x2gobroker.inventory.selections import SelectionNotes
+from x2gobroker.logs import broker_log, error_log, field
 from x2gobroker.model.hosts import Endpoint
+from x2gobroker.model.inventory import ENDED as SESSION_ENDED
 from x2gobroker.placement import account_for
 from x2gobroker.plugins import BACKENDS, registered
 from x2gobroker.services import Services
@@ -86,6 +88,7 @@ def end_sessions(settings: Settings, services: Services, user: str) -> list[Ende
     Only sessions of the user's own account: one that a profile names is perhaps not the user's alone.
     """
     outcomes: dict[tuple[str, str], Ended] = {}
+    inventory = services.inventory(settings)
     for rules, servers in _servers(settings, services, user).items():
         answers = services.farm.ask_all(
             servers, rules, _terminate(rules, user), seconds=2 * rules.timeout + SESSION_SECONDS
@@ -99,6 +102,11 @@ def end_sessions(settings: Settings, services: Services, user: str) -> list[Ende
                 before = outcomes.get(("", one.session))
                 if before is None or not before.good:  # servers of one session database list, and end, the same ones
                     outcomes["", one.session] = one
+    ended = [one.session for one in outcomes.values() if one.session and one.good]
+    try:
+        SelectionNotes(inventory).acted(user, ended, SESSION_ENDED)
+    except StoreError as error:
+        error_log.error("sessions that were ended are not noted: %s", error)
     return sorted(outcomes.values(), key=lambda one: (one.server, one.session))
 
 

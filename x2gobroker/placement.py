@@ -4,20 +4,25 @@ from __future__ import annotations
 
 import socket
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
+
+from sqlalchemy import Connection
 
 from x2gobroker.agents.rules import NONE, AgentRules, agent_rules, mode_of, uses_load_checker
 from x2gobroker.errors import PluginError, StoreError
+from x2gobroker.inventory.events import note_event
+from x2gobroker.inventory.selections import SelectionNotes
 from x2gobroker.logs import broker_log, error_log
 from x2gobroker.logs import field as log_field
 from x2gobroker.model.hosts import Endpoint, Host
 from x2gobroker.model.profile import BROKER_USER, SessionProfile
 from x2gobroker.model.server_names import find_host
-from x2gobroker.model.sessions import ServerSession, resume_order
+from x2gobroker.model.sessions import Listing, ServerSession, resume_order
 from x2gobroker.model.vouched import Vouched
 from x2gobroker.scheduling.choice import Selection, Wish
 from x2gobroker.scheduling.standing import Count, count_listed, count_reported
+from x2gobroker.scheduling.survey import one_knows_all
 from x2gobroker.services import Services
 from x2gobroker.settings import GLOBAL, Settings
 from x2gobroker.store import ClientEvent
@@ -146,6 +151,15 @@ class Placement:
         reservations = self._services.stores(settings).reservations
         reservations.reported(event.username, event.server, event.session, event.reported)
 
+    def note_event(self, settings: Settings, connection: Connection, event: ClientEvent) -> None:
+        """Take a client's event into the inventory, within the transaction that keeps the event."""
+
+        def endpoints() -> Iterator[Endpoint]:
+            for profile in self._services.backend(self._backend).all_profiles(settings):
+                yield from (host.endpoint(profile.sshport) for host in profile.hosts)
+
+        note_event(self._services.inventory(settings), connection, event, endpoints)
+
     def sessions(self, settings: Settings, profiles: Iterable[SessionProfile], user: str) -> Sessions:
         """What sessions each profile could resume. All servers are asked at once."""
         found = Sessions()
@@ -191,10 +205,12 @@ class Placement:
                 endpoints.setdefault(endpoint.key, endpoint)
         interval = settings.integer(GLOBAL, "load-checker-intervals")
         dead = self._services.stores(settings).loads.known_dead(endpoints, interval)
+        asked = time.time()
         findings = self._services.farm.sessions_of(tuple(endpoints.values()), rules, account, dead)
         if not findings.answered:
             return
         own_name = socket.gethostname()
+        where: dict[str, tuple[Endpoint, ServerSession]] = {}
         for profile in profiles:
             listed = found.listed.setdefault(profile.id, {})
             for session in resume_order(findings.sessions):
@@ -202,3 +218,10 @@ class Placement:
                 if its_host is not None:
                     listed[session.name] = session.state
                     found.resumable.setdefault(profile.id, (session, its_host))
+                    where[session.name] = endpoints[its_host.endpoint(profile.sshport).key], session
+        answered = tuple(endpoints.values()) if one_knows_all(rules) else findings.answered
+        try:
+            notes = SelectionNotes(self._services.inventory(settings))
+            notes.listed(account, Listing(answered, tuple(where.values()), asked))
+        except StoreError as error:
+            error_log.error("listing profiles without a note of the sessions: %s", error)

@@ -13,6 +13,8 @@ from x2gobroker.autologin.keys import Autologin
 from x2gobroker.autologin.stock import KeyStock
 from x2gobroker.autologin.sweep import Sweep
 from x2gobroker.backends.base import Backend
+from x2gobroker.inventory.record import Inventory
+from x2gobroker.inventory.selections import SelectionNotes
 from x2gobroker.nameservices.base import NameService
 from x2gobroker.nameservices.hosts import HostNames
 from x2gobroker.plugins import AUTH_MECHANISMS, BACKENDS, NAME_SERVICES, load
@@ -66,6 +68,7 @@ class Services:
         self._authids: Authids | None = None
         self._penalties: Penalties | None = None
         self._stores: Stores | None = None
+        self._inventory: Inventory | None = None
         self._store_of: Settings | None = None
         self._preset: WatchedFile[str] | None = None
         self._old_preset: WatchedFile[str] | None = None
@@ -128,9 +131,19 @@ class Services:
         stores = self._stores
         return stores if stores is not None and stores.loads.store is store else self._stores_of(store)
 
-    @staticmethod
-    def _stores_of(store: Store) -> Stores:
-        return Stores(Reservations(store), Loads(store), Drains(store))
+    def _stores_of(self, store: Store) -> Stores:
+        notes = SelectionNotes(self._inventory_of(store))
+        return Stores(Reservations(store), Loads(store), Drains(store), notes)
+
+    def inventory(self, settings: Settings) -> Inventory:
+        """What is known of sessions on X2Go Servers, to be written. Raises StoreError."""
+        return self._inventory_of(self.store(settings))
+
+    def _inventory_of(self, store: Store) -> Inventory:
+        known = self._inventory
+        if known is None or known.store is not store:
+            known = self._inventory = Inventory(store)
+        return known
 
     def autologin(self, settings: Settings) -> Autologin:
         """What puts autologin keys on servers. Raises StoreError."""

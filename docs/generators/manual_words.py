@@ -61,6 +61,7 @@ PROGRAMS = {
             "x2gobroker desktops close --reason 'Maintenance until noon'": "Have no new desktops in the browser.",
             "x2gobroker drain --reason 'new kernel' ts01": "Send no new sessions to ts01.",
             "x2gobroker drain --end ts01": "Let ts01 have new sessions again.",
+            "x2gobroker sessions --user anna": "Say where anna has sessions, as far as the broker knows.",
             "x2gobroker migrate": "Say what a migration from x2gobroker 0.0.4.3 would do and change.",
         },
         also=(("x2gobroker-x2go", 1), ("x2gobroker-daemon", 1), CONFIG_PAGE, PROFILES_PAGE, TYPES_PAGE),

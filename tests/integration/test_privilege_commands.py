@@ -82,6 +82,7 @@ def test_in_a_folder_of_root_the_file_is_roots_and_the_group_of_the_broker_reads
         ("penalties",),
         ("drain", "desk.example", "--reason", "maintenance"),
         ("load",),
+        ("sessions",),
         ("lockout", "anna", "--reason", "maintenance"),
         ("store", "status"),
         ("store", "upgrade"),

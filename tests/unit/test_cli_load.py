@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import json
 import time
+from dataclasses import replace
 
 import pytest
 
 from tests.unit.configured import Files
 from x2gobroker.cli import load, main
-from x2gobroker.cli.load import Line, age, table, trouble
+from x2gobroker.cli.load import Line, table, trouble
+from x2gobroker.cli.tables import age
+from x2gobroker.inventory.happenings import Told
+from x2gobroker.inventory.record import Inventory
 from x2gobroker.loadchecker.targets import Watched
 from x2gobroker.model.hosts import Endpoint
+from x2gobroker.model.inventory import KnownServer
 from x2gobroker.model.load import LoadReport
 from x2gobroker.services import Services
 from x2gobroker.settings import Settings
@@ -113,6 +118,22 @@ def test_an_old_report_is_out_of_date() -> None:
 
 
 @pytest.mark.parametrize(
+    ("heard", "words"),
+    [
+        (KnownServer("ts1:22", "ts1", "watch", NOW, NOW, NOW), "ok (watch)"),
+        (KnownServer("ts1:22", "ts1", "checkload", NOW, NOW), "ok (checkload)"),
+        (KnownServer("ts1:22", "ts1", "watch", NOW, NOW, NOW, NOW, "timeout"), "ok (silent)"),
+        (KnownServer("ts1:22", "ts1"), "ok"),
+        (None, "ok"),
+    ],
+)
+def test_how_a_server_is_heard(heard: KnownServer | None, words: str) -> None:
+    line = replace(only("ok", 10, 10), heard=heard)
+    assert load.state_of(line, 300.0, NOW) == words
+    assert load.state_of(replace(line, load=known("ts1:22", "timeout", None, -1, 5)), 300.0, NOW) == "no answer"
+
+
+@pytest.mark.parametrize(
     ("found", "said"),
     [
         ([], ""),
@@ -189,8 +210,24 @@ def test_json_for_programs(files: Files, arguments: list[str], capsys: pytest.Ca
     assert first == {
         "server": "ts1", "address": "10.0.0.1", "port": 22, "state": "ok", "fresh": True, "factor": 5940, "load": 1.0,
         "memory_mb": 2000, "cores": 2, "sessions": 4, "reserved": 0, "drained": False, "took": 0.25, "profiles": ["p"],
+        "heard_by": None, "sessions_known": None,
     }  # fmt: skip
     assert (second["state"], second["factor"], second["answered"], second["drained"]) == ("host-key", None, None, True)
+
+
+def test_the_command_says_how_each_server_is_heard(
+    files: Files, arguments: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    services = fill(files.source.current())
+    now = time.time()
+    told = Told(now - 1, now, how="watch")
+    Inventory(services.store(files.source.current())).take([(Endpoint("ts1", "10.0.0.1"), told)])
+    assert main.main(arguments) == 0
+    assert "ok (watch)" in capsys.readouterr().out
+    assert main.main([*arguments, "--json"]) == 0
+    first, second = json.loads(capsys.readouterr().out)["servers"]
+    assert (first["heard_by"], first["sessions_known"]) == ("watch", now - 1)
+    assert (second["heard_by"], second["sessions_known"]) == (None, None)
 
 
 def test_no_store_yet(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:

@@ -5,19 +5,23 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 from sqlalchemy.engine import URL
 
+from tests.unit.inventory_values import seen
 from x2gobroker.agents.base import REFUSED
 from x2gobroker.agents.farm import AgentFarm
 from x2gobroker.agents.rules import AgentRules
 from x2gobroker.cli.lockout import parse_until
 from x2gobroker.cli.main import main
 from x2gobroker.errors import AgentError, ConfigurationError
+from x2gobroker.inventory.happenings import Told
+from x2gobroker.inventory.reads import Reads
+from x2gobroker.inventory.record import Inventory
 from x2gobroker.model.hosts import Endpoint
 from x2gobroker.model.sessions import ServerSession
 from x2gobroker.store import RemoteDesktops, Store, UserLock, UserLocks
@@ -207,6 +211,17 @@ def test_sessions_are_ended_on_every_server_once_and_it_is_said_what_came_of_it(
     assert "five" not in out
     assert RemoteDesktops(command.store).find(slot.id).wanted == "locked"  # type: ignore[union-attr]
     assert len(command.locked()) == 1
+
+
+@pytest.mark.usefixtures("agent")
+def test_sessions_that_were_ended_are_known_to_have_ended(command: Command) -> None:
+    now = time.time()
+    for name in ("one.example", "three.example"):
+        session = replace(seen("anna", server=name), name=f"anna-50-{name}")
+        Inventory(command.store).take([(Endpoint(name, name), Told(now - 5, now, (session, seen("bert"))))])
+    command.run("anna", "--end-sessions")
+    known = [(one.server.name, one.session.user) for one in Reads(command.store).everywhere()]
+    assert known == [("one.example", "bert"), ("three.example", "anna"), ("three.example", "bert")]
 
 
 def test_without_being_told_to_sessions_go_on(command: Command, agent: Agent) -> None:

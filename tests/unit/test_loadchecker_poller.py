@@ -15,15 +15,19 @@ import pytest
 from sqlalchemy.engine import URL
 
 from tests.support.processes import wait_until
+from tests.unit.inventory_values import seen
 from x2gobroker.agents.base import TIMEOUT, UNREACHABLE
 from x2gobroker.agents.rules import AgentRules
 from x2gobroker.errors import AgentError, StoreError
+from x2gobroker.inventory.reads import Reads
+from x2gobroker.inventory.record import Inventory, News
 from x2gobroker.loadchecker.poller import Poller
 from x2gobroker.loadchecker.schedule import Schedule
 from x2gobroker.loadchecker.slots import Slots
 from x2gobroker.loadchecker.targets import Target, Watched
 from x2gobroker.model.hosts import Endpoint
 from x2gobroker.model.load import LoadReport
+from x2gobroker.model.server_report import ServerReport
 from x2gobroker.store import Store
 from x2gobroker.store.loads import Loads, ServerLoad
 
@@ -40,11 +44,11 @@ class Servers:
     """Servers that answer, or do what `behaviour` says, and a count of the questions."""
 
     def __init__(self) -> None:
-        self.behaviour: dict[str, Callable[[], LoadReport]] = {}
+        self.behaviour: dict[str, Callable[[], LoadReport | ServerReport]] = {}
         self.asked: list[str] = []
         self.lock = threading.Lock()
 
-    def ask(self, target: Target) -> LoadReport:
+    def ask(self, target: Target) -> LoadReport | ServerReport:
         with self.lock:
             self.asked.append(target.endpoint.key)
         return self.behaviour.get(target.endpoint.name, lambda: REPORT)()
@@ -65,7 +69,8 @@ class Running:
         self.off: set[str] = set()
         self.rounds = 0
         self.stop = threading.Event()
-        self.poller = Poller(lambda: self.now, self.servers.ask, self.keep)
+        self.inventory = Inventory(self.loads.store)
+        self.poller = Poller(lambda: self.now, self.servers.ask, self.keep, self.inventory.take)
         self.thread = threading.Thread(target=self.poller.run, args=(self.stop,), daemon=True)
 
     def keep(self) -> Loads:
@@ -81,6 +86,15 @@ class Running:
 
     def states(self) -> dict[str, str]:
         return {load.key: load.state for load in self.loads.all()}
+
+    def heard(self) -> dict[str, tuple[str, str]]:
+        """How each server is heard, and why not."""
+        return {key: (server.how, server.trouble) for key, server in Reads(self.loads.store).servers().items()}
+
+    def sessions(self) -> list[tuple[str, str, str]]:
+        """Server, account and state of all sessions that are known."""
+        found = Reads(self.loads.store).everywhere()
+        return [(one.server.name, one.session.user, one.session.state) for one in found]
 
     def end(self) -> None:
         self.stop.set()
@@ -148,6 +162,76 @@ def test_an_agent_plug_in_with_a_bug_ends_nothing(running: Running) -> None:
     running.servers.behaviour["ts1"] = bug
     running.thread.start()
     wait_until(lambda: running.states() == {"ts1:22": "nonsense", "ts2:22": "ok"}, "both servers asked", 5)
+
+
+def test_how_servers_are_heard_is_known(running: Running) -> None:
+    running.now = watched("ts1", "ts2", interval=1.0)
+    running.servers.behaviour["ts2"] = dead
+    running.thread.start()
+    wanted = {"ts1:22": ("checkload", ""), "ts2:22": ("", UNREACHABLE)}
+    wait_until(lambda: running.heard() == wanted, "both servers heard", 30)
+    del running.servers.behaviour["ts2"]
+    running.servers.behaviour["ts1"] = dead
+    wanted = {"ts1:22": ("checkload", UNREACHABLE), "ts2:22": ("checkload", "")}
+    wait_until(lambda: running.heard() == wanted, "the change noticed", 30)
+
+
+def test_sessions_that_servers_tell_are_known_and_stay_when_they_fall_silent(running: Running) -> None:
+    running.now = watched("ts1", "ts2", interval=1.0)
+    report = ServerReport(REPORT, (seen(server="ts1"), seen("bert", state="S", server="ts1")), 0, "ts1")
+    running.servers.behaviour["ts1"] = lambda: report
+    running.thread.start()
+    wanted = [("ts1", "anna", "R"), ("ts1", "bert", "S")]
+    wait_until(lambda: running.sessions() == wanted, "the report taken", 30)
+    assert running.heard()["ts1:22"] == ("report", "")
+    assert running.loads.of(["ts1:22"])["ts1:22"].report == REPORT
+    running.servers.behaviour["ts1"] = dead
+    wait_until(lambda: running.heard()["ts1:22"] == ("report", UNREACHABLE), "the silence noticed", 30)
+    assert running.sessions() == wanted
+    running.servers.behaviour["ts1"] = lambda: ServerReport(REPORT, report.sessions[:1], 0, "ts1")
+    wait_until(lambda: running.sessions() == wanted[:1], "the end of a session noticed", 30)
+
+
+def test_a_server_that_lies_about_others_is_said_once_and_not_believed(
+    running: Running, said: pytest.LogCaptureFixture
+) -> None:
+    running.now = watched("ts1", "ts2", interval=1.0)
+    lie = ServerReport(REPORT, (seen(server="ts1"), seen("bert", server="ts2")), 0, "ts1")
+    running.servers.behaviour["ts1"] = lambda: lie
+    running.thread.start()
+    wait_until(lambda: running.servers.asked.count("ts1:22") >= 4, "four rounds", 30)
+    assert running.sessions() == [("ts1", "anna", "R")]
+    assert said.text.count("X2Go Server ts1:22: 1 sessions in its report are of other servers, and 0 can be none") == 1
+
+
+def test_what_an_agent_leaves_out_has_not_ended(running: Running) -> None:
+    running.now = watched("ts1", interval=1.0)
+    running.servers.behaviour["ts1"] = lambda: ServerReport(REPORT, (seen(server="ts1"),), 0, "ts1")
+    running.thread.start()
+    wait_until(lambda: running.sessions() == [("ts1", "anna", "R")], "the report taken", 30)
+    running.servers.behaviour["ts1"] = lambda: ServerReport(REPORT, (seen("bert", server="ts1"),), 1)
+    wait_until(lambda: ("ts1", "bert", "R") in running.sessions(), "the next report taken", 30)
+    assert ("ts1", "anna", "R") in running.sessions()
+
+
+def test_an_inventory_that_cannot_be_written_loses_nothing(
+    running: Running, said: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("x2gobroker.loadchecker.poller.RETRY_SECONDS", 0.2)
+    broken = threading.Event()
+
+    def note(news: list[News]) -> None:
+        if not broken.is_set():
+            raise StoreError("it is full")
+        running.inventory.take(news)
+
+    running.poller = Poller(lambda: running.now, running.servers.ask, running.keep, note)
+    running.thread = threading.Thread(target=running.poller.run, args=(running.stop,), daemon=True)
+    running.thread.start()
+    wait_until(lambda: "kept in memory: it is full" in said.text, "the failure said", 30)
+    broken.set()
+    wait_until(lambda: len(running.heard()) == 2, "the results written", 30)
+    assert len(running.servers.asked) == 2, "nobody was asked again for it"
 
 
 def test_vanished_servers_are_forgotten_and_new_ones_asked_at_once(running: Running) -> None:
@@ -263,7 +347,7 @@ def test_no_more_than_the_slots_at_the_same_time(running: Running) -> None:
     names = [f"h{number}" for number in range(30)]
     running.now = watched(*names)
     running.servers.behaviour.update(dict.fromkeys(names, counted))
-    running.poller = Poller(lambda: running.now, running.servers.ask, running.keep, slots=Slots(fast=4, slow=2))
+    running.poller = Poller(lambda: running.now, running.servers.ask, running.keep, list, slots=Slots(fast=4, slow=2))
     running.thread = threading.Thread(target=running.poller.run, args=(running.stop,), daemon=True)
     running.thread.start()
     wait_until(lambda: len(running.states()) == 30, "all asked", 10)
@@ -300,7 +384,7 @@ def test_two_load_checkers_with_one_store_share_the_work(running: Running, monke
             asked[which].append((target.endpoint.key, seconds))
             return REPORT
 
-        return Poller(lambda: running.now, ask, running.keep, Schedule(random.Random(which)), Slots(fast=100))
+        return Poller(lambda: running.now, ask, running.keep, list, Schedule(random.Random(which)), Slots(fast=100))
 
     pollers = [one(0), one(1)]
     for number in range(600):

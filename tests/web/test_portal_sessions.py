@@ -4,17 +4,23 @@ from __future__ import annotations
 
 import json
 import re
+import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import pytest
 
 from tests.web.conftest import PASSWORD
 from tests.web.portal import Browser, PortalBench
-from x2gobroker.errors import SessionError
+from x2gobroker.errors import SessionError, StoreError
+from x2gobroker.inventory.happenings import Told
+from x2gobroker.inventory.reads import Reads
+from x2gobroker.inventory.record import Inventory
+from x2gobroker.inventory.selections import SelectionNotes
 from x2gobroker.model.hosts import Host
 from x2gobroker.model.profile import SessionProfile
+from x2gobroker.model.server_report import SeenSession
 from x2gobroker.portal import mysessions, x2go_sessions
 from x2gobroker.settings import Settings
 from x2gobroker.store.remote_desktops import BROKEN, RESERVED_SECONDS, RUNNING
@@ -203,6 +209,33 @@ def test_an_action_goes_to_the_server(portal: PortalBench, servers: Servers, wha
     assert act(portal.signed_in(), what) == (303, "/portal/sessions")
     assert servers.done == [(what, "desk", "ts01", NAME)]
     assert servers.logins == [UserLogin("anna", PASSWORD)]
+
+
+@pytest.mark.parametrize(("what", "state"), [("suspend", "S"), ("terminate", "")])
+@pytest.mark.usefixtures("servers")
+def test_what_became_of_a_session_is_known_at_once(portal: PortalBench, what: str, state: str) -> None:
+    now = time.time()
+    own = SeenSession(NAME, "anna", 50, "R", now, "192.0.2.9", "ts01", 1, 2, 3)
+    other = replace(own, user="bert", name=NAME.replace("anna", "bert"))
+    inventory = Inventory(portal.desktops.store)
+    inventory.take([(TS01.endpoint(22), Told(now - 5, now, (own, other)))])
+    act(portal.signed_in(), what)
+    act(portal.signed_in(), what, name=other.name)
+    known = {one.session.user: one.session.state for one in Reads(inventory.store).everywhere()}
+    assert known == ({"anna": state} if state else {}) | {"bert": "R"}
+
+
+def test_an_action_that_cannot_be_noted_is_done(
+    portal: PortalBench, servers: Servers, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def fail(*_arguments: object) -> None:
+        raise StoreError("it is full")
+
+    anna = portal.signed_in()
+    monkeypatch.setattr(SelectionNotes, "acted", fail)
+    assert act(anna, "terminate") == (303, "/portal/sessions")
+    assert servers.done == [("terminate", "desk", "ts01", NAME)]
+    assert "what became of a session is not noted: it is full" in caplog.text
 
 
 @pytest.mark.parametrize("profile", ["secret", "nothing", "", "fixed", "rdp"])

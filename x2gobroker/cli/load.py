@@ -13,9 +13,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from x2gobroker.cli.common import add_config_options, check_made, source_of
+from x2gobroker.cli.tables import GAP, age, aligned
+from x2gobroker.inventory.reads import Reads
 from x2gobroker.loadchecker.targets import Watch, Watched
 from x2gobroker.logs import field
 from x2gobroker.model.hosts import Endpoint, Host
+from x2gobroker.model.inventory import KnownServer
 from x2gobroker.model.load import LoadReport
 from x2gobroker.scheduling.choice import is_drained
 from x2gobroker.services import Services
@@ -32,26 +35,34 @@ STATES = {
     "refused": "agent refuses",
     "left-out": "left out",
 }
+SILENT = "silent"
 LATE_INTERVALS = 2  # without any question, the load checker is not running
 WIDTH = 120  # where there is no terminal
-GAP = "  "
 HEAD = ("SERVER", "ADDRESS", "STATE", "FACTOR", "LOAD", "MEMORY", "CORES", "SESS", "RES", "ANSWER", "ASKED")
 NARROW_HEAD = ("SERVER", "STATE", "FACTOR", "LOAD", "SESS", "RES", "ANSWER", "ASKED")
-LEFT = ("SERVER", "ADDRESS", "STATE")  # the other columns are numbers
+RIGHT = ("FACTOR", "LOAD", "MEMORY", "CORES", "SESS", "RES", "ANSWER", "ASKED")
 LEAST_PROFILES = 10
 LEAST_NAME = 12
-MINUTE, HOUR, DAY = 60, 3600, 86400
 
 
 @dataclass(frozen=True)
 class Line:
-    """One server: what is known of it, how many open reservations it has, and which profiles name it."""
+    """One server: what is known of it, how many open reservations it has, and which profiles name it.
+
+    `heard` is how it is heard of what sessions it has; None: never.
+    """
 
     server: Endpoint
     load: ServerLoad | None
     reserved: int
     drained: bool
     profiles: tuple[str, ...]
+    heard: KnownServer | None = None
+
+    @property
+    def heard_by(self) -> str:
+        """How the server is heard, in one word; empty: not at all."""
+        return "" if self.heard is None else SILENT if self.heard.is_silent else self.heard.how
 
 
 def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -60,22 +71,14 @@ def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
         "load",
         help="list the X2Go Servers with their loads, as the load checker found them",
         description="Lists the X2Go Servers of all session profiles that go by load: what x2gobroker-loadchecker found "
-        "out about them, how long ago they answered and were asked, how many users are on their way to them (reserved) "
-        "and whether they are drained. The higher the factor, the better; it is divided by the number of sessions "
+        "out about them, how it hears them (by a watch, a report, or only for their load), how long ago they answered "
+        "and were asked, how many users are on their way to them (reserved) and whether they are drained. The higher "
+        "the factor, the better; it is divided by the number of sessions "
         "when a server is chosen. Exit status 1: the load checker is not running.",
     )
     add_config_options(parser)
     parser.add_argument("--json", action="store_true", help="print JSON; times are seconds since the epoch")
     parser.set_defaults(run=run)
-
-
-def age(seconds: float) -> str:
-    """A length of time in one number: `12 s`, `4 min`, `3 h`, `2 d`."""
-    seconds = max(0.0, seconds)
-    for unit, name, limit in ((1, "s", 100), (MINUTE, "min", 100 * MINUTE), (HOUR, "h", 48 * HOUR)):
-        if seconds < limit:
-            return f"{int(seconds / unit)} {name}"
-    return f"{int(seconds / DAY)} d"
 
 
 def gather(settings: Settings, watched: Watched, now: float) -> list[Line]:
@@ -84,6 +87,7 @@ def gather(settings: Settings, watched: Watched, now: float) -> list[Line]:
     stores = services.stores(settings)
     check_made(stores.loads.store, "start x2gobroker-loadchecker, or name the configuration with -C")
     loads = stores.loads.of(list(watched.targets))
+    heard = Reads(stores.loads.store).servers()
     reserved = Counter(one.server for one in stores.reservations.all(now) if one.is_open)
     drained = [one.name for one in stores.drains.all()]
     lines = [
@@ -93,6 +97,7 @@ def gather(settings: Settings, watched: Watched, now: float) -> list[Line]:
             reserved[key],
             any(is_drained(Host(target.endpoint.name, target.endpoint.address), key, name) for name in drained),
             tuple(watched.profiles_of(key)),
+            heard.get(key),
         )
         for key, target in watched.targets.items()
     ]
@@ -100,7 +105,7 @@ def gather(settings: Settings, watched: Watched, now: float) -> list[Line]:
 
 
 def state_of(line: Line, interval: float, now: float) -> str:
-    """The state in words."""
+    """The state in words; of a server that answers, how it is heard."""
     load = line.load
     if load is None:
         word = "not asked yet"
@@ -108,6 +113,8 @@ def state_of(line: Line, interval: float, now: float) -> str:
         word = "out of date"
     else:
         word = STATES.get(load.state, load.state)
+        if load.state == OK and line.heard_by:
+            word = f"{word} ({line.heard_by})"
     return f"{word}, drained" if line.drained else word
 
 
@@ -128,18 +135,6 @@ def times(load: ServerLoad | None, now: float) -> tuple[str, str]:
     return age(now - load.answered) if load.answered else "never", age(now - load.asked)
 
 
-def aligned(head: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
-    """A table with its head; words to the left, numbers to the right."""
-    widths = [max(len(row[at]) for row in (head, *rows)) for at in range(len(head))]
-    return [
-        GAP.join(
-            cell.ljust(width) if name in LEFT else cell.rjust(width)
-            for name, cell, width in zip(head, row, widths, strict=True)
-        ).rstrip()
-        for row in (head, *rows)
-    ]
-
-
 def table(lines: Sequence[Line], interval: float, now: float, width: int) -> list[str]:
     """One line for each server where they fit into `width`, else a second one below each."""
     rows = []
@@ -147,7 +142,7 @@ def table(lines: Sequence[Line], interval: float, now: float, width: int) -> lis
         name, address, state = field(line.server.name), field(line.server.key), state_of(line, interval, now)
         report = line.load.report if line.load is not None else None
         rows.append((name, address, state, *figures(report), str(line.reserved), *times(line.load, now)))
-    head, *texts = aligned(HEAD, rows)
+    head, *texts = aligned(HEAD, rows, RIGHT)
     room = width - max(len(text) for text in (head, *texts)) - len(GAP)
     if room >= LEAST_PROFILES:
         widest = width - room - len(GAP)
@@ -160,11 +155,11 @@ def table(lines: Sequence[Line], interval: float, now: float, width: int) -> lis
 def narrow(lines: Sequence[Line], rows: Sequence[Sequence[str]], width: int) -> list[str]:
     """Two lines for each server: the second one has its address, what it is made of, and the profiles."""
     few = [[cell for name, cell in zip(HEAD, row, strict=True) if name in NARROW_HEAD] for row in rows]
-    over = max(len(text) for text in aligned(NARROW_HEAD, few)) - width
+    over = max(len(text) for text in aligned(NARROW_HEAD, few, RIGHT)) - width
     longest = max(LEAST_NAME, max(len(row[0]) for row in few) - max(0, over))
     for row in few:
         row[0] = row[0] if len(row[0]) <= longest else row[0][: longest - 3] + "..."
-    head, *texts = aligned(NARROW_HEAD, few)
+    head, *texts = aligned(NARROW_HEAD, few, RIGHT)
     result = [head]
     for text, cells, line in zip(texts, rows, lines, strict=True):
         made_of = [] if cells[5] == "-" else [f"{cells[6]} cores", cells[5]]
@@ -244,6 +239,8 @@ def _server(line: Line, interval: float, now: float) -> Mapping[str, object]:
         "asked": load.asked if load else None,
         "took": round(load.took, 3) if load else None,
         "profiles": list(line.profiles),
+        "heard_by": line.heard_by or None,
+        "sessions_known": (line.heard.known or None) if line.heard is not None else None,
     }
 
 

@@ -34,6 +34,7 @@ from x2gobroker.cli.sockets import (
 )
 from x2gobroker.cli.streams import told
 from x2gobroker.errors import BrokerError, ConfigurationError
+from x2gobroker.inventory.record import News
 from x2gobroker.loadchecker.poller import Poller
 from x2gobroker.loadchecker.server import LoadSocket
 from x2gobroker.loadchecker.targets import Target, Watch
@@ -89,8 +90,13 @@ def serve(source: SettingsSource, listener: socket.socket) -> int:
     def keep() -> Loads:
         return services.stores(source.current()).loads
 
+    def note(news: list[News]) -> None:
+        inventory = services.inventory(source.current())
+        inventory.take(news)
+        inventory.sweep()
+
     stop = threading.Event()
-    poller = Poller(Watch(source, services.backend).current, ask, keep)
+    poller = Poller(Watch(source, services.backend).current, ask, keep, note)
     polling = threading.Thread(target=poller.run, args=(stop,), name="poller", daemon=True)
     sweep = Sweep(services.farm, source.current, lambda settings: AutologinKeys(services.store(settings)))
     polling.start()

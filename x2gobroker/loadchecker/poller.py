@@ -1,4 +1,8 @@
-"""The poller: asks every server once per interval, many at a time, and writes what they say into the store."""
+"""The poller: asks every server once per interval, many at a time, and writes what they say into the store.
+
+What a server says of its sessions goes through the inventory; an agent that says nothing of them is heard, and a
+server that does not answer is silent.
+"""
 
 from __future__ import annotations
 
@@ -11,12 +15,16 @@ from dataclasses import dataclass
 from x2gobroker.agents.base import NONSENSE, UNREACHABLE
 from x2gobroker.agents.rules import SSH, AgentRules
 from x2gobroker.errors import AgentError, StoreError
+from x2gobroker.inventory.happenings import Told
+from x2gobroker.inventory.record import News
+from x2gobroker.inventory.reports import Heard, heard_load, heard_nothing, heard_report
 from x2gobroker.loadchecker.schedule import Schedule
 from x2gobroker.loadchecker.slots import Slots
 from x2gobroker.loadchecker.targets import Target, Watched
 from x2gobroker.logs import field, loadchecker_log
 from x2gobroker.model.hosts import Endpoint
 from x2gobroker.model.load import LoadReport
+from x2gobroker.model.server_report import ServerReport
 from x2gobroker.scheduling.probe import try_all
 from x2gobroker.store.loads import OK, Loads, ServerLoad
 
@@ -30,7 +38,17 @@ PROBE_PATIENCE = 3.0  # names that do not resolve may take long
 FORGET_SECONDS = 3 * 86400.0  # three times the longest interval
 FORGET_EVERY = 3600.0
 
-Ask = Callable[[Target], LoadReport]
+Ask = Callable[[Target], LoadReport | ServerReport]
+Note = Callable[[list[News]], object]
+
+
+@dataclass(frozen=True)
+class _Result:
+    """What came of one question, and why it failed."""
+
+    load: ServerLoad
+    heard: Heard
+    why: str = ""
 
 
 @dataclass(frozen=True)
@@ -46,6 +64,7 @@ class Poller:
 
     Several load checkers may share a store, on one host or on several: before a server is asked again, the store
     says whether another load checker has asked it in this half of the interval. If so it is not asked twice.
+    `note` takes what was heard of sessions into the inventory; it raises StoreError.
     """
 
     def __init__(
@@ -53,21 +72,24 @@ class Poller:
         watch: Callable[[], Watched],
         ask: Ask,
         keep: Callable[[], Loads],
+        note: Note,
         schedule: Schedule | None = None,
         slots: Slots | None = None,
     ) -> None:
         self._watch = watch
         self._ask = ask
         self._keep = keep
+        self._note = note
         self._schedule = Schedule() if schedule is None else schedule
         self._slots = Slots() if slots is None else slots
-        self._events: queue.SimpleQueue[tuple[ServerLoad, str] | _Probed | None] = queue.SimpleQueue()
+        self._events: queue.SimpleQueue[_Result | _Probed | None] = queue.SimpleQueue()
         self._waiting: dict[str, None] = {}  # due, in their order
         self._held: dict[str, float] = {}  # due, while their ports are tried, and until when at most
         self._quiet: set[str] = set()  # ports that did not answer
         self._asked: dict[str, float] = {}
         self._states: dict[str, str] = {}
-        self._pending: dict[str, ServerLoad] = {}
+        self._lying: set[str] = set()
+        self._pending: dict[str, _Result] = {}
         self._pending_since = 0.0
         self._store_failed_at: float | None = None
         self._forgot_at = 0.0
@@ -100,6 +122,7 @@ class Poller:
             self._quiet.discard(key)
             self._asked.pop(key, None)
             self._states.pop(key, None)
+            self._lying.discard(key)
         if self._hurry:
             self._hurry = False
             self._schedule.all_now(now)
@@ -176,19 +199,28 @@ class Poller:
 
     def _one(self, key: str, target: Target) -> None:
         """Ask one server, in a thread of its own; the result goes into the queue, whatever happens."""
+        server, others = target.endpoint, [one.endpoint for one in self.watched.targets.values()]
         asked, begun = time.time(), time.monotonic()
-        report, state, why, took = None, OK, "", 0.0
+        report, state, why, took, answered = None, OK, "", 0.0, 0.0
         try:
-            report = self._ask(target)
+            answer = self._ask(target)
             took = time.monotonic() - begun
             _must_take_connections(target)
+            answered = time.time()
+            report = answer.load if isinstance(answer, ServerReport) else answer
+            if isinstance(answer, ServerReport):
+                heard = heard_report(server, others, answer, asked, answered)
+            else:
+                heard = heard_load(server, asked, answered)
         except AgentError as error:
-            report, state, why = None, error.reason, str(error)
+            report, state, why, answered = None, error.reason, str(error), 0.0
+            heard = heard_nothing(server, asked, state)
         except Exception as error:  # noqa: BLE001 - a query mode is a plug-in; the other servers are asked on
-            report, state, why = None, NONSENSE, f"the agent query mode {target.rules.mode} fails: {error!r}"
-        answered = 0.0 if report is None else time.time()
+            why = f"the agent query mode {target.rules.mode} fails: {error!r}"
+            report, state, answered = None, NONSENSE, 0.0
+            heard = heard_nothing(server, asked, state)
         took = took or time.monotonic() - begun
-        self._events.put((ServerLoad(key, target.endpoint.name, state, report, asked, answered, took), why))
+        self._events.put(_Result(ServerLoad(key, server.name, state, report, asked, answered, took), heard, why))
 
     def _collect(self, patience: float) -> None:
         """Wait for results, and take all that are there."""
@@ -198,12 +230,13 @@ class Poller:
                 if isinstance(event, _Probed):
                     self._take_probed(event)
                 elif event is not None:
-                    self._take(*event)
+                    self._take(event)
                 event = self._events.get_nowait()
         except queue.Empty:
             return
 
-    def _take(self, load: ServerLoad, why: str) -> None:
+    def _take(self, result: _Result) -> None:
+        load = result.load
         self._slots.free(load.key)
         self._quiet.discard(load.key)
         if load.key not in self.watched.targets:
@@ -211,12 +244,26 @@ class Poller:
         before = self._states.get(load.key, OK)
         self._states[load.key] = load.state
         if load.state not in (OK, before):
-            loadchecker_log.warning("X2Go Server %s: no load report: %s: %s", field(load.key), load.state, why)
+            loadchecker_log.warning("X2Go Server %s: no load report: %s: %s", field(load.key), load.state, result.why)
         elif load.state == OK != before:
             loadchecker_log.warning("X2Go Server %s: load reports again", field(load.key))
+        self._say_lies(load.key, result.heard)
         if not self._pending:
             self._pending_since = time.monotonic()
-        self._pending[load.key] = load
+        self._pending[load.key] = result
+
+    def _say_lies(self, key: str, heard: Heard) -> None:
+        """Say once that a server tells sessions that are not believed."""
+        lies = bool(heard.foreign or heard.odd)
+        if lies and key not in self._lying:
+            loadchecker_log.warning(
+                "X2Go Server %s: %d sessions in its report are of other servers, and %d can be none: they are left out",
+                field(key),
+                heard.foreign,
+                heard.odd,
+            )
+        if isinstance(heard.happening, Told):
+            (self._lying.add if lies else self._lying.discard)(key)
 
     def _write(self) -> None:
         """Write what has come in; when the store fails, keep it for later."""
@@ -224,7 +271,8 @@ class Poller:
         if not self._pending or (self._store_failed_at is not None and now - self._store_failed_at < RETRY_SECONDS):
             return
         try:
-            self._keep().put(list(self._pending.values()))
+            self._keep().put([result.load for result in self._pending.values()])
+            self._note([(result.heard.server, result.heard.happening) for result in self._pending.values()])
         except StoreError as error:
             self._store_fails(error)
             return

@@ -22,7 +22,7 @@ class SeenSession:
     user: str
     display: int
     state: str
-    since: int
+    since: float
     client: str
     server: str
     ports: tuple[int, int, int]

@@ -12,6 +12,8 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
+from x2gobroker.model.hosts import Endpoint
+
 RUNNING = "R"
 SUSPENDED = "S"
 ENDING = "T"  # somebody wishes that it ends; the server's cleaner will see to it
@@ -193,6 +195,19 @@ class ServerSession:
         fields = list(self.fields)
         fields[STATE] = state
         return replace(self, state=state, fields=tuple(fields))
+
+
+@dataclass(frozen=True)
+class Listing:
+    """What agents said when they were asked for the sessions of one account.
+
+    `sessions` are those that they told, each with its server; of the servers in `answered`, these are all. `asked` is
+    when the question was put, in seconds since the epoch.
+    """
+
+    answered: tuple[Endpoint, ...]
+    sessions: tuple[tuple[Endpoint, ServerSession], ...]
+    asked: float
 
 
 def parse_session(line: str, user: str = "") -> ServerSession:

@@ -11,7 +11,11 @@ from flask import Response
 from flask import request as http_request
 
 from x2gobroker.broker import Offer
-from x2gobroker.errors import SessionError
+from x2gobroker.errors import SessionError, StoreError
+from x2gobroker.inventory.selections import SelectionNotes
+from x2gobroker.logs import error_log
+from x2gobroker.model.inventory import ENDED
+from x2gobroker.model.sessions import SUSPENDED
 from x2gobroker.portal.catalogue import is_held
 from x2gobroker.portal.decorator import signed_in
 from x2gobroker.portal.languages import _, _n
@@ -146,17 +150,20 @@ def reason_text(reason: str) -> str:
 @signed_in
 def suspend(sign_in: SignIn) -> Response:
     """Suspend a session on an X2Go Server: its programs run on, and wait."""
-    return _act(sign_in, UserSessions(sign_in.broker.backend.name).suspend, _("Session not suspended"))
+    return _act(sign_in, UserSessions(sign_in.broker.backend.name).suspend, SUSPENDED, _("Session not suspended"))
 
 
 @signed_in
 def terminate(sign_in: SignIn) -> Response:
     """End a session on an X2Go Server, and all its programs."""
-    return _act(sign_in, UserSessions(sign_in.broker.backend.name).terminate, _("Session not terminated"))
+    return _act(sign_in, UserSessions(sign_in.broker.backend.name).terminate, ENDED, _("Session not terminated"))
 
 
-def _act(sign_in: SignIn, action: Callable[..., None], title: str) -> Response:
-    """Do something to the session that was posted; only the user's own profiles, servers and sessions count."""
+def _act(sign_in: SignIn, action: Callable[..., None], state: str, title: str) -> Response:
+    """Do something to the session that was posted, which is in this state then.
+
+    Only the user's own profiles, servers and sessions count.
+    """
     settings = sign_in.settings
     profile = sign_in.broker.backend.select(settings, field("profile"), sign_in.requester)
     if profile is None or not own_profiles([profile], sign_in.user):
@@ -168,4 +175,9 @@ def _act(sign_in: SignIn, action: Callable[..., None], title: str) -> Response:
         action(settings, profile, login, field("server"), field("name", LONGEST_SESSION))
     except SessionError as error:
         return message(title, reason_text(error.reason), 404 if error.reason == GONE else 502, sign_in)
+    try:
+        inventory = sign_in.broker.services.inventory(settings)
+        SelectionNotes(inventory).acted(login.account, [field("name", LONGEST_SESSION)], state)
+    except StoreError as error:
+        error_log.error("what became of a session is not noted: %s", error)
     return go_to("portal.sessions")

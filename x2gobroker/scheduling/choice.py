@@ -8,6 +8,8 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 
+from sqlalchemy import Connection
+
 from x2gobroker.agents.farm import AgentFarm
 from x2gobroker.agents.rules import NONE, AgentRules
 from x2gobroker.errors import StoreError
@@ -16,11 +18,12 @@ from x2gobroker.logs import field as log_field
 from x2gobroker.model.hosts import DEFAULT_SSH_PORT, Endpoint, Host
 from x2gobroker.model.profile import SessionProfile
 from x2gobroker.model.server_names import find_host
-from x2gobroker.model.sessions import SUSPENDED, ServerSession, resume_order
+from x2gobroker.model.sessions import SUSPENDED, Listing, ServerSession, resume_order
 from x2gobroker.scheduling.candidates import candidates_of
+from x2gobroker.scheduling.notes import Notes
 from x2gobroker.scheduling.probe import PortProbe
 from x2gobroker.scheduling.ranking import UNKNOWN, Candidate, Ranked, ranked
-from x2gobroker.scheduling.survey import Questions, Servers, Survey, survey
+from x2gobroker.scheduling.survey import Questions, Servers, Survey, one_knows_all, survey
 from x2gobroker.store import Drain, Drains, Loads, Reservations, Seen, ServerLoad
 from x2gobroker.store.reservations import Claim, Held, Place
 
@@ -77,11 +80,12 @@ class Wish:
 
 @dataclass(frozen=True)
 class Stores:
-    """What all workers and broker hosts share about X2Go Servers; in one store."""
+    """What all workers and broker hosts share about X2Go Servers; in one store. `notes` is told what was found."""
 
     reservations: Reservations
     loads: Loads
     drains: Drains
+    notes: Notes | None = None
 
 
 @dataclass
@@ -140,6 +144,7 @@ class Scheduler:
         sessions = choice.sessions_to_offer(seen)
         if sessions:
             choice.confirm(seen)
+            choice.note(seen)
         selection = choice.resumed(sessions) if sessions else choice.new(seen, self._dice)
         return replace(selection, silent=seen.silent)
 
@@ -232,6 +237,24 @@ class _Choice:
         except StoreError as error:
             _store_failed(error)
 
+    def note(self, seen: Survey) -> None:
+        """Let it be known what sessions were found."""
+        if self.stores.notes is None or not self.known.works:
+            return
+        try:
+            self.stores.notes.listed(self.wish.user, self._heard(seen))
+        except StoreError as error:
+            _store_failed(error)
+
+    def _heard(self, seen: Survey) -> Listing:
+        keys = [self.servers.key_of(self.profile, one.server, self.own_name) for one in seen.findings.sessions]
+        pairs = zip(keys, seen.findings.sessions, strict=True)
+        sessions = [(self.servers.endpoints[key], session) for key, session in pairs if key in self.servers.endpoints]
+        answered = seen.findings.answered
+        if answered and one_knows_all(self.wish.rules):
+            answered = tuple(self.servers.endpoints.values())
+        return Listing(answered, tuple(sessions), self.now)
+
     def resumed(self, sessions: list[tuple[str, ServerSession]]) -> Selection:
         """The selection that offers these sessions.
 
@@ -252,7 +275,7 @@ class _Choice:
         candidates = candidates_of(
             self.profile, self.servers, keys, seen, wish.rules, loads, wish.load_interval, self.now, self.own_name
         )
-        order = self._reserve(candidates, dice)
+        order = self._reserve(candidates, dice, seen)
         for entry in order:
             if entry.is_full:
                 out[entry.candidate.endpoint.key] = f"has {wish.new_logins_per_server} new logins under way"
@@ -276,10 +299,11 @@ class _Choice:
             keys = [key for key, why in out.items() if why == "is down"]
         return keys, {key: why for key, why in out.items() if key not in keys}
 
-    def _reserve(self, candidates: list[Candidate], dice: random.Random) -> list[Ranked]:
-        """Rank and reserve in one transaction of the store; without it, where it fails."""
+    def _reserve(self, candidates: list[Candidate], dice: random.Random, seen: Survey) -> list[Ranked]:
+        """Rank and reserve in one transaction of the store, and note it there; without it, where it fails."""
         wish, now = self.wish, self.clock()  # asking may have taken seconds
         order: list[Ranked] = []
+        claim = Claim(wish.reserves_as, wish.backend, self.profile.id, wish.reservation_seconds)
 
         def pick(reservations: Mapping[str, list[Held]]) -> Place | None:
             order[:] = ranked(candidates, reservations, wish.new_logins_per_server, now, dice)
@@ -288,15 +312,25 @@ class _Choice:
             best = order[0]
             return Place(best.candidate.endpoint, UNKNOWN if best.candidate.sessions is None else best.expected)
 
-        if candidates and self.known.works and wish.reservation_seconds > 0:
-            since = {candidate.endpoint.key: candidate.as_of for candidate in candidates}
-            claim = Claim(wish.reserves_as, wish.backend, self.profile.id, wish.reservation_seconds)
-            try:
-                self.stores.reservations.hold(claim, since, pick, now)
-                return order
-            except StoreError as error:
-                _store_failed(error)
-        pick({})
+        def note(connection: Connection, place: Place) -> None:
+            if self.stores.notes is not None and wish.user:
+                self.stores.notes.placed(connection, wish.user, claim, place.server, now, self._heard(seen))
+
+        if not candidates or not self.known.works:
+            pick({})
+            return order
+        since = {candidate.endpoint.key: candidate.as_of for candidate in candidates}
+        hold = self.stores.reservations.hold
+        try:
+            if wish.reservation_seconds > 0:
+                hold(claim, since, pick, now, note)
+            elif self.stores.notes is not None:
+                hold(claim, {}, lambda _none: pick({}), now, note)
+            else:
+                pick({})
+        except StoreError as error:
+            _store_failed(error)
+            pick({})
         return order
 
     def _nothing(self, out: Mapping[str, str]) -> Selection:

@@ -85,6 +85,11 @@ class Survey:
         return frozenset(server.key for server, error in self.findings.failed.items() if error.reason == TIMEOUT)
 
 
+def one_knows_all(rules: AgentRules) -> bool:
+    """Whether any one agent knows the sessions of all servers."""
+    return rules.shared_database or rules.mode == LOCAL
+
+
 def survey(farm: AgentFarm, probe: PortProbe, asked: Questions) -> Survey:
     """Ask everything at once; takes the agents' timeout or the port probe's deadline, whichever is more, at most.
 
@@ -156,6 +161,6 @@ def _count(farm: AgentFarm, asked: Questions, dead: Collection[str]) -> Counts:
     def call(agent: BrokerAgent, server: Endpoint) -> dict[str, int | None]:
         return agent.get_servers(server, asked.rules, asked.user)
 
-    ask = farm.ask_any if asked.rules.shared_database or asked.rules.mode == LOCAL else farm.ask_all
+    ask = farm.ask_any if one_knows_all(asked.rules) else farm.ask_all
     answers = ask(tuple(asked.servers.endpoints.values()), asked.rules, call, dead)
     return {server: answer for server, answer in answers.items() if not isinstance(answer, AgentError)}

@@ -93,6 +93,17 @@ SERVERS = (
         maximum=86400,
     ),
     _global(
+        "sessions-known-for",
+        N,
+        -1,
+        "Seconds for which what is known of the sessions on an X2Go Server counts as fresh; `x2gobroker sessions` "
+        "marks what is older. -1: twice `load-checker-intervals`; 0: nothing counts. Listings and selections ask the "
+        "servers themselves, whatever is known.",
+        since=OURS,
+        minimum=-1,
+        maximum=86400,
+    ),
+    _global(
         "reservation-seconds",
         N,
         90,

@@ -2,7 +2,8 @@
 
 That is: authids, penalties for wrong passwords, second factors, client events, reservations of places on X2Go Servers,
 their load reports, which of them are drained, and the autologin keys that are, or may be, on them; who has which
-desktop in the browser; who is signed in at the portal; and who is locked out.
+desktop in the browser; who is signed in at the portal; who is locked out; and what is known of sessions on X2Go
+Servers.
 """
 
 from x2gobroker.store.authids import Authids, Standing
@@ -20,6 +21,7 @@ from x2gobroker.store.proxy_checks import ProxyChecks
 from x2gobroker.store.remote_closing import Closing, DesktopsClosedError
 from x2gobroker.store.remote_desktops import Pass, RemoteDesktops, Slot
 from x2gobroker.store.reservations import Reservation, Reservations, Seen
+from x2gobroker.store.server_sessions import ServerSessions
 from x2gobroker.store.sign_in_ties import SignInTie
 from x2gobroker.store.totp import Enrolment, Enrolments
 from x2gobroker.store.user_locks import UserLock, UserLocks
@@ -51,6 +53,7 @@ __all__ = [
     "Reservations",
     "Seen",
     "ServerLoad",
+    "ServerSessions",
     "SignInTie",
     "Slot",
     "Standing",

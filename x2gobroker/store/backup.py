@@ -24,7 +24,7 @@ HEADER = b"SQLite format 3\0"
 CHUNK = 1000
 SIGN_INS = frozenset(("authids", "portal_sessions", "remote_tokens", "remote_shares", "attempts"))
 # what brokers write at their start and by themselves
-MADE_ANEW = frozenset((STORE_SCHEMA.name, "locks", "server_loads"))
+MADE_ANEW = frozenset((STORE_SCHEMA.name, "locks", "server_loads", "server_sessions", "servers_heard"))
 
 
 def backup(store: Store) -> bytes:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -46,15 +47,18 @@ class ClientEvents:
     def __init__(self, store: Store) -> None:
         self.store = store
 
-    def record(self, report: ClientEvent) -> None:
+    def record(self, report: ClientEvent, beside: Callable[[Connection], None] | None = None) -> None:
         """Keep this as the last report of its user and session, unless a later one is there; drop what is too much.
 
         Reports that overlap, on any number of hosts, are written in any order: the last by its time counts, and of
-        those within a second the one that ends the session.
+        those within a second the one that ends the session. `beside` writes into other tables in the same transaction,
+        which it is given, what the report means there.
         """
         with self.store.begin() as connection:
             put(connection, CLIENT_EVENTS, asdict(report), _is_later)
             self._sweep(connection, report.username)
+            if beside is not None:
+                beside(connection)
 
     def of_user(self, user: str) -> list[ClientEvent]:
         """The last reports of a user's sessions, the newest first."""

@@ -99,6 +99,7 @@ class Held(NamedTuple):
 
 
 Pick = Callable[[Mapping[str, list[Held]]], Place | None]
+Beside = Callable[[Connection, Place], None]
 _COLUMNS: tuple[Column[Any], ...] = (
     T.username, T.backend, T.profile, T.server, T.name, T.made, T.expires, T.base, T.began, T.session
 )  # fmt: skip
@@ -126,12 +127,15 @@ class Reservations:
         self._pid = os.getpid()
         self._next_sweep = 0.0
 
-    def hold(self, claim: Claim, since: Mapping[str, float], pick: Pick, now: float) -> Place | None:
+    def hold(
+        self, claim: Claim, since: Mapping[str, float], pick: Pick, now: float, beside: Beside | None = None
+    ) -> Place | None:
         """Let `pick` choose a server, and reserve a place there; nobody else chooses in the meantime.
 
         `since` has the keys of the servers that can be chosen, and for each the moment as of which its sessions are
         known: `pick` is given the reservations that expire later, oldest first, by key. An open one of the same user
-        and profile is not among them; it is replaced. `pick` must be quick: others wait for it.
+        and profile is not among them; it is replaced. `pick` must be quick: others wait for it. `beside` writes into
+        other tables in the same transaction, which it is given, what the choice means there.
         """
         with self._in_turn(), self.store.begin() as connection:
             if not claim.user or connection.dialect.name != "sqlite":
@@ -142,6 +146,8 @@ class Reservations:
             place = pick(_by_server(connection, since, now))
             if place is not None and claim.seconds > 0:
                 connection.execute(_INSERT, _row(claim, place, now))
+            if place is not None and beside is not None:
+                beside(connection, place)
             if now > self._next_sweep:
                 self._next_sweep = now + SWEEP_SECONDS
                 _sweep(connection, now)

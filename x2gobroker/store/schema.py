@@ -86,6 +86,7 @@ STEPS: tuple[Step, ...] = (
         _forget_desktop_passwords,
     ),
     Step(3, "sign-ins that tokens of desktops belong to, links with an end", 1, _tie_tokens_and_bound_links),
+    Step(4, "sessions on X2Go Servers, and how these servers are heard", 1),
 )
 
 

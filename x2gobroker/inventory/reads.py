@@ -1,0 +1,121 @@
+"""What listing, selection, pages and commands read: where a user's sessions are, how old that is, and whom to ask."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Collection, Iterable, Mapping
+from dataclasses import dataclass
+
+from x2gobroker.model.hosts import Host
+from x2gobroker.model.inventory import CLOCK_SECONDS, EXPECTED, SUSPENDED_FIRST, KnownServer, KnownSession, View
+from x2gobroker.model.server_names import find_host
+from x2gobroker.settings import GLOBAL, Settings
+from x2gobroker.store import ServerSessions, Store
+
+OPTION = "sessions-known-for"
+ROUNDS = 2  # of the load checker, for which a round that fails may be missed
+
+
+@dataclass(frozen=True)
+class Whereabout:
+    """A session, the server that it is on, and the moment as of which it is known, in seconds since the epoch."""
+
+    server: KnownServer
+    session: KnownSession
+    as_of: float
+
+    def age(self, now: float) -> float:
+        """Seconds since it was known to be so."""
+        return max(0.0, now - self.as_of)
+
+    def is_fresh(self, known_for: float, now: float) -> bool:
+        """Whether it counts: it is no older than the rule `known_for`, in seconds, allows."""
+        return _counts(self.as_of, known_for, now)
+
+
+@dataclass(frozen=True)
+class Whereabouts:
+    """Where the sessions of an account are, suspended ones first, and those that are still to come.
+
+    `unknown` has the keys of servers that nobody knows enough of: it may have sessions there all the same.
+    """
+
+    found: tuple[Whereabout, ...] = ()
+    unknown: frozenset[str] = frozenset()
+
+    @property
+    def to_ask(self) -> frozenset[str]:
+        """The servers whose agents a selection has to ask: the unknown ones, and those that have what it resumes."""
+        return self.unknown | {one.server.key for one in self.found}
+
+
+def known_for(settings: Settings) -> float:
+    """For how many seconds what is known counts; 0: all servers are always asked."""
+    seconds = settings.integer(GLOBAL, OPTION)
+    return float(seconds if seconds >= 0 else ROUNDS * settings.integer(GLOBAL, "load-checker-intervals"))
+
+
+class Reads:
+    """Reads in the inventory of one store. All methods raise StoreError."""
+
+    def __init__(self, store: Store, clock: Callable[[], float] = time.time) -> None:
+        self._sessions = ServerSessions(store)
+        self._clock = clock
+
+    def of_user(self, user: str, keys: Collection[str], seconds: float) -> Whereabouts:
+        """Where an account has sessions on the servers with these keys, by the rule of so many `seconds`."""
+        return whereabouts(self._sessions.of_user(user, keys), keys, seconds, self._clock())
+
+    def everywhere(self, user: str = "", server: str = "") -> list[Whereabout]:
+        """All sessions, or those of an account, on all servers, or on those that `server` names; by server and user."""
+        now = self._clock()
+        views = self._sessions.all(user=user).values()
+        found = [one for view in views if not server or is_called(view.server, server) for one in living(view, now)]
+        return sorted(found, key=lambda one: (one.server.name, one.server.key, one.session.user, one.session.name))
+
+    def servers(self) -> dict[str, KnownServer]:
+        """How each server is heard, by key."""
+        return self._sessions.servers()
+
+
+def whereabouts(views: Mapping[str, View], keys: Collection[str], seconds: float, now: float) -> Whereabouts:
+    """What `views` says of one account on the servers with these keys, by the rule of so many `seconds`."""
+    found = [one for key in sorted(keys) if key in views for one in living(views[key], now)]
+    unknown = frozenset(key for key in keys if key not in views or not _counts(views[key].server.known, seconds, now))
+    kept = _once(found, seconds, now)
+    return Whereabouts(tuple(sorted(kept, key=_order)), unknown)
+
+
+def living(view: View, now: float) -> list[Whereabout]:
+    """The sessions of a server that are there or on their way."""
+    return [
+        Whereabout(view.server, one, view.as_of(one) if one.state != EXPECTED else one.since)
+        for one in view.sessions.values()
+        if one.is_living(now)
+    ]
+
+
+def is_called(server: KnownServer, name: str) -> bool:
+    """Whether a server is meant by its name, its address, or `address:port`; a short name means each server of it."""
+    address = server.key.rpartition(":")[0].strip("[]")
+    return name == server.key or find_host((Host(server.name, address),), name) is not None
+
+
+def _counts(as_of: float, seconds: float, now: float) -> bool:
+    return seconds > 0 and now - seconds <= as_of <= now + CLOCK_SECONDS
+
+
+def _once(found: Iterable[Whereabout], seconds: float, now: float) -> list[Whereabout]:
+    """Each session once, where one place is fresh and others are not: its server has another address now."""
+    places: dict[str, list[Whereabout]] = {}
+    for one in found:
+        places.setdefault(one.session.name, []).append(one)
+    kept = []
+    for same in places.values():
+        fresh = [one for one in same if one.is_fresh(seconds, now)]
+        kept += fresh if fresh and same[0].session.state != EXPECTED else same
+    return kept
+
+
+def _order(one: Whereabout) -> tuple[int, float, str, str]:
+    return SUSPENDED_FIRST.index(one.session.state), -one.session.since, one.session.name, one.server.key
