@@ -209,7 +209,7 @@ def test_what_an_agent_leaves_out_has_not_ended(running: Running) -> None:
     running.servers.behaviour["ts1"] = lambda: ServerReport(REPORT, (seen(server="ts1"),), 0, "ts1")
     running.thread.start()
     wait_until(lambda: running.sessions() == [("ts1", "anna", "R")], "the report taken", 30)
-    running.servers.behaviour["ts1"] = lambda: ServerReport(REPORT, (seen("bert", server="ts1"),), 1)
+    running.servers.behaviour["ts1"] = lambda: ServerReport(REPORT, (seen("bert", server="ts1"),), 1, "ts1")
     wait_until(lambda: ("ts1", "bert", "R") in running.sessions(), "the next report taken", 30)
     assert ("ts1", "anna", "R") in running.sessions()
 

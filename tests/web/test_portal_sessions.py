@@ -215,7 +215,7 @@ def test_an_action_goes_to_the_server(portal: PortalBench, servers: Servers, wha
 @pytest.mark.usefixtures("servers")
 def test_what_became_of_a_session_is_known_at_once(portal: PortalBench, what: str, state: str) -> None:
     now = time.time()
-    own = SeenSession(NAME, "anna", 50, "R", now, "192.0.2.9", "ts01", 1, 2, 3)
+    own = SeenSession(NAME, "anna", 50, "R", now, "192.0.2.9", "ts01", (1, 2, 3))
     other = replace(own, user="bert", name=NAME.replace("anna", "bert"))
     inventory = Inventory(portal.desktops.store)
     inventory.take([(TS01.endpoint(22), Told(now - 5, now, (own, other)))])

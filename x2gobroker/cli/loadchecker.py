@@ -35,11 +35,11 @@ from x2gobroker.cli.sockets import (
 from x2gobroker.cli.streams import told
 from x2gobroker.errors import BrokerError, ConfigurationError
 from x2gobroker.inventory.record import News
+from x2gobroker.loadchecker.asking import Asking
 from x2gobroker.loadchecker.poller import Poller
 from x2gobroker.loadchecker.server import LoadSocket
-from x2gobroker.loadchecker.targets import Target, Watch
+from x2gobroker.loadchecker.targets import Watch
 from x2gobroker.logs import LogForm, error_log, loadchecker_log, set_up_logging
-from x2gobroker.model.load import LoadReport
 from x2gobroker.services import Services
 from x2gobroker.settings import ENVIRONMENT, SettingsSource
 from x2gobroker.store import AutologinKeys, Loads
@@ -83,10 +83,6 @@ def serve(source: SettingsSource, listener: socket.socket) -> int:
         signal.signal(number, lambda number, _frame: signals.put(number))
     services = Services()
 
-    def ask(target: Target) -> LoadReport:
-        # not through the farm's circuit breaker: a server that is back is noticed within one interval
-        return services.farm.agent(target.rules.mode).check_load(target.endpoint, target.rules)
-
     def keep() -> Loads:
         return services.stores(source.current()).loads
 
@@ -95,8 +91,10 @@ def serve(source: SettingsSource, listener: socket.socket) -> int:
         inventory.take(news)
         inventory.sweep()
 
+    # not through the farm's circuit breaker: a server that is back is noticed within one interval
+    asking = Asking(services.farm.agent)
     stop = threading.Event()
-    poller = Poller(Watch(source, services.backend).current, ask, keep, note)
+    poller = Poller(Watch(source, services.backend).current, asking.ask, keep, note)
     polling = threading.Thread(target=poller.run, args=(stop,), name="poller", daemon=True)
     sweep = Sweep(services.farm, source.current, lambda settings: AutologinKeys(services.store(settings)))
     polling.start()
