@@ -15,7 +15,7 @@ EMPTY = View(KnownServer("10.0.0.1:22", "ts01"))
 
 def name_of(user: str, display: int = 50) -> str:
     """The name of a session."""
-    return f"{user}-{display}-1790000000_stDXFCE_dp24"
+    return f"{user}-{display:02}-1790000000_stDXFCE_dp24"
 
 
 def seen(

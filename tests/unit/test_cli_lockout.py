@@ -48,6 +48,11 @@ broker-agent-query-mode = NONE
 """
 
 
+def session_on(server: str, user: str = "anna") -> str:
+    """The name of a session there."""
+    return f"{user}-50-1790000000_stD{server}_dp24"
+
+
 @dataclass
 class Command:
     """The command on a store in a folder; exit status, standard output, standard error stream."""
@@ -170,7 +175,7 @@ class Agent:
     def list_sessions(self, server: Endpoint, _rules: AgentRules, user: str) -> list[ServerSession]:
         if server.name == "two.example":
             raise AgentError("no route to host", "unreachable")
-        return [ServerSession(f"{user}-50-{server.name}", user, server.name, "R", 1, ())]
+        return [ServerSession(session_on(server.name, user), user, server.name, "R", 1, ())]
 
     def terminate_session(self, server: Endpoint, _rules: AgentRules, user: str, session: str) -> None:
         if server.name == "three.example":
@@ -203,10 +208,10 @@ def test_sessions_are_ended_on_every_server_once_and_it_is_said_what_came_of_it(
     RemoteDesktops(command.store).begin_start(slot.id, "here")
     status, out, _ = command.run("anna", "--end-sessions")
     assert status == 1, "something is left to do by hand"
-    assert agent.ended == [("anna", "anna-50-one.example")]
-    assert "one.example: anna-50-one.example: ended" in out
+    assert agent.ended == [("anna", session_on("one.example"))]
+    assert f"one.example: {session_on('one.example')}: ended" in out
     assert "two.example: unreachable: no route to host" in out
-    assert "three.example: anna-50-three.example: refused: it does not do it" in out
+    assert f"three.example: {session_on('three.example')}: refused: it does not do it" in out
     assert "four" not in out, "an account that several users share"
     assert "five" not in out
     assert RemoteDesktops(command.store).find(slot.id).wanted == "locked"  # type: ignore[union-attr]
@@ -217,7 +222,7 @@ def test_sessions_are_ended_on_every_server_once_and_it_is_said_what_came_of_it(
 def test_sessions_that_were_ended_are_known_to_have_ended(command: Command) -> None:
     now = time.time()
     for name in ("one.example", "three.example"):
-        session = replace(seen("anna", server=name), name=f"anna-50-{name}")
+        session = replace(seen("anna", server=name), name=session_on(name))
         Inventory(command.store).take([(Endpoint(name, name), Told(now - 5, now, (session, seen("bert"))))])
     command.run("anna", "--end-sessions")
     known = [(one.server.name, one.session.user) for one in Reads(command.store).everywhere()]

@@ -70,11 +70,9 @@ def test_the_same_server_at_another_port_is_another_one() -> None:
         {"since": -1.0},
     ],
 )
-def test_what_can_be_no_session_is_left_out_and_the_rest_counts(wrong: dict[str, object]) -> None:
-    odd = replace(ONE, **{"name": ONE.name.replace("-50-", "-51-"), **wrong})  # type: ignore[arg-type]
-    claims = own_claims([odd, ONE], TS01, ALL)
-    assert claims.sessions == (ONE,)
-    assert (claims.foreign, claims.odd, claims.is_whole) == (0, 1, False)
+def test_what_can_be_no_session_is_not_made(wrong: dict[str, object]) -> None:
+    with pytest.raises(ValueError, match="session"):
+        replace(ONE, **wrong)  # type: ignore[arg-type]
 
 
 def test_what_is_told_twice_counts_once() -> None:

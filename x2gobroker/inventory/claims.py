@@ -1,4 +1,4 @@
-"""What of a server's report is believed: what can be a session, is on that very server, and is not too much.
+"""What of a server's report is believed: what is on that very server, and is not too much.
 
 A server speaks for itself only. It could else send users of other servers to itself, or away from where they are.
 """
@@ -12,7 +12,6 @@ from x2gobroker.model.hosts import Endpoint, Host
 from x2gobroker.model.inventory import SessionKey
 from x2gobroker.model.server_names import find_host
 from x2gobroker.model.server_report import SeenSession
-from x2gobroker.model.sessions import CLIENT, SESSION_NAME, STATES, USER_NAME
 
 MOST_SESSIONS = 10_000  # of one server
 MOST_NAMES = 16  # that a server calls itself in one report
@@ -22,7 +21,7 @@ MOST_NAMES = 16  # that a server calls itself in one report
 class Claims:
     """The sessions that are believed, and how many are not.
 
-    `foreign` are of other servers; `odd` cannot be, are told twice, or are more than a server can have.
+    `foreign` are of other servers; `odd` are told twice, or are more than a server can have.
     """
 
     sessions: tuple[SeenSession, ...]
@@ -51,7 +50,7 @@ def own_claims(sessions: Iterable[SeenSession], own: Endpoint, others: Sequence[
         key = one.user, one.name
         if not is_own.get(one.server, False):
             foreign += 1
-        elif not _can_be(one) or key in taken or len(taken) >= MOST_SESSIONS:
+        elif key in taken or len(taken) >= MOST_SESSIONS:
             odd += 1
         else:
             taken[key] = one
@@ -62,15 +61,3 @@ def _is_own(name: str, own: Endpoint, others: tuple[Host, ...]) -> bool:
     if find_host((Host(own.name, own.address),), name) is not None:
         return True
     return not any(find_host((host,), name) is not None for host in others)
-
-
-def _can_be(session: SeenSession) -> bool:
-    """Whether each field has its form; also of plug-ins, which may be anybody's."""
-    return bool(
-        SESSION_NAME.fullmatch(session.name)
-        and USER_NAME.fullmatch(session.user)
-        and session.state in STATES
-        and CLIENT.fullmatch(session.client)
-        and 0 <= session.display <= 65535
-        and 0 <= session.since < float("inf")
-    )

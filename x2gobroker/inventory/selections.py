@@ -101,7 +101,7 @@ def seen_of(session: ServerSession, now: float) -> SeenSession:
         record.user,
         record.display,
         session.state,
-        now - record.age,
+        max(0.0, now - record.age),
         record.client,
         record.server,
         (record.graphics_port, record.sound_port, record.folders_port),

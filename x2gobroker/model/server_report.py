@@ -42,8 +42,8 @@ class SeenSession:
                 raise ValueError(f"session {self.name} has {what}")
         if not all(UNKNOWN_PORT <= port <= 65535 for port in self.ports) or not 0 <= self.display <= 65535:
             raise ValueError(f"session {self.name} has numbers that can be no ports, or no display")
-        if self.since < 0:
-            raise ValueError(f"session {self.name} is in its state since before there was time")
+        if not 0 <= self.since < float("inf"):
+            raise ValueError(f"session {self.name} is in its state since a time that never was")
 
 
 @dataclass(frozen=True)
