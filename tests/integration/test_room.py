@@ -52,7 +52,7 @@ def test_no_signal_is_ignored_by_what_tests_start() -> None:
 
 
 def test_cgroups_are_the_rooms() -> None:
-    assert "0::/\n" in Path("/proc/self/cgroup").read_text()
+    assert "0::/tests\n" in Path("/proc/self/cgroup").read_text()
     group = Path("/sys/fs/cgroup/of-a-test")
     group.mkdir()
     group.rmdir()
