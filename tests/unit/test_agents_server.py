@@ -54,7 +54,7 @@ def test_what_was_compiled_is_kept_and_made_anew_for_another_file(tmp_path: Path
     copy = tmp_path / "x2gobroker-agent"
     copy.write_bytes(SOURCE.read_bytes())
     copy.chmod(0o755)
-    ping = [copy, "nobody", "ping"]
+    ping = [str(copy), "nobody", "ping"]
     subprocess.run(ping, capture_output=True, timeout=20, check=True)
     (kept,) = (tmp_path / "__pycache__").iterdir()
     compiled = kept.read_bytes()
