@@ -81,6 +81,9 @@ def test_sessions_are_listed_as_by_x2golistsessions_and_reported_by_their_own_se
             names = [line.split("|")[1] for line in site.ask(node, site.anna.name, "listsessions")]
             assert name in names, "users see their own sessions, on whichever server"
             assert other not in names
+            counts = dict(line.split() for line in site.ask(node, site.anna.name, "getservers"))
+            assert counts.keys() == {first.name, second.name}, "of all servers, also where others have sessions"
+            assert f"numSessions:{counts[node.name]}" in site.ask(node, "nobody", "checkload")
         for node, session, user in ((first, name, site.anna), (second, other, site.bert)):
             report = site.report(node)
             assert (report.server, report.left_out) == (node.name, 0)

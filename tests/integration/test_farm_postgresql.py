@@ -104,7 +104,7 @@ def site() -> Iterator[Site]:
         broker.write_profiles(PROFILES % {"hosts": hosts})
         for user in users:
             argv = [str(PROGRAMS / "x2gobroker"), "passwd", "-f", str(broker.state / "htpasswd"), "--stdin", user.name]
-            subprocess.run(argv, input=PASSWORD, text=True, check=True, capture_output=True, timeout=30)
+            subprocess.run(argv, input=PASSWORD, text=True, check=True, capture_output=True, timeout=180)
         broker.start()
         yield Site(farm, broker, users)
 
