@@ -57,8 +57,8 @@ class Touchpad {
   }
 
   up(changed, cancelled = false) {
-    for (const touch of changed) this.#fingers.delete(touch.identifier);
-    if (this.#fingers.size) return;
+    const gone = [...changed].filter((touch) => this.#fingers.delete(touch.identifier));
+    if (!gone.length || this.#fingers.size) return; // some browsers tell of an end twice
     clearTimeout(this.#holding);
     if (cancelled || this.#moved || this.#held) this.#press(0);
     else if (this.#most === 1) this.#tap();
