@@ -221,7 +221,7 @@ def report(result: AgentWork) -> str:
         [
             "### The agent's own work",
             "Calls as sshd makes them, but without sshd: a shell, the agent, sudo, the agent as root (ms). Work is the "
-            "processor time of all these, and does not grow while others use the machine; the next two columns do. "
+            "processor time of all these, and grows little while others use the machine; the next two columns do. "
             "Lists are of a user with 50 sessions; all ways in turns.",
             table(("call", "calls", "work, median", "time, median", "time, p95", "work wanted", "work, times"), rows),
             "A watch while nothing happens: percent of a core, and megabytes (proportional share) of all its "

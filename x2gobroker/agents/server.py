@@ -76,7 +76,7 @@ AGENT_STATES = {"STARTING": "R", "RESUMING": "R", "RUNNING": "R", "SUSPENDING": 
 MOST_SESSIONS = 10000  # in a report
 CLIENT_CHARACTERS = frozenset(LETTERS + "._:%-")
 LOOK_SECONDS, TROUBLE_SECONDS = 1.0, 3.0  # from one look at the sessions to the next, while watched
-STATES_A_LOOK = 500  # state files that are looked at each time, in turns
+STATES_A_LOOK = 250  # state files that are looked at each time, in turns
 ANSWER_SECONDS = 8  # until a database that does not answer is said to be in trouble
 LONGEST_SILENCE = 3600
 
