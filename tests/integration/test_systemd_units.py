@@ -167,8 +167,11 @@ def vnc_servers(machine: Machine) -> list[str]:
 
 
 def terminals_of(machine: Machine, name: str) -> list[str]:
-    """The processes of a user's terminals, oldest first."""
-    return machine.call("pgrep", "-u", name, "-x", "xterm").stdout.split()
+    """The processes of a user's terminals, oldest first. One that starts its shell is two for a moment."""
+    found = machine.call("pgrep", "-u", name, "-x", "xterm").stdout.split()
+    lines = machine.call("ps", "-o", "pid=,ppid=", "-p", ",".join(found or ["1"])).stdout.splitlines()
+    parents = dict(line.split() for line in lines)
+    return [process for process in found if parents.get(process, process) not in found]
 
 
 def test_desktops_survive_a_restart_of_their_service(booted: Machine) -> None:
