@@ -19,7 +19,7 @@ RUN = """axe.run(document, {resultTypes: ["violations"]}).then((found) => found.
   })))"""
 PAGES = 27  # and one more on what can be touched
 # of each tool its height in lines, and of each icon its width; and what is left for the desktop's name
-BAR = """[...document.querySelectorAll("#bar > .bar .tool")].map((tool) => [
+BAR = """[...document.querySelectorAll("#bar > .bar .tool")].filter((tool) => tool.checkVisibility()).map((tool) => [
   tool.id, tool.getBoundingClientRect().height / parseFloat(getComputedStyle(document.documentElement).fontSize),
   tool.querySelector("svg").getBoundingClientRect().width])"""
 NAME = "document.querySelector('.about').getBoundingClientRect().width"
