@@ -61,8 +61,7 @@ class Page:
         self._chunks += 1
         self.bytes += len(found)
         self.reduced += found[0] != FULL
-        if self._chunks % 2 == 0:
-            self.websocket.send(json.dumps({"do": "taken", "chunks": self._chunks}))
+        self.websocket.send(json.dumps({"do": "taken", "chunks": self._chunks}))
         return True
 
 
