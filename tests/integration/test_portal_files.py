@@ -243,8 +243,8 @@ def test_a_download_that_broke_off_begins_again_and_then_goes_on(
         try:
             expect(state).to_contain_text("The connection was lost.")
         finally:
-            site.plug()
             hold(site)
+            site.pages.plug()
     assert started.value.failure()
     wait_held(site, anna)
     site.pull()
