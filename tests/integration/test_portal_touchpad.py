@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -49,6 +50,7 @@ for (const place of [...arguments].slice(1)) send("touchmove", place);
 window.letGo = () => send("touchend", arguments[arguments.length - 1]);
 """
 START, MIDDLE = (200, 420), (195, 480)
+QUIET_SECONDS = 0.5
 ATTEMPTS = 5  # on a busy machine a tap may take as long as somebody who holds
 
 
@@ -100,9 +102,18 @@ def choose(anna: Person, value: str) -> None:
     anna.wait_for("the end of the dialog", lambda: not anna.visible("#touch-dialog"))
 
 
+def settle(watch: PointerWatch) -> None:
+    """Wait until nothing comes any more of what was done before."""
+    count = -1
+    while count != len(watch.events):
+        count = len(watch.events)
+        time.sleep(QUIET_SECONDS)
+
+
 def until(anna: Person, watch: PointerWatch, wanted: list[tuple[str, int]], *fingers: tuple[int, int]) -> None:
     """Tap with these fingers until the buttons do what is wanted."""
     for _attempt in range(ATTEMPTS):
+        settle(watch)
         watch.forget()
         anna.fingers(list(fingers))
         anna.wait_for("all buttons up", lambda: len(watch.buttons()) >= len(wanted) and not watch.held())
