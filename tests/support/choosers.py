@@ -35,7 +35,7 @@ def chosen_by(process: subprocess.Popen[str]) -> list[str]:
     finally:
         process.kill()
     assert process.returncode == 0, errors
-    assert errors == ""
+    assert errors == "", errors
     return output.split()
 
 
