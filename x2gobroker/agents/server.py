@@ -567,14 +567,14 @@ def session_database(account: pwd.struct_passwd | None) -> tuple[Sqlite | Postgr
     Raises RefusedError where it cannot be read without x2goserver's programs.
     """
     backend = database_backend()
+    if backend not in ("sqlite", "postgres"):
+        raise RefusedError(f"a session database of the kind {backend!r} is not known")
     try:
         owner = pwd.getpwnam(DATABASE_OWNER)
     except KeyError:
         raise RefusedError(f"there is no user {DATABASE_OWNER}") from None
     if backend == "sqlite":
         return Sqlite(f"{owner.pw_dir}/{DATABASE_NAME}"), owner
-    if backend != "postgres":
-        raise RefusedError(f"a session database of the kind {backend!r} is not known")
     if account is None:
         password = first_line(ROOT_LOGIN)  # as root; the rest is done by somebody with fewer rights
         return Postgres(DATABASE_ADMIN, owner.pw_dir, lambda: password), owner
