@@ -7,9 +7,8 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from sqlalchemy.engine import make_url
 
-from tests.support.postgresql import postgresql
+from tests.support.postgresql import two_stores
 from x2gobroker.store import DesktopOrders, DesktopsClosedError, RemoteDesktops, Store
 from x2gobroker.store.remote_desktops import BROKEN
 
@@ -17,12 +16,8 @@ from x2gobroker.store.remote_desktops import BROKEN
 @pytest.fixture(scope="module")
 def two() -> Iterator[tuple[Store, Store]]:
     """What two broker hosts have."""
-    with postgresql() as found:
-        url = make_url(found.replace("postgresql:", "postgresql+psycopg:"))
-        made = Store(url), Store(url)
+    with two_stores() as made:
         yield made
-        for store in made:
-            store.close()
 
 
 def test_no_place_is_given_after_the_closing(two: tuple[Store, Store]) -> None:

@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
-from sqlalchemy.engine import make_url
 
-from tests.support.postgresql import postgresql
+from tests.support.postgresql import two_stores
 from tests.support.several_desktops import rush
 from x2gobroker.store import RemoteDesktops, Store
 
@@ -15,12 +14,8 @@ from x2gobroker.store import RemoteDesktops, Store
 @pytest.fixture(scope="module")
 def two() -> Iterator[tuple[Store, Store]]:
     """What two broker hosts have."""
-    with postgresql() as found:
-        url = make_url(found.replace("postgresql:", "postgresql+psycopg:"))
-        made = Store(url), Store(url)
+    with two_stores() as made:
         yield made
-        for store in made:
-            store.close()
 
 
 @pytest.mark.parametrize("count", [20, 5])

@@ -8,9 +8,8 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from sqlalchemy.engine import make_url
 
-from tests.support.postgresql import postgresql
+from tests.support.postgresql import two_stores
 from tests.unit.inventory_values import name_of, seen
 from x2gobroker.inventory.happenings import Changed, Placed, Said, Told
 from x2gobroker.inventory.record import Inventory, News
@@ -24,12 +23,8 @@ FARM = [Endpoint(f"ts{number:03}", f"10.1.0.{number}") for number in range(30)]
 @pytest.fixture(scope="module")
 def two() -> Iterator[tuple[Store, Store]]:
     """What two broker hosts have."""
-    with postgresql() as found:
-        url = make_url(found.replace("postgresql:", "postgresql+psycopg:"))
-        made = Store(url), Store(url)
+    with two_stores() as made:
         yield made
-        for store in made:
-            store.close()
 
 
 @pytest.fixture

@@ -7,9 +7,8 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from sqlalchemy.engine import make_url
 
-from tests.support.postgresql import postgresql
+from tests.support.postgresql import two_stores
 from x2gobroker.model.hosts import Endpoint
 from x2gobroker.model.vouched import Vouched
 from x2gobroker.store import (
@@ -31,12 +30,8 @@ KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIOMqqnkVzrm0SdG6UOoqKLsabgH5C9okWi0dh
 @pytest.fixture(scope="module")
 def two() -> Iterator[tuple[Store, Store]]:
     """What two broker hosts have."""
-    with postgresql() as found:
-        url = make_url(found.replace("postgresql:", "postgresql+psycopg:"))
-        made = Store(url), Store(url)
+    with two_stores() as made:
         yield made
-        for store in made:
-            store.close()
 
 
 def test_a_lock_at_one_host_takes_everything_away_at_all(two: tuple[Store, Store]) -> None:

@@ -11,7 +11,10 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
+from sqlalchemy.engine import make_url
+
 from tests.support.processes import Program, free_port, running, wait_until
+from x2gobroker.store import Store
 
 ACCOUNT = "postgres"
 PASSWORD = "Store-pw-1"
@@ -113,3 +116,14 @@ def postgresql_server(extra_address: str = "") -> Iterator[PostgreSQL]:
     finally:
         shutil.rmtree(folder)
         Path(f"{folder}.log").unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def two_stores() -> Iterator[tuple[Store, Store]]:
+    """What two broker hosts have: a store each, on one new database."""
+    with postgresql() as found:
+        url = make_url(found.replace("postgresql:", "postgresql+psycopg:"))
+        made = Store(url), Store(url)
+        yield made
+        for store in made:
+            store.close()

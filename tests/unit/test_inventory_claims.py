@@ -8,9 +8,9 @@ from dataclasses import replace
 
 import pytest
 
-from x2gobroker.inventory.claims import MOST_SESSIONS, own_claims
+from x2gobroker.inventory.claims import own_claims
 from x2gobroker.model.hosts import Endpoint
-from x2gobroker.model.server_report import SeenSession
+from x2gobroker.model.server_report import MOST_SESSIONS, SeenSession
 
 ONE = SeenSession("anna-50-1700000000_stDXFCE_dp24", "anna", 50, "R", 1.7e9, "192.0.2.9", "ts01", (30001, 30002, 30003))
 TS01, TS02 = Endpoint("ts01.example.org", "10.0.0.1"), Endpoint("ts02.example.org", "10.0.0.2")

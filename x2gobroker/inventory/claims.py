@@ -11,9 +11,8 @@ from dataclasses import dataclass
 from x2gobroker.model.hosts import Endpoint, Host
 from x2gobroker.model.inventory import SessionKey
 from x2gobroker.model.server_names import find_host
-from x2gobroker.model.server_report import SeenSession
+from x2gobroker.model.server_report import MOST_SESSIONS, SeenSession
 
-MOST_SESSIONS = 10_000  # of one server
 MOST_NAMES = 16  # that a server calls itself in one report
 
 

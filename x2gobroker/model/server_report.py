@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from x2gobroker.model.load import LoadReport
 from x2gobroker.model.sessions import CLIENT, SERVER_NAME, SESSION_NAME, STATES, UNKNOWN_PORT, USER_NAME
 
-MOST_SESSIONS = 10_000  # in one report; an agent of ours tells no more
+MOST_SESSIONS = 10_000  # of one server; an agent of ours tells no more
 
 
 @dataclass(frozen=True)
