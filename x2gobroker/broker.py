@@ -374,8 +374,8 @@ class Broker:
         for profile in profiles:
             status, server = "", ""
             if profile.id in sessions.resumable:
-                session, host = sessions.resumable[profile.id]
-                status, server = session.state, host.name
+                status, host = sessions.resumable[profile.id]
+                server = host.name
             by_key = profile.broker_flag("session-autologin", autologin)
             count = counts.get(profile.id, NONE_AT_ALL)
             offers.append(Offer(profile, login.user, by_key, status, server, count.running, count.suspended))

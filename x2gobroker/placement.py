@@ -12,13 +12,14 @@ from sqlalchemy import Connection
 from x2gobroker.agents.rules import NONE, AgentRules, agent_rules, mode_of, uses_load_checker
 from x2gobroker.errors import PluginError, StoreError
 from x2gobroker.inventory.events import note_event
+from x2gobroker.inventory.reads import known_places, rule_of
 from x2gobroker.inventory.selections import SelectionNotes
 from x2gobroker.logs import broker_log, error_log
 from x2gobroker.logs import field as log_field
 from x2gobroker.model.hosts import Endpoint, Host
 from x2gobroker.model.profile import BROKER_USER, SessionProfile
 from x2gobroker.model.server_names import find_host
-from x2gobroker.model.sessions import Listing, ServerSession, resume_order
+from x2gobroker.model.sessions import SUSPENDED, Listing, ServerSession, resume_order
 from x2gobroker.model.vouched import Vouched
 from x2gobroker.scheduling.choice import Selection, Wish
 from x2gobroker.scheduling.standing import Count, count_listed, count_reported
@@ -46,10 +47,10 @@ class Guest:
 
 @dataclass(frozen=True)
 class Sessions:
-    """What servers said of a user's sessions, by profile ID: the one that the profile would resume, with its host; and
-    the states of all on its servers, by name."""
+    """What is known of a user's sessions, by profile ID: the state of the one that the profile would resume, with its
+    host; and the states of all on its servers, by name."""
 
-    resumable: dict[str, tuple[ServerSession, Host]] = field(default_factory=dict)
+    resumable: dict[str, tuple[str, Host]] = field(default_factory=dict)
     listed: dict[str, dict[str, str]] = field(default_factory=dict)
 
 
@@ -144,6 +145,7 @@ class Placement:
             settings.integer(GLOBAL, "new-logins-per-server"),
             settings.integer(GLOBAL, "load-checker-intervals"),
             user,
+            rule_of(settings),
         )
 
     def seen(self, settings: Settings, event: ClientEvent) -> None:
@@ -198,30 +200,46 @@ class Placement:
     def _sessions_of(
         self, settings: Settings, profiles: list[SessionProfile], rules: AgentRules, account: str, found: Sessions
     ) -> None:
+        """Add what is known of an account's sessions on the servers of these profiles; of others, they are asked."""
         endpoints: dict[str, Endpoint] = {}
         for profile in profiles:
             for host in profile.hosts:
                 endpoint = host.endpoint(profile.sshport)
                 endpoints.setdefault(endpoint.key, endpoint)
-        interval = settings.integer(GLOBAL, "load-checker-intervals")
-        dead = self._services.stores(settings).loads.known_dead(endpoints, interval)
-        asked = time.time()
-        findings = self._services.farm.sessions_of(tuple(endpoints.values()), rules, account, dead)
-        if not findings.answered:
+        stores, interval = self._services.stores(settings), settings.integer(GLOBAL, "load-checker-intervals")
+        with stores.loads.store.begin() as connection:
+            loads = stores.loads.read(connection, endpoints)
+            known = known_places(connection, account, endpoints, rule_of(settings))
+        now = time.time()
+        dead = frozenset(key for key, load in loads.items() if load.is_dead(interval, now))
+        # who is down is not asked, unless nothing at all is known
+        ask = known.unknown if len(known.unknown) == len(endpoints) else known.unknown - dead
+        asked = tuple(endpoint for key, endpoint in endpoints.items() if key in ask)
+        findings = self._services.farm.sessions_of(asked, rules, account, dead) if asked else None
+        answered = findings is not None and findings.answered
+        if not answered and len(known.unknown) == len(endpoints):
             return
         own_name = socket.gethostname()
+        listed = resume_order(findings.sessions) if findings is not None else []
         where: dict[str, tuple[Endpoint, ServerSession]] = {}
         for profile in profiles:
-            listed = found.listed.setdefault(profile.id, {})
-            for session in resume_order(findings.sessions):
+            hosts = {host.endpoint(profile.sshport).key: host for host in profile.hosts}
+            places = [(one.state, hosts[one.key], one.name, one.since) for one in known.sessions if one.key in hosts]
+            for session in listed:
                 its_host = find_host(profile.hosts, session.server, own_name)
                 if its_host is not None:
-                    listed[session.name] = session.state
-                    found.resumable.setdefault(profile.id, (session, its_host))
+                    places.append((session.state, its_host, session.name, now - session.age))
                     where[session.name] = endpoints[its_host.endpoint(profile.sshport).key], session
-        answered = tuple(endpoints.values()) if one_knows_all(rules) else findings.answered
+            places.sort(key=lambda place: (place[0] != SUSPENDED, -place[3], place[2]))
+            states = found.listed.setdefault(profile.id, {})
+            for state, host, name, _since in places:
+                states[name] = state
+                found.resumable.setdefault(profile.id, (state, host))
+        if findings is None or not findings.answered:
+            return
+        heard = tuple(endpoints.values()) if one_knows_all(rules) else findings.answered
         try:
             notes = SelectionNotes(self._services.inventory(settings))
-            notes.listed(account, Listing(answered, tuple(where.values()), asked))
+            notes.listed(account, Listing(heard, tuple(where.values()), now))
         except StoreError as error:
             error_log.error("listing profiles without a note of the sessions: %s", error)

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from tests.support.processes import wait_until
 from x2gobroker.agents.answers import LARGEST_ANSWER
-from x2gobroker.agents.base import NONSENSE, REFUSED, TIMEOUT, UNREACHABLE
+from x2gobroker.agents.base import NONSENSE, REFUSED, TIMEOUT, UNREACHABLE, AgentStream
 from x2gobroker.agents.farm import own_endpoint
 from x2gobroker.agents.local import LocalAgent
 from x2gobroker.agents.rules import LOCAL, AgentRules
@@ -146,3 +147,47 @@ def test_a_program_that_may_not_be_ended_costs_no_more_than_the_deadline(
     begun = time.monotonic()
     assert program.fails(seconds=0.3).reason == TIMEOUT
     assert time.monotonic() - begun < 20
+
+
+RULES = AgentRules(LOCAL, "x2gobroker", "", Path("/nonexistent"), "RejectPolicy", "", 5.0)
+
+
+def watched(program: Program) -> AgentStream:
+    return LocalAgent().watch(own_endpoint(), replace(RULES, command=str(program.path)), 5)
+
+
+def test_a_program_is_listened_to_while_it_goes_on(program: Program) -> None:
+    program.is_now('echo "$*"; read line; echo "it ended" >&2')
+    stream = watched(program)
+    assert stream.receive(10) == b"nobody watch 5\n"
+    stream.stop()
+    assert stream.receive(10) == b""
+    assert stream.complaint() == "it ended"
+    stream.close()
+    stream.stop()
+
+
+def test_a_program_that_says_nothing_is_given_up_and_ended(program: Program) -> None:
+    program.is_now(f"echo $$ > {program.folder}/pid; exec sleep 100")
+    stream = watched(program)
+    with pytest.raises(AgentError, match="nothing was heard") as caught:
+        stream.receive(0.3)
+    assert caught.value.reason == TIMEOUT
+    wait_until(lambda: (program.folder / "pid").exists() and (program.folder / "pid").read_text() != "", "its start")
+    stream.close()
+    wait_until(lambda: gone(program.folder / "pid"), "its end", 10)
+
+
+def test_complaints_of_a_program_do_not_stop_what_it_says(program: Program) -> None:
+    program.is_now('head -c 300000 /dev/zero | tr "\\\\0" x >&2; exec 2>&-; echo hello')
+    stream = watched(program)
+    assert stream.receive(10) == b"hello\n"
+    assert stream.receive(10) == b""
+    assert len(stream.complaint()) <= 310
+    stream.close()
+
+
+def test_a_program_that_cannot_be_started_is_said(program: Program) -> None:
+    with pytest.raises(AgentError, match="install the broker agent here") as caught:
+        watched(program)
+    assert caught.value.reason == UNREACHABLE

@@ -24,7 +24,7 @@ from x2gobroker.store import Loads
 from x2gobroker.store.loads import ServerLoad
 
 NOW = 1_800_000_000.0
-WATCHED = Watched(interval=300.0)
+WATCHED = Watched(interval=300.0, by_load=frozenset({"ts1:22"}))
 
 
 def known(key: str, state: str, report: LoadReport | None, answered: float, asked: float) -> ServerLoad:

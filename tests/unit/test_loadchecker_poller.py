@@ -109,6 +109,7 @@ def running(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Running
     monkeypatch.setattr("x2gobroker.loadchecker.poller.TICK_SECONDS", 0.1)
     made = Running(tmp_path)
     monkeypatch.setattr("x2gobroker.loadchecker.poller.try_all", made.ports_that_answer)
+    monkeypatch.setattr("x2gobroker.loadchecker.question.try_all", made.ports_that_answer)
     yield made
     if made.thread.ident is not None:
         made.end()
@@ -217,13 +218,13 @@ def test_what_an_agent_leaves_out_has_not_ended(running: Running) -> None:
 def test_an_inventory_that_cannot_be_written_loses_nothing(
     running: Running, said: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("x2gobroker.loadchecker.poller.RETRY_SECONDS", 0.2)
+    monkeypatch.setattr("x2gobroker.loadchecker.outbox.RETRY_SECONDS", 0.2)
     broken = threading.Event()
 
-    def note(news: list[News]) -> None:
+    def note(news: list[News]) -> frozenset[str]:
         if not broken.is_set():
             raise StoreError("it is full")
-        running.inventory.take(news)
+        return running.inventory.take(news)
 
     running.poller = Poller(lambda: running.now, running.servers.ask, running.keep, note)
     running.thread = threading.Thread(target=running.poller.run, args=(running.stop,), daemon=True)
@@ -347,7 +348,8 @@ def test_no_more_than_the_slots_at_the_same_time(running: Running) -> None:
     names = [f"h{number}" for number in range(30)]
     running.now = watched(*names)
     running.servers.behaviour.update(dict.fromkeys(names, counted))
-    running.poller = Poller(lambda: running.now, running.servers.ask, running.keep, list, slots=Slots(fast=4, slow=2))
+    slots, nothing = Slots(fast=4, slow=2), frozenset[str]()
+    running.poller = Poller(lambda: running.now, running.servers.ask, running.keep, lambda _: nothing, slots=slots)
     running.thread = threading.Thread(target=running.poller.run, args=(running.stop,), daemon=True)
     running.thread.start()
     wait_until(lambda: len(running.states()) == 30, "all asked", 10)
@@ -357,7 +359,7 @@ def test_no_more_than_the_slots_at_the_same_time(running: Running) -> None:
 def test_a_store_that_fails_for_a_while_loses_nothing(
     running: Running, said: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("x2gobroker.loadchecker.poller.RETRY_SECONDS", 0.2)
+    monkeypatch.setattr("x2gobroker.loadchecker.outbox.RETRY_SECONDS", 0.2)
     running.broken = "it is full"
     running.thread.start()
     wait_until(lambda: len(running.servers.asked) == 2, "both servers asked", 5)
@@ -374,6 +376,7 @@ def test_two_load_checkers_with_one_store_share_the_work(running: Running, monke
     begin = time.time()
     clock = SimpleNamespace(time=lambda: begin, monotonic=time.monotonic)
     monkeypatch.setattr("x2gobroker.loadchecker.poller.time", clock)
+    monkeypatch.setattr("x2gobroker.loadchecker.question.time", clock)
     names = [f"h{number}" for number in range(20)]
     running.now = watched(*names, interval=60.0)
     seconds = 0.0
@@ -384,7 +387,8 @@ def test_two_load_checkers_with_one_store_share_the_work(running: Running, monke
             asked[which].append((target.endpoint.key, seconds))
             return REPORT
 
-        return Poller(lambda: running.now, ask, running.keep, list, Schedule(random.Random(which)), Slots(fast=100))
+        schedule, slots = Schedule(random.Random(which)), Slots(fast=100)
+        return Poller(lambda: running.now, ask, running.keep, lambda _: frozenset(), schedule=schedule, slots=slots)
 
     pollers = [one(0), one(1)]
     for number in range(600):
@@ -397,7 +401,7 @@ def test_two_load_checkers_with_one_store_share_the_work(running: Running, monke
             poller.step()
             while len(poller._slots):
                 poller._collect(1.0)
-            poller._write()
+            poller._outbox.write()
     assert sorted(key for key, moment in asked[0] if moment == 0) == sorted(f"{name}:22" for name in names)
     later = sorted(moment for which in asked for key, moment in asked[which] if key == "h7:22")[2:]
     gaps = [after - before for before, after in itertools.pairwise(later)]
@@ -433,7 +437,7 @@ def test_it_ends_at_once_whatever_is_being_asked(running: Running) -> None:
 
 
 def test_what_came_in_last_is_written_at_the_end(running: Running, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("x2gobroker.loadchecker.poller.BATCH_SECONDS", 60.0)
+    monkeypatch.setattr("x2gobroker.loadchecker.outbox.BATCH_SECONDS", 60.0)
     release = threading.Event()
 
     def hangs() -> LoadReport:
@@ -443,7 +447,7 @@ def test_what_came_in_last_is_written_at_the_end(running: Running, monkeypatch: 
     running.servers.behaviour["ts1"] = hangs  # the batch waits for it
     running.thread.start()
     wait_until(lambda: len(running.servers.asked) == 2, "the questions", 5)
-    wait_until(lambda: bool(running.poller._pending), "the first answer", 5)
+    wait_until(lambda: bool(running.poller._outbox), "the first answer", 5)
     assert running.states() == {}
     running.end()
     assert running.states() == {"ts2:22": "ok"}

@@ -78,11 +78,16 @@ def test_the_port_of_the_profile_counts(world: World) -> None:
     assert list(world.watched("[a]\nsshport = 2022\nhost = ts1, ts2:22\n").targets) == ["ts1:2022", "ts2:22"]
 
 
-@pytest.mark.parametrize(
-    "line", ["broker-use-load-checker = false", "broker-agent-query-mode = NONE", "command = SHADOW", "host = "]
-)
+@pytest.mark.parametrize("line", ["broker-agent-query-mode = NONE", "command = SHADOW", "host = "])
 def test_profiles_that_are_not_asked_about(world: World, line: str) -> None:
     assert not world.watched(f"[a]\nhost = ts1\n{line}\n".replace("host = ts1\nhost = ", "host = ")).targets
+
+
+@pytest.mark.parametrize("known_for", [-1, 60, 0])
+def test_servers_that_nobody_chooses_by_load_are_looked_after_for_their_sessions(world: World, known_for: int) -> None:
+    world.configure(CONFIG.replace("[broker_inifile]", f"sessions-known-for = {known_for}\n[broker_inifile]"))
+    watched = world.watched("[a]\nhost = ts1\nbroker-use-load-checker = false\n")
+    assert (list(watched.targets), watched.keeps_watch) == ((["ts1:22"], True) if known_for else ([], False))
 
 
 def test_a_profile_that_goes_by_load_but_has_no_agents_is_said(world: World, said: pytest.LogCaptureFixture) -> None:

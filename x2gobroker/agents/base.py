@@ -45,6 +45,7 @@ NOBODY = "nobody"  # for tasks that are about no user; agents want a word there
 SESSION_SECONDS = 20.0
 OPEN_ENDED = ("getservers",)  # with SQLite, its only line has no end
 REPORT = "report"
+WATCH = "watch"
 SIZES = {REPORT: (MOST_REPORT_BYTES, MOST_REPORT_LINES)}  # bytes and lines of answers that may be larger than others
 # Debian's agent puts both into the command line of a shell, and the key line into a pattern of sed
 KEY_LINE = re.compile(r'[A-Za-z0-9 @._,=+/:"-]{1,16384}')
@@ -62,6 +63,26 @@ class Reply:
     status: int | None
 
 
+class AgentStream(ABC):
+    """What an agent says that goes on talking. For one thread, but for `stop`."""
+
+    @abstractmethod
+    def receive(self, seconds: float) -> bytes:
+        """What has come, at least a byte; nothing at the end. Raises AgentError: TIMEOUT after so many seconds."""
+
+    @abstractmethod
+    def complaint(self) -> str:
+        """Why it has ended, as far as anybody knows; fit for a log."""
+
+    @abstractmethod
+    def stop(self) -> None:
+        """For any thread, also again and after `close`: let the agent end, and with it what is received."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Give back what it takes; the agent ends."""
+
+
 class BrokerAgent(ABC):
     """A query mode. A plug-in derives from this class, writes `_call` and registers under `x2gobroker.agents`.
 
@@ -75,6 +96,13 @@ class BrokerAgent(ABC):
 
         What `words` hold was checked; it must reach the agent as it is, through whatever shell there is on the way.
         """
+
+    def _listen(self, server: Endpoint, rules: AgentRules, words: tuple[str, ...], seconds: float) -> AgentStream:
+        """Start the agent as `_call` does, within `seconds`, for what it says from then on. Raises AgentError.
+
+        Its standard input stays open until the stream is closed. A query mode that cannot do this asks for reports.
+        """
+        raise AgentError(f"agents of query mode {rules.mode} cannot be watched", REFUSED)
 
     def close(self) -> None:
         """Give up connections that are kept. Nothing, unless overridden."""
@@ -164,6 +192,11 @@ class BrokerAgent(ABC):
         """Load and all sessions of the server. An agent that is not ours does not know this: the error is REFUSED."""
         lines = self.ask(server, rules, NOBODY, REPORT)
         return self._parsed(server, lambda lines: parse_report(lines, time.time()), lines)
+
+    @final
+    def watch(self, server: Endpoint, rules: AgentRules, silence: int) -> AgentStream:
+        """Load and sessions of the server from now on, for a `WatchStream`; a word every `silence` seconds at least."""
+        return self._listen(server, rules, (NOBODY, WATCH, str(silence)), rules.timeout)
 
     @final
     def add_auth_key(

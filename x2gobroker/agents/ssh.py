@@ -7,13 +7,24 @@ from functools import lru_cache
 from pathlib import Path
 
 from x2gobroker.agents.answers import LARGEST_ANSWER
-from x2gobroker.agents.base import HOST_KEY, LOGIN, NONSENSE, REFUSED, TIMEOUT, UNREACHABLE, BrokerAgent, Reply
+from x2gobroker.agents.base import (
+    HOST_KEY,
+    LOGIN,
+    NONSENSE,
+    REFUSED,
+    TIMEOUT,
+    UNREACHABLE,
+    AgentStream,
+    BrokerAgent,
+    Reply,
+)
 from x2gobroker.agents.rules import AgentRules
 from x2gobroker.errors import AgentError, SshError
 from x2gobroker.logs import field
 from x2gobroker.model.hosts import DEFAULT_SSH_PORT, Endpoint, split_address
 from x2gobroker.ssh.pool import SshPool
 from x2gobroker.ssh.routes import Login, Route, Trust
+from x2gobroker.ssh.stream import CommandStream
 
 SYSTEM_KNOWN_HOSTS = Path("/etc/ssh/ssh_known_hosts")
 # Debian's agent cuts the command at the first semicolon, wherever it stands
@@ -32,13 +43,45 @@ class SshAgent(BrokerAgent):
         try:
             executed = self._pool.execute(route_to(server, rules), done, seconds, max_bytes=LARGEST_ANSWER)
         except SshError as error:
-            reason = REASONS.get(error.reason, NONSENSE)
-            raise AgentError(str(error), reason) from error
+            raise _agent_error(error) from error
         return Reply(executed.output, executed.errors, executed.status)
+
+    def _listen(self, server: Endpoint, rules: AgentRules, words: tuple[str, ...], seconds: float) -> AgentStream:
+        command = _command(rules.command, words)
+        try:
+            return _Stream(self._pool.listen(route_to(server, rules), command, seconds))
+        except SshError as error:
+            raise _agent_error(error) from error
 
     def close(self) -> None:
         """Close all connections."""
         self._pool.close()
+
+
+class _Stream(AgentStream):
+    """A channel of a connection that is kept."""
+
+    def __init__(self, stream: CommandStream) -> None:
+        self._stream = stream
+
+    def receive(self, seconds: float) -> bytes:
+        try:
+            return self._stream.receive(seconds)
+        except SshError as error:
+            raise _agent_error(error) from error
+
+    def complaint(self) -> str:
+        return self._stream.complaint()
+
+    def stop(self) -> None:
+        self._stream.stop()
+
+    def close(self) -> None:
+        self._stream.close()
+
+
+def _agent_error(error: SshError) -> AgentError:
+    return AgentError(str(error), REASONS.get(error.reason, NONSENSE))
 
 
 def _command(program: str, words: tuple[str, ...]) -> str:

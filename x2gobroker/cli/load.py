@@ -14,6 +14,7 @@ from dataclasses import dataclass
 
 from x2gobroker.cli.common import add_config_options, check_made, source_of
 from x2gobroker.cli.tables import GAP, age, aligned
+from x2gobroker.errors import ConfigurationError
 from x2gobroker.inventory.reads import Reads
 from x2gobroker.loadchecker.targets import Watch, Watched
 from x2gobroker.logs import field
@@ -174,6 +175,7 @@ def narrow(lines: Sequence[Line], rows: Sequence[Sequence[str]], width: int) -> 
 def trouble(lines: Sequence[Line], watched: Watched, now: float) -> list[str]:
     """What is wrong with the load checker itself, and what to do; empty when nothing is."""
     start = "start it (systemctl start x2gobroker-loadchecker) with this configuration"
+    lines = [line for line in lines if line.server.key in watched.by_load]
     asked = [line.load.asked for line in lines if line.load is not None]
     late = now - LATE_INTERVALS * watched.interval
     if not lines:
@@ -195,7 +197,7 @@ def trouble(lines: Sequence[Line], watched: Watched, now: float) -> list[str]:
 
 def hints(watched: Watched) -> list[str]:
     """What an administrator should know about the configuration."""
-    if not watched.targets and not watched.silent:
+    if not watched.by_load and not watched.silent:
         return [
             "no session profile goes by load: set default-use-load-checker = true in [global], or "
             "broker-use-load-checker = true in a session profile"
@@ -244,13 +246,24 @@ def _server(line: Line, interval: float, now: float) -> Mapping[str, object]:
     }
 
 
+def _lines(settings: Settings, watched: Watched, now: float) -> list[Line]:
+    """The servers that are looked after; none where no profile goes by load, and no load checker has ever run."""
+    if watched.by_load:
+        return gather(settings, watched, now)
+    try:
+        lines = gather(settings, watched, now) if watched.targets else []
+    except ConfigurationError:  # there is no store yet
+        return []
+    return lines if any(line.load is not None for line in lines) else []
+
+
 def run(options: argparse.Namespace) -> int:
     """Print the table; 1 when the load checker is not running. Raises ConfigurationError, StoreError."""
     source = source_of(options)
     settings = source.current()
     watched = Watch(source, Services().backend).current()
     now = time.time()
-    lines = gather(settings, watched, now) if watched.targets else []
+    lines = _lines(settings, watched, now)
     wrong = trouble(lines, watched, now)
     if options.json:
         print(as_json(lines, watched, bool(lines) and not wrong, now))

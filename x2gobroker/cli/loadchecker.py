@@ -38,11 +38,12 @@ from x2gobroker.inventory.record import News
 from x2gobroker.loadchecker.asking import Asking
 from x2gobroker.loadchecker.poller import Poller
 from x2gobroker.loadchecker.server import LoadSocket
+from x2gobroker.loadchecker.sharing import Sharing
 from x2gobroker.loadchecker.targets import Watch
 from x2gobroker.logs import LogForm, error_log, loadchecker_log, set_up_logging
 from x2gobroker.services import Services
 from x2gobroker.settings import ENVIRONMENT, SettingsSource
-from x2gobroker.store import AutologinKeys, Loads
+from x2gobroker.store import AutologinKeys, LoadCheckers, Loads
 
 PROGRAM = "x2gobroker-loadchecker"
 PID_FILE = "/run/x2gobroker/x2gobroker-loadchecker.pid"
@@ -86,15 +87,18 @@ def serve(source: SettingsSource, listener: socket.socket) -> int:
     def keep() -> Loads:
         return services.stores(source.current()).loads
 
-    def note(news: list[News]) -> None:
+    def note(news: list[News]) -> frozenset[str]:
         inventory = services.inventory(source.current())
-        inventory.take(news)
+        astray = inventory.take(news)
         inventory.sweep()
+        return astray
 
     # not through the farm's circuit breaker: a server that is back is noticed within one interval
     asking = Asking(services.farm.agent)
     stop = threading.Event()
-    poller = Poller(Watch(source, services.backend).current, asking.ask, keep, note)
+    sharing = Sharing(lambda: LoadCheckers(services.store(source.current())))
+    watch = Watch(source, services.backend).current
+    poller = Poller(watch, asking.ask, keep, note, services.farm.agent, sharing.share)
     polling = threading.Thread(target=poller.run, args=(stop,), name="poller", daemon=True)
     sweep = Sweep(services.farm, source.current, lambda settings: AutologinKeys(services.store(settings)))
     polling.start()
@@ -107,6 +111,7 @@ def serve(source: SettingsSource, listener: socket.socket) -> int:
     stop.set()
     poller.wake()
     polling.join(STOP_SECONDS)
+    sharing.leave()
     sweep.stop(0)
     return status
 

@@ -13,7 +13,6 @@ from flask import request as http_request
 from x2gobroker.broker import Broker, Request
 from x2gobroker.errors import PluginError
 from x2gobroker.frontends.asked import asked_of
-from x2gobroker.frontends.outcome import CANNOT_CHECK
 from x2gobroker.frontends.readiness import ReadinessCheck
 from x2gobroker.logs import broker_log
 from x2gobroker.logs import field as log_field
@@ -183,13 +182,13 @@ def read_request(fields: dict[str, str]) -> Request:
     )
 
 
-def unavailable(body: str, content_type: str) -> Response:
-    """The answer to a login that nobody can check at present: not a refusal, so that nobody types another password.
+def unavailable(told: str, body: str, content_type: str) -> Response:
+    """The answer where something cannot be done at present: not a refusal, so that nobody types another password.
 
-    X2Go Client shows nothing of such an answer but the words behind the status.
+    X2Go Client shows nothing of such an answer but the words behind the status: `told`, in ASCII.
     """
     response = answer(body, content_type, 503)
-    response.status = f"503 {CANNOT_CHECK}"
+    response.status = f"503 {told}"
     response.headers["Retry-After"] = str(CHECK_AGAIN_SECONDS)
     return response
 

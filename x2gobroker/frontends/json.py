@@ -9,7 +9,7 @@ from flask import Response
 
 from x2gobroker.broker import Login, Offer
 from x2gobroker.frontends.base import answer, unavailable
-from x2gobroker.frontends.outcome import CANNOT_CHECK, SELECT, TEST, Outcome
+from x2gobroker.frontends.outcome import SELECT, TEST, Outcome
 from x2gobroker.frontends.tasks import TaskFrontend
 from x2gobroker.frontends.told import told_values
 from x2gobroker.model.exports import parse_exports
@@ -75,9 +75,9 @@ class JsonFrontend(TaskFrontend):
             payload["reason"] = login.told
         return _render(payload, 401, login.retry_after)
 
-    def _unavailable(self, task: str) -> Response:
-        payload = {"auth-status": "Unavailable", "task": task, "reason": CANNOT_CHECK}
-        return unavailable(json.dumps(payload, indent=4, sort_keys=True) + "\n", CONTENT_TYPE)
+    def _unavailable(self, task: str, told: str) -> Response:
+        payload = {"auth-status": "Unavailable", "task": task, "reason": told}
+        return unavailable(told, json.dumps(payload, indent=4, sort_keys=True) + "\n", CONTENT_TYPE)
 
     def _answered(self, settings: Settings, outcome: Outcome, authid: str | None) -> Response:
         payload: dict[str, Any] = {"auth-status": GRANTED, "task": outcome.task}

@@ -115,7 +115,7 @@ def _scripted(
     settings: Settings, broker: Broker, fields: Mapping[str, str], request: Request, login: Login, selection: Selection
 ) -> Selection:
     """The selection with the server's name as the site's scripts want it."""
-    if selection.server == NO_SERVER:
+    if selection.server == NO_SERVER or selection.told:
         return selection
     told = spoken_server(selection)
     values = script_values(fields, request, login.user, True, told)

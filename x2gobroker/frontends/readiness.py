@@ -149,9 +149,9 @@ class ReadinessCheck:
     def _load_reports(self) -> bool:
         """Whether the load checker goes round, where session profiles go by load."""
         watched = self._watch.current()
-        if not watched.targets:
+        if not watched.by_load:
             return True
-        loads = self._services.stores(self._source.current()).loads.of(list(watched.targets))
+        loads = self._services.stores(self._source.current()).loads.of(watched.by_load)
         late = time.time() - FRESH_INTERVALS * watched.interval
         return any(load.asked > late for load in loads.values())
 

@@ -87,4 +87,6 @@ def _answer(settings: Settings, broker: Broker, command: Command) -> Reply:
     if fields.get("task") == SET_PASSWORD and request.password == NO_PASSWORD:
         request = replace(request, password="")
     outcome = perform(settings, broker, fields, request, login)
+    if outcome.selection is not None and outcome.selection.told:
+        return Reply(complaint=outcome.selection.told, status=1)
     return Reply(plain_text(settings, outcome, broker.next_authid(settings, login), ProfileTexts()))

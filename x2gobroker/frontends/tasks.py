@@ -37,9 +37,9 @@ class TaskFrontend(Frontend):
         """The answer to a login that failed: the client is to wait for `login.retry_after` seconds, its user to be told
         `login.told`, where there is anything of it."""
 
-    def _unavailable(self, task: str) -> Response:
-        """The answer to a login that nobody can check at present."""
-        return unavailable(f"{CANNOT_CHECK}.\n", "text/plain; charset=utf-8")
+    def _unavailable(self, task: str, told: str) -> Response:
+        """The answer where something cannot be done at present; `told` is what, without a full stop."""
+        return unavailable(told, f"{told}.\n", "text/plain; charset=utf-8")
 
     @abstractmethod
     def _answered(self, settings: Settings, outcome: Outcome, authid: str | None) -> Response:
@@ -58,10 +58,12 @@ class TaskFrontend(Frontend):
         fields, request, login = log_in(settings, broker, fields, request)
         task = fields.get("task", "")
         if login.cannot_tell:
-            return self._unavailable(task)
+            return self._unavailable(task, CANNOT_CHECK)
         if not login.granted:
             return self._refused(settings, task, login)
         if task == TEST:
             return self._tested()
         outcome = perform(settings, broker, fields, request, login)
+        if outcome.selection is not None and outcome.selection.told:
+            return self._unavailable(task, outcome.selection.told)
         return self._answered(settings, outcome, broker.next_authid(settings, login))

@@ -71,7 +71,7 @@ class UccsFrontend(Frontend):
             abort(404)
         login = self._login(settings, broker)
         if login is not None and login.cannot_tell:
-            return unavailable(f"{CANNOT_CHECK}.\n", "text/plain; charset=utf-8")
+            return unavailable(CANNOT_CHECK, f"{CANNOT_CHECK}.\n", "text/plain; charset=utf-8")
         if login is None or not login.granted:
             retry_after = login.retry_after if login else 0
             told = login.told if login else ""

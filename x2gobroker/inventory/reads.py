@@ -6,14 +6,28 @@ import time
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 
+from sqlalchemy import Connection
+
 from x2gobroker.model.hosts import Host
-from x2gobroker.model.inventory import CLOCK_SECONDS, EXPECTED, SUSPENDED_FIRST, KnownServer, KnownSession, View
+from x2gobroker.model.inventory import (
+    CLOCK_SECONDS,
+    EXPECTED,
+    LEFT,
+    SUSPENDED_FIRST,
+    WATCH,
+    KnownServer,
+    KnownSession,
+    View,
+)
 from x2gobroker.model.server_names import find_host
+from x2gobroker.model.sessions import RUNNING, SUSPENDED, is_shadow
 from x2gobroker.settings import GLOBAL, Settings
 from x2gobroker.store import ServerSessions, Store
 
 OPTION = "sessions-known-for"
 ROUNDS = 2  # of the load checker, for which a round that fails may be missed
+WATCHED_ONLY = -1.0  # the rule by which only servers count that are watched
+WATCHED_SECONDS = 25.0  # without a word, after which a server is not watched any more, whoever has watched it
 
 
 @dataclass(frozen=True)
@@ -28,9 +42,9 @@ class Whereabout:
         """Seconds since it was known to be so."""
         return max(0.0, now - self.as_of)
 
-    def is_fresh(self, known_for: float, now: float) -> bool:
-        """Whether it counts: it is no older than the rule `known_for`, in seconds, allows."""
-        return _counts(self.as_of, known_for, now)
+    def is_fresh(self, rule: float, now: float) -> bool:
+        """Whether it counts: it is no older than the rule, in seconds, allows."""
+        return counts(self.server, self.as_of, rule, now)
 
 
 @dataclass(frozen=True)
@@ -49,8 +63,13 @@ class Whereabouts:
         return self.unknown | {one.server.key for one in self.found}
 
 
+def rule_of(settings: Settings) -> float:
+    """By which rule what is known spares a question: seconds, WATCHED_ONLY, or 0: all servers are always asked."""
+    return float(settings.integer(GLOBAL, OPTION))
+
+
 def known_for(settings: Settings) -> float:
-    """For how many seconds what is known counts; 0: all servers are always asked."""
+    """For how many seconds what is known is shown as fresh; 0: nobody makes a difference."""
     seconds = settings.integer(GLOBAL, OPTION)
     return float(seconds if seconds >= 0 else ROUNDS * settings.integer(GLOBAL, "load-checker-intervals"))
 
@@ -81,9 +100,47 @@ class Reads:
 def whereabouts(views: Mapping[str, View], keys: Collection[str], seconds: float, now: float) -> Whereabouts:
     """What `views` says of one account on the servers with these keys, by the rule of so many `seconds`."""
     found = [one for key in sorted(keys) if key in views for one in living(views[key], now)]
-    unknown = frozenset(key for key in keys if key not in views or not _counts(views[key].server.known, seconds, now))
+    unknown = unknown_of(keys, {key: view.server for key, view in views.items()}, seconds, now)
     kept = _once(found, seconds, now)
     return Whereabouts(tuple(sorted(kept, key=_order)), unknown)
+
+
+@dataclass(frozen=True)
+class Place:
+    """A session that an account could resume: the server's key, its name, R or S, and since when."""
+
+    key: str
+    name: str
+    state: str
+    since: float
+
+
+@dataclass(frozen=True)
+class Places:
+    """The sessions of an account on servers that are known well enough; `unknown` has the keys of the others."""
+
+    sessions: tuple[Place, ...]
+    unknown: frozenset[str]
+
+
+def known_places(connection: Connection, user: str, keys: Collection[str], rule: float) -> Places:
+    """What lists of session profiles show of an account without a question. Raises SQLAlchemyError."""
+    if not rule or not user:
+        return Places((), frozenset(keys))
+    now = time.time()
+    found = whereabouts(ServerSessions.read(connection, keys, user), keys, rule, now)
+    return Places(
+        tuple(
+            Place(
+                one.server.key, one.session.name, SUSPENDED if one.session.state == LEFT else state, one.session.since
+            )
+            for one in found.found
+            if (state := one.session.state) in (RUNNING, SUSPENDED, LEFT)
+            and one.server.key not in found.unknown
+            and not is_shadow(one.session.name)
+        ),
+        found.unknown,
+    )
 
 
 def living(view: View, now: float) -> list[Whereabout]:
@@ -101,8 +158,20 @@ def is_called(server: KnownServer, name: str) -> bool:
     return name == server.key or find_host((Host(server.name, address),), name) is not None
 
 
-def _counts(as_of: float, seconds: float, now: float) -> bool:
-    return seconds > 0 and now - seconds <= as_of <= now + CLOCK_SECONDS
+def unknown_of(keys: Collection[str], servers: Mapping[str, KnownServer], rule: float, now: float) -> frozenset[str]:
+    """The servers of which not enough is known by the rule: any account may have a session there all the same."""
+    return frozenset(key for key in keys if key not in servers or not knows(servers[key], rule, now))
+
+
+def knows(server: KnownServer, rule: float, now: float) -> bool:
+    """Whether all sessions of a server are known by the rule."""
+    return counts(server, server.known, rule, now)
+
+
+def counts(server: KnownServer, as_of: float, rule: float, now: float) -> bool:
+    """Whether what is known of a server as of a moment counts by the rule."""
+    oldest = max(rule, WATCHED_SECONDS) if rule and server.how == WATCH else rule
+    return oldest > 0 and now - oldest <= as_of <= now + CLOCK_SECONDS
 
 
 def _once(found: Iterable[Whereabout], seconds: float, now: float) -> list[Whereabout]:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from x2gobroker.inventory.claims import own_claims
-from x2gobroker.inventory.happenings import Answered, Silent, Told
+from x2gobroker.inventory.happenings import Answered, Changed, Silent, Told
 from x2gobroker.model.hosts import Endpoint
 from x2gobroker.model.inventory import CHECKLOAD, REPORT
 from x2gobroker.model.server_report import ServerReport
@@ -17,7 +17,7 @@ class Heard:
     """What was heard of one server, and how many of its sessions are not believed: of others, or none at all."""
 
     server: Endpoint
-    happening: Told | Answered | Silent
+    happening: Told | Changed | Answered | Silent
     foreign: int = 0
     odd: int = 0
 

@@ -1,7 +1,6 @@
-"""The poller: asks every server once per interval, many at a time, and writes what they say into the store.
+"""The poller: asks every server once per interval, many at a time, and has those watched whose agents can tell.
 
-What a server says of its sessions goes through the inventory; an agent that says nothing of them is heard, and a
-server that does not answer is silent.
+Of a server that is watched only the port is tried, once per interval: all else it says by itself.
 """
 
 from __future__ import annotations
@@ -9,46 +8,30 @@ from __future__ import annotations
 import queue
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
-from x2gobroker.agents.base import NONSENSE, UNREACHABLE
+from x2gobroker.agents.base import BrokerAgent
 from x2gobroker.agents.rules import SSH, AgentRules
-from x2gobroker.errors import AgentError, StoreError
-from x2gobroker.inventory.happenings import Told
-from x2gobroker.inventory.record import News
-from x2gobroker.inventory.reports import Heard, heard_load, heard_nothing, heard_report
+from x2gobroker.errors import StoreError
+from x2gobroker.loadchecker.outbox import Note, Outbox
+from x2gobroker.loadchecker.picture import Picture
+from x2gobroker.loadchecker.question import PROBE_SECONDS, Ask, Result, asked, tried
+from x2gobroker.loadchecker.sayings import Sayings
 from x2gobroker.loadchecker.schedule import Schedule
 from x2gobroker.loadchecker.slots import Slots
 from x2gobroker.loadchecker.targets import Target, Watched
-from x2gobroker.logs import field, loadchecker_log
+from x2gobroker.loadchecker.watching import Lost, Stirred, Watching
 from x2gobroker.model.hosts import Endpoint
-from x2gobroker.model.load import LoadReport
-from x2gobroker.model.server_report import ServerReport
 from x2gobroker.scheduling.probe import try_all
-from x2gobroker.store.loads import OK, Loads, ServerLoad
+from x2gobroker.store.loads import OK, Loads
 
 TICK_SECONDS = 1.0  # how often files are looked at
 CROWDED_SECONDS = 0.1  # how often free slots are looked for, while servers wait for one
-BATCH_SECONDS = 0.3  # results that come within this time are written together
-RETRY_SECONDS = 2.0  # after the store has failed
 PROBE_FROM = 8  # so many servers that are due at once are looked at first
-PROBE_SECONDS = 1.5
 PROBE_PATIENCE = 3.0  # names that do not resolve may take long
-FORGET_SECONDS = 3 * 86400.0  # three times the longest interval
-FORGET_EVERY = 3600.0
 
-Ask = Callable[[Target], LoadReport | ServerReport]
-Note = Callable[[list[News]], object]
-
-
-@dataclass(frozen=True)
-class _Result:
-    """What came of one question, and why it failed."""
-
-    load: ServerLoad
-    heard: Heard
-    why: str = ""
+Share = Callable[[Iterable[str]], frozenset[str]]
 
 
 @dataclass(frozen=True)
@@ -64,7 +47,9 @@ class Poller:
 
     Several load checkers may share a store, on one host or on several: before a server is asked again, the store
     says whether another load checker has asked it in this half of the interval. If so it is not asked twice.
-    `note` takes what was heard of sessions into the inventory; it raises StoreError.
+    `note` takes what was heard of sessions into the inventory; it raises StoreError. `agent_of` gives the agents that
+    can be watched, and raises AgentError; without it, none is. `share` says which servers are for this load checker to
+    watch.
     """
 
     def __init__(
@@ -73,27 +58,29 @@ class Poller:
         ask: Ask,
         keep: Callable[[], Loads],
         note: Note,
+        agent_of: Callable[[str], BrokerAgent] | None = None,
+        share: Share = frozenset,
         schedule: Schedule | None = None,
         slots: Slots | None = None,
     ) -> None:
         self._watch = watch
         self._ask = ask
         self._keep = keep
-        self._note = note
+        self._share = share
+        self._outbox = Outbox(keep, note)
+        self._sayings = Sayings()
         self._schedule = Schedule() if schedule is None else schedule
         self._slots = Slots() if slots is None else slots
-        self._events: queue.SimpleQueue[_Result | _Probed | None] = queue.SimpleQueue()
+        self._events: queue.SimpleQueue[Result | _Probed | Stirred | Lost | None] = queue.SimpleQueue()
+        self._watching = None if agent_of is None else Watching(agent_of, lambda: self._servers, self._events.put)
         self._waiting: dict[str, None] = {}  # due, in their order
         self._held: dict[str, float] = {}  # due, while their ports are tried, and until when at most
         self._quiet: set[str] = set()  # ports that did not answer
         self._asked: dict[str, float] = {}
-        self._states: dict[str, str] = {}
-        self._lying: set[str] = set()
-        self._pending: dict[str, _Result] = {}
-        self._pending_since = 0.0
-        self._store_failed_at: float | None = None
-        self._forgot_at = 0.0
+        self._took: dict[str, float] = {}  # seconds for the last answer
+        self._reporting: set[str] = set()  # whose agents tell sessions
         self._hurry = False
+        self._servers: tuple[Endpoint, ...] = ()
         self.watched = Watched()
 
     def wake(self) -> None:
@@ -101,7 +88,7 @@ class Poller:
         self._events.put(None)
 
     def ask_all_now(self) -> None:
-        """Ask all servers now. For any thread, and for signal handlers."""
+        """Ask all servers now, watched or not. For any thread, and for signal handlers."""
         self._hurry = True
         self.wake()
 
@@ -110,52 +97,74 @@ class Poller:
         while not stop.is_set():
             self.step()
             self._collect(self._patience())
-        self._write()
+        self._outbox.write()
 
     def step(self) -> None:
         """Begin what is due, and write what has come in."""
-        self.watched = watched = self._watch()
+        watched = self._watch()
+        if watched is not self.watched:
+            self.watched = watched
+            self._servers = tuple(target.endpoint for target in watched.targets.values())
         now = time.time()
         for key in self._schedule.set(watched.targets, watched.interval, now):
-            self._waiting.pop(key, None)
-            self._held.pop(key, None)
-            self._quiet.discard(key)
-            self._asked.pop(key, None)
-            self._states.pop(key, None)
-            self._lying.discard(key)
+            self._drop(key)
         if self._hurry:
             self._hurry = False
             self._schedule.all_now(now)
-            self._asked.clear()
+            self._asked.clear()  # also of those that are watched
+        self._have_watched(watched)
         due = self._schedule.take_due(now)
         self._line_up(self._not_asked_by_others(due, now), watched)
-        failed = [key for key in self._waiting if key in self._quiet or self._states.get(key, OK) != OK]
+        failed = [key for key in self._waiting if key in self._quiet or self._sayings.state(key) != OK]
         for key in self._slots.take(self._waiting, failed, time.monotonic()):
             del self._waiting[key]
             self._begin(key, watched.targets[key])
-        if self._pending and (not self._slots or time.monotonic() - self._pending_since >= BATCH_SECONDS):
-            self._write()
-        self._forget(now)
+        if (self._outbox.has_results and not self._slots) or self._outbox.seconds_left() <= 0:
+            self._outbox.write()
+        self._outbox.forget_old(now)
+
+    def _drop(self, key: str) -> None:
+        """A server is in no profile any more."""
+        self._waiting.pop(key, None)
+        self._held.pop(key, None)
+        self._quiet.discard(key)
+        self._asked.pop(key, None)
+        self._took.pop(key, None)
+        self._reporting.discard(key)
+        self._sayings.forget(key)
+        if self._watching is not None:
+            self._watching.forget(key)
+
+    def _have_watched(self, watched: Watched) -> None:
+        """Begin the watches that there are to be, and end the others."""
+        if self._watching is None:
+            return
+        mine = self._share(watched.targets) if watched.keeps_watch else frozenset()
+        self._watching.end_all_but({key: watched.targets[key] for key in mine})
+        for key in mine & self._reporting:
+            self._watching.begin(watched.targets[key])
+
+    def _picture(self, key: str) -> Picture | None:
+        """What a watch has told; None where there is none, or it has told nothing yet."""
+        picture = None if self._watching is None else self._watching.picture(key)
+        return None if picture is None or picture.load[0] is None else picture
 
     def _patience(self) -> float:
         """Seconds until there is something to do, unless something comes in before."""
         patience = min(TICK_SECONDS, self._schedule.seconds_left(time.time()))
         if self._waiting or self._held:
             patience = min(patience, CROWDED_SECONDS)
-        if self._pending:
-            left = BATCH_SECONDS - (time.monotonic() - self._pending_since)
-            patience = min(patience, max(left, 0.0) if self._store_failed_at is None else TICK_SECONDS)
-        return patience
+        return min(patience, self._outbox.seconds_left())
 
     def _not_asked_by_others(self, due: list[str], now: float) -> list[str]:
         """Those of the due servers that no other load checker has asked a short while ago."""
-        again = [key for key in due if key in self._asked]
-        if not again or self._store_failed_at is not None:
+        again = [key for key in due if key in self._asked and self._picture(key) is None]
+        if not again or self._outbox.fails:
             return due
         try:
             known = self._keep().of(again)
         except StoreError as error:
-            self._store_fails(error)
+            self._outbox.failed(error)
             return due
         half = self.watched.interval / 2
         theirs = {
@@ -180,7 +189,7 @@ class Poller:
 
     def _is_worth_a_try(self, key: str, rules: AgentRules) -> bool:
         """Whether to try the port: not behind a proxy, nor where the last question failed and nobody waits anyway."""
-        return rules.mode == SSH and not rules.proxy and self._states.get(key, OK) == OK
+        return rules.mode == SSH and not rules.proxy and self._sayings.state(key) == OK
 
     def _probe(self, ports: dict[str, Endpoint]) -> None:
         up = try_all(set(ports.values()), PROBE_SECONDS)
@@ -194,113 +203,60 @@ class Poller:
             self._waiting[key] = None
 
     def _begin(self, key: str, target: Target) -> None:
+        """Ask a server, in a thread of its own, or only try it; the result goes into the queue, whatever happens."""
+        others, took = self._servers, self._took.get(key, 0.0)
+        picture = self._picture(key) if key in self._asked else None
         self._asked[key] = time.time()
-        threading.Thread(target=self._one, args=(key, target), name=f"load of {key}", daemon=True).start()
 
-    def _one(self, key: str, target: Target) -> None:
-        """Ask one server, in a thread of its own; the result goes into the queue, whatever happens."""
-        server, others = target.endpoint, [one.endpoint for one in self.watched.targets.values()]
-        asked, begun = time.time(), time.monotonic()
-        report, state, why, took, answered = None, OK, "", 0.0, 0.0
-        try:
-            answer = self._ask(target)
-            took = time.monotonic() - begun
-            _must_take_connections(target)
-            answered = time.time()
-            report = answer.load if isinstance(answer, ServerReport) else answer
-            if isinstance(answer, ServerReport):
-                heard = heard_report(server, others, answer, asked, answered)
-            else:
-                heard = heard_load(server, asked, answered)
-        except AgentError as error:
-            report, state, why, answered = None, error.reason, str(error), 0.0
-            heard = heard_nothing(server, asked, state)
-        except Exception as error:  # noqa: BLE001 - a query mode is a plug-in; the other servers are asked on
-            why = f"the agent query mode {target.rules.mode} fails: {error!r}"
-            report, state, answered = None, NONSENSE, 0.0
-            heard = heard_nothing(server, asked, state)
-        took = took or time.monotonic() - begun
-        self._events.put(_Result(ServerLoad(key, server.name, state, report, asked, answered, took), heard, why))
+        def question() -> None:
+            result = asked(self._ask, target, others) if picture is None else tried(target, picture, took)
+            self._events.put(result)
+
+        threading.Thread(target=question, name=f"load of {key}", daemon=True).start()
 
     def _collect(self, patience: float) -> None:
         """Wait for results, and take all that are there."""
         try:
             event = self._events.get(timeout=patience)
             while True:
-                if isinstance(event, _Probed):
-                    self._take_probed(event)
-                elif event is not None:
-                    self._take(event)
+                match event:
+                    case Result():
+                        self._take(event)
+                    case _Probed():
+                        self._take_probed(event)
+                    case Stirred():
+                        self._take_stirred(event)
+                    case Lost():
+                        self._take_lost(event)
                 event = self._events.get_nowait()
         except queue.Empty:
             return
 
-    def _take(self, result: _Result) -> None:
+    def _take(self, result: Result) -> None:
         load = result.load
         self._slots.free(load.key)
         self._quiet.discard(load.key)
         if load.key not in self.watched.targets:
             return
-        before = self._states.get(load.key, OK)
-        self._states[load.key] = load.state
-        if load.state not in (OK, before):
-            loadchecker_log.warning("X2Go Server %s: no load report: %s: %s", field(load.key), load.state, result.why)
-        elif load.state == OK != before:
-            loadchecker_log.warning("X2Go Server %s: load reports again", field(load.key))
-        self._say_lies(load.key, result.heard)
-        if not self._pending:
-            self._pending_since = time.monotonic()
-        self._pending[load.key] = result
+        self._sayings.answered(load.key, load.state, result.why)
+        self._took[load.key] = load.took
+        if load.state == OK:
+            (self._reporting.add if result.reports else self._reporting.discard)(load.key)
+        if result.heard is not None:
+            self._sayings.heard(result.heard)
+        self._outbox.put(load, result.heard)
 
-    def _say_lies(self, key: str, heard: Heard) -> None:
-        """Say once that a server tells sessions that are not believed."""
-        lies = bool(heard.foreign or heard.odd)
-        if lies and key not in self._lying:
-            loadchecker_log.warning(
-                "X2Go Server %s: %d sessions in its report are of other servers, and %d can be none: they are left out",
-                field(key),
-                heard.foreign,
-                heard.odd,
-            )
-        if isinstance(heard.happening, Told):
-            (self._lying.add if lies else self._lying.discard)(key)
-
-    def _write(self) -> None:
-        """Write what has come in; when the store fails, keep it for later."""
-        now = time.monotonic()
-        if not self._pending or (self._store_failed_at is not None and now - self._store_failed_at < RETRY_SECONDS):
+    def _take_stirred(self, stirred: Stirred) -> None:
+        key, picture = stirred.key, stirred.picture
+        if key not in self.watched.targets:
             return
-        try:
-            self._keep().put([result.load for result in self._pending.values()])
-            self._note([(result.heard.server, result.heard.happening) for result in self._pending.values()])
-        except StoreError as error:
-            self._store_fails(error)
+        self._sayings.watched(key, picture.trouble)
+        # whoever takes no connections is down for users, whatever the watch says of the load
+        self._outbox.stir(picture, self._took.get(key, 0.0) if self._sayings.state(key) == OK else None)
+
+    def _take_lost(self, lost: Lost) -> None:
+        """A watch has ended: what of the server is to be found out by asking, at once."""
+        if self._watching is None or not self._watching.lost(lost):
             return
-        self._pending = {}
-        if self._store_failed_at is not None:
-            self._store_failed_at = None
-            loadchecker_log.error("the state store works again; the latest load reports are written")
-
-    def _store_fails(self, error: StoreError) -> None:
-        if self._store_failed_at is None:
-            loadchecker_log.error("load reports cannot be written, and are kept in memory: %s", error)
-        self._store_failed_at = time.monotonic()
-
-    def _forget(self, now: float) -> None:
-        if 0 <= now - self._forgot_at < FORGET_EVERY or self._store_failed_at is not None:
-            return
-        self._forgot_at = now
-        try:
-            self._keep().forget(asked_before=now - FORGET_SECONDS)
-        except StoreError as error:
-            self._store_fails(error)
-
-
-def _must_take_connections(target: Target) -> None:
-    """Raises AgentError where an agent answers on a connection that is kept, but users would get none.
-
-    Its sshd was stopped, say: what was connected before goes on.
-    """
-    rules = target.rules
-    if rules.mode == SSH and not rules.proxy and not try_all({target.endpoint}, PROBE_SECONDS):
-        raise AgentError("the agent answers on a kept connection, but the SSH port takes no new one", UNREACHABLE)
+        self._sayings.lost(lost)
+        self._schedule.now(lost.key, time.time())

@@ -66,6 +66,11 @@ class Schedule:
         """Make all servers due at once."""
         self._due = dict.fromkeys(self._due, now)
 
+    def now(self, key: str, now: float) -> None:
+        """Make one server due at once, if it is among them."""
+        if key in self._due:
+            self._due[key] = now
+
     def seconds_left(self, now: float) -> float:
         """Seconds until the next server is due; infinite where there is none."""
         return max(0.0, min(self._due.values(), default=math.inf) - now)

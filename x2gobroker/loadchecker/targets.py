@@ -32,9 +32,10 @@ class Target:
 class Watched:
     """What the load checker looks after.
 
-    `targets` are by `Endpoint.key`. `profiles` has, for every profile that goes by load, the names of its hosts, each
-    with the key of its server. `silent` are profiles that go by load but whose agents are not to be asked; `disputed`
-    says which profile's rules a server is not asked by, as another profile has others.
+    `targets` are by `Endpoint.key`. `profiles` has, for every profile whose servers are asked, the names of its hosts,
+    each with the key of its server. `silent` are profiles that go by load but whose agents are not to be asked;
+    `disputed` says which profile's rules a server is not asked by, as another profile has others. `by_load` has
+    the keys of servers that are chosen by load; `keeps_watch`: what servers say by themselves counts for somebody.
     """
 
     targets: Mapping[str, Target] = field(default_factory=dict)
@@ -42,6 +43,8 @@ class Watched:
     silent: tuple[ProfileKey, ...] = ()
     disputed: tuple[tuple[str, ProfileKey], ...] = ()
     interval: float = 300.0
+    keeps_watch: bool = False
+    by_load: frozenset[str] = frozenset()
 
     def profiles_of(self, key: str) -> list[str]:
         """The IDs of the profiles that a server is in, sorted, each once."""
@@ -61,22 +64,27 @@ def watched_servers(settings: Settings, profiles: Profiles) -> Watched:
     hosts: dict[ProfileKey, tuple[tuple[str, str], ...]] = {}
     silent: list[ProfileKey] = []
     disputed: dict[tuple[str, ProfileKey], None] = {}
+    chosen_by_load: set[str] = set()
+    keeps_watch = settings.integer(GLOBAL, "sessions-known-for") != 0
     for backend in sorted(profiles):
         for profile in profiles[backend]:
-            if not uses_load_checker(settings, backend, profile):
+            by_load = uses_load_checker(settings, backend, profile)
+            if not (by_load or keeps_watch) or profile.is_shadow:
                 continue
             rules = agent_rules(settings, backend, profile)
             if rules.mode == NONE:
-                silent.append((backend, profile.id))
+                if by_load:
+                    silent.append((backend, profile.id))
                 continue
             found = endpoints_of(profile, rules)
             hosts[backend, profile.id] = tuple((name, endpoint.key) for name, endpoint in found)
+            chosen_by_load.update(endpoint.key for _, endpoint in found if by_load)
             for _, endpoint in found:
                 first = targets.setdefault(endpoint.key, Target(endpoint, rules))
                 if first.rules != rules:
                     disputed[endpoint.key, (backend, profile.id)] = None
     interval = float(settings.integer(GLOBAL, "load-checker-intervals"))
-    return Watched(targets, hosts, tuple(silent), tuple(disputed), interval)
+    return Watched(targets, hosts, tuple(silent), tuple(disputed), interval, keeps_watch, frozenset(chosen_by_load))
 
 
 class Watch:
@@ -154,7 +162,7 @@ class Watch:
                 )
         if watched.targets.keys() != before.targets.keys():
             loadchecker_log.info(
-                "%d X2Go Servers to ask, of %d session profiles, every %d s",
+                "%d X2Go Servers to look after, of %d session profiles, every %d s",
                 len(watched.targets),
                 len(watched.profiles),
                 watched.interval,

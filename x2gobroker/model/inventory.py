@@ -89,6 +89,20 @@ class KnownServer:
         return self.silent_since > 0
 
 
+@dataclass(frozen=True)
+class Beforehand:
+    """What is known of an account's sessions on some servers before anybody is asked.
+
+    `ask` are the keys of servers to ask all the same: not enough is known of them, or the account has a session there,
+    of which a client wants to know more than the broker does; `homes` those where the account has one, as far as is
+    known. `counts` has how many sessions all accounts have on each server of which that is known.
+    """
+
+    ask: frozenset[str]
+    homes: frozenset[str] = frozenset()
+    counts: Mapping[str, int] = field(default_factory=dict)
+
+
 @dataclass(frozen=True, slots=True)
 class View:
     """One server with sessions: all of them, or those of some accounts only, as the reader wanted it."""

@@ -181,7 +181,7 @@ class ServerSession:
     @property
     def is_shadow(self) -> bool:
         """Whether this is somebody's view of another session, which cannot be resumed."""
-        return "_stS" in self.name
+        return is_shadow(self.name)
 
     def line(self, server: str = "") -> str:
         """The line as a client wants it; with `server` in place of the server's own name, where that is given."""
@@ -222,6 +222,11 @@ def parse_session(line: str, user: str = "") -> ServerSession:
     if user and record.user != user:
         raise ValueError(f"session {record.name} belongs to somebody else than was asked for")
     return ServerSession(record.name, record.user, record.server, record.state, record.age, tuple(line.split("|")))
+
+
+def is_shadow(name: str) -> bool:
+    """Whether a session of this name is somebody's view of another one, which cannot be resumed."""
+    return "_stS" in name
 
 
 def list_line(fields: Sequence[str]) -> str:

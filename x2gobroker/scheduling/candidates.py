@@ -54,7 +54,7 @@ def candidates_of(
 def counts_by_key(
     profile: SessionProfile, servers: Servers, seen: Survey, rules: AgentRules, own_name: str
 ) -> dict[str, int]:
-    """Sessions of each server, as agents count them; a server that no agent knows about is left out.
+    """Sessions of each server, as is known, or as agents count them; one that nobody knows about is left out.
 
     An agent leaves out servers without sessions: its own, and all others where they share a session database.
     """
@@ -74,7 +74,7 @@ def counts_by_key(
         idle = {server.key for server in answers} & servers.by_key.keys()
     for key in idle - silent:
         counts.setdefault(key, 0)
-    return counts
+    return {**counts, **seen.counted}
 
 
 def weights_by_key(profile: SessionProfile, servers: Servers) -> dict[str, float]:

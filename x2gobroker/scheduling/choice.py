@@ -15,7 +15,8 @@ from x2gobroker.agents.rules import NONE, AgentRules
 from x2gobroker.errors import StoreError
 from x2gobroker.logs import broker_log, error_log
 from x2gobroker.logs import field as log_field
-from x2gobroker.model.hosts import DEFAULT_SSH_PORT, Endpoint, Host
+from x2gobroker.model.hosts import DEFAULT_SSH_PORT, Endpoint, Host, ascii_name
+from x2gobroker.model.inventory import Beforehand
 from x2gobroker.model.profile import SessionProfile
 from x2gobroker.model.server_names import find_host
 from x2gobroker.model.sessions import SUSPENDED, Listing, ServerSession, resume_order
@@ -38,7 +39,8 @@ class Selection:
 
     `session_lines` are the sessions to offer for resuming, the best first; `endpoints` the servers that the client may
     connect to. `private_key` and `key_accepted` are for autologin: a key made for the client, or its own let in.
-    `silent` has the keys of servers whose agents were waited for in vain.
+    `silent` has the keys of servers whose agents were waited for in vain. `told` is why there is no server at present,
+    for the user, where it is for a reason that passes; then there is none.
     """
 
     server: str
@@ -49,6 +51,7 @@ class Selection:
     private_key: str = field(default="", repr=False)
     key_accepted: bool = False
     silent: frozenset[str] = frozenset()
+    told: str = ""
 
 
 @dataclass(frozen=True)
@@ -58,7 +61,8 @@ class Wish:
     `user` is the account on the servers; empty where it is not known: then no agent is asked. `probe`: only servers
     whose SSH port answers. Then come the options `reservation-seconds`, `new-logins-per-server` and
     `load-checker-intervals`. `claimant` is the user of the broker, for whom a place is reserved, where that is
-    somebody else than the account `user`: several people may share one.
+    somebody else than the account `user`: several people may share one. `known_for` is `sessions-known-for`: by which
+    rule what is known of sessions spares a question; 0: all agents are asked.
     """
 
     backend: str
@@ -71,6 +75,7 @@ class Wish:
     new_logins_per_server: int
     load_interval: float
     claimant: str = ""
+    known_for: float = 0.0
 
     @property
     def reserves_as(self) -> str:
@@ -95,6 +100,7 @@ class _Known:
     loads: Mapping[str, ServerLoad] = field(default_factory=dict)
     drains: tuple[Drain, ...] = ()
     works: bool = True
+    before: Beforehand | None = None
 
 
 class Scheduler:
@@ -145,7 +151,9 @@ class Scheduler:
         if sessions:
             choice.confirm(seen)
             choice.note(seen)
-        selection = choice.resumed(sessions) if sessions else choice.new(seen, self._dice)
+            selection = choice.resumed(sessions)
+        else:
+            selection = choice.not_now(seen) or choice.new(seen, self._dice)
         return replace(selection, silent=seen.silent)
 
 
@@ -171,12 +179,20 @@ class _Choice:
 
     def _known(self) -> _Known:
         stores = self.stores
+        keys, wish = self.servers.by_key.keys(), self.wish
         # the only server is given out whatever the load checker says of it
-        needs_loads = self.wish.use_loads or self.asks_agents or not self.is_single
+        needs_loads = wish.use_loads or self.asks_agents or not self.is_single
+        asks_beforehand = self.asks_agents and wish.known_for and stores.notes is not None
         try:
             with stores.loads.store.begin() as connection:
                 drains = tuple(stores.drains.read(connection))
-                return _Known(stores.loads.read(connection, self.servers.by_key) if needs_loads else {}, drains)
+                loads = stores.loads.read(connection, keys) if needs_loads else {}
+                if stores.notes is None or not asks_beforehand:
+                    return _Known(loads, drains)
+                counts = not self.is_single and not wish.use_loads
+                return _Known(
+                    loads, drains, True, stores.notes.known(connection, wish.user, keys, wish.known_for, counts)
+                )
         except StoreError as error:
             _store_failed(error)
             return _Known(works=False)
@@ -194,7 +210,15 @@ class _Choice:
         told = bool(reports) and all(report.sessions is not None for report in reports)
         counts = self.asks_agents and not self.is_single and not told
         probe = wish.probe and not self.is_single
-        return Questions(self.servers, wish.rules, wish.user, probe, self.asks_agents, counts, self.dead)
+        before = self.known.before
+        if before is None:
+            return Questions(self.servers, wish.rules, wish.user, probe, self.asks_agents, counts, self.dead)
+        # who is down is not asked, unless nothing at all is known
+        ask = before.ask - self.dead
+        if not ask and before.ask == self.servers.by_key.keys():
+            ask = before.ask
+        asked = self.servers, wish.rules, wish.user, probe, self.asks_agents, counts, self.dead
+        return Questions(*asked, ask, before.counts)
 
     def is_up(self, key: str, seen: Survey) -> bool:
         """Whether a server answers, as far as anybody knows."""
@@ -221,6 +245,33 @@ class _Choice:
 
     def _port(self, key: str) -> int:
         return self.servers.endpoints[key].port
+
+    def not_now(self, seen: Survey) -> Selection | None:
+        """No selection, where the user has a session on a server that is up, and its agent cannot tell about it.
+
+        A new session would be a second one, of which the user would learn when the first one is missed.
+        """
+        before = self.known.before
+        if before is None:
+            return None
+        failed = {server.key: error for server, error in seen.findings.failed.items()}
+        lost = sorted(key for key in before.homes & failed.keys() if self.is_up(key, seen))
+        if not lost:
+            return None
+        for key in lost:
+            error_log.error(
+                "user=%s has a session on %s, which cannot be resumed: %s: %s; no other one is begun",
+                log_field(self.wish.user),
+                self._label(key),
+                failed[key].reason,
+                failed[key],
+            )
+        name = ascii_name(self.servers.by_key[lost[0]].name)
+        told = (
+            f"You have a session on {name}, and the broker cannot ask that server about it at present. "
+            "Try again in a minute, or contact your administrator"
+        )
+        return Selection(NO_SERVER_UP, self.profile.sshport, told=told)
 
     def confirm(self, seen: Survey) -> None:
         """Places that were reserved for sessions that have now shown up are no longer waited for."""

@@ -6,7 +6,7 @@ import threading
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TypeVar
 
 from x2gobroker.agents.base import TIMEOUT, BrokerAgent
@@ -56,7 +56,12 @@ class Servers:
 
 @dataclass(frozen=True)
 class Questions:
-    """What to find out. `dead` has the keys of servers that the load checker found down."""
+    """What to find out.
+
+    `ask` has the keys of servers whose agents are asked for sessions; of the others they are known. `dead` has those of
+    servers that the load checker found down, `counted` how many sessions there are where that is known: where it is
+    known of all, no agent is asked for it.
+    """
 
     servers: Servers
     rules: AgentRules
@@ -65,6 +70,14 @@ class Questions:
     sessions: bool
     counts: bool
     dead: Collection[str] = ()
+    ask: frozenset[str] | None = None
+    counted: Mapping[str, int] = field(default_factory=dict)
+
+    @property
+    def homes(self) -> tuple[Endpoint, ...]:
+        """The servers whose agents are asked for sessions."""
+        every = self.servers.endpoints
+        return tuple(server for key, server in every.items() if self.ask is None or key in self.ask)
 
 
 @dataclass(frozen=True)
@@ -72,12 +85,14 @@ class Survey:
     """What was found out.
 
     `up` has the keys of servers that answer, None where nobody looked. `counts()` is what each answering agent says
-    of sessions by server, None where it counts none; it may have to wait for them.
+    of sessions by server, None where it counts none; it may have to wait for them. `counted` has, by key, the numbers
+    that were known before.
     """
 
     up: frozenset[str] | None = None
     findings: Findings = NOTHING
     counts: Callable[[], Counts] = dict
+    counted: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def silent(self) -> frozenset[str]:
@@ -100,14 +115,15 @@ def survey(farm: AgentFarm, probe: PortProbe, asked: Questions) -> Survey:
     dead = frozenset(asked.dead) | (_closed(probe, servers) if asked.probe else frozenset())
     end = time.monotonic() + max(asked.rules.timeout, DEADLINE) + GRACE_SECONDS
     up = _begin(lambda: _reachable(probe, servers, asked.dead)) if asked.probe else None
-    counts = _begin(lambda: _count(farm, asked, dead)) if asked.counts else None
+    uncounted = servers.endpoints.keys() - asked.counted.keys()
+    counts = _begin(lambda: _count(farm, asked, dead)) if asked.counts and uncounted else None
     findings = NOTHING
-    if asked.sessions:
-        findings = farm.sessions_of(tuple(servers.endpoints.values()), asked.rules, asked.user, dead)
+    if asked.sessions and asked.homes:
+        findings = farm.sessions_of(asked.homes, asked.rules, asked.user, dead)
     alive = _alive(up, findings, asked, end)
     if counts is None:
-        return Survey(alive, findings)
-    return Survey(alive, findings, lambda: _result(counts, end, "the agents' counts") or {})
+        return Survey(alive, findings, counted=asked.counted)
+    return Survey(alive, findings, lambda: _result(counts, end, "the agents' counts") or {}, asked.counted)
 
 
 def _begin(call: Callable[[], T]) -> Future[T]:

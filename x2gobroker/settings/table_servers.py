@@ -96,9 +96,11 @@ SERVERS = (
         "sessions-known-for",
         N,
         -1,
-        "Seconds for which what is known of the sessions on an X2Go Server counts as fresh; `x2gobroker sessions` "
-        "marks what is older. -1: twice `load-checker-intervals`; 0: nothing counts. Listings and selections ask the "
-        "servers themselves, whatever is known.",
+        "How old may be what `x2gobroker-loadchecker` knows of the sessions on an X2Go Server, so that a login need "
+        "not ask it. -1: only servers count that the load checker watches, whose agents say at once what changes; all "
+        "others are asked. 0: every login asks all servers, and the load checker watches none. Any other number: "
+        "seconds for which a report of an unwatched server counts as well; a session that was begun since then without "
+        "the broker is not found.",
         since=OURS,
         minimum=-1,
         maximum=86400,

@@ -18,6 +18,7 @@ from x2gobroker.ssh.deadline import Deadline
 from x2gobroker.ssh.execute import MOST_BYTES, Executed, open_session, run
 from x2gobroker.ssh.failures import NobodyAnswers, NoSession, SshTimeout
 from x2gobroker.ssh.routes import Route
+from x2gobroker.ssh.stream import CommandStream
 
 IDLE_SECONDS = 1800.0  # a new connection costs both sides some 50 ms of work
 TCP_SECONDS = 2.0  # for one lost packet; who does not answer by then is not there, however long a command may take
@@ -105,6 +106,20 @@ class SshPool:
             raise
         finally:
             self._give_back(connection)
+
+    def listen(self, route: Route, command: str, seconds: float) -> CommandStream:
+        """Start a command that goes on saying things, within `seconds`; its connection is used until it is closed.
+
+        Raises what `execute` raises.
+        """
+        deadline = Deadline(seconds, f"{route.shown}: starting a command")
+        connection, channel = self._session(route, deadline)
+
+        def freed(is_doubtful: bool) -> None:
+            connection.retired |= is_doubtful
+            self._give_back(connection)
+
+        return CommandStream.begin(channel, command, deadline, freed)
 
     def close(self) -> None:
         """Close all connections, also those in use. The pool may be used again."""

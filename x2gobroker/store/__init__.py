@@ -12,6 +12,7 @@ from x2gobroker.store.database import Store
 from x2gobroker.store.desktop_orders import DesktopOrders
 from x2gobroker.store.drains import Drain, Drains
 from x2gobroker.store.events import ClientEvent, ClientEvents
+from x2gobroker.store.load_checkers import LoadCheckers
 from x2gobroker.store.loads import Loads, ServerLoad
 from x2gobroker.store.lockouts import Lockouts, TakenAway
 from x2gobroker.store.origins import Origins
@@ -40,6 +41,7 @@ __all__ = [
     "Drains",
     "Enrolment",
     "Enrolments",
+    "LoadCheckers",
     "Loads",
     "Lockouts",
     "Origins",

@@ -39,3 +39,11 @@ SERVER_SESSIONS = Table(
     Column("until", Float, nullable=False),
     Index("ix_server_sessions_username", "username"),
 )
+
+LOAD_CHECKERS = Table(
+    "load_checkers",
+    METADATA,
+    Column("name", String, primary_key=True),
+    Column("servers", String, nullable=False),
+    Column("beat", Float, nullable=False),
+)

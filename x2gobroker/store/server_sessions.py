@@ -12,7 +12,7 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Row, and_, bindparam, delete, func, or_, select, true
 
-from x2gobroker.model.inventory import EXPECTED, KnownServer, KnownSession, SessionKey, View
+from x2gobroker.model.inventory import EXPECTED, LIVING, KnownServer, KnownSession, SessionKey, View
 from x2gobroker.store.database import Store
 from x2gobroker.store.inventory_tables import SERVER_SESSIONS, SERVERS_HEARD
 from x2gobroker.store.rows import upsert
@@ -72,6 +72,18 @@ class ServerSessions:
                     servers[row.key] = KnownServer(**row._mapping)
         found = servers.keys() | sessions.keys()
         return {key: View(servers.get(key) or KnownServer(key), sessions.get(key, {})) for key in sorted(found)}
+
+    @staticmethod
+    def counts(connection: Connection, keys: Collection[str]) -> dict[str, int]:
+        """How many sessions there are on each of these servers; those without any are left out.
+
+        Raises SQLAlchemyError.
+        """
+        found: dict[str, int] = {}
+        for _named, mine in _portions(keys):
+            query = select(S.server, func.count()).where(mine, S.state.in_(LIVING)).group_by(S.server)
+            found.update((key, number) for key, number in connection.execute(query))
+        return found
 
     @staticmethod
     def take_turn(connection: Connection, servers: Mapping[str, str]) -> None:

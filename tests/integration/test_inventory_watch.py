@@ -1,0 +1,162 @@
+"""The broker knows beforehand: a real X2Go Server that is watched, sessions that come and go without the broker."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.support.desktop import Desktop
+from tests.support.processes import wait_until
+from tests.support.watched_server import SOON, WatchedServer, watched_server
+from tests.support.x2go_server import DATABASE
+from x2gobroker.loadchecker.watching import SILENT_SECONDS
+from x2gobroker.model.inventory import CHECKLOAD, WATCH
+
+SELECTED = ("listsessions", "getservers", "findbusyservers")
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory, screen: Desktop) -> Iterator[WatchedServer]:
+    """One server for all tests here."""
+    with watched_server(tmp_path_factory.mktemp("watched"), screen) as made:
+        made.wait_until_watched()
+        yield made
+
+
+def questions(site: WatchedServer, since: int) -> list[str]:
+    """What brokers asked for after so many questions; the load checker's own are left out."""
+    return [line for line in site.asked()[since:] if line.split()[-1] in SELECTED]
+
+
+def agents() -> list[int]:
+    """The processes in which our agent watches, as root: those that sudo has started."""
+    found = []
+    for folder in Path("/proc").iterdir():
+        if folder.name.isdigit():
+            try:
+                words = (folder / "cmdline").read_bytes().decode("utf-8", "replace").split("\0")
+                is_roots = folder.stat().st_uid == 0
+            except OSError:
+                continue
+            if "watch" in words and is_roots and "python" in words[0]:
+                found.append(int(folder.name))
+    return found
+
+
+def test_a_session_is_known_in_two_seconds_all_its_life_though_the_broker_has_no_part_in_it(
+    site: WatchedServer,
+) -> None:
+    anna = site.x2go.users[0]
+    before = len(site.asked())
+    session = site.start(anna)
+    took = {"R": site.seconds_until(lambda: site.states(anna) == {session.name: "R"}, "the session known")}
+    (one,) = site.known(anna)
+    assert (one.session.source, one.server.how, one.session.profile) == (WATCH, WATCH, "")
+    assert site.listed(anna) == ("R", 1, 0)
+
+    session.drop_client()
+    took["S"] = site.seconds_until(lambda: site.states(anna) == {session.name: "S"}, "its suspension known")
+    assert site.listed(anna) == ("S", 0, 1)
+    assert questions(site, before) == [], "nobody was asked for a list of session profiles"
+
+    selection = site.select(anna)
+    assert [line.split("|")[1] for line in selection.session_lines] == [session.name]
+    assert questions(site, before) == [f"{anna.name} listsessions"], "who resumes wants its ports and its cookie"
+
+    site.x2go.resume_session(session, site.desktop, site.home)
+    took["R again"] = site.seconds_until(lambda: site.states(anna) == {session.name: "R"}, "its going on known")
+    session.terminate()
+    took["gone"] = site.seconds_until(lambda: site.states(anna) == {}, "its end known")
+    assert max(took.values()) < SOON, took
+
+
+def test_a_login_of_a_user_without_sessions_asks_nobody(site: WatchedServer) -> None:
+    bert = site.x2go.users[1]
+    before = len(site.asked())
+    for _ in range(3):
+        assert site.listed(bert) == ("", 0, 0)
+    selection = site.select(bert)
+    assert (selection.server, selection.session_lines) == ("127.0.0.1", ())
+    assert questions(site, before) == []
+    site.select(bert)  # on the way, it may have begun one in the meantime
+    assert questions(site, before) == [f"{bert.name} listsessions"]
+
+
+def test_a_session_whose_agent_was_killed_is_gone_as_soon_as_the_server_says_so(site: WatchedServer) -> None:
+    anna = site.x2go.users[0]
+    session = site.start(anna)
+    wait_until(lambda: site.states(anna) == {session.name: "R"}, "the session known")
+    os.kill(session.agent, signal.SIGKILL)
+    wait_until(lambda: session.state == "", "its end in the session database")
+    assert site.seconds_until(lambda: site.states(anna) == {}, "its end known") < SOON
+    session.proxy.stop()
+
+
+def test_an_agent_that_is_killed_in_the_midst_is_replaced_and_nothing_is_missed(site: WatchedServer) -> None:
+    anna = site.x2go.users[0]
+    (before,) = agents()
+    os.kill(before, signal.SIGKILL)
+    session = site.start(anna)
+    wait_until(lambda: agents() not in ([], [before]), "another watch")
+    wait_until(lambda: site.states(anna) == {session.name: "R"}, "the session known")
+    wait_until(lambda: site.server().how == WATCH, "the watch heard")
+    assert "its watch ended: timeout" in site.checker.log.read_text()
+    assert "is watched again" in site.checker.log.read_text()
+    session.terminate()
+
+
+def test_a_watch_that_falls_silent_is_not_believed_any_longer(site: WatchedServer) -> None:
+    """As behind a firewall that has forgotten the connection: nothing comes, and nothing ends."""
+    bert = site.x2go.users[1]
+    wait_until(lambda: not site.known(bert), "nobody waited for any more", 120)
+    (stuck,) = agents()
+    os.kill(stuck, signal.SIGSTOP)
+    try:
+        wait_until(lambda: agents() not in ([], [stuck]), "another watch", SILENT_SECONDS + 30)
+        wait_until(lambda: site.server().how == WATCH, "the watch heard")
+    finally:
+        os.kill(stuck, signal.SIGCONT)
+    wait_until(lambda: len(agents()) == 1, "the end of the watch that was stuck")
+
+
+def test_a_database_that_is_gone_is_trouble_and_everybody_is_asked_again(site: WatchedServer) -> None:
+    anna = site.x2go.users[0]
+    session = site.start(anna)
+    wait_until(lambda: site.states(anna) == {session.name: "R"}, "the session known")
+    hidden = DATABASE.with_name("hidden")
+    DATABASE.rename(hidden)
+    try:
+        wait_until(lambda: site.server().how == CHECKLOAD, "the trouble known")
+        before = len(site.asked())
+        selection = site.select(anna)
+        assert questions(site, before) == [f"{anna.name} listsessions"]
+        assert selection.host is None
+        assert selection.told.startswith(f"You have a session on {site.x2go.name}, and the broker cannot ask")
+    finally:
+        hidden.rename(DATABASE)
+    wait_until(lambda: site.server().how == WATCH, "the watch heard")
+    assert [line.split("|")[1] for line in site.select(anna).session_lines] == [session.name]
+    text = site.checker.log.read_text()
+    assert "cannot tell its sessions" in text
+    assert "tells its sessions again" in text
+    session.terminate()
+
+
+def test_without_a_load_checker_everybody_is_asked_after_a_while(site: WatchedServer) -> None:
+    anna = site.x2go.users[0]
+    wait_until(lambda: site.states(anna) == {}, "no session")
+    site.checker.seconds_to_stop()
+    wait_until(lambda: not agents(), "the end of the watch")
+
+    def asks() -> bool:
+        before = len(site.asked())
+        site.listed(anna)
+        return questions(site, before) == [f"{anna.name} listsessions"]
+
+    wait_until(asks, "a question to the agent", 60)
+    site.checker.start()
+    wait_until(lambda: not asks(), "the watch counting again", 60)

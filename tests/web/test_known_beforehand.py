@@ -1,0 +1,187 @@
+"""What is known of sessions beforehand: logins ask nobody they need not, and a broken agent is said to the user."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable
+
+import pytest
+from sqlalchemy.engine import URL
+
+from tests.unit.fake_farm import FakeAgents, session_line
+from tests.unit.inventory_values import name_of, seen
+from tests.web.conftest import PASSWORD, Bench
+from x2gobroker.agents.base import REFUSED
+from x2gobroker.inventory.happenings import Told
+from x2gobroker.inventory.record import Inventory
+from x2gobroker.model.hosts import Endpoint
+from x2gobroker.model.inventory import REPORT, WATCH
+from x2gobroker.store import Store
+from x2gobroker.store.database import FILE_NAME
+
+Make = Callable[..., Bench]
+TS01, TS02 = Endpoint("ts01.example.org", "192.0.2.10"), Endpoint("ts02.example.org", "192.0.2.11")
+PROFILES = "[desk]\nhost = ts01.example.org (192.0.2.10), ts02.example.org (192.0.2.11)\n"
+CONFIG = "default-agent-query-mode = SSH\ndefault-portscan-x2goservers = false\n"
+TOLD = (
+    "You have a session on ts01.example.org, and the broker cannot ask that server about it at present. "
+    "Try again in a minute, or contact your administrator"
+)
+
+
+class Site:
+    """A broker with two servers, whose agents are the test's own, and what the load checker has heard of them."""
+
+    def __init__(self, bench: Bench, agents: FakeAgents) -> None:
+        self.bench = bench
+        self.agents = agents
+        store = Store(URL.create("sqlite", database=str(bench.folder / "state" / FILE_NAME)))
+        self.inventory = Inventory(store)
+
+    def hear(self, server: Endpoint, *users: str, state: str = "R", ago: float = 3.0, how: str = WATCH) -> None:
+        """The load checker has heard the sessions of a server."""
+        moment = time.time() - ago
+        sessions = tuple(seen(user, state=state, since=moment, server="ts01") for user in users)
+        self.inventory.take([(server, Told(moment, moment, sessions, how))])
+
+    def listed(self, user: str = "anna") -> list[str]:
+        """The lines about sessions in a list of profiles."""
+        text = self.bench.post(task="listsessions", user=user, password=PASSWORD).text
+        return sorted(line for line in text.splitlines() if line.partition("=")[0] in ("status", "running", "suspended"))
+
+    def selected(self, user: str = "anna") -> str:
+        """What a client gets for the profile."""
+        return self.bench.post(task="selectsession", sid="desk", user=user, password=PASSWORD).text
+
+    def asked(self) -> list[str]:
+        """The servers that were asked for sessions."""
+        return sorted(key for key, task in self.agents.asked if task == "listsessions")
+
+
+@pytest.fixture
+def agents(monkeypatch: pytest.MonkeyPatch) -> FakeAgents:
+    """The agents of all servers."""
+    made = FakeAgents()
+    monkeypatch.setattr("x2gobroker.agents.farm._made", lambda _name: made)
+    return made
+
+
+@pytest.fixture
+def make(broker_with: Make, agents: FakeAgents) -> Callable[[str], Site]:
+    """Makes a site with further options."""
+
+    def made(more: str = "") -> Site:
+        bench = broker_with(CONFIG + more)
+        bench.write("profiles.conf", PROFILES)
+        bench.post(task="listsessions", user="nobody-else", password=PASSWORD)  # makes the store
+        agents.asked.clear()
+        return Site(bench, agents)
+
+    return made
+
+
+def test_servers_that_are_watched_are_not_asked_for_a_list(make: Callable[[str], Site]) -> None:
+    site = make("")
+    site.hear(TS01, "anna", state="S")
+    site.hear(TS02)
+    assert site.listed() == ["status=S", "suspended=1"]
+    assert site.listed("bert") == []
+    assert site.asked() == []
+
+
+def test_a_selection_asks_only_where_the_user_has_a_session(make: Callable[[str], Site]) -> None:
+    site = make("")
+    site.hear(TS01, "anna")
+    site.hear(TS02)
+    site.agents.sessions[TS01.key] = [session_line("ts01", "anna")]
+    assert "SESSION_INFO:" in site.selected()
+    assert site.asked() == [TS01.key]
+    assert "SESSION_INFO:" not in site.selected("bert")
+    assert site.asked() == [TS01.key]
+
+
+def test_who_was_just_sent_somewhere_may_have_begun_a_session_there(make: Callable[[str], Site]) -> None:
+    site = make("")
+    site.hear(TS01)
+    site.hear(TS02)
+    server = site.selected().partition("SERVER:")[2].partition(":")[0]
+    assert site.asked() == []
+    site.selected()
+    assert site.asked() == [f"{server}:22"]
+
+
+def test_a_session_that_moved_elsewhere_is_found_there(make: Callable[[str], Site]) -> None:
+    """It was suspended at one server when the list was made, and runs at another one when the user selects."""
+    site = make("")
+    site.hear(TS01, "anna", state="S")
+    site.hear(TS02)
+    assert site.listed() == ["status=S", "suspended=1"]
+    site.hear(TS01, ago=1.0)
+    site.hear(TS02, "anna", ago=1.0)
+    site.agents.sessions[TS02.key] = [session_line("192.0.2.11", "anna", "R")]
+    assert "SERVER:192.0.2.11:22\nSESSION_INFO:" in site.selected()
+    assert site.asked() == [TS02.key]
+
+
+def test_servers_that_nobody_watches_are_asked(make: Callable[[str], Site]) -> None:
+    site = make("")
+    site.hear(TS01)
+    site.hear(TS02, how=REPORT)
+    site.agents.sessions[TS02.key] = [session_line("192.0.2.11", "anna")]
+    assert site.listed() == ["status=S", "suspended=1"]
+    assert site.asked() == [TS02.key]
+
+
+def test_a_watch_that_was_not_heard_for_long_does_not_count(make: Callable[[str], Site]) -> None:
+    site = make("")
+    site.hear(TS01, ago=30.0)
+    site.hear(TS02, ago=300.0)
+    site.listed()
+    assert site.asked() == [TS01.key, TS02.key]
+
+
+@pytest.mark.parametrize(("seconds", "asked"), [(60, [TS01.key]), (600, []), (0, [TS01.key, TS02.key])])
+def test_reports_count_for_as_long_as_the_option_says(
+    make: Callable[[str], Site], seconds: int, asked: list[str]
+) -> None:
+    site = make(f"sessions-known-for = {seconds}\n")
+    site.hear(TS01, how=REPORT, ago=300.0)
+    site.hear(TS02, how=REPORT, ago=20.0)
+    site.listed()
+    site.selected("bert")
+    assert site.asked() == sorted([*asked, *asked])
+
+
+def test_a_broken_agent_where_the_user_has_a_session_is_said_to_the_user_and_the_log(
+    make: Callable[[str], Site], caplog: pytest.LogCaptureFixture
+) -> None:
+    site = make("")
+    site.hear(TS01, "anna")
+    site.hear(TS02)
+    site.agents.broken[TS01.key] = REFUSED
+    fields = {"task": "selectsession", "sid": "desk", "user": "anna", "password": PASSWORD}
+    answer = site.bench.post(**fields)
+    assert (answer.status, answer.text) == (f"503 {TOLD}", f"{TOLD}.\n")
+    assert "user=anna has a session on ts01.example.org[192.0.2.10:22], which cannot be resumed: refused" in caplog.text
+    assert name_of("anna") not in caplog.text
+    answer = site.bench.post("/json/inifile/", **fields)
+    assert (answer.status_int, json.loads(answer.text)["reason"]) == (503, TOLD)
+    assert "SERVER:" in site.selected("bert"), "others are served"
+    site.agents.broken.clear()
+    site.agents.sessions[TS01.key] = [session_line("ts01", "anna")]
+    assert "SESSION_INFO:" in site.selected()
+
+
+def test_an_authid_is_not_spent_by_an_answer_that_says_not_now(make: Callable[[str], Site]) -> None:
+    site = make("")
+    site.hear(TS01, "anna")
+    site.hear(TS02)
+    listed = site.bench.post(task="listsessions", user="anna", password=PASSWORD).text
+    authid = listed.partition("AUTHID:")[2].partition("\n")[0]
+    site.agents.broken[TS01.key] = REFUSED
+    shown = {"task": "selectsession", "sid": "desk", "user": "anna", "authid": authid}
+    assert site.bench.post(**shown).status_int == 503
+    site.agents.broken.clear()
+    site.agents.sessions[TS01.key] = [session_line("ts01", "anna")]
+    assert "SESSION_INFO:" in site.bench.post(**shown).text
