@@ -55,10 +55,12 @@ OTHER_ACCOUNT = "www-data"  # programs run as other accounts as well: where thes
 LONGEST_FIRST = (
     "debian13",
     "unit",
+    "lint",
     "test_portal_accessibility.py",
     "test_systemd_units.py",
     "test_x2go_command.py",
     "test_agent_server_inventory.py",
+    "test_inventory_watch.py",
     "test_portal_sound.py",
     "test_x2go_tutorial.py",
     "test_sessions_x2goclient.py",

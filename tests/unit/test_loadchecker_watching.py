@@ -5,69 +5,18 @@ from __future__ import annotations
 import queue
 import threading
 from collections.abc import Callable, Iterator
-from pathlib import Path
+from dataclasses import replace
 
 import pytest
 
 from tests.support.processes import wait_until
-from x2gobroker.agents.base import NONSENSE, REFUSED, TIMEOUT, UNREACHABLE, AgentStream, BrokerAgent, Reply
-from x2gobroker.agents.rules import AgentRules
+from tests.unit.fake_watch import ALIVE, KEY, REPORT, RULES, TS01, Agent, Stream
+from x2gobroker.agents.base import NONSENSE, REFUSED, TIMEOUT, UNREACHABLE, AgentStream
 from x2gobroker.errors import AgentError
 from x2gobroker.loadchecker import watching as module
 from x2gobroker.loadchecker.targets import Target
 from x2gobroker.loadchecker.watching import Lost, Stirred, Watching
 from x2gobroker.model.hosts import Endpoint
-
-RULES = AgentRules("SSH", "x2gobroker", "/agent", Path("/nonexistent"), "RejectPolicy", "", 5.0)
-TS01 = Target(Endpoint("ts01", "10.0.0.1"), RULES)
-KEY = TS01.endpoint.key
-FIGURES = "memAvail:16000\nmyMemAvail:16000\nnumCPU:4\ntypeCPU:2500\nloadavgXX:100\nnumSessions:0\n"
-REPORT = f"OK\nserver:ts01\ntime:1800000000\n{FIGURES}leftOut:0\n".encode()
-ALIVE = b"alive:1800000001|memAvail:16000|myMemAvail:16000|numCPU:4|typeCPU:2500|loadavgXX:100|numSessions:0\n"
-
-
-class Stream(AgentStream):
-    """What the test lets an agent say; bytes, an exception, or nothing for its end."""
-
-    def __init__(self) -> None:
-        self.says: queue.SimpleQueue[bytes | Exception] = queue.SimpleQueue()
-        self.closed = threading.Event()
-        self.seconds = 0.0
-
-    def receive(self, seconds: float) -> bytes:
-        self.seconds = seconds
-        said = self.says.get(timeout=30)
-        if isinstance(said, Exception):
-            raise said
-        return said
-
-    def complaint(self) -> str:
-        return "it fell asleep"
-
-    def stop(self) -> None:
-        self.says.put(b"")
-
-    def close(self) -> None:
-        self.closed.set()
-
-
-class Agent(BrokerAgent):
-    """Agents whose streams are the test's own."""
-
-    def __init__(self) -> None:
-        self.streams: list[Stream] = []
-        self.fails: Exception | None = None
-        self.asked: list[tuple[str, ...]] = []
-
-    def _call(self, server: Endpoint, rules: AgentRules, words: tuple[str, ...], seconds: float) -> Reply:
-        raise NotImplementedError
-
-    def _listen(self, server: Endpoint, rules: AgentRules, words: tuple[str, ...], seconds: float) -> AgentStream:
-        self.asked.append(words)
-        if self.fails is not None:
-            raise self.fails
-        self.streams.append(Stream())
-        return self.streams[-1]
 
 
 class Site:
@@ -81,13 +30,13 @@ class Site:
     def begin(self) -> Stream:
         count = len(self.agent.streams)
         assert self.watching.begin(TS01)
-        wait_until(lambda: len(self.agent.streams) > count, "the watch", 10)
+        wait_until(lambda: len(self.agent.streams) > count, "the watch", 60)
         return self.agent.streams[-1]
 
     def lost(self) -> Lost:
-        found = self.told.get(timeout=10)
+        found = self.told.get(timeout=60)
         while not isinstance(found, Lost):
-            found = self.told.get(timeout=10)
+            found = self.told.get(timeout=60)
         return found
 
 
@@ -102,7 +51,7 @@ def test_what_is_said_arrives_as_a_picture(site: Site) -> None:
     stream = site.begin()
     assert not site.watching.begin(TS01), "it is watched already"
     stream.says.put(REPORT)
-    told = site.told.get(timeout=10)
+    told = site.told.get(timeout=60)
     assert (told.key, told.picture) == (KEY, site.watching.picture(KEY))
     assert isinstance(told, Stirred)
     assert told.picture.load[0] is not None
@@ -113,7 +62,7 @@ def test_what_is_said_arrives_as_a_picture(site: Site) -> None:
 def test_of_much_news_it_is_said_once_that_there_are_some(site: Site) -> None:
     stream = site.begin()
     stream.says.put(REPORT)
-    told = site.told.get(timeout=10)
+    told = site.told.get(timeout=60)
     for _ in range(100):
         stream.says.put(ALIVE)
     stream.says.put(b"")
@@ -139,7 +88,7 @@ def test_however_a_watch_ends_it_is_told_and_closed(site: Site, said: bytes | Ex
     lost = site.lost()
     assert (lost.key, lost.reason) == (KEY, reason)
     assert why in lost.why
-    assert stream.closed.wait(10)
+    assert stream.closed.wait(60)
     assert site.watching.lost(lost)
     assert site.watching.picture(KEY) is None
     assert not site.watching.lost(lost), "it is told once"
@@ -185,7 +134,7 @@ def test_after_a_watch_that_lasted_it_is_begun_again_soon(site: Site, monkeypatc
 def test_a_watch_that_was_ended_tells_nothing_more(site: Site) -> None:
     stream = site.begin()
     site.watching.end(KEY)
-    assert stream.closed.wait(10)
+    assert stream.closed.wait(60)
     assert site.told.empty()
     site.begin()
     site.watching.forget(KEY)
@@ -194,9 +143,9 @@ def test_a_watch_that_was_ended_tells_nothing_more(site: Site) -> None:
 
 def test_a_server_that_is_reached_in_another_way_is_watched_anew(site: Site) -> None:
     first = site.begin()
-    other = Target(TS01.endpoint, AgentRules("SSH", "other", "/agent", Path("/nonexistent"), "RejectPolicy", "", 5.0))
+    other = Target(TS01.endpoint, replace(RULES, user="other"))
     site.watching.end_all_but({KEY: other})
-    assert first.closed.wait(10)
+    assert first.closed.wait(60)
     assert site.watching.begin(other)
 
 
@@ -240,7 +189,7 @@ def test_so_many_are_begun_at_once_and_no_more(monkeypatch: pytest.MonkeyPatch) 
     for target in targets:
         assert site.watching.begin(target)
         begun.append(lambda target=target: site.watching.end(target.endpoint.key))  # type: ignore[misc]
-    wait_until(lambda: at_once == 0 and most > 0, "all begun", 10)
+    wait_until(lambda: at_once == 0 and most > 0, "all begun", 60)
     assert most <= 3
     for end in begun:
         end()

@@ -48,11 +48,12 @@ class Site:
     def listed(self, user: str = "anna") -> list[str]:
         """The lines about sessions in a list of profiles."""
         text = self.bench.post(task="listsessions", user=user, password=PASSWORD).text
-        return sorted(line for line in text.splitlines() if line.partition("=")[0] in ("status", "running", "suspended"))
+        told = ("status", "running", "suspended")
+        return sorted(line for line in text.splitlines() if line.partition("=")[0] in told)
 
     def selected(self, user: str = "anna") -> str:
         """What a client gets for the profile."""
-        return self.bench.post(task="selectsession", sid="desk", user=user, password=PASSWORD).text
+        return str(self.bench.post(task="selectsession", sid="desk", user=user, password=PASSWORD).text)
 
     def asked(self) -> list[str]:
         """The servers that were asked for sessions."""

@@ -259,4 +259,5 @@ class Poller:
         if self._watching is None or not self._watching.lost(lost):
             return
         self._sayings.lost(lost)
+        self._asked.pop(lost.key, None)  # what its watch has written is no answer to a question
         self._schedule.now(lost.key, time.time())

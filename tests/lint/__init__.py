@@ -1,0 +1,1 @@
+"""What ruff and mypy say."""
