@@ -126,8 +126,8 @@ class Farm:
 
 
 @contextlib.contextmanager
-def farm() -> Iterator[Farm]:
-    """All servers, for the length of a `with` block."""
+def farm(program: str = AGENT) -> Iterator[Farm]:
+    """All servers, for the length of a `with` block; `program` is the agent of those that are up, a shell script."""
     folder = Path(tempfile.mkdtemp(prefix="bench-farm-"))
     with contextlib.ExitStack() as stack:
         stack.callback(shutil.rmtree, folder)
@@ -135,7 +135,7 @@ def farm() -> Iterator[Farm]:
         (folder / ".ssh").mkdir(mode=0o700)
         key = make_key(folder / ".ssh" / "id_rsa", "rsa")
         agent = account.home / "agent"
-        agent.write_text(AGENT)
+        agent.write_text(program)
         agent.chmod(0o755)
         up = [Farm.address(index) for index in range(SERVERS) if not Farm.is_dead(index)]
         authorized = {account.name: f'restrict,command="{agent}" {key}'}
