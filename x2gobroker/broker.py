@@ -23,6 +23,7 @@ from x2gobroker.auth.guarded import Guarded
 from x2gobroker.auth.totp import CODE_REFUSED, SecondFactor
 from x2gobroker.backends.base import Backend
 from x2gobroker.errors import PluginError
+from x2gobroker.inventory.record import Inventory
 from x2gobroker.logs import LOGIN, SETPASS, broker_log, error_log
 from x2gobroker.logs import field as log_field
 from x2gobroker.model.acl import Requester, parse_client
@@ -34,7 +35,17 @@ from x2gobroker.scheduling.choice import Selection
 from x2gobroker.scheduling.standing import Count
 from x2gobroker.services import Services
 from x2gobroker.settings import AUTH_PREFIX, GLOBAL, Settings, options_of
-from x2gobroker.store import Attempt, ClientEvent, Standing, UserLock
+from x2gobroker.store import (
+    Attempt,
+    Authids,
+    ClientEvent,
+    ClientEvents,
+    Enrolments,
+    Penalties,
+    Standing,
+    UserLock,
+    UserLocks,
+)
 from x2gobroker.store.penalties import penalty_rules
 
 # the realm of authids given out over SSH; all others are hashes
@@ -135,7 +146,9 @@ class Broker:
         self.services = services
         self._realm_of: tuple[Settings | None, str] = (None, "")
         self._placement = Placement(backend.name, services)
-        self.second_factor = SecondFactor(backend.name, services.enrolments, self.requester)
+        self.second_factor = SecondFactor(
+            backend.name, lambda settings: services.of(Enrolments, settings), self.requester
+        )
 
     def login(self, settings: Settings, request: Request) -> Login:
         """Check who asks: by authid if one is shown, else by the auth mechanism; one log line for every attempt.
@@ -155,7 +168,7 @@ class Broker:
         """The login, unless its user is locked out; only who is known to be the user learns that."""
         if not login.granted:
             return login, mechanism
-        lock = self.services.user_locks(settings).find(login.user)
+        lock = self.services.of(UserLocks, settings).find(login.user)
         if lock is None:
             return login, mechanism
         refused = Login.refused(login.user, LOCKED_OUT, login.address)
@@ -208,7 +221,7 @@ class Broker:
     def _preset_shown(self, settings: Settings, authid: str) -> str:
         """The pre-shared authid that a request shows, the present one or that of before; empty for any other."""
         services, shown = self.services, authid.encode("utf-8", "surrogatepass")
-        for preset in (services.preset_authid(settings), services.old_preset_authid(settings)):
+        for preset in (services.preset_authids.present(settings), services.preset_authids.former(settings)):
             if preset and hmac.compare_digest(preset.encode("utf-8", "surrogatepass"), shown):
                 return preset
         return ""
@@ -279,13 +292,13 @@ class Broker:
     def _guarded(self, settings: Settings, credentials: Credentials, rules: PenaltyRules) -> Guarded:
         # by realm: a login where less is checked does not clear the failures where more is
         attempt = Attempt.of(self._realm(settings, credentials.address), credentials.user, credentials.address)
-        return Guarded(self.services.penalties(settings), rules, attempt, credentials.password, time.time)
+        return Guarded(self.services.of(Penalties, settings), rules, attempt, credentials.password, time.time)
 
     def _login_by_authid(self, settings: Settings, request: Request, by_ssh: Vouched | None) -> Login:
         address = request.address if settings.boolean(GLOBAL, "verify-ip") else None
         realm = SSH_REALM if by_ssh else self._realm(settings, request.address)
         lifetime = settings.integer(GLOBAL, "auth-timeout")
-        standing = self.services.authids(settings).look_up(
+        standing = self.services.of(Authids, settings).look_up(
             request.authid, request.user, realm, address, request.arrived, lifetime, request.grace
         )
         if standing is None or standing.fault:
@@ -326,7 +339,7 @@ class Broker:
             return login.fixed_authid
         if login.standing is not None and login.standing.spent:
             return None
-        authids = self.services.authids(settings)
+        authids = self.services.of(Authids, settings)
         lifetime = settings.integer(GLOBAL, "auth-timeout")
         if login.standing is not None:
             return authids.replace(login.standing, login.realm, login.address, lifetime, login.grace)
@@ -447,9 +460,12 @@ class Broker:
         if event.event not in EVENTS or not event.session or not event.username:
             return False
         placement = self._placement
-        events, beside = self.services.events(settings), functools.partial(placement.note_event, settings, event=event)
+        events, beside = (
+            self.services.of(ClientEvents, settings),
+            functools.partial(placement.note_event, settings, event=event),
+        )
         events.record(event, beside)
-        self.services.inventory(settings).sweep()
+        self.services.of(Inventory, settings).sweep()
         if event.event in ("CONNECTED", "ALIVE"):
             self._placement.seen(settings, event)
         return True

@@ -14,7 +14,7 @@ from x2gobroker.model.accounts import account_name
 from x2gobroker.remote.stopping import NUMBER_LETTERS
 from x2gobroker.services import Services
 from x2gobroker.settings import Settings
-from x2gobroker.store import Slot
+from x2gobroker.store import DesktopOrders, PortalSessions, RemoteDesktops, Slot
 from x2gobroker.store.desktop_orders import by_administrator
 from x2gobroker.store.remote_desktops import BROKEN, FAILED, MINE, RESERVED, RESERVED_SECONDS, STOPPING
 
@@ -84,7 +84,7 @@ def listed(slot: Slot, now: float) -> Listed:
 def find_slots(settings: Settings, services: Services, now: float | None = None) -> list[Slot]:
     """The slots that somebody has, and what failed of late, oldest first. Raises StoreError."""
     moment = time.time() if now is None else now
-    found = services.desktops(settings).everything()
+    found = services.of(RemoteDesktops, settings).everything()
     return [slot for slot in found if slot.state != RESERVED or slot.reserved >= moment - RESERVED_SECONDS]
 
 
@@ -113,7 +113,7 @@ def find_numbered(slots: Sequence[Slot], number: str) -> Slot:
 
 def stop(settings: Settings, services: Services, slots: Iterable[Slot], by: str) -> None:
     """Have desktops stopped. What comes of it is for `wait_for_end` to say. Raises StoreError."""
-    store = services.desktops(settings)
+    store = services.of(RemoteDesktops, settings)
     for slot in slots:
         broker_log.warning("desktops: %s has %s stopped", field(by), shown(slot))
         store.ask_stop(slot, by_administrator(by))
@@ -121,7 +121,7 @@ def stop(settings: Settings, services: Services, slots: Iterable[Slot], by: str)
 
 def wait_for_end(settings: Settings, services: Services, slots: Iterable[Slot], seconds: float) -> dict[str, str]:
     """What has become of desktops that are to stop, by their IDs, after at most so many seconds. Raises StoreError."""
-    store = services.desktops(settings)
+    store = services.of(RemoteDesktops, settings)
     end = time.monotonic() + seconds
     ids = [slot.id for slot in slots]
     while True:
@@ -147,7 +147,7 @@ def free(settings: Settings, services: Services, slot: Slot, by: str, host_gone:
     """
     if slot.state != BROKEN:
         _check_gone(slot, host_gone)
-    if not services.desktop_orders(settings).free(slot, by):
+    if not services.of(DesktopOrders, settings).free(slot, by):
         raise ConfigurationError(f"{shown(slot)} has just changed; look again with x2gobroker desktops list")
     broker_log.warning("desktops: %s has given back the place of %s", field(by), shown(slot))
 
@@ -170,14 +170,14 @@ def _check_gone(slot: Slot, host_gone: bool) -> None:
 
 def close(settings: Settings, services: Services, by: str, reason: str) -> int:
     """No new desktops from now on; how many places were given back that nobody had come to. Raises StoreError."""
-    unused = services.desktop_orders(settings).close(by, reason)
+    unused = services.of(DesktopOrders, settings).close(by, reason)
     broker_log.warning("desktops: closed for new ones by %s: %s", field(by), field(reason or "-"))
     return unused
 
 
 def open_again(settings: Settings, services: Services, by: str) -> bool:
     """New desktops again; False where it was not closed. Raises StoreError."""
-    was_closed = services.desktop_orders(settings).open()
+    was_closed = services.of(DesktopOrders, settings).open()
     if was_closed:
         broker_log.warning("desktops: open again by %s", field(by))
     return was_closed
@@ -188,7 +188,7 @@ def sign_out(settings: Settings, services: Services, user: str, by: str) -> Sign
 
     The desktops go on. Raises StoreError.
     """
-    sessions, store = services.portal_sessions(settings), services.desktops(settings)
+    sessions, store = services.of(PortalSessions, settings), services.of(RemoteDesktops, settings)
     names = {user, *(slot.username for slot in chosen(find_slots(settings, services), user))}
     names |= {name for name in sessions.users() if account_name(name) == account_name(user)}
     sign_ins = sum(sessions.close_all(name) for name in sorted(names))

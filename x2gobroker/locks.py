@@ -11,6 +11,7 @@ from x2gobroker.agents.rules import NONE, AgentRules, agent_rules, mode_of
 from x2gobroker.auth import tickets
 from x2gobroker.autologin.sweep import Sweep
 from x2gobroker.errors import AgentError, PluginError, StoreError
+from x2gobroker.inventory.record import Inventory
 from x2gobroker.inventory.selections import SelectionNotes
 from x2gobroker.logs import broker_log, error_log, field
 from x2gobroker.model.hosts import Endpoint
@@ -88,7 +89,7 @@ def end_sessions(settings: Settings, services: Services, user: str) -> list[Ende
     Only sessions of the user's own account: one that a profile names is perhaps not the user's alone.
     """
     outcomes: dict[tuple[str, str], Ended] = {}
-    inventory = services.inventory(settings)
+    inventory = services.of(Inventory, settings)
     for rules, servers in _servers(settings, services, user).items():
         answers = services.farm.ask_all(
             servers, rules, _terminate(rules, user), seconds=2 * rules.timeout + SESSION_SECONDS

@@ -13,7 +13,8 @@ from x2gobroker.agents.rules import NONE, AgentRules, agent_rules, mode_of, uses
 from x2gobroker.errors import PluginError, StoreError
 from x2gobroker.inventory.events import note_event
 from x2gobroker.inventory.reads import known_places, rule_of
-from x2gobroker.inventory.selections import SelectionNotes
+from x2gobroker.inventory.record import Inventory
+from x2gobroker.inventory.selections import SelectionNotes, scheduling_stores
 from x2gobroker.logs import broker_log, error_log
 from x2gobroker.logs import field as log_field
 from x2gobroker.model.hosts import Endpoint, Host
@@ -26,7 +27,7 @@ from x2gobroker.scheduling.standing import Count, count_listed, count_reported
 from x2gobroker.scheduling.survey import one_knows_all
 from x2gobroker.services import Services
 from x2gobroker.settings import GLOBAL, Settings
-from x2gobroker.store import ClientEvent
+from x2gobroker.store import ClientEvent, Origins, UserLocks
 
 LISTING_SECONDS = 2.0
 
@@ -89,7 +90,7 @@ class Placement:
                 log_field(guest.login),
             )
         wish = self._wish(settings, profile, account, guest.user)
-        selection = self._services.scheduler.choose(wish, self._services.stores(settings))
+        selection = self._services.scheduler.choose(wish, self._services.of(scheduling_stores, settings))
         autologin = profile.broker_flag("session-autologin", settings.boolean(GLOBAL, "default-session-autologin"))
         if not (autologin and account and selection.host and wish.rules.mode != NONE):
             return selection
@@ -121,7 +122,7 @@ class Placement:
 
     def _no_longer_welcome(self, settings: Settings, guest: Guest, account: str) -> str:
         """Why a user gets no key although the login was good: much may have happened since; nothing if all is well."""
-        locks = self._services.user_locks(settings)
+        locks = self._services.of(UserLocks, settings)
         if any(locks.find(name) is not None for name in dict.fromkeys((guest.user, account))):
             return "the user or the account is locked out"
         name = guest.vouched.mechanism if guest.vouched is not None else ""
@@ -150,7 +151,7 @@ class Placement:
 
     def seen(self, settings: Settings, event: ClientEvent) -> None:
         """A client reports a session that runs: the place that was kept for it is taken. Raises StoreError."""
-        reservations = self._services.stores(settings).reservations
+        reservations = self._services.of(scheduling_stores, settings).reservations
         reservations.reported(event.username, event.server, event.session, event.reported)
 
     def note_event(self, settings: Settings, connection: Connection, event: ClientEvent) -> None:
@@ -160,7 +161,7 @@ class Placement:
             for profile in self._services.backend(self._backend).all_profiles(settings):
                 yield from (host.endpoint(profile.sshport) for host in profile.hosts)
 
-        note_event(self._services.inventory(settings), connection, event, endpoints)
+        note_event(self._services.of(Inventory, settings), connection, event, endpoints)
 
     def sessions(self, settings: Settings, profiles: Iterable[SessionProfile], user: str) -> Sessions:
         """What sessions each profile could resume. All servers are asked at once."""
@@ -186,7 +187,7 @@ class Placement:
         if not user or not (settings.boolean(GLOBAL, "client-events") or found.listed):
             return {}
         try:
-            origins = self._services.origins(settings)
+            origins = self._services.of(Origins, settings)
             live = settings.integer(GLOBAL, "client-live-event")
             counts = count_reported(origins.reported(user, self._backend), live, time.time())
             if found.listed:
@@ -206,7 +207,10 @@ class Placement:
             for host in profile.hosts:
                 endpoint = host.endpoint(profile.sshport)
                 endpoints.setdefault(endpoint.key, endpoint)
-        stores, interval = self._services.stores(settings), settings.integer(GLOBAL, "load-checker-intervals")
+        stores, interval = (
+            self._services.of(scheduling_stores, settings),
+            settings.integer(GLOBAL, "load-checker-intervals"),
+        )
         with stores.loads.store.begin() as connection:
             loads = stores.loads.read(connection, endpoints)
             known = known_places(connection, account, endpoints, rule_of(settings))
@@ -239,7 +243,7 @@ class Placement:
             return
         heard = tuple(endpoints.values()) if one_knows_all(rules) else findings.answered
         try:
-            notes = SelectionNotes(self._services.inventory(settings))
+            notes = SelectionNotes(self._services.of(Inventory, settings))
             notes.listed(account, Listing(heard, tuple(where.values()), now))
         except StoreError as error:
             error_log.error("listing profiles without a note of the sessions: %s", error)

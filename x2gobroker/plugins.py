@@ -6,9 +6,10 @@ A name from a URL or a file is only ever compared with the registered names; no 
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.metadata import EntryPoint, entry_points
-from typing import TypeVar
+from typing import Generic, TypeVar
 
 from x2gobroker.errors import PluginError
 from x2gobroker.model.options import did_you_mean
@@ -22,6 +23,7 @@ SCRIPTS = "x2gobroker.scripts"
 GROUPS = (FRONTENDS, BACKENDS, AUTH_MECHANISMS, NAME_SERVICES, AGENTS, SCRIPTS)
 
 T = TypeVar("T")
+F = TypeVar("F")
 
 _lock = threading.Lock()
 _registered: dict[str, dict[str, EntryPoint]] = {}
@@ -76,3 +78,21 @@ def load(group: str, name: str, base: type[T]) -> type[T]:
     with _lock:
         _classes[group, name] = found
     return found
+
+
+class Family(Generic[F]):
+    """The plug-ins of one group: one object for each name, made at its first use. Safe for threads."""
+
+    def __init__(self, group: str, base: type[F]) -> None:
+        self._group = group
+        self._base = base
+        self._lock = threading.RLock()
+        self._made: dict[str, F] = {}
+
+    def named(self, name: str, make: Callable[[type[F]], F]) -> F:
+        """The plug-in of this name; `make` makes it of its class. Raises PluginError."""
+        known = self._made.get(name)
+        if known is None:
+            with self._lock:
+                known = self._made.setdefault(name, make(load(self._group, name, self._base)))
+        return known

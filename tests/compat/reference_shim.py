@@ -194,7 +194,7 @@ class X2GoBroker:
         return self._for_backend("group-db")
 
     def get_my_cookie(self) -> str | None:
-        return Services().preset_authid(self.site.settings) or None
+        return Services().preset_authids.present(self.site.settings) or None
 
     def check_access(self) -> tuple[bool, None]:
         return self.site.ask(task="listsessions")["auth-status"] == "Access granted", None

@@ -14,6 +14,7 @@ from x2gobroker.cli.load import Line, table, trouble
 from x2gobroker.cli.tables import age
 from x2gobroker.inventory.happenings import Told
 from x2gobroker.inventory.record import Inventory
+from x2gobroker.inventory.selections import scheduling_stores
 from x2gobroker.loadchecker.targets import Watched
 from x2gobroker.model.hosts import Endpoint
 from x2gobroker.model.inventory import KnownServer
@@ -173,7 +174,7 @@ def arguments(files: Files, monkeypatch: pytest.MonkeyPatch) -> list[str]:
 def fill(settings: Settings) -> Services:
     """A store in which one server was asked just now, and the other one is drained."""
     services = Services()
-    stores = services.stores(settings)
+    stores = services.of(scheduling_stores, settings)
     now = time.time()
     Loads(stores.loads.store).put(
         [
@@ -238,7 +239,7 @@ def test_no_store_yet(arguments: list[str], capsys: pytest.CaptureFixture[str]) 
 def test_a_store_that_no_load_checker_writes(
     files: Files, arguments: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    Services().stores(files.source.current()).loads.all()  # makes it
+    Services().of(scheduling_stores, files.source.current()).loads.all()  # makes it
     assert main.main(arguments) == 1
     out, err = capsys.readouterr()
     assert out.count("not asked yet") == 2

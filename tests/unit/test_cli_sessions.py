@@ -14,6 +14,7 @@ from tests.unit.inventory_values import name_of, seen
 from x2gobroker.cli.main import main
 from x2gobroker.inventory.happenings import Changed, Happening, Placed, Said, Silent, Told
 from x2gobroker.inventory.record import Inventory
+from x2gobroker.inventory.selections import scheduling_stores
 from x2gobroker.model.hosts import Endpoint
 from x2gobroker.model.inventory import BROKER, ENDED, WATCH
 from x2gobroker.services import Services
@@ -129,7 +130,7 @@ def test_where_agents_are_always_asked_nothing_is_called_old(run: Run, files: Fi
 
 
 def test_nobody_is_anywhere(run: Run, files: Files) -> None:
-    Services().stores(files.source.current()).loads.all()  # makes the store
+    Services().of(scheduling_stores, files.source.current()).loads.all()  # makes the store
     assert run() == (0, "", "")
 
 

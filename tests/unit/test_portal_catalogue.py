@@ -42,7 +42,7 @@ class World:
     @property
     def store(self) -> RemoteDesktops:
         """The desktops."""
-        return self.services.desktops(self.settings)
+        return self.services.of(RemoteDesktops, self.settings)
 
     def write(self, **types: dict[str, object]) -> None:
         """The session types from now on."""

@@ -132,9 +132,9 @@ class PortalBench(Bench):
     @property
     def desktops(self) -> RemoteDesktops:
         """The desktops of the portal's store."""
-        return self.context.services.desktops(self.context.source.current())
+        return self.context.services.of(RemoteDesktops, self.context.source.current())
 
     @property
     def sessions(self) -> PortalSessions:
         """Who is signed in."""
-        return self.context.services.portal_sessions(self.context.source.current())
+        return self.context.services.of(PortalSessions, self.context.source.current())

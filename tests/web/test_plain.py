@@ -7,6 +7,7 @@ from collections.abc import Callable
 import pytest
 
 from tests.web.conftest import PASSWORD, Bench, authid_of, profile_ids
+from x2gobroker.store import ClientEvents
 
 Make = Callable[..., Bench]
 
@@ -195,7 +196,7 @@ def test_client_events_are_kept_and_answered(broker: Bench) -> None:
     )  # fmt: skip
     assert response.text == f"AUTHID:{authid_of(response)}\nAccess granted\n"
     context = broker.app.app.extensions["x2gobroker"]
-    (event,) = context.services.events(context.source.current()).of_user("anna")
+    (event,) = context.services.of(ClientEvents, context.source.current()).of_user("anna")
     assert (event.session, event.event, event.elapsed) == ("anna-50-1795167317_stDXFCE_dp24", "CONNECTED", 7)
 
 

@@ -24,7 +24,7 @@ def portal(tmp_path: Path) -> PortalBench:
 
 
 def orders(portal: PortalBench) -> DesktopOrders:
-    return portal.context.services.desktop_orders(portal.context.source.current())
+    return portal.context.services.of(DesktopOrders, portal.context.source.current())
 
 
 def test_the_home_page_says_so_with_the_reason_and_has_no_start(portal: PortalBench) -> None:

@@ -15,6 +15,7 @@ from tests.web.portal import HOST, JSON, OWN, PortalBench
 from tests.web.test_second_factor import ENROLLED, SECRET, code
 from x2gobroker.auth.htpasswd import write_user
 from x2gobroker.portal.guard import COOKIE
+from x2gobroker.store import Enrolments
 from x2gobroker.store.portal_tables import PORTAL_SESSIONS
 
 TYPES = """{"Stays": {"script": "tigervnc.py", "count": 2},
@@ -295,7 +296,7 @@ def test_refusals_are_in_the_users_language(portal: PortalBench) -> None:
 
 def test_a_one_time_code_has_its_own_field_and_is_not_kept_with_the_password(tmp_path: Path) -> None:
     portal = PortalBench(tmp_path, ENROLLED)
-    portal.context.services.enrolments(portal.context.source.current()).add("anna", SECRET, replace=False)
+    portal.context.services.of(Enrolments, portal.context.source.current()).add("anna", SECRET, replace=False)
     browser = portal.browser()
     assert 'autocomplete="one-time-code"' in browser.get("/portal/sign-in").text
     assert browser.sign_in().status_int == 403
@@ -308,7 +309,7 @@ def test_a_one_time_code_has_its_own_field_and_is_not_kept_with_the_password(tmp
 
 def test_a_code_behind_the_password_is_taken_off_too(tmp_path: Path) -> None:
     portal = PortalBench(tmp_path, ENROLLED)
-    portal.context.services.enrolments(portal.context.source.current()).add("anna", SECRET, replace=False)
+    portal.context.services.of(Enrolments, portal.context.source.current()).add("anna", SECRET, replace=False)
     browser = portal.browser()
     assert browser.sign_in(password=PASSWORD + code()).status_int == 303
     found = portal.sessions.find(browser.token, 60)

@@ -14,6 +14,7 @@ from tests.web.portal import HOST, PortalBench
 from tests.web.test_second_factor import ENROLLED, SECRET, code
 from x2gobroker.authservice.client import Answer
 from x2gobroker.errors import AuthMechanismError
+from x2gobroker.store import Enrolments
 from x2gobroker.store.portal_tables import PORTAL_SESSIONS
 from x2gobroker.store.tables import PENALTIES
 
@@ -96,7 +97,7 @@ def test_a_wrong_password_keeps_nothing_and_forgets_nothing(tmp_path: Path, serv
 
 def test_a_right_password_with_a_wrong_code_keeps_nothing(tmp_path: Path, service: Service) -> None:
     portal = portal_with(tmp_path, f"{ON}\n{ENROLLED}")
-    portal.context.services.enrolments(portal.context.source.current()).add("anna", SECRET, replace=False)
+    portal.context.services.of(Enrolments, portal.context.source.current()).add("anna", SECRET, replace=False)
     right = code()
     wrong = f"{(int(right) + 1) % 10 ** len(right):0{len(right)}}"
     assert portal.browser().sign_in(code=wrong).status_int == 403

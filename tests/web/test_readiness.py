@@ -21,6 +21,7 @@ from tests.support.portal_texts import forget, texts_in
 from x2gobroker.app import create_app
 from x2gobroker.frontends import readiness
 from x2gobroker.frontends.base import EXTENSION
+from x2gobroker.inventory.selections import scheduling_stores
 from x2gobroker.portal import static
 from x2gobroker.store.loads import OK, ServerLoad
 
@@ -143,7 +144,7 @@ def test_load_reports_that_nobody_makes_any_more(tmp_path: Path, monkeypatch: py
     late = {"status": "not ready", "failing": ["load-reports"]}
     assert ask(app.test_client()) == (503, late)
     context = app.extensions[EXTENSION]
-    loads = context.services.stores(context.source.current()).loads
+    loads = context.services.of(scheduling_stores, context.source.current()).loads
     for ago, status in ((1000 * 300, 503), (0, 200)):
         loads.put([ServerLoad("ts1:22", "ts1", OK, None, time.time() - ago, 0.0, 0.1)])
         assert ask(app.test_client())[0] == status

@@ -18,12 +18,13 @@ from pathlib import Path
 from x2gobroker.agents.base import KEYS_FILE
 from x2gobroker.auth import tickets
 from x2gobroker.auth.htpasswd import read_users
+from x2gobroker.auth.preset import FORMER_FILE, read_preset_authid
 from x2gobroker.authservice.pamfiles import includes, names_module, service_exists
 from x2gobroker.errors import ConfigurationError
 from x2gobroker.plugins import BACKENDS, FRONTENDS, registered
 from x2gobroker.portal import languages, looks
 from x2gobroker.privilege.accounts import Account, AccountError, account_named
-from x2gobroker.services import OLD_FILE, Services, read_preset_authid
+from x2gobroker.services import Services
 from x2gobroker.settings import AUTH_PREFIX, BACKEND_PREFIX, ENVIRONMENT, GLOBAL, Problem, Settings
 from x2gobroker.settings.text_files import TextFileError, read_text
 
@@ -85,13 +86,13 @@ def _preset_authid(settings: Settings) -> Iterator[Words]:
         except ConfigurationError as error:
             yield (str(error),)
             return
-    if not services.preset_authid(settings):
+    if not services.preset_authids.present(settings):
         state = "has none, or the placeholder that it came with" if path.exists() else "does not exist"
         yield (f"{path} {state}",)
 
 
 def _old_authid(settings: Settings) -> Iterator[Words]:
-    path = settings.text(GLOBAL, OLD_FILE)
+    path = settings.text(GLOBAL, FORMER_FILE)
     if not path or not settings.boolean(GLOBAL, "require-cookie"):
         return
     try:
@@ -318,7 +319,7 @@ CHECKS = (
     Check(
         "preset-authid", "require-cookie is on, and my-cookie-file: {}: nobody gets in at first contact", _preset_authid
     ),
-    Check("old-authid", f"{OLD_FILE}: {{}}", _old_authid, error=False),
+    Check("old-authid", f"{FORMER_FILE}: {{}}", _old_authid, error=False),
     Check("pam-service", "[authmech_pam] service: there is no file {} in /etc/pam.d: nobody can log in", _pam_service),
     Check(
         "sssd-stack",

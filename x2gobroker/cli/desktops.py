@@ -30,7 +30,7 @@ from x2gobroker.logs import field, printable
 from x2gobroker.remote.stopping import NUMBER_LETTERS
 from x2gobroker.services import Services
 from x2gobroker.settings import Settings
-from x2gobroker.store import Closing, Slot
+from x2gobroker.store import Closing, DesktopOrders, Slot
 from x2gobroker.store.remote_desktops import BROKEN, FAILED, STOPPING
 
 LONGEST_REASON = 200
@@ -208,7 +208,7 @@ def run_list(options: argparse.Namespace) -> int:
     now = time.time()
     meant = chosen(find_slots(settings, services, now), options.user, options.type)
     found = [listed(slot, now) for slot in meant]
-    closing = services.desktop_orders(settings).closing()
+    closing = services.of(DesktopOrders, settings).closing()
     if options.json:
         closed = None if closing is None else asdict(closing)
         print(json.dumps({"closed": closed, "desktops": [asdict(one) for one in found]}, indent=2))

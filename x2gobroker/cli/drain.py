@@ -11,6 +11,7 @@ from datetime import datetime
 
 from x2gobroker.cli.common import add_config_options, check_made, source_of
 from x2gobroker.errors import ConfigurationError, PluginError
+from x2gobroker.inventory.selections import scheduling_stores
 from x2gobroker.logs import field
 from x2gobroker.model.hosts import Host
 from x2gobroker.plugins import BACKENDS, registered
@@ -48,7 +49,7 @@ def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
 
 def opened(settings: Settings, services: Services) -> Drains:
     """The drained servers of the store, which is the broker's to make: ConfigurationError while there is none."""
-    drains = services.stores(settings).drains
+    drains = services.of(scheduling_stores, settings).drains
     check_made(drains.store)
     return drains
 

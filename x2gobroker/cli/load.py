@@ -16,6 +16,7 @@ from x2gobroker.cli.common import add_config_options, check_made, source_of
 from x2gobroker.cli.tables import GAP, age, aligned
 from x2gobroker.errors import ConfigurationError
 from x2gobroker.inventory.reads import Reads
+from x2gobroker.inventory.selections import scheduling_stores
 from x2gobroker.loadchecker.targets import Watch, Watched
 from x2gobroker.logs import field
 from x2gobroker.model.hosts import Endpoint, Host
@@ -85,7 +86,7 @@ def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
 def gather(settings: Settings, watched: Watched, now: float) -> list[Line]:
     """The servers by name. Raises ConfigurationError while there is no store, StoreError."""
     services = Services()
-    stores = services.stores(settings)
+    stores = services.of(scheduling_stores, settings)
     check_made(stores.loads.store, "start x2gobroker-loadchecker, or name the configuration with -C")
     loads = stores.loads.of(list(watched.targets))
     heard = Reads(stores.loads.store).servers()

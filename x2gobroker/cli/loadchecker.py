@@ -34,7 +34,8 @@ from x2gobroker.cli.sockets import (
 )
 from x2gobroker.cli.streams import told
 from x2gobroker.errors import BrokerError, ConfigurationError
-from x2gobroker.inventory.record import News
+from x2gobroker.inventory.record import Inventory, News
+from x2gobroker.inventory.selections import scheduling_stores
 from x2gobroker.loadchecker.asking import Asking
 from x2gobroker.loadchecker.poller import Poller
 from x2gobroker.loadchecker.server import LoadSocket
@@ -85,10 +86,10 @@ def serve(source: SettingsSource, listener: socket.socket) -> int:
     services = Services()
 
     def keep() -> Loads:
-        return services.stores(source.current()).loads
+        return services.of(scheduling_stores, source.current()).loads
 
     def note(news: list[News]) -> frozenset[str]:
-        inventory = services.inventory(source.current())
+        inventory = services.of(Inventory, source.current())
         astray = inventory.take(news)
         inventory.sweep()
         return astray

@@ -18,7 +18,7 @@ from x2gobroker.locks import Ended, Wanted, end_sessions, lift, lock_out
 from x2gobroker.logs import field
 from x2gobroker.services import Services
 from x2gobroker.settings import Settings
-from x2gobroker.store import TakenAway, UserLock
+from x2gobroker.store import TakenAway, UserLock, UserLocks
 
 LONGEST_NAME = 256
 LONGEST_REASON = 200
@@ -145,12 +145,12 @@ def run(options: argparse.Namespace) -> int:
     if options.user is None:
         if any((options.lift, options.until, options.reason, options.tell_reason, options.end_sessions)):
             raise ConfigurationError("which user? x2gobroker lockout USER ...")
-        show(opened(settings).user_locks(settings).all(), options.json)
+        show(opened(settings).of(UserLocks, settings).all(), options.json)
         return 0
     wanted = wanted_of(options, by)
     services = opened(settings)
     if options.list:
-        lock = services.user_locks(settings).find(wanted.user)
+        lock = services.of(UserLocks, settings).find(wanted.user)
         show([] if lock is None else [lock], options.json)
         return 0 if lock is not None else 1
     if options.lift:

@@ -39,7 +39,7 @@ def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
 
 def opened(settings: Settings) -> Penalties:
     """The penalties of the store, which is the broker's to make: ConfigurationError while there is none."""
-    penalties = Services().penalties(settings)
+    penalties = Services().of(Penalties, settings)
     check_made(penalties.store)
     return penalties
 

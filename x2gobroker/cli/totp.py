@@ -57,7 +57,7 @@ def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
 
 def opened(options: argparse.Namespace, make: bool = False) -> Enrolments:
     """The second factors of the broker's store. Raises ConfigurationError where there is none that could be read."""
-    enrolments = Services().enrolments(source_of(options).current())
+    enrolments = Services().of(Enrolments, source_of(options).current())
     if not make:
         check_made(enrolments.store)
     return enrolments

@@ -16,6 +16,7 @@ from pathlib import Path
 from cryptography import x509
 
 from x2gobroker.errors import BrokerError
+from x2gobroker.inventory.selections import scheduling_stores
 from x2gobroker.loadchecker.targets import Watch
 from x2gobroker.logs import broker_log
 from x2gobroker.plugins import BACKENDS, registered
@@ -151,7 +152,7 @@ class ReadinessCheck:
         watched = self._watch.current()
         if not watched.by_load:
             return True
-        loads = self._services.stores(self._source.current()).loads.of(watched.by_load)
+        loads = self._services.of(scheduling_stores, self._source.current()).loads.of(watched.by_load)
         late = time.time() - FRESH_INTERVALS * watched.interval
         return any(load.asked > late for load in loads.values())
 

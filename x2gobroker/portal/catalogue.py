@@ -177,7 +177,7 @@ def desks(settings: Settings, services: Services, who: Requester, is_closed: boo
     kinds = types_for(settings, services, who)
     if not kinds:
         return []
-    store = services.desktops(settings)
+    store = services.of(RemoteDesktops, settings)
     taken, mine = store.taken(), store.of_user(who.user)
     return [_desk(kind, taken.get(kind.name, ()), mine, is_closed) for kind in kinds]
 

@@ -14,6 +14,7 @@ from x2gobroker.portal.languages import _
 from x2gobroker.portal.page import go_to, json_answer, own_address
 from x2gobroker.portal.recheck import still_welcome
 from x2gobroker.portal.session import Portal, SignIn, here
+from x2gobroker.store import PortalSessions
 
 P = ParamSpec("P")
 View = Callable[P, Response]
@@ -27,7 +28,7 @@ def find_sign_in(portal: Portal, touch: bool = True) -> SignIn | None:
     token = http_request.cookies.get(guard.COOKIE, "")
     if not token:
         return None
-    sessions = portal.services.portal_sessions(portal.settings)
+    sessions = portal.services.of(PortalSessions, portal.settings)
     session = sessions.find(token, portal.idle_seconds, portal.now)
     if session is None or session.backend != portal.broker.backend.name:
         return None

@@ -22,7 +22,7 @@ from x2gobroker.remote.keys import BOTH, NEITHER, OUT, WINDOW
 from x2gobroker.remote.stopping import NUMBER_LETTERS
 from x2gobroker.remote.told import PASSING
 from x2gobroker.settings import GLOBAL, Settings
-from x2gobroker.store import Slot
+from x2gobroker.store import RemoteDesktops, Slot
 from x2gobroker.store.remote_desktops import MINE
 
 GONE = "gone"
@@ -37,7 +37,7 @@ SOUND_WORKER = "portal/sound-worker.js"
 
 def find_mine(sign_in: SignIn, desktop: str) -> Slot | None:
     """The user's desktop of this ID. None when it is over, and for that of somebody else. Raises StoreError."""
-    slot = sign_in.services.desktops(sign_in.settings).find(desktop)
+    slot = sign_in.services.of(RemoteDesktops, sign_in.settings).find(desktop)
     return slot if slot is not None and slot.username == sign_in.user and sign_in.vouched is not None else None
 
 
@@ -132,7 +132,7 @@ def state(sign_in: SignIn, desktop: str) -> Response:
     slot = find_mine(sign_in, desktop)
     if slot is None:
         return json_answer({"state": GONE})
-    links = sign_in.services.desktops(sign_in.settings).shares([slot.id])
+    links = sign_in.services.of(RemoteDesktops, sign_in.settings).shares([slot.id])
     return json_answer(
         {
             "state": slot.state,
@@ -164,7 +164,9 @@ def token(sign_in: SignIn, desktop: str) -> Response:
         return json_answer(
             {"error": _("You are no longer allowed to use this desktop. Contact your administrator.")}, 403
         )
-    made = sign_in.services.desktops(sign_in.settings).token(slot, sign_in.user, sign_in.address, sign_in=sign_in.tie)
+    made = sign_in.services.of(RemoteDesktops, sign_in.settings).token(
+        slot, sign_in.user, sign_in.address, sign_in=sign_in.tie
+    )
     return json_answer(ticket(sign_in.settings, made))
 
 
@@ -174,7 +176,7 @@ def stop(sign_in: SignIn, desktop: str) -> Response:
     slot = find_mine(sign_in, desktop)
     if slot is not None:
         broker_log.info("portal: %s stops %s/%d", field(sign_in.user), field(slot.type), slot.number)
-        sign_in.services.desktops(sign_in.settings).ask_stop(slot)
+        sign_in.services.of(RemoteDesktops, sign_in.settings).ask_stop(slot)
     if guard.wants_json():
         return json_answer({"state": "stopping", "home": url_for("portal.home")})
     return go_to("portal.home")

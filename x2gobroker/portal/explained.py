@@ -14,6 +14,7 @@ from x2gobroker.remote.stopping import NUMBER_LETTERS
 from x2gobroker.remote.types import SessionType, SessionTypes
 from x2gobroker.services import Services
 from x2gobroker.settings import Settings
+from x2gobroker.store import DesktopOrders, RemoteDesktops, UserLocks
 from x2gobroker.store.remote_desktops import MINE
 
 LARGEST_ANSWER = 1 << 22
@@ -67,9 +68,9 @@ def _pairs(found: object) -> tuple[tuple[str, str], ...]:
 
 def places_of(settings: Settings, services: Services, user: str, found: SessionTypes) -> Places:
     """What the store says for a user. Raises StoreError."""
-    store = services.desktops(settings)
-    lock = services.user_locks(settings).find(user)
-    closing = services.desktop_orders(settings).closing()
+    store = services.of(RemoteDesktops, settings)
+    lock = services.of(UserLocks, settings).find(user)
+    closing = services.of(DesktopOrders, settings).closing()
     numbers = store.taken()
     mine: dict[str, tuple[tuple[str, str], ...]] = {}
     for slot in store.of_user(user):

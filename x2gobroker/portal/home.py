@@ -20,6 +20,7 @@ from x2gobroker.portal.page import page
 from x2gobroker.portal.passwords import needs_password
 from x2gobroker.portal.session import SignIn
 from x2gobroker.portal.texts import command_name, desktop_age, profile_name
+from x2gobroker.store import DesktopOrders
 
 Row = tuple[tuple[str, str], Markup]  # what rows are sorted by, and the row
 ROW = Markup('<a href="client?profile={}">{}</a>')  # relative, as the page may be below a path
@@ -31,7 +32,7 @@ _ROWS: dict[str, WeakKeyDictionary[SessionProfile, Row]] = {}
 def home(sign_in: SignIn) -> Response:
     """What the user may open, and what is open."""
     settings = sign_in.settings
-    closing = sign_in.services.desktop_orders(settings).closing()
+    closing = sign_in.services.of(DesktopOrders, settings).closing()
     desks = []
     if sign_in.vouched is not None:  # desktops run in the user's name: only for somebody whose name was checked
         desks = catalogue.desks(settings, sign_in.services, sign_in.requester, closing is not None)

@@ -12,6 +12,7 @@ from flask import request as http_request
 
 from x2gobroker.broker import Offer
 from x2gobroker.errors import SessionError, StoreError
+from x2gobroker.inventory.record import Inventory
 from x2gobroker.inventory.selections import SelectionNotes
 from x2gobroker.logs import error_log
 from x2gobroker.model.inventory import ENDED
@@ -24,7 +25,7 @@ from x2gobroker.portal.session import SignIn
 from x2gobroker.portal.texts import desktop_age, desktop_name, duration, profile_name, time_left
 from x2gobroker.portal.x2go_sessions import Found, FoundSession, find_sessions, own_profiles
 from x2gobroker.remote.desktop import GRACE, IDLE
-from x2gobroker.store import Slot
+from x2gobroker.store import RemoteDesktops, Slot
 from x2gobroker.user_sessions import UserLogin, UserSessions
 from x2gobroker.user_sessions.values import GONE, HOST_KEY, LOGIN, TIMEOUT, UNREACHABLE
 
@@ -46,7 +47,11 @@ def sessions(sign_in: SignIn) -> Response:
     nobody waits for the slowest of them to see what is known already.
     """
     now = time.time()
-    slots = [slot for slot in sign_in.services.desktops(sign_in.settings).of_user(sign_in.user) if is_held(slot, now)]
+    slots = [
+        slot
+        for slot in sign_in.services.of(RemoteDesktops, sign_in.settings).of_user(sign_in.user)
+        if is_held(slot, now)
+    ]
     types = sign_in.services.session_types.current(sign_in.settings).types
     offers = sign_in.broker.list_profiles(sign_in.settings, sign_in.login)
     login = _login(sign_in)
@@ -176,7 +181,7 @@ def _act(sign_in: SignIn, action: Callable[..., None], state: str, title: str) -
     except SessionError as error:
         return message(title, reason_text(error.reason), 404 if error.reason == GONE else 502, sign_in)
     try:
-        inventory = sign_in.broker.services.inventory(settings)
+        inventory = sign_in.broker.services.of(Inventory, settings)
         SelectionNotes(inventory).acted(login.account, [field("name", LONGEST_SESSION)], state)
     except StoreError as error:
         error_log.error("what became of a session is not noted: %s", error)

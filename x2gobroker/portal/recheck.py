@@ -7,7 +7,7 @@ from x2gobroker.logs import broker_log
 from x2gobroker.logs import field as log_field
 from x2gobroker.portal.passwords import check_again
 from x2gobroker.portal.session import Portal
-from x2gobroker.store import PortalSession
+from x2gobroker.store import PortalSession, PortalSessions, RemoteDesktops
 
 CHECK_SECONDS = 600.0
 
@@ -21,14 +21,14 @@ def still_welcome(portal: Portal, session: PortalSession, token: str) -> bool:
     """
     if portal.now < session.checked + CHECK_SECONDS:
         return True
-    sessions = portal.services.portal_sessions(portal.settings)
+    sessions = portal.services.of(PortalSessions, portal.settings)
     if not sessions.checked(session, portal.now):
         return True
     refusal = check_again(portal, session.username, session.password(token))
     if not refusal:
         return True
     many = sessions.close_all(session.username)
-    portal.services.desktops(portal.settings).ask_cut(session.username, links=True)
+    portal.services.of(RemoteDesktops, portal.settings).ask_cut(session.username, links=True)
     tickets.forget(portal.settings, session.username)
     broker_log.warning(
         "portal: %s is signed out of %d browsers: the login no longer counts (%s)",

@@ -14,7 +14,7 @@ from x2gobroker.model.acl import Requester
 from x2gobroker.model.vouched import Vouched
 from x2gobroker.services import Services
 from x2gobroker.settings import GLOBAL, Settings
-from x2gobroker.store import PortalSession, SignInTie
+from x2gobroker.store import PortalSession, PortalSessions, SignInTie
 
 REASON = "signed in at the portal"
 
@@ -126,4 +126,4 @@ class SignIn:
 
     def seen(self, moment: float | None = None) -> None:
         """The user did something, now or at that moment: at a desktop, for example. Raises StoreError."""
-        self.services.portal_sessions(self.settings).seen(self.session, moment or self.portal.now)
+        self.services.of(PortalSessions, self.settings).seen(self.session, moment or self.portal.now)

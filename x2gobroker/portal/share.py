@@ -15,6 +15,7 @@ from x2gobroker.portal.languages import _
 from x2gobroker.portal.page import json_answer, page
 from x2gobroker.portal.session import SignIn, here
 from x2gobroker.remote.told import PASSING
+from x2gobroker.store import RemoteDesktops
 from x2gobroker.store.authids import digest_of
 from x2gobroker.store.remote_desktops import MINE
 
@@ -36,7 +37,7 @@ def share(sign_in: SignIn, desktop: str) -> Response:
     slot = desktops.find_mine(sign_in, desktop)
     if slot is None or slot.state not in MINE:
         return json_answer({"error": _("This desktop has ended.")}, 409)
-    store = sign_in.services.desktops(sign_in.settings)
+    store = sign_in.services.of(RemoteDesktops, sign_in.settings)
     if len(store.shares([slot.id])) >= MOST_LINKS:
         return json_answer({"error": _("There are too many links. Stop sharing, then create a new link.")}, 409)
     token = store.share(slot, hours * 3600 if hours else None, work)
@@ -68,7 +69,7 @@ def unshare(sign_in: SignIn, desktop: str) -> Response:
     slot = desktops.find_mine(sign_in, desktop)
     count = 0
     if slot is not None:
-        count = sign_in.services.desktops(sign_in.settings).revoke(slot)
+        count = sign_in.services.of(RemoteDesktops, sign_in.settings).revoke(slot)
         broker_log.info("portal: %s takes the links to %s/%d back", field(sign_in.user), field(slot.type), slot.number)
     return json_answer({"taken_back": count})
 
@@ -95,7 +96,7 @@ def view_token() -> Response:
     except JsonError:
         return json_answer({"error": _("This link is no longer valid. Ask for a new one.")}, 400)
     secret = secret if isinstance(secret, str) else ""
-    store = portal.services.desktops(portal.settings)
+    store = portal.services.of(RemoteDesktops, portal.settings)
     slot = store.shared(secret)
     if slot is None:
         return json_answer({"error": _("This link is no longer valid. Ask for a new one.")}, 404)

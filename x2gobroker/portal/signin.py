@@ -21,6 +21,7 @@ from x2gobroker.portal.passwords import asks_for_code, needs_password, without_c
 from x2gobroker.portal.session import Portal, SignIn, here
 from x2gobroker.remote.types import SessionType
 from x2gobroker.settings import GLOBAL
+from x2gobroker.store import PortalSessions, RemoteDesktops
 
 LONGEST_PASSWORD_FIELD = 2048
 LONGEST_CODE = 64
@@ -119,13 +120,13 @@ def _let_in(portal: Portal, target: str, user: str, password: str, code: str) ->
     if not settings.boolean(GLOBAL, "require-password"):
         broker_log.error("portal: nobody can sign in while require-password is off")
         return form(portal, target, user, Refusal(_("Nobody can sign in right now. Contact your administrator."), 503))
-    authid = portal.services.preset_authid(settings) if settings.boolean(GLOBAL, "require-cookie") else ""
+    authid = portal.services.preset_authids.present(settings) if settings.boolean(GLOBAL, "require-cookie") else ""
     wants_ticket = tickets.are_kept(settings)
     request = Request(
         user, password + code, authid, user, portal.address, portal.now, http_request.environ, wants_ticket=wants_ticket
     )
     _fields, request, login = portal.log_in(settings, broker, {}, request)
-    sessions = portal.services.portal_sessions(settings)
+    sessions = portal.services.of(PortalSessions, settings)
     if not login.granted:
         if login.reason == BANNED:
             _close_block(portal, user)
@@ -156,9 +157,9 @@ def _no_cookies() -> str:
 
 def _close_block(portal: Portal, user: str) -> None:
     """Sign a user out in the browsers at the address that is banned."""
-    if portal.services.portal_sessions(portal.settings).close_block(user, portal.address):
-        portal.services.desktops(portal.settings).ask_cut(user)
-        tickets.forget_unless_signed_in(portal.settings, portal.services.portal_sessions(portal.settings), user)
+    if portal.services.of(PortalSessions, portal.settings).close_block(user, portal.address):
+        portal.services.of(RemoteDesktops, portal.settings).ask_cut(user)
+        tickets.forget_unless_signed_in(portal.settings, portal.services.of(PortalSessions, portal.settings), user)
 
 
 def _refusal(login: Login) -> Refusal:
@@ -186,20 +187,20 @@ def _time(seconds: int) -> str:
 @signed_in
 def sign_out(sign_in: SignIn) -> Response:
     """Sign this browser out."""
-    sign_in.services.portal_sessions(sign_in.settings).close(sign_in.token)
+    sign_in.services.of(PortalSessions, sign_in.settings).close(sign_in.token)
     return _signed_out(sign_in, _("You are signed out."))
 
 
 @signed_in
 def sign_out_everywhere(sign_in: SignIn) -> Response:
     """Sign the user out in all browsers."""
-    sign_in.services.portal_sessions(sign_in.settings).close_all(sign_in.user)
+    sign_in.services.of(PortalSessions, sign_in.settings).close_all(sign_in.user)
     return _signed_out(sign_in, _("You are signed out of all browsers."))
 
 
 def _signed_out(sign_in: SignIn, text: str) -> Response:
     _stop_desktops(sign_in)
-    sessions = sign_in.services.portal_sessions(sign_in.settings)
+    sessions = sign_in.services.of(PortalSessions, sign_in.settings)
     tickets.forget_unless_signed_in(sign_in.settings, sessions, sign_in.user)
     broker_log.info("portal: %s signed out, from %s", log_field(sign_in.user), log_field(sign_in.address))
     response = page("message.html", title=_("Signed out"), text=text)
@@ -213,7 +214,7 @@ def _stop_desktops(sign_in: SignIn) -> None:
     Browsers in which the user is still signed in connect again by themselves.
     """
     types = sign_in.services.session_types.current(sign_in.settings).types
-    desktops = sign_in.services.desktops(sign_in.settings)
+    desktops = sign_in.services.of(RemoteDesktops, sign_in.settings)
     for slot in desktops.of_user(sign_in.user):
         session_type: SessionType | None = types.get(slot.type)
         if session_type is not None and session_type.stop_at_logout:

@@ -17,7 +17,7 @@ from x2gobroker.portal.session import SignIn
 from x2gobroker.portal.texts import time_left
 from x2gobroker.remote.keys import WINDOW
 from x2gobroker.remote.types import SessionType, fitting_size
-from x2gobroker.store import DesktopsClosedError
+from x2gobroker.store import DesktopOrders, DesktopsClosedError, RemoteDesktops
 
 WAIT_SECONDS = 10  # between two looks for a free place
 
@@ -36,7 +36,7 @@ def start(sign_in: SignIn) -> Response:
         return message(
             _("Size not available"), _("Go back to the home page and choose a size from the list."), 400, sign_in
         )
-    store = sign_in.services.desktops(sign_in.settings)
+    store = sign_in.services.of(RemoteDesktops, sign_in.settings)
     try:
         slot = store.reserve(kind.name, kind.count, sign_in.user, options, sign_in.address, per_user=kind.per_user)
     except DesktopsClosedError as error:
@@ -69,8 +69,8 @@ def wait(sign_in: SignIn) -> Response:
     if isinstance(kind, Response):
         return kind
     size = http_request.args.get("size", "")
-    store = sign_in.services.desktops(sign_in.settings)
-    closing = sign_in.services.desktop_orders(sign_in.settings).closing()
+    store = sign_in.services.of(RemoteDesktops, sign_in.settings)
+    closing = sign_in.services.of(DesktopOrders, sign_in.settings).closing()
     mine = desk(store, kind, sign_in.user, closing is not None)
     is_enough = mine.another == ENOUGH
     waits = "wait" in http_request.args and not is_enough  # that changes when the user stops one
