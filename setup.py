@@ -33,7 +33,7 @@ class BuildPackage(build_py):
 ENTRY_POINTS = {
     "console_scripts": [
         "x2gobroker = x2gobroker.cli.main:main",
-        "x2gobroker-daemon = x2gobroker.cli.daemon:main",
+        "x2gobroker-daemon = x2gobroker.cli.daemon.program:main",
         "x2gobroker-authservice = x2gobroker.cli.authservice:main",
         "x2gobroker-loadchecker = x2gobroker.cli.loadchecker:run",
         "x2gobroker-testauth = x2gobroker.cli.testauth:main",
@@ -41,8 +41,8 @@ ENTRY_POINTS = {
         "x2gobroker-testagent = x2gobroker.cli.testagent:main",
         "x2gobroker-keygen = x2gobroker.cli.keygen:main",
         "x2gobroker-pubkeyauthorizer = x2gobroker.cli.pubkeyauthorizer:main",
-        "x2gobroker-ssh = x2gobroker.cli.ssh_broker:main",
-        "x2gobroker-remote = x2gobroker.cli.remote:main",
+        "x2gobroker-ssh = x2gobroker.cli.ssh.broker:main",
+        "x2gobroker-remote = x2gobroker.cli.remote.service:main",
     ],
     "x2gobroker.frontends": [
         "plain = x2gobroker.frontends.plain:PlainFrontend",
@@ -110,7 +110,7 @@ setup(
     install_requires=[
         "flask>=3.0,<4",
         "jinja2>=3.1,<4",
-        # x2gobroker/cli/serving.py builds on classes of gunicorn that are not its public API
+        # x2gobroker/cli/daemon/serving.py builds on classes of gunicorn that are not its public API
         "gunicorn>=22,<28",
         "sqlalchemy>=2.0,<3",
         "libpass>=1.9,<2",

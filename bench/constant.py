@@ -8,7 +8,7 @@ from pathlib import Path
 from flask import Flask
 
 from bench.world import PLAIN
-from x2gobroker.cli.daemon import Daemon, build_parser, server_options, variables_of
+from x2gobroker.cli.daemon.program import Daemon, build_parser, server_options, variables_of
 from x2gobroker.logs import set_up_logging
 from x2gobroker.settings import SettingsSource
 

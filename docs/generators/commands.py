@@ -7,19 +7,11 @@ import textwrap
 from collections.abc import Callable, Iterator
 
 from generators.common import notice
-from x2gobroker.cli import (
-    authservice,
-    daemon,
-    keygen,
-    loadchecker,
-    main,
-    pubkeyauthorizer,
-    remote,
-    ssh_broker,
-    testagent,
-    testauth,
-    x2go_alone,
-)
+from x2gobroker.cli import authservice, keygen, loadchecker, main, pubkeyauthorizer, testagent, testauth
+from x2gobroker.cli.daemon import program as daemon
+from x2gobroker.cli.remote import service as remote
+from x2gobroker.cli.ssh import broker as ssh_broker
+from x2gobroker.cli.x2go import alone as x2go_alone
 
 # in the order of the page
 PARSERS: dict[str, Callable[[], argparse.ArgumentParser]] = {

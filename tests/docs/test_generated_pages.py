@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 
 from x2gobroker.app import create_app
-from x2gobroker.cli import authservice, daemon, main, testagent, testauth
+from x2gobroker.cli import authservice, main, testagent, testauth
+from x2gobroker.cli.daemon import program as daemon
 from x2gobroker.model.options import format_value
 from x2gobroker.model.profile_options import PROFILE_TABLE
 from x2gobroker.plugins import GROUPS, installed

@@ -18,18 +18,10 @@ from pathlib import Path
 import pytest
 
 from x2gobroker.agents import server
-from x2gobroker.cli import (
-    authservice,
-    daemon,
-    keygen,
-    loadchecker,
-    main,
-    pubkeyauthorizer,
-    remote,
-    ssh_broker,
-    testagent,
-    testauth,
-)
+from x2gobroker.cli import authservice, keygen, loadchecker, main, pubkeyauthorizer, testagent, testauth
+from x2gobroker.cli.daemon import program as daemon
+from x2gobroker.cli.remote import service as remote
+from x2gobroker.cli.ssh import broker as ssh_broker
 from x2gobroker.model.options import format_value
 from x2gobroker.model.profile_options import PROFILE_TABLE
 from x2gobroker.remote.keys import KEYS, OPTION_KEYS

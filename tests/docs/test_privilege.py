@@ -29,10 +29,10 @@ ALLOWED = {
     "x2go/": "a library for programs of users, which work in their own folders",
     "remote/": "the processes of desktops: root in folders of its own, and the user in the user's",
     "agents/server.py": "one file without the rest of us; works as the user, by descriptors",
-    "cli/demo.py": "a trial in a folder that is looked at first",
-    "cli/demo_desktop.py": "a file in the folder of the trial",
+    "cli/admin/demo.py": "a trial in a folder that is looked at first",
+    "cli/admin/demo_desktop.py": "a file in the folder of the trial",
     "cli/streams.py": "the standard streams, by their numbers",
-    "cli/ssh_caller.py": "writes into a memory file",
+    "cli/ssh/caller.py": "writes into a memory file",
     "ssh/host_keys.py": "appends where the folder was looked at first; follows no link",
     "cli/broker_account.py": "a pipe to the parent",
     "store/sqlite_file.py": "SQLite, where the folder was looked at first",
@@ -104,7 +104,7 @@ def test_nobody_else_changes_accounts() -> None:
     """`privilege.become` is the one way for a process of ours to give root's rights away."""
     changing = {"setuid", "setgid", "setreuid", "setregid", "setresuid", "setresgid", "setgroups", "initgroups"}
     changing |= {"seteuid", "setegid"}
-    allowed = ("privilege/", "remote/", "agents/server.py", "cli/remote.py")
+    allowed = ("privilege/", "remote/", "agents/server.py", "cli/remote/service.py")
     wrong = []
     for path in sorted(PACKAGE.rglob("*.py")):
         name = str(path.relative_to(PACKAGE))

@@ -202,12 +202,12 @@ SLOW_START = """\
 import sys, time
 from pathlib import Path
 from flask import Flask
-from x2gobroker.cli.daemon import Daemon
-from x2gobroker.cli.serving import hear_signals
+from x2gobroker.cli.daemon.program import Daemon
+from x2gobroker.cli.daemon.serving import hear_signals
 
 Daemon(Flask("slow"), {
     "bind": f"127.0.0.1:{sys.argv[1]}", "worker_class": "gthread", "graceful_timeout": 60, "preload_app": True,
-    "logger_class": "x2gobroker.cli.serving.GunicornLogger",
+    "logger_class": "x2gobroker.cli.daemon.serving.GunicornLogger",
     "post_fork": lambda server, worker: (Path(sys.argv[2]).touch(), time.sleep(1)),
     "post_worker_init": lambda worker: hear_signals(),
 }).run()

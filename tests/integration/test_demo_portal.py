@@ -141,7 +141,7 @@ def test_the_service_of_the_desktop_ends_even_if_the_demo_is_killed(tmp_path: Pa
 
 def services(folder: Path) -> list[str]:
     """The processes of x2gobroker-remote of a demo below this folder."""
-    return [line for line in processes() if "x2gobroker.cli.remote" in line and str(folder) in line]
+    return [line for line in processes() if "x2gobroker.cli.remote.service" in line and str(folder) in line]
 
 
 def processes() -> list[str]:

@@ -9,8 +9,8 @@ import threading
 
 from flask import Flask
 
-from x2gobroker.cli.daemon import Daemon
-from x2gobroker.cli.serving import DoorWorker, GunicornLogger
+from x2gobroker.cli.daemon.program import Daemon
+from x2gobroker.cli.daemon.serving import DoorWorker, GunicornLogger
 from x2gobroker.settings import SettingsSource
 
 END_SECONDS = 30.0

@@ -87,7 +87,7 @@ class SshBroker:
         launcher = self.folder / "launcher"
         launcher.write_text(
             f"#!{python}\n"
-            "import sys\nfrom pathlib import Path\nfrom x2gobroker.cli.ssh_broker import main\n"
+            "import sys\nfrom pathlib import Path\nfrom x2gobroker.cli.ssh.broker import main\n"
             f"sys.exit(main(defaults=Path({str(self.defaults)!r})))\n"
         )
         launcher.chmod(0o755)

@@ -6,7 +6,7 @@ import subprocess
 from collections.abc import Sequence
 from pathlib import Path
 
-from x2gobroker.cli.migrate import PACKAGED_SAMPLES
+from x2gobroker.cli.admin.migrate import PACKAGED_SAMPLES
 from x2gobroker.migration.reader import Reader
 from x2gobroker.migration.runner import Done
 from x2gobroker.migration.site import Own, Site

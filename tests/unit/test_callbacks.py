@@ -36,11 +36,11 @@ LOADERS = {
 MAKERS = {"CFUNCTYPE", "PYFUNCTYPE", "WINFUNCTYPE", "callback", "new_handle", "ffi"}
 PROGRAMS = (
     "x2gobroker.app",
-    "x2gobroker.cli.daemon",
+    "x2gobroker.cli.daemon.program",
     "x2gobroker.cli.authservice",
     "x2gobroker.cli.loadchecker",
     "x2gobroker.cli.main",
-    "x2gobroker.cli.remote",
+    "x2gobroker.cli.remote.service",
     "x2gobroker.cli.testauth",
     "x2gobroker.wsgi",
     "x2gobroker.auth.pam",

@@ -13,7 +13,7 @@ from tests.support.portal_texts import forget, texts_in
 from tests.support.tls import make_certificates
 from tests.unit.test_cli_check_config import Check
 from tests.unit.test_cli_check_config import check as check_fixture
-from x2gobroker.cli.checks import CHECKS, may_read
+from x2gobroker.cli.admin.checks import CHECKS, may_read
 from x2gobroker.privilege.accounts import Account
 
 check = check_fixture
@@ -286,14 +286,16 @@ def test_a_profile_that_leads_to_this_host_wants_an_x2go_server_here(
     check: Check, monkeypatch: pytest.MonkeyPatch, host: str, installed: bool
 ) -> None:
     """The sample does, on a machine that has the broker alone."""
-    monkeypatch.setattr("x2gobroker.cli.checks.shutil.which", lambda name: f"/usr/bin/{name}" if installed else None)
+    monkeypatch.setattr(
+        "x2gobroker.cli.admin.checks.shutil.which", lambda name: f"/usr/bin/{name}" if installed else None
+    )
     (check.folder / "profiles.conf").write_text(f"[desk]\nname = Desk\nhost = {host}\ncommand = XFCE\n")
     assert ("no X2Go Server is installed on it" in configure(check)) is not installed
 
 
 @pytest.mark.parametrize("host", ["ts01", "localhost, ts01", "localhost.example.org", "192.0.2.1"])
 def test_a_profile_that_leads_elsewhere_wants_none(check: Check, monkeypatch: pytest.MonkeyPatch, host: str) -> None:
-    monkeypatch.setattr("x2gobroker.cli.checks.shutil.which", lambda _name: None)
+    monkeypatch.setattr("x2gobroker.cli.admin.checks.shutil.which", lambda _name: None)
     (check.folder / "profiles.conf").write_text(f"[desk]\nname = Desk\nhost = {host}\ncommand = XFCE\n")
     assert "no X2Go Server" not in configure(check)
 

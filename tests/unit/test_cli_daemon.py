@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from tests.unit.configured import Files
 from tests.unit.properties import SOME
 from x2gobroker.cli.common import check_usable
-from x2gobroker.cli.daemon import (
+from x2gobroker.cli.daemon.program import (
     PID_FILE,
     build_parser,
     main,
@@ -100,7 +100,7 @@ def test_options_become_the_variables_they_override(arguments: list[str], variab
 def test_without_options_it_listens_on_loopback_without_tls() -> None:
     options = server_options(Settings(), parsed())
     assert options["bind"] == "127.0.0.1:8080"
-    assert options["worker_class"] == "x2gobroker.cli.serving.DoorWorker"
+    assert options["worker_class"] == "x2gobroker.cli.daemon.serving.DoorWorker"
     assert (options["workers"], options["threads"]) == (2, 32)
     assert options["control_socket_disable"] is True
     assert not {"certfile", "keyfile", "pidfile", "daemon", "user", "group"} & set(options)

@@ -10,8 +10,8 @@ import pytest
 
 from x2gobroker.auth.htpasswd import read_users
 from x2gobroker.auth.passwords import verify_password
-from x2gobroker.cli import demo_desktop
-from x2gobroker.cli.demo import USER, prepare
+from x2gobroker.cli.admin import demo_desktop
+from x2gobroker.cli.admin.demo import USER, prepare
 from x2gobroker.cli.main import main
 from x2gobroker.remote.types import read_types_trusted
 from x2gobroker.settings import SettingsSource

@@ -17,8 +17,8 @@ from sqlalchemy import update
 from sqlalchemy.engine import URL
 
 from x2gobroker import desktops as acts
-from x2gobroker.cli import drain
-from x2gobroker.cli.desktops import time_text
+from x2gobroker.cli.admin import drain
+from x2gobroker.cli.admin.desktops import time_text
 from x2gobroker.cli.main import main
 from x2gobroker.store import DesktopOrders, PortalSessions, RemoteDesktops, Slot, Store
 from x2gobroker.store.database import FILE_NAME

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy.engine import URL
 
-from x2gobroker.cli.drain import operator
+from x2gobroker.cli.admin.drain import operator
 from x2gobroker.cli.main import main
 from x2gobroker.store import Drain, Drains, Store
 from x2gobroker.store.database import FILE_NAME
@@ -115,12 +115,12 @@ def test_what_makes_no_sense_is_refused(command: Command, arguments: tuple[str, 
 
 def test_behind_sudo_the_user_is_named(command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SUDO_USER", "anna")
-    monkeypatch.setattr("x2gobroker.cli.drain.STARTED_AS", 0)
+    monkeypatch.setattr("x2gobroker.cli.admin.drain.STARTED_AS", 0)
     command.run("ts01")
     assert command.drained()[0].by == "anna"
 
 
 def test_a_user_without_a_name_is_a_number(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("SUDO_USER", raising=False)
-    monkeypatch.setattr("x2gobroker.cli.drain.STARTED_AS", 4_000_000)
+    monkeypatch.setattr("x2gobroker.cli.admin.drain.STARTED_AS", 4_000_000)
     assert operator() == "4000000"

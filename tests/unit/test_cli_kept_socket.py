@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from x2gobroker.cli import kept_socket
-from x2gobroker.cli.kept_socket import NAME, VARIABLES, keep, passed_listener
+from x2gobroker.cli.daemon import kept_socket
+from x2gobroker.cli.daemon.kept_socket import NAME, VARIABLES, keep, passed_listener
 
 FIRST = 700
 Pass = Callable[..., None]

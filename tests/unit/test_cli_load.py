@@ -9,9 +9,10 @@ from dataclasses import replace
 import pytest
 
 from tests.unit.configured import Files
-from x2gobroker.cli import load, main
-from x2gobroker.cli.load import Line, table, trouble
-from x2gobroker.cli.tables import age
+from x2gobroker.cli import main
+from x2gobroker.cli.admin import load
+from x2gobroker.cli.admin.load import Line, table, trouble
+from x2gobroker.cli.admin.tables import age
 from x2gobroker.inventory.happenings import Told
 from x2gobroker.inventory.record import Inventory
 from x2gobroker.inventory.selections import scheduling_stores

@@ -16,7 +16,7 @@ from tests.unit.inventory_values import seen
 from x2gobroker.agents.base import REFUSED
 from x2gobroker.agents.farm import AgentFarm
 from x2gobroker.agents.rules import AgentRules
-from x2gobroker.cli.lockout import parse_until
+from x2gobroker.cli.admin.lockout import parse_until
 from x2gobroker.cli.main import main
 from x2gobroker.errors import AgentError, ConfigurationError
 from x2gobroker.inventory.happenings import Told

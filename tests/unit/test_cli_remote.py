@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from x2gobroker.cli.remote import go_on_as, listen_at, main, rules_of, tls_of
+from x2gobroker.cli.remote.service import go_on_as, listen_at, main, rules_of, tls_of
 from x2gobroker.errors import ConfigurationError
 from x2gobroker.settings import GLOBAL, Settings
 

@@ -13,9 +13,9 @@ from pathlib import Path
 import pytest
 
 from tests.support.tls import Certificates, make_certificates
-from x2gobroker.cli import remote_setup
 from x2gobroker.cli.main import main
-from x2gobroker.cli.remote_web import Site, apache_config, nginx_config, reachable, remarks
+from x2gobroker.cli.remote import setup as remote_setup
+from x2gobroker.cli.remote.web import Site, apache_config, nginx_config, reachable, remarks
 from x2gobroker.errors import ConfigurationError
 from x2gobroker.model.options import Value
 from x2gobroker.settings import ENVIRONMENT, GLOBAL, Settings

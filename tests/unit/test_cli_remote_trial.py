@@ -10,7 +10,7 @@ import pytest
 from websockets.sync.client import connect
 from websockets.sync.server import ServerConnection, serve
 
-from x2gobroker.cli.remote_trial import Finding, Seen, address_finding, try_connection
+from x2gobroker.cli.remote.trial import Finding, Seen, address_finding, try_connection
 
 HERE, SERVER, INSIDE = "192.0.2.7", "192.0.2.80", "10.0.0.80"
 

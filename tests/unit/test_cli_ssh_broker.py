@@ -15,8 +15,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from x2gobroker.cli.ssh_broker import FIELDS, build_parser, call_of, fields_of, log_to, parse, user_of, variables_of
-from x2gobroker.cli.ssh_caller import (
+from x2gobroker.cli.ssh.broker import FIELDS, build_parser, call_of, fields_of, log_to, parse, user_of, variables_of
+from x2gobroker.cli.ssh.caller import (
     DEFAULTS,
     MAX_CALL,
     Call,

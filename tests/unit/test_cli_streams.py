@@ -14,10 +14,10 @@ import pytest
 from x2gobroker.agents import server
 
 PROGRAMS = (
-    *("main", "testauth", "ssh_broker", "loadchecker", "authservice", "daemon", "remote", "pubkeyauthorizer"),
-    *("testagent", "keygen"),
+    *("main", "testauth", "ssh.broker", "loadchecker", "authservice", "daemon.program", "remote.service"),
+    *("pubkeyauthorizer", "testagent", "keygen"),
 )
-CALLS = [("main", "check-config"), ("ssh_broker", "--task", "listsessions"), ("testagent", "-H", "LOCAL")]
+CALLS = [("main", "check-config"), ("ssh.broker", "--task", "listsessions"), ("testagent", "-H", "LOCAL")]
 
 
 def limited() -> None:

@@ -13,12 +13,12 @@ from typing import Any
 
 import pytest
 
-from x2gobroker.cli import x2go_output as output
 from x2gobroker.cli.main import build_parser, main
-from x2gobroker.cli.x2go_connect import read_password
-from x2gobroker.cli.x2go_options import LINKS, PACK, CommandError
-from x2gobroker.cli.x2go_show import _which
-from x2gobroker.cli.x2go_target import Target, keyboard_params, read_target
+from x2gobroker.cli.x2go import output
+from x2gobroker.cli.x2go.connect import read_password
+from x2gobroker.cli.x2go.options import LINKS, PACK, CommandError
+from x2gobroker.cli.x2go.show import _which
+from x2gobroker.cli.x2go.target import Target, keyboard_params, read_target
 from x2gobroker.x2go import defaults
 from x2gobroker.x2go.listing import X2GoServerSessionInfo
 from x2gobroker.x2go.params import FORMS

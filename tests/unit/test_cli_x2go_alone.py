@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from x2gobroker.cli import main as with_broker
-from x2gobroker.cli import x2go_alone
+from x2gobroker.cli.x2go import alone as x2go_alone
 
 
 def test_it_takes_what_the_program_of_the_broker_takes() -> None:

@@ -234,7 +234,7 @@ def test_scripts_run_with_the_references_password(lab: Lab, monkeypatch: pytest.
 def test_what_takes_long_to_load_is_not_loaded() -> None:
     """Every call is a new process."""
     program = (
-        "import sys, x2gobroker.cli.ssh_broker, x2gobroker.frontends.ssh_command, x2gobroker.services\n"
+        "import sys, x2gobroker.cli.ssh.broker, x2gobroker.frontends.ssh_command, x2gobroker.services\n"
         "slow = {'flask', 'werkzeug', 'jinja2', 'gunicorn', 'paramiko', 'sqlalchemy.dialects.postgresql', 'segno'}\n"
         "print(sorted(slow & set(sys.modules)))"
     )

@@ -22,7 +22,7 @@ from gunicorn.http import RequestParser
 from hypothesis import given
 from hypothesis import strategies as st
 
-from x2gobroker.cli.serving import DoorWorker, Exchange, GunicornLogger
+from x2gobroker.cli.daemon.serving import DoorWorker, Exchange, GunicornLogger
 from x2gobroker.gate import Connection, Door, Limits, connection, door, framing
 
 LIMITS = Limits(head_bytes=600, body_bytes=800)

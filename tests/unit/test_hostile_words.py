@@ -19,8 +19,8 @@ from hypothesis import strategies as st
 from tests.unit.properties import SOME
 from x2gobroker.agents import server as agent
 from x2gobroker.authservice.protocol import ProtocolError, decode_body, parse_line, text_of
-from x2gobroker.cli.ssh_broker import parse
-from x2gobroker.cli.ssh_caller import MAX_CALL, MOST_WORDS, Call, CallError, pack, unpack, who_asks
+from x2gobroker.cli.ssh.broker import parse
+from x2gobroker.cli.ssh.caller import MAX_CALL, MOST_WORDS, Call, CallError, pack, unpack, who_asks
 from x2gobroker.frontends.ssh_command import client_address
 from x2gobroker.privilege import MessageError, Number, Text, read_message
 from x2gobroker.privilege.messages import Form

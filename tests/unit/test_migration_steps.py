@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.unit.migration_sites import OWN, PREFIX, SNIPPET, MadeSite, SiteRunner, stanza
-from x2gobroker.cli import migrate
+from x2gobroker.cli.admin import migrate
 from x2gobroker.errors import BrokerError
 from x2gobroker.migration.journal import Entry, Journal
 from x2gobroker.migration.plan import plan

@@ -15,7 +15,7 @@ import pytest
 from tests.support.accounts import pam_service
 from tests.support.remote_types import one_type, write_types
 from tests.unit.configured import Files
-from x2gobroker.cli.check_config import find_problems
+from x2gobroker.cli.admin.check_config import find_problems
 from x2gobroker.remote import kept
 from x2gobroker.remote.check import NO_SOUND, remote_problems, try_script
 from x2gobroker.remote.kept import no_service

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from tests.unit.configured import Files
 from tests.unit.properties import SOME
 from x2gobroker.app import create_app
-from x2gobroker.cli.daemon import build_parser, variables_of
+from x2gobroker.cli.daemon.program import build_parser, variables_of
 from x2gobroker.model.options import Kind, Option
 from x2gobroker.settings import IniError, IniFile, Problem, Settings, SettingsSource, broker_variables, parse_ini
 from x2gobroker.settings.source import _take_value, read_config

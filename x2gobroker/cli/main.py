@@ -12,9 +12,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from x2gobroker import __version__
-from x2gobroker.cli import (
+from x2gobroker.cli.admin import (
     check_config,
-    daemon,
     demo,
     desktops,
     drain,
@@ -25,17 +24,18 @@ from x2gobroker.cli import (
     passwd,
     penalties,
     plugins,
-    remote_admin,
-    remote_setup,
     sessions,
-    ssh_broker,
     store,
     totp,
-    x2go,
 )
 from x2gobroker.cli.broker_account import as_broker
 from x2gobroker.cli.common import source_of
+from x2gobroker.cli.daemon import program as daemon
+from x2gobroker.cli.remote import admin as remote_admin
+from x2gobroker.cli.remote import setup as remote_setup
+from x2gobroker.cli.ssh import broker as ssh_broker
 from x2gobroker.cli.streams import run_told, told
+from x2gobroker.cli.x2go import command as x2go
 
 # these touch no state store, or see to the account and the folder that they work in themselves
 STAY = tuple(

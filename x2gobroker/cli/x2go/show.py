@@ -9,8 +9,8 @@ import sys
 import time
 from collections.abc import Iterator
 
-from x2gobroker.cli import x2go_output as output
-from x2gobroker.cli.x2go_options import CommandError
+from x2gobroker.cli.x2go import output
+from x2gobroker.cli.x2go.options import CommandError
 from x2gobroker.x2go import X2GoSession
 from x2gobroker.x2go.errors import X2GoException
 from x2gobroker.x2go.listing import X2GoServerSessionInfo

@@ -7,11 +7,11 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
-from x2gobroker.cli import x2go_output as output
-from x2gobroker.cli.x2go_connect import connected
-from x2gobroker.cli.x2go_options import CommandError
-from x2gobroker.cli.x2go_show import resume, start
-from x2gobroker.cli.x2go_target import read_target
+from x2gobroker.cli.x2go import output
+from x2gobroker.cli.x2go.connect import connected
+from x2gobroker.cli.x2go.options import CommandError
+from x2gobroker.cli.x2go.show import resume, start
+from x2gobroker.cli.x2go.target import read_target
 from x2gobroker.errors import BrokerError
 from x2gobroker.logs import field
 from x2gobroker.x2go import X2GoSession

@@ -12,8 +12,9 @@ from pathlib import Path
 
 from x2gobroker.auth.htpasswd import read_users, write_user
 from x2gobroker.auth.passwords import hash_password
-from x2gobroker.cli import daemon, demo_desktop
-from x2gobroker.cli.demo_desktop import DemoDesktop
+from x2gobroker.cli.admin import demo_desktop
+from x2gobroker.cli.admin.demo_desktop import DemoDesktop
+from x2gobroker.cli.daemon import program as daemon
 from x2gobroker.errors import ConfigurationError
 from x2gobroker.privilege import TrustError, check_place
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import x2gobroker
 from x2gobroker.cli.broker_account import work_in
 from x2gobroker.cli.common import add_config_options, check_usable, source_of
-from x2gobroker.cli.remote_web import reachable
+from x2gobroker.cli.remote.web import reachable
 from x2gobroker.errors import ConfigurationError
 from x2gobroker.model.options import did_you_mean, format_value, parse_value
 from x2gobroker.privilege import TrustError, own_folder

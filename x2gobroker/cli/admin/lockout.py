@@ -10,9 +10,9 @@ import time
 from dataclasses import asdict
 from datetime import datetime
 
+from x2gobroker.cli.admin.drain import operator
 from x2gobroker.cli.broker_account import as_broker
 from x2gobroker.cli.common import add_config_options, check_made, source_of
-from x2gobroker.cli.drain import operator
 from x2gobroker.errors import ConfigurationError
 from x2gobroker.locks import Ended, Wanted, end_sessions, lift, lock_out
 from x2gobroker.logs import field

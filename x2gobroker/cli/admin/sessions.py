@@ -8,8 +8,8 @@ import sys
 import time
 from collections.abc import Mapping, Sequence
 
+from x2gobroker.cli.admin.tables import age, aligned
 from x2gobroker.cli.common import add_config_options, check_made, source_of
-from x2gobroker.cli.tables import age, aligned
 from x2gobroker.inventory.reads import Reads, Whereabout, is_called, known_for
 from x2gobroker.logs import field
 from x2gobroker.model.inventory import BROKER, EVENT, EXPECTED, LEFT, KnownServer

@@ -21,9 +21,9 @@ from x2gobroker.app import create_app, start_housekeeping
 from x2gobroker.cli.background import LOG_FOLDER, add_background_options, redirect_output, write_pid_file
 from x2gobroker.cli.broker_account import broker_account, go_on_as
 from x2gobroker.cli.common import add_debug_options, check_usable, debug_variables
-from x2gobroker.cli.daemon_account import TLS, context_of_root, tls_options
-from x2gobroker.cli.kept_socket import keep, passed_listener
-from x2gobroker.cli.serving import PatientArbiter, hear_signals
+from x2gobroker.cli.daemon.account import TLS, context_of_root, tls_options
+from x2gobroker.cli.daemon.kept_socket import keep, passed_listener
+from x2gobroker.cli.daemon.serving import PatientArbiter, hear_signals
 from x2gobroker.cli.streams import told
 from x2gobroker.errors import BrokerError, ConfigurationError
 from x2gobroker.frontends.forms import MAX_BODY
@@ -147,7 +147,7 @@ def server_options(settings: Settings, options: argparse.Namespace) -> dict[str,
     """All gunicorn options of this daemon. Raises ConfigurationError."""
     chosen: dict[str, Any] = {
         "bind": parse_bind(settings.environment("DAEMON_BIND_ADDRESS")),
-        "worker_class": "x2gobroker.cli.serving.DoorWorker",
+        "worker_class": "x2gobroker.cli.daemon.serving.DoorWorker",
         "workers": settings.integer(ENVIRONMENT, "X2GOBROKER_WORKERS"),
         "threads": settings.integer(ENVIRONMENT, "X2GOBROKER_THREADS"),
         "graceful_timeout": GRACEFUL_SECONDS,
@@ -158,7 +158,7 @@ def server_options(settings: Settings, options: argparse.Namespace) -> dict[str,
         "forwarder_headers": "",
         "secure_scheme_headers": {},
         "proc_name": PROGRAM,
-        "logger_class": "x2gobroker.cli.serving.GunicornLogger",
+        "logger_class": "x2gobroker.cli.daemon.serving.GunicornLogger",
         "access_log_format": ACCESS_FORMAT,
         "control_socket_disable": True,
         "worker_tmp_dir": "/dev/shm" if os.access("/dev/shm", os.W_OK) else None,  # noqa: S108 - heartbeat, no data

@@ -8,7 +8,7 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from x2gobroker.cli.x2go_options import (
+from x2gobroker.cli.x2go.options import (
     MANY,
     ONE,
     add_application_options,
@@ -85,6 +85,6 @@ def _add(actions: argparse._SubParsersAction[_Parser], name: str, text: str, mor
 
 def run(options: argparse.Namespace) -> int:
     """Do it; the exit status. Raises CommandError."""
-    from x2gobroker.cli.x2go_actions import perform
+    from x2gobroker.cli.x2go.actions import perform
 
     return perform(options)

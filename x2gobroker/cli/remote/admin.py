@@ -5,9 +5,10 @@ from __future__ import annotations
 import argparse
 import sys
 
-from x2gobroker.cli import remote_proxy, remote_setup
 from x2gobroker.cli.common import add_config_options, check_usable, source_of
-from x2gobroker.cli.remote_web import Site, apache_config, haproxy_config, nginx_config, remarks
+from x2gobroker.cli.remote import proxy as remote_proxy
+from x2gobroker.cli.remote import setup as remote_setup
+from x2gobroker.cli.remote.web import Site, apache_config, haproxy_config, nginx_config, remarks
 
 
 def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:

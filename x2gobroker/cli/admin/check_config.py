@@ -8,7 +8,7 @@ from pathlib import Path
 
 from x2gobroker.auth.base import AuthMechanism
 from x2gobroker.auth.totp import second_factor_problems
-from x2gobroker.cli.checks import check_problems
+from x2gobroker.cli.admin.checks import check_problems
 from x2gobroker.cli.common import add_config_options, source_of
 from x2gobroker.cli.log_rotation import rotation_problems
 from x2gobroker.errors import PluginError

@@ -11,8 +11,8 @@ from collections.abc import Sequence
 from typing import Any, NoReturn
 
 from x2gobroker import __version__
-from x2gobroker.cli import x2go
 from x2gobroker.cli.streams import run_told, told
+from x2gobroker.cli.x2go import command as x2go
 
 PROGRAM = "x2gobroker"
 ELSEWHERE = "the commands of the broker are in the package x2gobroker"

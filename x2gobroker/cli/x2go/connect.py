@@ -12,8 +12,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from x2gobroker.cli.x2go_options import KNOWN_HOSTS, CommandError
-from x2gobroker.cli.x2go_target import Target
+from x2gobroker.cli.x2go.options import KNOWN_HOSTS, CommandError
+from x2gobroker.cli.x2go.target import Target
 from x2gobroker.logs import field
 from x2gobroker.x2go import X2GoSession
 from x2gobroker.x2go.errors import (

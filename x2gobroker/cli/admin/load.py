@@ -12,8 +12,8 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from x2gobroker.cli.admin.tables import GAP, age, aligned
 from x2gobroker.cli.common import add_config_options, check_made, source_of
-from x2gobroker.cli.tables import GAP, age, aligned
 from x2gobroker.errors import ConfigurationError
 from x2gobroker.inventory.reads import Reads
 from x2gobroker.inventory.selections import scheduling_stores

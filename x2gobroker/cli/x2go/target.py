@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from x2gobroker.cli.x2go_options import MANY, ONE, SESSIONS_FILE, CommandError
+from x2gobroker.cli.x2go.options import MANY, ONE, SESSIONS_FILE, CommandError
 from x2gobroker.model.hosts import DEFAULT_SSH_PORT, parse_port, split_address
 from x2gobroker.x2go.errors import X2GoProfileException
 from x2gobroker.x2go.profiles import X2GoSessionProfiles

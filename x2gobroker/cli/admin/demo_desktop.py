@@ -106,7 +106,7 @@ def write_types(desktop: DemoDesktop) -> None:
 @contextlib.contextmanager
 def served(config: Path, variables: dict[str, str]) -> Iterator[None]:
     """`x2gobroker-remote` for the length of a `with` block. Raises ConfigurationError when it cannot be started."""
-    arguments = [sys.executable, "-m", "x2gobroker.cli.remote", "-C", str(config), "-i"]
+    arguments = [sys.executable, "-m", "x2gobroker.cli.remote.service", "-C", str(config), "-i"]
     if shutil.which("setpriv"):  # of util-linux: the desktop's service ends with the demo, even if that is killed
         arguments = ["setpriv", "--pdeathsig", "TERM", "--", *arguments]
     try:

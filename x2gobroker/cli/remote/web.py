@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
-from x2gobroker.cli.daemon import parse_bind
+from x2gobroker.cli.daemon.program import parse_bind
 from x2gobroker.errors import ConfigurationError
 from x2gobroker.model.penalty import is_within
 from x2gobroker.settings import GLOBAL, Settings

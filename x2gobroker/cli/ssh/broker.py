@@ -18,7 +18,7 @@ from pathlib import Path
 
 from x2gobroker import __version__
 from x2gobroker.cli import streams
-from x2gobroker.cli.ssh_caller import (
+from x2gobroker.cli.ssh.caller import (
     DEFAULTS,
     PIPED,
     Call,

@@ -21,8 +21,8 @@ from websockets.sync.client import ClientConnection, connect
 from websockets.typing import Origin, Subprotocol
 
 from x2gobroker.cli.common import add_config_options, check_made, check_usable, source_of
-from x2gobroker.cli.remote_trial import Finding, try_connection
-from x2gobroker.cli.remote_web import SERVED_PATH
+from x2gobroker.cli.remote.trial import Finding, try_connection
+from x2gobroker.cli.remote.web import SERVED_PATH
 from x2gobroker.errors import BrokerError, ConfigurationError
 from x2gobroker.logs import field
 from x2gobroker.remote.rfb import OUR_VERSION

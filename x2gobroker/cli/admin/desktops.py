@@ -11,8 +11,8 @@ from dataclasses import asdict
 from datetime import datetime
 
 from x2gobroker import desktops
+from x2gobroker.cli.admin.drain import operator
 from x2gobroker.cli.common import add_config_options, check_made, source_of
-from x2gobroker.cli.drain import operator
 from x2gobroker.desktops import (
     CANNOT,
     ENDED,

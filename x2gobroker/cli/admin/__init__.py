@@ -1,0 +1,1 @@
+"""The commands of `x2gobroker`, the administrator's program."""

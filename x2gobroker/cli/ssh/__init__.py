@@ -1,0 +1,1 @@
+"""The broker over SSH: `x2gobroker-ssh`."""
