@@ -14,7 +14,7 @@ from x2gobroker.errors import PluginError, StoreError
 from x2gobroker.inventory.events import note_event
 from x2gobroker.inventory.reads import known_places, rule_of
 from x2gobroker.inventory.record import Inventory
-from x2gobroker.inventory.selections import SelectionNotes, scheduling_stores
+from x2gobroker.inventory.selections import SelectionNotes
 from x2gobroker.logs import broker_log, error_log
 from x2gobroker.logs import field as log_field
 from x2gobroker.model.hosts import Endpoint, Host
@@ -22,12 +22,12 @@ from x2gobroker.model.profile import BROKER_USER, SessionProfile
 from x2gobroker.model.server_names import find_host
 from x2gobroker.model.sessions import SUSPENDED, Listing, ServerSession, resume_order
 from x2gobroker.model.vouched import Vouched
-from x2gobroker.scheduling.choice import Selection, Wish
+from x2gobroker.scheduling.choice import Selection, Stores, Wish
 from x2gobroker.scheduling.standing import Count, count_listed, count_reported
 from x2gobroker.scheduling.survey import one_knows_all
 from x2gobroker.services import Services
 from x2gobroker.settings import GLOBAL, Settings
-from x2gobroker.store import ClientEvent, Origins, UserLocks
+from x2gobroker.store import ClientEvent, Drains, Loads, Origins, Reservations, Store, UserLocks
 
 LISTING_SECONDS = 2.0
 
@@ -64,6 +64,11 @@ def account_for(profile: SessionProfile, user: str, login: str = "") -> str:
     fixed = profile.options.get("user")
     account = fixed if isinstance(fixed, str) and fixed not in ("", BROKER_USER) else user
     return account if login in ("", user, account) else ""
+
+
+def scheduling_stores(store: Store) -> Stores:
+    """What the scheduler keeps in a store, and whom it asks and tells about sessions."""
+    return Stores(Reservations(store), Loads(store), Drains(store), SelectionNotes(Inventory(store)))
 
 
 class Placement:

@@ -15,11 +15,11 @@ from x2gobroker.cli.admin.load import Line, table, trouble
 from x2gobroker.cli.admin.tables import age
 from x2gobroker.inventory.happenings import Told
 from x2gobroker.inventory.record import Inventory
-from x2gobroker.inventory.selections import scheduling_stores
 from x2gobroker.loadchecker.targets import Watched
 from x2gobroker.model.hosts import Endpoint
 from x2gobroker.model.inventory import KnownServer
 from x2gobroker.model.load import LoadReport
+from x2gobroker.placement import scheduling_stores
 from x2gobroker.services import Services
 from x2gobroker.settings import Settings
 from x2gobroker.store import Loads

@@ -14,9 +14,9 @@ from tests.unit.inventory_values import name_of, seen
 from x2gobroker.cli.main import main
 from x2gobroker.inventory.happenings import Changed, Happening, Placed, Said, Silent, Told
 from x2gobroker.inventory.record import Inventory
-from x2gobroker.inventory.selections import scheduling_stores
 from x2gobroker.model.hosts import Endpoint
 from x2gobroker.model.inventory import BROKER, ENDED, WATCH
+from x2gobroker.placement import scheduling_stores
 from x2gobroker.services import Services
 
 CONFIG = "[global]\ncookie-directory = {folder}/state\n"

@@ -21,7 +21,7 @@ from tests.support.portal_texts import forget, texts_in
 from x2gobroker.app import create_app
 from x2gobroker.frontends import readiness
 from x2gobroker.frontends.base import EXTENSION
-from x2gobroker.inventory.selections import scheduling_stores
+from x2gobroker.placement import scheduling_stores
 from x2gobroker.portal import static
 from x2gobroker.store.loads import OK, ServerLoad
 

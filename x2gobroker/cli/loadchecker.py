@@ -35,13 +35,13 @@ from x2gobroker.cli.sockets import (
 from x2gobroker.cli.streams import told
 from x2gobroker.errors import BrokerError, ConfigurationError
 from x2gobroker.inventory.record import Inventory, News
-from x2gobroker.inventory.selections import scheduling_stores
 from x2gobroker.loadchecker.asking import Asking
 from x2gobroker.loadchecker.poller import Poller
 from x2gobroker.loadchecker.server import LoadSocket
 from x2gobroker.loadchecker.sharing import Sharing
 from x2gobroker.loadchecker.targets import Watch
 from x2gobroker.logs import LogForm, error_log, loadchecker_log, set_up_logging
+from x2gobroker.placement import scheduling_stores
 from x2gobroker.services import Services
 from x2gobroker.settings import ENVIRONMENT, SettingsSource
 from x2gobroker.store import AutologinKeys, LoadCheckers, Loads

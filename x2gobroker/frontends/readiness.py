@@ -16,9 +16,9 @@ from pathlib import Path
 from cryptography import x509
 
 from x2gobroker.errors import BrokerError
-from x2gobroker.inventory.selections import scheduling_stores
 from x2gobroker.loadchecker.targets import Watch
 from x2gobroker.logs import broker_log
+from x2gobroker.placement import scheduling_stores
 from x2gobroker.plugins import BACKENDS, registered
 from x2gobroker.portal import languages, static
 from x2gobroker.services import Services

@@ -13,8 +13,7 @@ from x2gobroker.model.hosts import Endpoint
 from x2gobroker.model.inventory import BROKER, ENDED, EXPECTED, LISTED, Beforehand, View
 from x2gobroker.model.server_report import SeenSession
 from x2gobroker.model.sessions import Listing, ServerSession, SessionRecord
-from x2gobroker.scheduling.choice import Stores
-from x2gobroker.store import Drains, Loads, Reservations, ServerSessions, Store
+from x2gobroker.store import ServerSessions
 from x2gobroker.store.reservations import Claim
 
 EXPECTED_SECONDS = 90.0  # at least; X2Go Client starts a session when its user has chosen
@@ -96,11 +95,6 @@ class SelectionNotes:
             if (mine or key in known) and not _is_known(known.get(key), told):
                 news.append((server, told))
         return news
-
-
-def scheduling_stores(store: Store) -> Stores:
-    """What the scheduler keeps in a store, and whom it asks and tells about sessions."""
-    return Stores(Reservations(store), Loads(store), Drains(store), SelectionNotes(Inventory(store)))
 
 
 def _is_known(view: View | None, told: Told) -> bool:

@@ -11,9 +11,9 @@ from datetime import datetime
 
 from x2gobroker.cli.common import add_config_options, check_made, source_of
 from x2gobroker.errors import ConfigurationError, PluginError
-from x2gobroker.inventory.selections import scheduling_stores
 from x2gobroker.logs import field
 from x2gobroker.model.hosts import Host
+from x2gobroker.placement import scheduling_stores
 from x2gobroker.plugins import BACKENDS, registered
 from x2gobroker.scheduling.choice import is_drained
 from x2gobroker.services import Services

@@ -16,12 +16,12 @@ from x2gobroker.cli.admin.tables import GAP, age, aligned
 from x2gobroker.cli.common import add_config_options, check_made, source_of
 from x2gobroker.errors import ConfigurationError
 from x2gobroker.inventory.reads import Reads
-from x2gobroker.inventory.selections import scheduling_stores
 from x2gobroker.loadchecker.targets import Watch, Watched
 from x2gobroker.logs import field
 from x2gobroker.model.hosts import Endpoint, Host
 from x2gobroker.model.inventory import KnownServer
 from x2gobroker.model.load import LoadReport
+from x2gobroker.placement import scheduling_stores
 from x2gobroker.scheduling.choice import is_drained
 from x2gobroker.services import Services
 from x2gobroker.settings import Settings
