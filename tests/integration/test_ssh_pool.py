@@ -295,3 +295,60 @@ def test_under_load_while_connections_are_ended_nothing_hangs(pool: SshPool, rou
         for future in working:
             future.result(SECONDS)
     assert set(outcomes) <= {"ok", "broken"}
+
+
+def test_a_command_that_goes_on_is_heard_while_others_use_its_connection(
+    pool: SshPool, route: Route, logins: Callable[[], int]
+) -> None:
+    stream = pool.listen(route, "echo one; read line; echo two", SECONDS)
+    assert stream.receive(SECONDS) == b"one\n"
+    assert pool.execute(route, "echo other", SECONDS).output == b"other\n"
+    threading.Timer(0.2, stream.stop).start()
+    assert stream.receive(SECONDS) == b""
+    stream.close()
+    stream.close()
+    assert pool.execute(route, "echo after", SECONDS).output == b"after\n"
+    assert logins() == 1
+
+
+def test_a_command_that_ends_says_why(pool: SshPool, route: Route) -> None:
+    stream = pool.listen(route, "echo no such task >&2; exit 1", SECONDS)
+    assert stream.receive(SECONDS) == b""
+    assert stream.complaint() == "no such task"
+    stream.close()
+    stream = pool.listen(route, "exit 0", SECONDS)
+    assert stream.receive(SECONDS) == b""
+    assert stream.complaint() == "it ended"
+    stream.close()
+
+
+def test_a_connection_on_which_a_stream_fell_silent_is_not_used_again(
+    pool: SshPool, route: Route, logins: Callable[[], int]
+) -> None:
+    stream = pool.listen(route, "sleep 100", SECONDS)
+    with pytest.raises(SshTimeout, match="nothing was heard"):
+        stream.receive(0.3)
+    stream.close()
+    pool.execute(route, "true", SECONDS)
+    assert logins() == 2
+
+
+def test_a_stream_whose_connection_breaks_ends(server: Sshd, pool: SshPool, route: Route) -> None:
+    stream = pool.listen(route, "sleep 100", SECONDS)
+    server.end_connections()
+    try:
+        assert stream.receive(SECONDS) == b""
+    except SshError as error:
+        assert "the connection ended" in str(error)
+    assert "ended" in stream.complaint()
+    stream.close()
+    assert pool.connections(route) == 0
+
+
+def test_a_stream_is_not_closed_by_the_one_that_reaps_idle_connections(route: Route) -> None:
+    pool = SshPool(idle_seconds=0.2)
+    stream = pool.listen(route, "echo one; sleep 1; echo two", SECONDS)
+    assert (stream.receive(SECONDS), stream.receive(SECONDS)) == (b"one\n", b"two\n")
+    stream.close()
+    wait_until(lambda: pool.connections(route) == 0, "the idle connection being closed")
+    pool.close()
