@@ -91,6 +91,7 @@ def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Site]:
     """A site that is not started yet."""
     monkeypatch.setattr("x2gobroker.loadchecker.poller.TICK_SECONDS", 0.1)
     monkeypatch.setattr("x2gobroker.loadchecker.watching.FIRST_PAUSE", 0.2)
+    monkeypatch.setattr("x2gobroker.loadchecker.watching.LONGEST_PAUSE", 1.0)
     made = Site(tmp_path)
     monkeypatch.setattr("x2gobroker.loadchecker.poller.try_all", made.ports)
     monkeypatch.setattr("x2gobroker.loadchecker.question.try_all", made.ports)
@@ -171,6 +172,22 @@ def test_a_server_that_takes_no_connections_is_down_whatever_its_watch_says(site
     site.poller.wake()
     wait_until(lambda: site.load_state() == "ok", "the port found open", 60)
     assert site.asked == 1, "only its port was tried"
+
+
+def test_a_server_that_is_back_is_noticed_by_its_watch(site: Site) -> None:
+    """It was rebooted: the watch is begun again long before the next question is due."""
+    site.start().says.put(REPORT)
+    wait_until(lambda: site.how() == WATCH, "the watch heard", 60)
+    site.is_up = False
+    site.answer = site.agent.fails = AgentError("nobody answers", UNREACHABLE)
+    site.agent.streams[0].says.put(AgentError("the connection ended", UNREACHABLE))
+    wait_until(lambda: site.load_state() == UNREACHABLE, "the server found down", 60)
+    tries = len(site.agent.asked)
+    wait_until(lambda: len(site.agent.asked) > tries + 2, "some tries to watch it", 60)
+    assert site.asked == 2, "it is asked once, however often a watch is tried"
+    site.is_up, site.agent.fails, site.answer = True, None, ServerReport(LOAD, (), 0, "ts01")
+    site.stream(2).says.put(REPORT)
+    wait_until(lambda: site.load_state() == "ok", "the server found up", 60)
 
 
 def test_nothing_is_missed_while_the_store_fails(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:

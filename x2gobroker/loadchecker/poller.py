@@ -250,14 +250,17 @@ class Poller:
         key, picture = stirred.key, stirred.picture
         if key not in self.watched.targets:
             return
-        self._sayings.watched(key, picture.trouble)
+        if self._sayings.watched(key, picture.trouble) and self._sayings.state(key) != OK:
+            self._schedule.now(key, time.time())  # it may be back
         # whoever takes no connections is down for users, whatever the watch says of the load
         self._outbox.stir(picture, self._took.get(key, 0.0) if self._sayings.state(key) == OK else None)
 
     def _take_lost(self, lost: Lost) -> None:
-        """A watch has ended: what of the server is to be found out by asking, at once."""
+        """A watch has ended: the server is asked at once, unless it was in vain that a watch was to be begun again."""
         if self._watching is None or not self._watching.lost(lost):
             return
         self._sayings.lost(lost)
+        if lost.picture.load[0] is None:
+            return
         self._asked.pop(lost.key, None)  # what its watch has written is no answer to a question
         self._schedule.now(lost.key, time.time())

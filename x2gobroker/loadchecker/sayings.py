@@ -43,16 +43,18 @@ class Sayings:
         if isinstance(heard.happening, Told):
             (self._lying.add if lies else self._lying.discard)(key)
 
-    def watched(self, key: str, trouble: str) -> None:
-        """A watch goes on; `trouble` is why the server cannot say who is there."""
+    def watched(self, key: str, trouble: str) -> bool:
+        """A watch goes on; `trouble` is why the server cannot say who is there. Whether it was lost before."""
         if trouble and self._troubled.get(key) != trouble:
             loadchecker_log.warning("X2Go Server %s cannot tell its sessions: %s", field(key), trouble)
         elif not trouble and self._troubled.pop(key, ""):
             loadchecker_log.warning("X2Go Server %s tells its sessions again", field(key))
         if trouble:
             self._troubled[key] = trouble
-        if self._lost.pop(key, ""):
+        again = self._lost.pop(key, "")
+        if again:
             loadchecker_log.warning("X2Go Server %s is watched again", field(key))
+        return bool(again)
 
     def lost(self, lost: Lost) -> None:
         """A watch has ended."""
