@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from tests.support.x2go_server import DATABASE
 from x2gobroker.loadchecker.watching import SILENT_SECONDS
 from x2gobroker.model.inventory import CHECKLOAD, WATCH
 
+TAKEN_OVER_SECONDS = 25.0  # the sign of life of a watch may come 8 seconds after its begin, on a busy machine
 SELECTED = ("listsessions", "getservers", "findbusyservers")
 
 
@@ -144,6 +146,25 @@ def test_a_database_that_is_gone_is_trouble_and_everybody_is_asked_again(site: W
     assert "cannot tell its sessions" in text
     assert "tells its sessions again" in text
     session.terminate()
+
+
+def test_of_two_load_checkers_the_other_one_takes_over_when_one_is_killed(site: WatchedServer) -> None:
+    anna = site.x2go.users[0]
+    wait_until(lambda: site.states(anna) == {}, "no session")
+    with site.another_checker() as other:
+        for dying in (site.checker, other):
+            wait_until(lambda: len(agents()) == 1, "one watch")
+            assert dying.program is not None
+            dying.program.process.kill()
+            dying.program.process.wait(10)
+            moment = time.time()
+            took = site.seconds_until(
+                lambda moment=moment: site.server().how == WATCH and site.server().known > moment,  # type: ignore[misc]
+                "the watch of the other one",
+            )
+            assert took < TAKEN_OVER_SECONDS
+            dying.start()
+    site.wait_until_watched()
 
 
 def test_without_a_load_checker_everybody_is_asked_after_a_while(site: WatchedServer) -> None:

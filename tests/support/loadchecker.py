@@ -63,7 +63,7 @@ class LoadChecker:
             "X2GOBROKER_LOADCHECKER_SOCKET": str(self.socket),
             **variables,
         }
-        if "database-url" not in more:
+        if "database-url" not in more and "cookie-directory" not in more:
             more += f"\ncookie-directory = {self.folder}/state"
         replace_file(self.config, CONFIG.format(interval=interval, more=more, folder=self.folder))
 

@@ -37,10 +37,19 @@ class WatchedServer:
         self.desktop = desktop
         self.home = home
         self._notes = notes
+        self.variables: dict[str, str] = {}  # of a load checker's environment
         self.source = SettingsSource.of_process(checker.env, program="http")
         self.services = Services()
         self.broker = Broker(InifileBackend("inifile"), self.services)
         self.reads = Reads(self.services.store(self.source.current()))
+
+    @contextlib.contextmanager
+    def another_checker(self) -> Iterator[LoadChecker]:
+        """A second load checker, as on another host with the same store and session profiles."""
+        more = f"cookie-directory = {self.checker.folder}/state"
+        profile = PROFILE.format(name=self.x2go.name, port=self.x2go.port)
+        with load_checker(self.variables, profile, interval=300, more=more) as made:
+            yield made
 
     @property
     def key(self) -> str:
@@ -119,6 +128,7 @@ def watched_server(folder: Path, desktop: Desktop, users: int = 2, more: str = "
                 profile = PROFILE.format(name=server.name, port=server.port)
                 with load_checker(variables, profile, interval=300, more=more) as checker:
                     made_site = WatchedServer(server, checker, desktop, home, notes)
+                    made_site.variables = variables
                     try:
                         yield made_site
                     finally:

@@ -31,7 +31,7 @@ from x2gobroker.model.server_report import SeenSession, ServerReport
 from x2gobroker.scheduling.choice import Scheduler, Stores, Wish
 from x2gobroker.store import Drains, Loads, Reservations, ServerLoad, Store
 
-LOGINS = int(os.environ.get("X2GOBROKER_TEST_LOGINS", "400"))
+LOGINS = int(os.environ.get("X2GOBROKER_TEST_LOGINS", "150"))
 SERVERS, USERS = 12, 60
 START = 1_700_000_000.0
 MEAN_SECONDS = 4.0  # between two logins
