@@ -226,7 +226,7 @@ def _prepare(folder: Path) -> None:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run it; 0 when no test failed."""
     parser = argparse.ArgumentParser(prog="python -m tests.rooms", description="Run the tests, each file in a room.")
-    parser.add_argument("-j", "--rooms", type=int, default=(os.cpu_count() or 1) + 3, help="how many at a time")
+    parser.add_argument("-j", "--rooms", type=int, default=(os.cpu_count() or 1) + 4, help="how many at a time")
     parser.add_argument("paths", nargs="*", help="files and folders of tests; by default all")
     parser.add_argument(
         "--module", nargs=argparse.REMAINDER, help="a module and its arguments, to be run in a room instead"
