@@ -6,7 +6,7 @@ import functools
 import hashlib
 import hmac
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
 from x2gobroker.auth.base import (
@@ -415,6 +415,10 @@ class Broker:
             return self._placement.glance(settings, None)
         guest = Guest(login.user, login.vouched, login_name, pubkey, login.address)
         return self._placement.select(settings, profile, guest)
+
+    def empty_servers(self, settings: Settings, profiles: Iterable[SessionProfile], user: str) -> frozenset[str]:
+        """The keys of servers of these profiles where the user's account has no session, as far as is known."""
+        return self._placement.empty_servers(settings, profiles, user)
 
     def server_of(self, settings: Settings, profile: SessionProfile | None) -> Selection:
         """A server of a profile that the caller has found to be on offer; nothing is reserved there."""

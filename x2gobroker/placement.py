@@ -12,7 +12,7 @@ from sqlalchemy import Connection
 from x2gobroker.agents.rules import NONE, AgentRules, agent_rules, mode_of, uses_load_checker
 from x2gobroker.errors import PluginError, StoreError
 from x2gobroker.inventory.events import note_event
-from x2gobroker.inventory.reads import known_places, rule_of
+from x2gobroker.inventory.reads import empty_places, known_places, rule_of
 from x2gobroker.inventory.record import Inventory
 from x2gobroker.inventory.selections import SelectionNotes
 from x2gobroker.logs import broker_log, error_log
@@ -27,7 +27,16 @@ from x2gobroker.scheduling.standing import Count, count_listed, count_reported
 from x2gobroker.scheduling.survey import one_knows_all
 from x2gobroker.services import Services
 from x2gobroker.settings import GLOBAL, Settings
-from x2gobroker.store import ClientEvent, Drains, Loads, Origins, Reservations, Store, UserLocks
+from x2gobroker.store import (
+    ClientEvent,
+    Drains,
+    Loads,
+    Origins,
+    Reservations,
+    ServerLoad,
+    Store,
+    UserLocks,
+)
 
 LISTING_SECONDS = 2.0
 
@@ -64,6 +73,10 @@ def account_for(profile: SessionProfile, user: str, login: str = "") -> str:
     fixed = profile.options.get("user")
     account = fixed if isinstance(fixed, str) and fixed not in ("", BROKER_USER) else user
     return account if login in ("", user, account) else ""
+
+
+def _is_down(load: ServerLoad | None, interval: float) -> bool:
+    return load is not None and load.is_dead(interval, time.time())
 
 
 def scheduling_stores(store: Store) -> Stores:
@@ -183,6 +196,25 @@ class Placement:
         for (rules, account), members in asked.items():
             self._sessions_of(settings, members, rules, account, found)
         return found
+
+    def empty_servers(self, settings: Settings, profiles: Iterable[SessionProfile], account: str) -> frozenset[str]:
+        """The keys of servers of these profiles where an account has no session: nobody need look for one there.
+
+        Of servers that are down, by what was known last: nobody could look.
+        """
+        keys = {host.endpoint(profile.sshport).key for profile in profiles for host in profile.hosts}
+        rule = rule_of(settings)
+        if not rule:
+            return frozenset()
+        try:
+            stores = self._services.of(scheduling_stores, settings)
+            interval = settings.integer(GLOBAL, "load-checker-intervals")
+            with stores.loads.store.begin() as connection:
+                loads = stores.loads.read(connection, keys)
+                return empty_places(connection, account, keys, rule, lambda key: _is_down(loads.get(key), interval))
+        except StoreError as error:
+            error_log.error("looking for sessions on all servers: %s", error)
+            return frozenset()
 
     def counts(self, settings: Settings, user: str, found: Sessions) -> dict[str, Count]:
         """How many sessions of the user run and are suspended, by the profile that each was begun from.

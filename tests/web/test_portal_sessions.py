@@ -18,11 +18,13 @@ from x2gobroker.inventory.happenings import Told
 from x2gobroker.inventory.reads import Reads
 from x2gobroker.inventory.record import Inventory
 from x2gobroker.inventory.selections import SelectionNotes
-from x2gobroker.model.hosts import Host
+from x2gobroker.model.hosts import Endpoint, Host
+from x2gobroker.model.inventory import WATCH
 from x2gobroker.model.profile import SessionProfile
 from x2gobroker.model.server_report import SeenSession
 from x2gobroker.portal import mysessions, x2go_sessions
 from x2gobroker.settings import Settings
+from x2gobroker.store.loads import Loads, ServerLoad
 from x2gobroker.store.remote_desktops import BROKEN, RESERVED_SECONDS, RUNNING
 from x2gobroker.user_sessions import FoundSessions, UserLogin, UserSession
 from x2gobroker.user_sessions.values import GONE, HOST_KEY, LOGIN, REFUSED, TIMEOUT, UNREACHABLE
@@ -347,3 +349,31 @@ def test_what_is_known_is_shown_before_any_server_is_asked(portal: PortalBench, 
     assert "<html" not in part
     assert "You have no sessions on X2Go Servers." in part
     assert portal.browser().get("/portal/sessions/servers").status_int == 303
+
+
+def test_servers_that_are_watched_are_asked_only_where_the_user_has_a_session(
+    portal: PortalBench, servers: Servers
+) -> None:
+    """And those that are down, by what was known of them last: nobody waits for one that has nothing."""
+    inventory = portal.context.services.of(Inventory, portal.context.source.current())
+    now = time.time()
+    there = (SeenSession(NAME, "anna", 50, "R", now, "192.0.2.9", "ts01", (1, 2, 3)),)
+    first, second, third = (
+        Endpoint("ts01", "192.0.2.10"),
+        Endpoint("ts02", "192.0.2.11", 2022),
+        Endpoint("ts03", "ts03"),
+    )
+    browser = portal.signed_in()
+    browser.get(WITH_SERVERS)
+    assert sorted(name for names in servers.asked for name in names) == ["ts01", "ts02", "ts03"]
+    servers.asked.clear()
+    inventory.take([(first, Told(now, now, there, WATCH)), (second, Told(now, now, (), WATCH))])
+    inventory.take([(third, Told(now - 900, now - 900, (), WATCH))])
+    servers.sessions = [session()]
+    assert NAME in browser.get(WITH_SERVERS).text
+    assert sorted(name for names in servers.asked for name in names) == ["ts01", "ts03"]
+    servers.asked.clear()
+    loads = Loads(inventory.store)
+    loads.put([ServerLoad(server.key, server.name, "timeout", None, now, 0.0, 5.0) for server in (first, third)])
+    browser.get(WITH_SERVERS)
+    assert servers.asked == [("ts01",)], "that of the user's session is tried, as far as is known"

@@ -143,6 +143,21 @@ def known_places(connection: Connection, user: str, keys: Collection[str], rule:
     )
 
 
+def empty_places(
+    connection: Connection, user: str, keys: Collection[str], rule: float, is_down: Callable[[str], bool]
+) -> frozenset[str]:
+    """The servers where an account has no session: as is known by the rule, or was before the server went down.
+
+    Raises SQLAlchemyError.
+    """
+    views, now = ServerSessions.read(connection, keys, user), time.time()
+    found = whereabouts(views, keys, rule, now)
+    homes = {one.server.key for one in found.found}
+    told = {key for key, view in views.items() if view.server.known}
+    empty = (key for key in keys if key not in found.unknown or (key in told and is_down(key)))
+    return frozenset(empty) - homes
+
+
 def living(view: View, now: float) -> list[Whereabout]:
     """The sessions of a server that are there or on their way."""
     return [

@@ -105,7 +105,8 @@ def _found(sign_in: SignIn, offers: list[Offer]) -> Found | None:
     if login is None:
         return None
     profiles = [offer.profile for offer in offers]
-    return find_sessions(sign_in.settings, sign_in.broker.backend.name, profiles, login)
+    skip = sign_in.broker.empty_servers(sign_in.settings, profiles, login.account)
+    return find_sessions(sign_in.settings, sign_in.broker.backend.name, profiles, login, skip=skip)
 
 
 def _login(sign_in: SignIn) -> UserLogin | None:

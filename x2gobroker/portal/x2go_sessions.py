@@ -11,7 +11,7 @@ import hmac
 import os
 import threading
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from weakref import WeakValueDictionary
@@ -104,15 +104,17 @@ def find_sessions(
     login: UserLogin,
     seconds: float = LIST_SECONDS,
     refused: RefusedLogins = _REFUSED,
+    skip: Collection[str] = (),
 ) -> Found:
     """The user's sessions on all servers of these profiles, all asked at the same time, within `seconds`.
 
-    For each user one list at a time, so that somebody who reloads the page does not take all threads.
+    Not on those with a key in `skip`, where it is known that there are none. For each user one list at a time, so that
+    somebody who reloads the page does not take all threads.
     """
     moment = time.monotonic()
     end = moment + seconds
     with _turn(login.account, seconds):
-        return _find(settings, backend, profiles, login, end, refused)
+        return _find(settings, backend, profiles, login, end, refused, skip)
 
 
 @contextlib.contextmanager
@@ -137,9 +139,10 @@ def _find(
     login: UserLogin,
     end: float,
     refused: RefusedLogins,
+    skip: Collection[str],
 ) -> Found:
     now = time.monotonic()
-    ways, owners, left_alone = _servers(settings, backend, profiles, login, refused, now)
+    ways, owners, left_alone = _servers(settings, backend, profiles, login, refused, now, skip)
 
     def ask(hosts: Sequence[Host]) -> FoundSessions:
         left = end - time.monotonic()
@@ -176,6 +179,7 @@ def _servers(
     login: UserLogin,
     refused: RefusedLogins,
     now: float,
+    skip: Collection[str],
 ) -> tuple[list[list[Host]], dict[str, SessionProfile], list[str]]:
     """Each server once, in groups that are reached in the same way; the first profile of each; those left alone."""
     ways: dict[Way, list[Host]] = {}
@@ -186,7 +190,7 @@ def _servers(
         for host in profile.hosts:
             whole = replace(host, port=host.port_or(profile.sshport))
             key = _key(whole)
-            if key in owners:
+            if key in owners or key in skip:
                 continue
             owners[key] = profile
             if refused.has(key, login, now):
