@@ -58,10 +58,14 @@ class Guest:
 @dataclass(frozen=True)
 class Sessions:
     """What is known of a user's sessions, by profile ID: the state of the one that the profile would resume, with its
-    host; and the states of all on its servers, by name."""
+    host; and the states of all on its servers, by name.
+
+    `begun_from` has the profiles that sessions were begun from, as far as is known.
+    """
 
     resumable: dict[str, tuple[str, Host]] = field(default_factory=dict)
     listed: dict[str, dict[str, str]] = field(default_factory=dict)
+    begun_from: dict[str, str] = field(default_factory=dict)
 
 
 def account_for(profile: SessionProfile, user: str, login: str = "") -> str:
@@ -229,7 +233,8 @@ class Placement:
             counts = count_reported(origins.reported(user, self._backend), live, time.time())
             if found.listed:
                 counts = {profile: count for profile, count in counts.items() if profile not in found.listed}
-                counts.update(count_listed(found.listed, origins.profile_of(user, self._backend)))
+                begun_from = {**origins.profile_of(user, self._backend), **found.begun_from}
+                counts.update(count_listed(found.listed, begun_from))
         except StoreError as error:
             error_log.error("listing profiles without counts of sessions: %s", error)
             return {}
@@ -263,6 +268,9 @@ class Placement:
         own_name = socket.gethostname()
         listed = resume_order(findings.sessions) if findings is not None else []
         where: dict[str, tuple[Endpoint, ServerSession]] = {}
+        for one in known.sessions:
+            if one.backend == self._backend:
+                found.begun_from[one.name] = one.profile
         for profile in profiles:
             hosts = {host.endpoint(profile.sshport).key: host for host in profile.hosts}
             places = [(one.state, hosts[one.key], one.name, one.since) for one in known.sessions if one.key in hosts]

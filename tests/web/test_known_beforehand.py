@@ -91,6 +91,18 @@ def test_servers_that_are_watched_are_not_asked_for_a_list(make: Callable[[str],
     assert site.asked() == []
 
 
+def test_a_session_counts_for_the_profile_that_it_was_begun_from(make: Callable[[str], Site]) -> None:
+    """Another profile with the same servers could resume it, but does not count it."""
+    site = make("")
+    site.bench.write("profiles.conf", f"{PROFILES}{PROFILES.replace('desk', 'other')}")
+    site.hear(TS01, ago=6.0)
+    site.hear(TS02, ago=6.0)
+    server = TS01 if "SERVER:192.0.2.10" in site.selected() else TS02
+    assert site.listed() == []
+    site.hear(server, "anna", ago=0.0)
+    assert site.listed() == ["running=1", "status=R", "status=R"]
+
+
 def test_a_selection_asks_only_where_the_user_has_a_session(make: Callable[[str], Site]) -> None:
     site = make("")
     site.hear(TS01, "anna")

@@ -107,12 +107,17 @@ def whereabouts(views: Mapping[str, View], keys: Collection[str], seconds: float
 
 @dataclass(frozen=True)
 class Place:
-    """A session that an account could resume: the server's key, its name, R or S, and since when."""
+    """A session that an account could resume: the server's key, its name, R or S, and since when.
+
+    `backend` and `profile` are those that it was begun from, empty where nobody knows.
+    """
 
     key: str
     name: str
     state: str
     since: float
+    backend: str = ""
+    profile: str = ""
 
 
 @dataclass(frozen=True)
@@ -131,16 +136,20 @@ def known_places(connection: Connection, user: str, keys: Collection[str], rule:
     found = whereabouts(ServerSessions.read(connection, keys, user), keys, rule, now)
     return Places(
         tuple(
-            Place(
-                one.server.key, one.session.name, SUSPENDED if one.session.state == LEFT else state, one.session.since
-            )
+            _place(one)
             for one in found.found
-            if (state := one.session.state) in (RUNNING, SUSPENDED, LEFT)
+            if one.session.state in (RUNNING, SUSPENDED, LEFT)
             and one.server.key not in found.unknown
             and not is_shadow(one.session.name)
         ),
         found.unknown,
     )
+
+
+def _place(one: Whereabout) -> Place:
+    session = one.session
+    state = RUNNING if session.state == RUNNING else SUSPENDED
+    return Place(one.server.key, session.name, state, session.since, session.backend, session.profile)
 
 
 def empty_places(
