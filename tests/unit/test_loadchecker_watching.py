@@ -101,6 +101,17 @@ def test_one_that_cannot_be_begun_is_told_as_well(site: Site, error: Exception) 
     assert site.lost().reason in (REFUSED, NONSENSE)
 
 
+def test_where_the_system_allows_no_more_threads_the_others_go_on(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(_thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(threading.Thread, "start", full)
+    assert site.watching.begin(TS01)
+    lost = site.lost()
+    assert (lost.reason, lost.why) == (TIMEOUT, "can't start new thread")
+    assert site.watching.lost(lost)
+
+
 def test_it_is_not_begun_again_at_once_and_ever_later(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     now = 1000.0
     monkeypatch.setattr("x2gobroker.loadchecker.watching.time.monotonic", lambda: now)

@@ -80,7 +80,10 @@ class _Watch:
         self._is_stopped = False
 
     def start(self) -> None:
-        threading.Thread(target=self._run, name=f"watch of {self.key}", daemon=True).start()
+        try:
+            threading.Thread(target=self._run, name=f"watch of {self.key}", daemon=True).start()
+        except RuntimeError as error:  # as many threads as the system allows: others go on
+            self._tell(Lost(self.key, self.picture, TIMEOUT, str(error)))
 
     def stop(self) -> None:
         """For any thread; nothing more is told of it."""
