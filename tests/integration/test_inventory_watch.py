@@ -10,14 +10,18 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.client_home import client_account
 from tests.support.desktop import Desktop
 from tests.support.processes import wait_until
+from tests.support.session_scenario import session_broker
 from tests.support.watched_server import SOON, WatchedServer, watched_server
 from tests.support.x2go_server import DATABASE
+from tests.support.x2goclient import x2goclient
 from x2gobroker.loadchecker.watching import SILENT_SECONDS
 from x2gobroker.model.inventory import CHECKLOAD, WATCH
 
 TAKEN_OVER_SECONDS = 25.0  # the sign of life of a watch may come 8 seconds after its begin, on a busy machine
+PROFILES = 3  # of the other broker
 SELECTED = ("listsessions", "getservers", "findbusyservers")
 
 
@@ -73,6 +77,31 @@ def test_a_session_is_known_in_two_seconds_all_its_life_though_the_broker_has_no
     took["R again"] = site.seconds_until(lambda: site.states(anna) == {session.name: "R"}, "its going on known")
     session.terminate()
     took["gone"] = site.seconds_until(lambda: site.states(anna) == {}, "its end known")
+    assert max(took.values()) < SOON, took
+
+
+def test_a_session_of_a_real_client_is_known_in_two_seconds(
+    site: WatchedServer, screen: Desktop, pictures: Path, tmp_path: Path
+) -> None:
+    """By way of another broker, with a store of its own: this one has no part in it."""
+    anna = site.x2go.users[0]
+    with (
+        session_broker(tmp_path / "broker", site.x2go, site.agent) as place,
+        client_account(place.known_hosts) as home,
+        x2goclient(screen, home, place.url, pictures) as client,
+    ):
+        client.log_in(anna.name, anna.password)
+        client.wait_for_profiles(PROFILES)
+        client.choose("Auto login")
+        wait_until(lambda: list(site.x2go.states(anna).values()) == ["R"], "the session")
+        took = {"R": site.seconds_until(lambda: list(site.states(anna).values()) == ["R"], "the session known")}
+        assert site.listed(anna) == ("R", 1, 0)
+        client.wait_for_window(f"{anna.name}@{site.x2go.name}")
+        client.quit()
+        wait_until(lambda: list(site.x2go.states(anna).values()) == ["S"], "its suspension")
+        took["S"] = site.seconds_until(lambda: list(site.states(anna).values()) == ["S"], "its suspension known")
+        site.x2go.end_sessions(anna)
+        took["gone"] = site.seconds_until(lambda: site.states(anna) == {}, "its end known")
     assert max(took.values()) < SOON, took
 
 

@@ -38,6 +38,7 @@ class WatchedServer:
         self.home = home
         self._notes = notes
         self.variables: dict[str, str] = {}  # of a load checker's environment
+        self.agent = Path()  # its program
         self.source = SettingsSource.of_process(checker.env, program="http")
         self.services = Services()
         self.broker = Broker(InifileBackend("inifile"), self.services)
@@ -128,7 +129,7 @@ def watched_server(folder: Path, desktop: Desktop, users: int = 2, more: str = "
                 profile = PROFILE.format(name=server.name, port=server.port)
                 with load_checker(variables, profile, interval=300, more=more) as checker:
                     made_site = WatchedServer(server, checker, desktop, home, notes)
-                    made_site.variables = variables
+                    made_site.variables, made_site.agent = variables, agent
                     try:
                         yield made_site
                     finally:
