@@ -167,10 +167,19 @@ class X2GoClient:
         assert "PRIVATE" not in sessions
         return Selected(server[1], int(server[2]), key[0] if key else "", sessions.splitlines(), seconds)
 
-    def _ask(self, **more: str) -> tuple[str, float]:
+    def told_not_now(self, profile: str = "desk") -> tuple[str, float]:
+        """Choose a session profile, where that is not possible at present: what the user is told, and the seconds."""
+        got, seconds = self._post(task="selectsession", sid=profile)
+        assert got.status_code == 503, got.text
+        return got.text, seconds
+
+    def _post(self, **more: str) -> tuple[requests.Response, float]:
         begun = time.monotonic()
         got = self._session.post(f"{self._url}/plain/inifile/", data={**self._fields, **more}, timeout=60)
-        seconds = time.monotonic() - begun
+        return got, time.monotonic() - begun
+
+    def _ask(self, **more: str) -> tuple[str, float]:
+        got, seconds = self._post(**more)
         assert got.status_code == 200, got.text
         authid, granted, text = got.text.partition("Access granted\n")
         assert granted, got.text
