@@ -254,8 +254,8 @@ class Placement:
             settings.integer(GLOBAL, "load-checker-intervals"),
         )
         with stores.loads.store.begin() as connection:
-            loads = stores.loads.read(connection, endpoints)
             known = known_places(connection, account, endpoints, rule_of(settings))
+            loads = stores.loads.read(connection, known.unknown)
         now = time.time()
         dead = frozenset(key for key, load in loads.items() if load.is_dead(interval, now))
         # who is down is not asked, unless nothing at all is known

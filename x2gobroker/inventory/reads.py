@@ -44,7 +44,7 @@ class Whereabout:
 
     def is_fresh(self, rule: float, now: float) -> bool:
         """Whether it counts: it is no older than the rule, in seconds, allows."""
-        return counts(self.server, self.as_of, rule, now)
+        return counts(self.server.how, self.as_of, rule, now)
 
 
 @dataclass(frozen=True)
@@ -99,10 +99,30 @@ class Reads:
 
 def whereabouts(views: Mapping[str, View], keys: Collection[str], seconds: float, now: float) -> Whereabouts:
     """What `views` says of one account on the servers with these keys, by the rule of so many `seconds`."""
-    found = [one for key in sorted(keys) if key in views for one in living(views[key], now)]
-    unknown = unknown_of(keys, {key: view.server for key, view in views.items()}, seconds, now)
-    kept = _once(found, seconds, now)
-    return Whereabouts(tuple(sorted(kept, key=_order)), unknown)
+    known = {key for key, view in views.items() if counts(view.server.how, view.server.known, seconds, now)}
+    return _whereabouts(views, keys, frozenset(keys) - known, seconds, now)
+
+
+def _whereabouts(
+    views: Mapping[str, View], keys: Collection[str], unknown: frozenset[str], rule: float, now: float
+) -> Whereabouts:
+    found = [one for key in sorted(views) if key in keys for one in living(views[key], now)]
+    return Whereabouts(tuple(sorted(_once(found, rule, now), key=_order)), unknown)
+
+
+def at_login(
+    connection: Connection, user: str, keys: Collection[str], rule: float, now: float
+) -> tuple[Whereabouts, frozenset[str]]:
+    """Where an account has sessions on the servers with these keys, and which of the servers are watched.
+
+    Of servers without sessions of the account no more is read than whether they are known: there may be hundreds.
+    Raises SQLAlchemyError.
+    """
+    told = ServerSessions.known_since(connection, now - max(rule, WATCHED_SECONDS))
+    known = {key for key, (how, as_of) in told.items() if counts(how, as_of, rule, now)}
+    watched = frozenset(key for key in known if key in keys and told[key][0] == WATCH)
+    views = ServerSessions.read(connection, None, user)
+    return _whereabouts(views, keys, frozenset(keys) - known, rule, now), watched
 
 
 @dataclass(frozen=True)
@@ -132,8 +152,7 @@ def known_places(connection: Connection, user: str, keys: Collection[str], rule:
     """What lists of session profiles show of an account without a question. Raises SQLAlchemyError."""
     if not rule or not user:
         return Places((), frozenset(keys))
-    now = time.time()
-    found = whereabouts(ServerSessions.read(connection, keys, user), keys, rule, now)
+    found, _watched = at_login(connection, user, keys, rule, time.time())
     return Places(
         tuple(
             _place(one)
@@ -182,19 +201,9 @@ def is_called(server: KnownServer, name: str) -> bool:
     return name == server.key or find_host((Host(server.name, address),), name) is not None
 
 
-def unknown_of(keys: Collection[str], servers: Mapping[str, KnownServer], rule: float, now: float) -> frozenset[str]:
-    """The servers of which not enough is known by the rule: any account may have a session there all the same."""
-    return frozenset(key for key in keys if key not in servers or not knows(servers[key], rule, now))
-
-
-def knows(server: KnownServer, rule: float, now: float) -> bool:
-    """Whether all sessions of a server are known by the rule."""
-    return counts(server, server.known, rule, now)
-
-
-def counts(server: KnownServer, as_of: float, rule: float, now: float) -> bool:
-    """Whether what is known of a server as of a moment counts by the rule."""
-    oldest = max(rule, WATCHED_SECONDS) if rule and server.how == WATCH else rule
+def counts(how: str, as_of: float, rule: float, now: float) -> bool:
+    """Whether what is known as of a moment, of a server that is heard in this way, counts by the rule."""
+    oldest = max(rule, WATCHED_SECONDS) if rule and how == WATCH else rule
     return oldest > 0 and now - oldest <= as_of <= now + CLOCK_SECONDS
 
 

@@ -7,7 +7,7 @@ from collections.abc import Collection
 from sqlalchemy import Connection
 
 from x2gobroker.inventory.happenings import Placed, Said, Told
-from x2gobroker.inventory.reads import whereabouts
+from x2gobroker.inventory.reads import at_login
 from x2gobroker.inventory.record import Inventory, News, endpoint_of
 from x2gobroker.model.hosts import Endpoint
 from x2gobroker.model.inventory import BROKER, ENDED, EXPECTED, LISTED, Beforehand, View
@@ -48,14 +48,13 @@ class SelectionNotes:
         """What is known of an account's sessions on these servers, by the rule of `reads.rule_of`."""
         if not rule:
             return Beforehand(frozenset(keys))
-        views, now = ServerSessions.read(connection, keys, user), self._inventory.now()
-        found = whereabouts(views, keys, rule, now)
+        found, watched = at_login(connection, user, keys, rule, self._inventory.now())
         numbers: dict[str, int] = {}
         if wants_counts:
             counted = ServerSessions.counts(connection, keys)
             numbers = {key: counted.get(key, 0) for key in keys if key not in found.unknown}
         homes = frozenset(one.server.key for one in found.found if one.session.state != EXPECTED)
-        return Beforehand(found.to_ask, homes, numbers)
+        return Beforehand(found.to_ask, homes, numbers, watched)
 
     def listed(self, user: str, heard: Listing) -> None:
         """Agents have listed the sessions of an account. Raises StoreError.

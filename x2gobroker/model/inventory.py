@@ -95,12 +95,14 @@ class Beforehand:
 
     `ask` are the keys of servers to ask all the same: not enough is known of them, or the account has a session there,
     of which a client wants to know more than the broker does; `homes` those where the account has one, as far as is
-    known. `counts` has how many sessions all accounts have on each server of which that is known.
+    known. `counts` has how many sessions all accounts have on each server of which that is known. `watched` are those
+    that have said something of late.
     """
 
     ask: frozenset[str]
     homes: frozenset[str] = frozenset()
     counts: Mapping[str, int] = field(default_factory=dict)
+    watched: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)

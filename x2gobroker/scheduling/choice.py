@@ -153,7 +153,7 @@ class Scheduler:
             choice.note(seen)
             selection = choice.resumed(sessions)
         else:
-            selection = choice.not_now(seen) or choice.new(seen, self._dice)
+            selection = choice.not_now(seen) or choice.new(seen, self._dice, self._probe)
         return replace(selection, silent=seen.silent)
 
 
@@ -218,7 +218,7 @@ class _Choice:
         if not ask and before.ask == self.servers.by_key.keys():
             ask = before.ask
         asked = self.servers, wish.rules, wish.user, probe, self.asks_agents, counts, self.dead
-        return Questions(*asked, ask, before.counts)
+        return Questions(*asked, ask, before.counts, before.watched - self.dead)
 
     def is_up(self, key: str, seen: Survey) -> bool:
         """Whether a server answers, as far as anybody knows."""
@@ -318,8 +318,21 @@ class _Choice:
         self._say(endpoints[0].key, "session", ", ".join(log_field(session.name) for _, session in sessions))
         return Selection(host.target, self._port(sessions[0][0]), host, lines, endpoints)
 
-    def new(self, seen: Survey, dice: random.Random) -> Selection:
-        """The selection for a new session, with a place reserved on its server."""
+    def new(self, seen: Survey, dice: random.Random, probe: PortProbe) -> Selection:
+        """The selection for a new session, with a place reserved on its server.
+
+        A server that was not tried, as it has said something of late, is tried when it is the best: where it does not
+        answer, all are.
+        """
+        selection, asked = self._best(seen, dice), self.questions()
+        untried = {server for server in selection.endpoints if asked.probe and server.key in asked.alive}
+        if not untried or probe.reachable(untried):
+            return selection
+        targets = self.servers.targets()
+        up = probe.reachable(targets.values())
+        return self._best(replace(seen, up=frozenset(key for key, target in targets.items() if target in up)), dice)
+
+    def _best(self, seen: Survey, dice: random.Random) -> Selection:
         wish = self.wish
         keys, out = self._open_servers(seen)
         loads = self.known.loads if wish.use_loads else {}

@@ -60,7 +60,8 @@ class Questions:
 
     `ask` has the keys of servers whose agents are asked for sessions; of the others they are known. `dead` has those of
     servers that the load checker found down, `counted` how many sessions there are where that is known: where it is
-    known of all, no agent is asked for it.
+    known of all, no agent is asked for it. `alive` are servers
+    that need not be tried, as they have said something of late.
     """
 
     servers: Servers
@@ -72,6 +73,7 @@ class Questions:
     dead: Collection[str] = ()
     ask: frozenset[str] | None = None
     counted: Mapping[str, int] = field(default_factory=dict)
+    alive: frozenset[str] = frozenset()
 
     @property
     def homes(self) -> tuple[Endpoint, ...]:
@@ -114,7 +116,7 @@ def survey(farm: AgentFarm, probe: PortProbe, asked: Questions) -> Survey:
     # ports that are known to be closed belong to servers whose agents need not be waited for
     dead = frozenset(asked.dead) | (_closed(probe, servers) if asked.probe else frozenset())
     end = time.monotonic() + max(asked.rules.timeout, DEADLINE) + GRACE_SECONDS
-    up = _begin(lambda: _reachable(probe, servers, asked.dead)) if asked.probe else None
+    up = _begin(lambda: _reachable(probe, servers, asked.dead, asked.alive)) if asked.probe else None
     uncounted = servers.endpoints.keys() - asked.counted.keys()
     counts = _begin(lambda: _count(farm, asked, dead)) if asked.counts and uncounted else None
     findings = NOTHING
@@ -148,11 +150,14 @@ def _result(future: Future[T], end: float, what: str) -> T | None:
         return None
 
 
-def _reachable(probe: PortProbe, servers: Servers, dead: Collection[str]) -> frozenset[str]:
-    targets = servers.targets()
+def _reachable(probe: PortProbe, servers: Servers, dead: Collection[str], alive: frozenset[str]) -> frozenset[str]:
+    """The servers that answer; of those that are `alive` nobody tries that, nor of others, if these are all dead."""
+    targets = {key: target for key, target in servers.targets().items() if key not in alive}
+    if alive and targets.keys() <= set(dead):
+        return alive
     hopeless = {target for key, target in targets.items() if key in dead}
     up = probe.reachable(targets.values(), hopeless)
-    return frozenset(key for key, target in targets.items() if target in up)
+    return alive | frozenset(key for key, target in targets.items() if target in up)
 
 
 def _closed(probe: PortProbe, servers: Servers) -> frozenset[str]:

@@ -74,6 +74,15 @@ class ServerSessions:
         return {key: View(servers.get(key) or KnownServer(key), sessions.get(key, {})) for key in sorted(found)}
 
     @staticmethod
+    def known_since(connection: Connection, oldest: float) -> dict[str, tuple[str, float]]:
+        """The servers of which all sessions are known as of then or later: how they are heard, and as of when.
+
+        Raises SQLAlchemyError.
+        """
+        query = select(H.key, H.how, H.known).where(H.known >= oldest)
+        return {key: (how, known) for key, how, known in connection.execute(query)}
+
+    @staticmethod
     def counts(connection: Connection, keys: Collection[str]) -> dict[str, int]:
         """How many sessions there are on each of these servers; those without any are left out.
 
