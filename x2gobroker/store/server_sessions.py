@@ -104,8 +104,9 @@ class ServerSessions:
         if not servers:
             return
         rows = [asdict(KnownServer(key, servers[key])) for key in sorted(servers)]
-        statement = upsert(connection, SERVERS_HEARD).values(rows)
-        connection.execute(statement.on_conflict_do_update(index_elements=[H.key], set_={"name": H.name}))
+        # the rows apart from the statement, which is made once: made anew, it would take longer than all else here
+        statement = upsert(connection, SERVERS_HEARD)
+        connection.execute(statement.on_conflict_do_update(index_elements=[H.key], set_={"name": H.name}), rows)
 
     @staticmethod
     def write(connection: Connection, before: Mapping[str, View], after: Mapping[str, View]) -> int:
