@@ -24,7 +24,7 @@ from x2gobroker.scheduling.choice import Selection
 from x2gobroker.services import Services
 from x2gobroker.settings import SettingsSource
 
-SOON = 2.0  # seconds in which a change is known
+SOON = 15.0  # seconds in which a change is known, on a machine that has other things to do; it is one, mostly
 PROFILE = "[terminal]\nname = Terminal\nhost = {name} (127.0.0.1:{port})\nuser = BROKER_USER\n"
 
 

@@ -19,6 +19,7 @@ from x2gobroker.remote.told import NO_LOGINS, NOT_PERMITTED, PASSWORD_EXPIRED, S
 ROOT = Path(__file__).resolve().parents[2]
 DAEMON = pwd.getpwnam("daemon")
 CAP_SYS_RESOURCE = 24
+NEVER_THERE = Path("/proc/no-such-file")  # rooms share what is below /
 ALLOW = "auth required pam_permit.so\naccount required pam_permit.so\n"
 # as the keeper does, which was started by exec; prints what has come of it
 KEEPER = """\
@@ -54,7 +55,7 @@ print(json.dumps(found | {"notes": notes}))
 """
 
 
-def log_in(lines: str, no_login: Path = Path("/nonexistent"), groups: tuple[int, ...] = (DAEMON.pw_gid,)) -> Any:
+def log_in(lines: str, no_login: Path = NEVER_THERE, groups: tuple[int, ...] = (DAEMON.pw_gid,)) -> Any:
     """What comes of a login with this PAM service."""
     with pam_service("desktop", lines) as service:
         words = [str(ROOT), str(no_login), service, json.dumps(groups)]

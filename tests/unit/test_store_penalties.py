@@ -13,6 +13,7 @@ import pytest
 from sqlalchemy import select
 from sqlalchemy.engine import URL
 
+from tests.support.marks import distinct_marks
 from x2gobroker.model.penalty import AT_ONCE, ATTEMPT_SECONDS, PenaltyRules
 from x2gobroker.store import penalties as module
 from x2gobroker.store.database import FILE_NAME, Store
@@ -29,6 +30,12 @@ DEADLINE = 60.0
 
 def opened(folder: Path) -> Penalties:
     return Penalties(Store(URL.create("sqlite", database=str(folder / FILE_NAME))))
+
+
+@pytest.fixture(autouse=True)
+def marks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is counted here does not depend on chance."""
+    distinct_marks(monkeypatch)
 
 
 @pytest.fixture

@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 from webtest import TestResponse
 
+from tests.support.marks import distinct_marks
 from tests.web.conftest import ADDRESS, PASSWORD, Bench
 from x2gobroker import broker as broker_module
 from x2gobroker.auth.base import Credentials, Verdict, refused
@@ -278,6 +279,7 @@ def test_a_first_volley_of_guesses_is_looked_at_in_part(broker: Bench, monkeypat
         enough.wait(20)
         return refused(credentials.user, "wrong password")
 
+    distinct_marks(monkeypatch)
     monkeypatch.setattr(HtpasswdMechanism, "_check", slow)
     with ThreadPoolExecutor(24) as threads:
         answers = [threads.submit(broker.post, JSON, user="anna", password=f"guess {number}") for number in range(24)]
