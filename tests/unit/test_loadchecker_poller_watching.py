@@ -144,7 +144,7 @@ def test_a_watch_that_is_lost_is_said_once_and_the_server_asked_at_once(
     site.answer = AgentError("nobody answers", UNREACHABLE)
     site.agent.streams[0].says.put(AgentError("the connection ended", UNREACHABLE))
     wait_until(lambda: site.load_state() == UNREACHABLE, "the server asked", 60)
-    assert Reads(site.store).servers()[KEY].is_silent
+    wait_until(lambda: Reads(site.store).servers()[KEY].is_silent, "its silence noted", 60)
     site.answer = ServerReport(LOAD, (seen("bert"),), 0, "ts01")
     site.poller.ask_all_now()
     stream = site.stream(2)
