@@ -44,7 +44,7 @@ class Account:
     def __init__(self, password: str) -> None:
         self.name = f"x2gt-{os.getpid()}-{next(_NUMBERS)}"
         self.password = password
-        self.home = Path("/nonexistent")
+        self.home = Path("/nonexistent", self.name)  # rooms share what is below /: what one makes is not another's
 
     def set_password(self, password: str) -> None:
         """Set it as an administrator does. Its hash is made here: chpasswd reads lines, and passwords may hold any."""
@@ -75,7 +75,7 @@ def account(password: str) -> Iterator[Account]:
     """A new account for the length of a `with` block. Needs root."""
     made = Account(password)
     change_accounts(
-        "useradd", "--no-create-home", "--home-dir", "/nonexistent", "--shell", "/usr/sbin/nologin", made.name
+        "useradd", "--no-create-home", "--home-dir", str(made.home), "--shell", "/usr/sbin/nologin", made.name
     )
     try:
         made.set_password(password)
