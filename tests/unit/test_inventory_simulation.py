@@ -17,9 +17,10 @@ import pytest
 from sqlalchemy.engine import URL
 
 from tests.unit.fake_farm import RULES, FakeAgents, FakeFarm, session_line
-from x2gobroker.agents.base import UNREACHABLE
+from x2gobroker.agents.base import UNREACHABLE, Reply
 from x2gobroker.agents.reports import Alive, Changed, Gone, Reported
-from x2gobroker.inventory.happenings import Silent
+from x2gobroker.agents.rules import AgentRules
+from x2gobroker.inventory.happenings import Silent, Told
 from x2gobroker.inventory.record import Inventory
 from x2gobroker.inventory.selections import SelectionNotes
 from x2gobroker.loadchecker.picture import Picture
@@ -37,6 +38,16 @@ START = 1_700_000_000.0
 MEAN_SECONDS = 4.0  # between two logins
 WINDOW = 1.5  # in which a session that was begun without the broker is not known yet
 LOAD = LoadReport(100, 16000, 4, 2500)
+
+
+class UserAgents(FakeAgents):
+    """Agents that list the sessions of the user who is asked about, and no others."""
+
+    def _call(self, server: Endpoint, rules: AgentRules, words: tuple[str, ...], seconds: float) -> Reply:
+        reply = super()._call(server, rules, words, seconds)
+        mine = f"|{words[0]}|".encode()
+        lines = [line for line in reply.output.splitlines(keepends=True) if b"|" not in line or mine in line]
+        return replace(reply, output=b"".join(lines))
 
 
 @dataclass
@@ -77,7 +88,7 @@ class Farm:
         self.stores = Stores(
             Reservations(self.store), Loads(self.store), Drains(self.store), SelectionNotes(self.inventory)
         )
-        self.agents = FakeAgents()
+        self.agents = UserAgents()
         self.fake = FakeFarm(self.agents)
         self.scheduler = Scheduler(self.fake, random.Random(seed), lambda: self.now)
         self.servers = [Server(Endpoint(f"ts{number:02}", f"10.0.0.{number}")) for number in range(1, SERVERS + 1)]
@@ -160,9 +171,12 @@ class Farm:
         self.after(self.dice.uniform(0.1, 4), lambda: self.watch(server))
 
     def watch_ends(self) -> None:
-        """A connection breaks; the agent can be asked all the time."""
+        """A connection breaks; the agent can be asked all the time, and is at once."""
         server = self.dice.choice(self.servers)
         server.picture = None
+        if server.agent_works:
+            told = tuple(one.seen(server.endpoint.name, self.now) for one in server.sessions.values())
+            self.inventory.take([(server.endpoint, Told(self.now, self.now, told))])
         self.after(self.dice.uniform(0.5, 60), lambda: self.watch(server))
         self.after(self.dice.expovariate(1 / 40), self.watch_ends)
 
