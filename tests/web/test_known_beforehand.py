@@ -13,7 +13,8 @@ from tests.unit.fake_farm import FakeAgents, session_line
 from tests.unit.inventory_values import name_of, seen
 from tests.web.conftest import PASSWORD, Bench
 from x2gobroker.agents.base import REFUSED
-from x2gobroker.inventory.happenings import Told
+from x2gobroker.inventory.events import STATES
+from x2gobroker.inventory.happenings import Said, Told
 from x2gobroker.inventory.record import Inventory
 from x2gobroker.model.hosts import Endpoint
 from x2gobroker.model.inventory import REPORT, WATCH
@@ -198,3 +199,21 @@ def test_an_authid_is_not_spent_by_an_answer_that_says_not_now(make: Callable[[s
     site.agents.broken.clear()
     site.agents.sessions[TS01.key] = [session_line("ts01", "anna")]
     assert "SESSION_INFO:" in site.bench.post(**shown).text
+
+
+@pytest.mark.parametrize(
+    ("event", "ago", "status"),
+    [("ALIVE", 60.0, 503), ("FINISHED", 60.0, 200), ("TERMINATING", 60.0, 200), ("ALIVE", 90000.0, 200)],
+)
+def test_an_agent_that_never_works_keeps_nobody_out_for_good(
+    make: Callable[[str], Site], event: str, ago: float, status: int
+) -> None:
+    """Only clients have spoken of the session: what they have left may have ended, and so may what is a day old."""
+    site = make("")
+    site.hear(TS02)
+    site.agents.broken[TS01.key] = REFUSED
+    begun = time.time() - ago
+    for moment, what in ((begun, "ALIVE"), (begun + 20, event)):
+        said = Said(moment, "anna", name_of("anna"), STATES[what])
+        site.inventory.take([(TS01, said)])
+    assert site.bench.post(task="selectsession", sid="desk", user="anna", password=PASSWORD).status_int == status

@@ -7,18 +7,19 @@ from collections.abc import Collection
 from sqlalchemy import Connection
 
 from x2gobroker.inventory.happenings import Placed, Said, Told
-from x2gobroker.inventory.reads import at_login
+from x2gobroker.inventory.reads import Whereabout, at_login
 from x2gobroker.inventory.record import Inventory, News, endpoint_of
 from x2gobroker.model.hosts import Endpoint
-from x2gobroker.model.inventory import BROKER, ENDED, EXPECTED, LISTED, Beforehand, View
+from x2gobroker.model.inventory import BROKER, ENDED, EXPECTED, LEFT, LISTED, Beforehand, View
 from x2gobroker.model.server_report import SeenSession
-from x2gobroker.model.sessions import Listing, ServerSession, SessionRecord
+from x2gobroker.model.sessions import RUNNING, SUSPENDED, Listing, ServerSession, SessionRecord
 from x2gobroker.store import ServerSessions
 from x2gobroker.store.reservations import Claim
 
 EXPECTED_SECONDS = 90.0  # at least; X2Go Client starts a session when its user has chosen
 
 MOMENT_SECONDS = 10.0
+HOME_SECONDS = 86400.0  # for which a session counts that nobody has spoken of since
 
 
 class SelectionNotes:
@@ -53,7 +54,7 @@ class SelectionNotes:
         if wants_counts:
             counted = ServerSessions.counts(connection, keys)
             numbers = {key: counted.get(key, 0) for key in keys if key not in found.unknown}
-        homes = frozenset(one.server.key for one in found.found if one.session.state != EXPECTED)
+        homes = frozenset(one.server.key for one in found.found if _is_home(one, self._inventory.now()))
         return Beforehand(found.to_ask, homes, numbers, watched)
 
     def listed(self, user: str, heard: Listing) -> None:
@@ -94,6 +95,15 @@ class SelectionNotes:
             if (mine or key in known) and not _is_known(known.get(key), told):
                 news.append((server, told))
         return news
+
+
+def _is_home(one: Whereabout, now: float) -> bool:
+    """Whether a session is there so surely that its user is rather kept from another one than given a second.
+
+    What its client has left may have ended, unless its server has spoken of it; and an agent may be broken for good.
+    """
+    is_sure = one.session.state in (RUNNING, SUSPENDED) or (one.session.state == LEFT and one.session.told != "")
+    return is_sure and one.age(now) <= HOME_SECONDS
 
 
 def _is_known(view: View | None, told: Told) -> bool:

@@ -94,8 +94,8 @@ class Beforehand:
     """What is known of an account's sessions on some servers before anybody is asked.
 
     `ask` are the keys of servers to ask all the same: not enough is known of them, or the account has a session there,
-    of which a client wants to know more than the broker does; `homes` those where the account has one, as far as is
-    known. `counts` has how many sessions all accounts have on each server of which that is known. `watched` are those
+    of which a client wants to know more than the broker does; `homes` those where the account has one, quite
+    surely. `counts` has how many sessions all accounts have on each server of which that is known. `watched` are those
     that have said something of late.
     """
 

@@ -146,14 +146,15 @@ class Scheduler:
         if profile.is_shadow or not profile.hosts:
             return self.glance(profile, probe=False)
         choice = _Choice(wish, stores, self._clock)
-        seen = survey(self._farm, self._probe, choice.questions())
+        asked = choice.questions()
+        seen = survey(self._farm, self._probe, asked)
         sessions = choice.sessions_to_offer(seen)
         if sessions:
             choice.confirm(seen)
             choice.note(seen)
             selection = choice.resumed(sessions)
         else:
-            selection = choice.not_now(seen) or choice.new(seen, self._dice, self._probe)
+            selection = choice.not_now(seen) or choice.new(seen, self._dice, self._probe, asked)
         return replace(selection, silent=seen.silent)
 
 
@@ -318,13 +319,13 @@ class _Choice:
         self._say(endpoints[0].key, "session", ", ".join(log_field(session.name) for _, session in sessions))
         return Selection(host.target, self._port(sessions[0][0]), host, lines, endpoints)
 
-    def new(self, seen: Survey, dice: random.Random, probe: PortProbe) -> Selection:
+    def new(self, seen: Survey, dice: random.Random, probe: PortProbe, asked: Questions) -> Selection:
         """The selection for a new session, with a place reserved on its server.
 
         A server that was not tried, as it has said something of late, is tried when it is the best: where it does not
         answer, all are.
         """
-        selection, asked = self._best(seen, dice), self.questions()
+        selection = self._best(seen, dice)
         untried = {server for server in selection.endpoints if asked.probe and server.key in asked.alive}
         if not untried or probe.reachable(untried):
             return selection
