@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from x2gobroker import __version__
-from x2gobroker.cli.main import main, wants_daemon, wants_task
+from x2gobroker.cli.main import COMMANDS, build_parser, main, wants_daemon, wants_task
 from x2gobroker.plugins import GROUPS
 
 
@@ -103,3 +103,23 @@ def test_plugins_lists_every_family_with_its_package(capsys: pytest.CaptureFixtu
     (inifile,) = [line.split() for line in lines if line.startswith("  inifile ")]
     assert inifile[1] == "x2gobroker"
     assert inifile[-1] == "x2gobroker.backends.inifile:InifileBackend"
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_a_sub_command_is_where_the_table_says(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as caught:
+        build_parser((name,)).parse_args([name, "--help"])
+    assert caught.value.code == 0
+    assert capsys.readouterr().out.startswith(f"usage: x2gobroker {name} ")
+
+
+def test_a_sub_command_does_not_load_what_only_others_need() -> None:
+    script = (
+        "import contextlib, sys\n"
+        "from x2gobroker.cli.main import main\n"
+        "with contextlib.suppress(SystemExit):\n"
+        "    main(['x2go', '--help'])\n"
+        "print([name for name in ('flask', 'paramiko', 'sqlalchemy') if name in sys.modules], file=sys.stderr)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, timeout=20)
+    assert done.stderr == "[]\n"
