@@ -4,7 +4,7 @@ VENV := .venv
 FOLDER := run/demo
 BIND := 127.0.0.1:8080
 
-.PHONY: run test setup setup-test lint unit fuzz bench docs docs-generate man deb repo clean
+.PHONY: run test setup setup-test packages-run packages-test lint unit fuzz bench docs docs-generate man deb repo clean
 
 run: setup
 	exec $(VENV)/bin/x2gobroker demo --folder $(FOLDER) --bind $(BIND)
@@ -53,20 +53,29 @@ setup: $(VENV)/ready
 	$(VENV)/bin/python scripts/novnc
 	$(VENV)/bin/python scripts/languages
 
-setup-test: $(VENV)/ready-test
-	scripts/debian-packages test
+# Debian's packages and Python's come at the same time
+setup-test:
+	$(MAKE) --no-print-directory -j2 packages-test $(VENV)/ready-test
 	$(VENV)/bin/python scripts/novnc
 	$(VENV)/bin/python scripts/languages
 
-$(VENV)/ready: setup.py pyproject.toml constraints.txt
+packages-run:
 	scripts/debian-packages run
-	test -x $(VENV)/bin/python || $(PYTHON) -m venv $(VENV)
+
+packages-test: packages-run
+	scripts/debian-packages test
+
+$(VENV)/bin/python: | packages-run
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/ready: setup.py pyproject.toml constraints.txt | $(VENV)/bin/python
 	$(VENV)/bin/python -m pip install --quiet --constraint constraints.txt --editable .
 	touch $@
 
-$(VENV)/ready-test: $(VENV)/ready
+# with all that the other has, which so needs no run of its own
+$(VENV)/ready-test: setup.py pyproject.toml constraints.txt | $(VENV)/bin/python
 	$(VENV)/bin/python -m pip install --quiet --constraint constraints.txt --editable '.[test,docs,postgresql]'
-	touch $@
+	touch $(VENV)/ready $@
 
 clean:
 	rm -rf $(VENV) run build dist wheels docs/_build *.egg-info x2gobroker/static/novnc x2gobroker/portal/languages/*.mo
