@@ -77,6 +77,8 @@ class Client:
         """The authid of the answer. Nothing is shown twice: a request that got no answer may have spent it."""
         broker = random.choice(brokers)
         answer = requests.post(f"{broker.url}/plain/", {"user": self.user, **form}, timeout=30)
+        if answer.status_code == 503:  # the disk stood still for longer than anybody waits: ask again, as for no answer
+            raise requests.RequestException(answer.text)
         found = AUTHID.search(answer.text)
         if answer.status_code != 200 or found is None:
             self.refused.append(f"{form.get('task')}: {answer.status_code} {answer.text[:60]!r}")

@@ -102,7 +102,7 @@ RESTARTS = [(DAEMON, "reload"), (DAEMON, "restart"), (LOADCHECKER, "reload"), (A
 def test_nobody_is_refused_during(booted: Machine, unit: str, verb: str) -> None:
     """Sockets stay, and who asks waits."""
     found: list[Logins] = []
-    thread = threading.Thread(target=lambda: found.append(logins(150, AT_ONCE, seed=1)))
+    thread = threading.Thread(target=lambda: found.append(logins(100, AT_ONCE, seed=1)))
     thread.start()
     for _ in range(2):
         booted.run("systemctl", verb, unit)
@@ -120,7 +120,7 @@ def test_a_login_starts_the_authentication_service(booted: Machine) -> None:
 
 @pytest.mark.parametrize("unit", SERVICES)
 def test_a_unit_whose_process_is_killed_starts_again_however_often(booted: Machine, unit: str) -> None:
-    for _ in range(7):  # systemd gives up after five starts in ten seconds, by default
+    for _ in range(6):  # systemd gives up after five starts in ten seconds, by default
         before = booted.state(unit)
         booted.call("systemctl", "restart", unit)
         booted.call("systemctl", "kill", "--signal=KILL", unit)

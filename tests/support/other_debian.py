@@ -65,8 +65,8 @@ class OtherDebian:
         variables = pip_settings()
         for place in sorted(set(places(variables.values()))):
             self._show(place)
-        argv = [PYTHON, "-m", "pip", "install", "--quiet", "--constraint", "constraints.txt", "--editable"]
-        self.run(*argv, f".[{extras}]", seconds=seconds, variables=variables, network=True)
+        argv = [PYTHON, "-m", "pip", "install", "--quiet", "--no-compile", "--constraint", "constraints.txt"]
+        self.run(*argv, "--editable", f".[{extras}]", seconds=seconds, variables=variables, network=True)
 
     def _show(self, place: Path) -> None:
         there = self.root / str(place).lstrip("/")
