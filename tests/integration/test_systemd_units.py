@@ -306,8 +306,19 @@ def test_two_desktops_of_a_user_are_two_sessions_of_logind(with_logind: Machine)
 
 LIMITS = '"memory-megabytes": 900, "tasks": 120, "cpu-percent": 50, "count"'
 CONTROLLERS = {"memory", "pids", "cpu"}
-# all but 50 megabytes; the kernel ends another program of the desktop for it
-HOG = "import time; open('/proc/self/oom_score_adj', 'w').write('-1000'); x = b'x' * (850 << 20); time.sleep(30)"
+# It takes more and more, until the kernel ends another program of the desktop for it.
+HOG = """
+import re, time
+from pathlib import Path
+
+Path("/proc/self/oom_score_adj").write_text("-1000")
+group = re.search("^0::/(.*)$", Path("/proc/self/cgroup").read_text(), re.MULTILINE)[1]
+events = Path("/sys/fs/cgroup", group, "memory.events")
+taken = []
+while "oom_kill 0" in events.read_text():
+    taken.append(b"x" * (4 << 20))
+time.sleep(30)
+"""
 FORKS = """
 import os, signal, time
 children = []
