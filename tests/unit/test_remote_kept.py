@@ -7,6 +7,7 @@ import os
 import pwd
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -142,3 +143,29 @@ def test_the_control_group_of_the_service_is_found(tmp_path: Path, own: str, roo
     mounts = f"22 1 0:20 / /proc rw - proc proc rw\n30 22 0:26 {root} /sys/fs/cgroup rw shared:9 - cgroup2 cgroup2 rw\n"
     (tmp_path / "self/mountinfo").write_text(mounts, encoding="ascii")
     assert own_cgroup(tmp_path) == (None if found is None else Path(found))
+
+
+class Kept(kept.KeptDesktop):
+    """One whose keeper is a process of the test."""
+
+    def plan(self, size: str, arguments: object) -> dict[str, Any]:
+        """Nothing is started here."""
+        raise NotImplementedError
+
+
+@pytest.mark.parametrize("notes", [True, False])
+def test_the_word_that_a_keeper_leaves_is_waited_for_while_it_lives(tmp_path: Path, notes: bool) -> None:
+    """Its VNC server is gone a moment before it says why; on a host without memory that moment is long."""
+    script = Kept("Desk")
+    script._state_folder = tmp_path
+    use = script._uses.fresh()
+    leave_word = f"echo it ran out of memory >{use.folder}/ended; exec sleep 30" if notes else ":"
+    with subprocess.Popen(["sh", "-c", f"sleep 0.5; {leave_word}"]) as keeper:
+        began = int(Path(f"/proc/{keeper.pid}/stat").read_text().rpartition(")")[2].split()[19])
+        state = {"pid": keeper.pid, "began": began, "socket": str(tmp_path / "gone"), "cgroup": ""}
+        (use.folder / "state.json").write_text(json.dumps(state), encoding="ascii")
+        assert not script.poll()
+        started = time.monotonic()
+        assert script.ended_why() == ("it ran out of memory\n" if notes else "")
+        assert time.monotonic() - started < 2
+        keeper.kill()

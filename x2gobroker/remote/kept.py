@@ -44,6 +44,7 @@ START_SECONDS = 20.0
 LONGEST_START = 600.0
 STOP_SECONDS = 15.0
 SWEEP_SECONDS = 3.0
+NOTE_SECONDS = 3.0
 LARGEST_ANSWER = 4096
 NO_LIBPAM = 'libpam.so.0 is not there: install libpam0g, or write "pam-service": ""'
 
@@ -201,8 +202,18 @@ class KeptDesktop(RemoteServiceScript, ABC):
         return next((source for use in self._uses.all() if (source := use.sound_source())), None)
 
     def ended_why(self) -> str:
-        """Which of its programs ended by itself, how, and its last words; nothing where that is not known."""
-        return next((why for use in self._uses.all() if (why := use.ended())), "")
+        """Which of its programs ended by itself, how, and its last words; nothing where that is not known.
+
+        Where its VNC server has ended just now, the process that keeps it takes a moment to note that.
+        """
+        end = time.monotonic() + NOTE_SECONDS
+        while True:
+            uses = self._uses.all()
+            may_note = time.monotonic() < end and any(_lives(state) for use in uses if (state := use.state()))
+            why = next((why for use in uses if (why := use.ended())), "")
+            if why or not may_note:
+                return why
+            time.sleep(0.02)
 
     def stop(self) -> bool:
         """End the desktop, and everything that belongs to it, also after a crash of the process that kept it."""

@@ -212,7 +212,8 @@ class Worker:
         place = self._place()
         if self._stopped and not alive:
             self._forget()
-        why = script.ended_why() if isinstance(script, KeptDesktop) and not alive else ""
+        by_itself = not alive and not self._stopped
+        why = script.ended_why() if by_itself and isinstance(script, KeptDesktop) else ""
         locked = place is not None and is_locked(place.username)
         memory = why.startswith(MORE_MEMORY)  # what the desktop itself has said stands behind
         return "polled", {"alive": alive, "locked": locked, "memory": memory, "why": printable(why, LONGEST_REASON)}
