@@ -35,7 +35,7 @@ from tests.support.installation import READY, checkout_fault, install_into
 
 TESTS = Path(__file__).parent
 SCRIPT = TESTS / "room" / "room.sh"
-BATCH_DEADLINE = 1200.0
+BATCH_DEADLINE = 1800.0
 # These install packages, as a site would: they have the machine's network.
 WITH_NETWORK = frozenset(
     {
@@ -91,6 +91,7 @@ LONGEST_FIRST = (
     "docs",
 )
 _COUNTS = re.compile(r"(\d+) (passed|failed|errors?|skipped|xfailed|xpassed)\b")
+RUNNING: list[subprocess.Popen[str]] = []  # what Ctrl-C does not reach
 _UNSHARE = ("unshare", "--mount", "--uts", "--ipc", "--pid", "--fork", "--kill-child", "--mount-proc")
 
 
@@ -187,12 +188,16 @@ def _output_of(batch: Batch, argv: list[str], variables: dict[str, str]) -> str:
         errors="replace",
         cwd=TESTS.parent,
         env=room_environment(os.environ, batch.network) | variables,
+        start_new_session=True,  # the kernel gives each session its share; else all rooms share that of this process
     )
+    RUNNING.append(process)
     try:
         output, _ = process.communicate(timeout=BATCH_DEADLINE)
     except subprocess.TimeoutExpired:
         process.kill()
         output = f"{process.communicate()[0]}\nnot ready after {BATCH_DEADLINE:g} s: ended\n"
+    finally:
+        RUNNING.remove(process)
     batch.status = process.returncode
     return output
 
@@ -260,7 +265,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         if options.module:
             return run_module(options.module, folder, cgroup)
         with ThreadPoolExecutor(options.rooms) as pool:
-            list(pool.map(work, todo))
+            try:
+                list(pool.map(work, todo))
+            except BaseException:  # Ctrl-C
+                pool.shutdown(wait=False, cancel_futures=True)
+                for process in RUNNING:
+                    process.kill()
+                raise
         second = [batch for batch in todo if batch.failed]
         for batch in second:
             print(f"once more, alone: {batch.name}", flush=True)
