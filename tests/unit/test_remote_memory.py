@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import io
+import os
+import subprocess
 import time
 from pathlib import Path
 from typing import Any, cast
@@ -14,7 +16,7 @@ from tests.support.remote_folders import store_in
 from x2gobroker.remote.desktop import Desktop
 from x2gobroker.remote.hold import own_stat
 from x2gobroker.remote.keeper import Keeper
-from x2gobroker.remote.limits import MEMORY_SECONDS, MemoryWatch
+from x2gobroker.remote.limits import MEMORY_SECONDS, OOM_SCORE, SPARED, MemoryWatch
 from x2gobroker.remote.slots import Desktops
 from x2gobroker.remote.told import MORE_MEMORY
 from x2gobroker.remote.types import SessionType
@@ -63,6 +65,33 @@ def test_what_was_long_ago_is_no_reason(keeper: Keeper, tmp_path: Path, monkeypa
     keeper.programs.ended = "its desktop command has ended"
     keeper.note_end()
     assert Use(tmp_path).ended() == "its desktop command has ended"
+
+
+def test_the_keeper_is_spared_and_none_of_its_programs(keeper: Keeper, tmp_path: Path) -> None:
+    """Where it may say so, that is where it is root."""
+    before = OOM_SCORE.read_text(encoding="ascii").strip()
+    spared = SPARED if may_write(SPARED) else before
+    assert may_write(before)
+    keeper.plan.update(user=None, environment={"HOME": "/", "PATH": "/usr/bin:/bin"})
+    assert keeper.programs.memory is not None
+    child = os.fork()
+    if child == 0:  # what it does to itself is not to last
+        keeper.programs.memory.spare()
+        (tmp_path / "keeper").write_text(OOM_SCORE.read_text(encoding="ascii"), encoding="ascii")
+        keeper.programs.spawn(["sh", "-c", f"cat {OOM_SCORE} >{tmp_path}/program"], last_breath=False)
+        os.wait()
+        os._exit(0)
+    assert os.waitpid(child, 0)[1] == 0
+    assert (tmp_path / "keeper").read_text(encoding="ascii").strip() == spared
+    assert (tmp_path / "program").read_text(encoding="ascii").strip() == before
+
+
+def may_write(score: str) -> bool:
+    """Whether this process may have that score; it does so in a child."""
+    return (
+        subprocess.run(["sh", "-c", f"echo {score} >{OOM_SCORE}"], stderr=subprocess.DEVNULL, check=False).returncode
+        == 0
+    )
 
 
 class OneAnswer:

@@ -117,7 +117,9 @@ class Keeper:
             limits.check(group)
         except LimitsError as error:
             raise NoDesktopError(str(error)) from error
-        self.programs.memory = MemoryWatch(group) if limits.megabytes else None
+        if limits.megabytes:
+            self.programs.memory = MemoryWatch(group)
+            self.programs.memory.spare()
 
     def start_server(self) -> str:
         """Start the VNC server, and then the user's desktop in it. Gives the display's name. Raises NoDesktopError."""

@@ -6,6 +6,7 @@ systemd. What a single process may take (`ulimit`) is another matter: that is PA
 
 from __future__ import annotations
 
+import contextlib
 import os
 import subprocess
 import time
@@ -16,6 +17,8 @@ from typing import NamedTuple
 PERIOD_US = 100_000  # for which the kernel counts processor time
 SYSTEMD_SECONDS = 10.0
 MEMORY_SECONDS = 10.0
+OOM_SCORE = Path("/proc/self/oom_score_adj")  # proc(5): -1000 to 1000; whoever has most ends first
+SPARED = "-900"
 NO_LIMITS = (
     "memory-megabytes, tasks and cpu-percent need control groups of version 2 with the controllers memory, pids and "
     "cpu, as systemd has them: leave them out of the session type on this host"
@@ -91,6 +94,19 @@ class MemoryWatch:
         self._group = group
         self._kills = self._count()
         self._seen = -MEMORY_SECONDS
+        self._score = ""
+
+    def spare(self) -> None:
+        """Have the kernel end this process last of all: it has to say why the others ended. Only root may."""
+        score = OOM_SCORE.read_text(encoding="ascii")
+        with contextlib.suppress(PermissionError):
+            OOM_SCORE.write_text(SPARED, encoding="ascii")
+            self._score = score
+
+    def spare_no_longer(self) -> None:
+        """In a new process, before it becomes the user: count as others do, for good. Raises OSError."""
+        if self._score:
+            OOM_SCORE.write_text(self._score, encoding="ascii")
 
     def look(self) -> None:
         """To be called at least every MEMORY_SECONDS."""

@@ -85,6 +85,8 @@ class Programs:
         """In the new process: hold it, and become the user: root may not be able to reach a home folder. With
         `last_breath`, it is ended when this process dies.
         """
+        if self.memory is not None:
+            self.memory.spare_no_longer()
         if self.cgroup is not None:
             self.cgroup.enter()
         if user := self.plan["user"]:
