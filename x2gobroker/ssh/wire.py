@@ -17,8 +17,9 @@ BEFORE_LOGIN_BYTES = 1 << 20
 LONGEST_READ = 300 * 1024  # OpenSSH's packets have 256 KiB at most
 STALL_SECONDS = 5.0
 CLOSING_SECONDS = 0.2
-# How long reading waits on an idle connection; paramiko asks for a tenth: 200 wake-ups a second with 20 servers
-IDLE_SECONDS = 1.0
+# How long reading waits on an idle connection. paramiko asks for a tenth: 2000 wake-ups a second with 200 servers that
+# are watched. Who closes a connection wakes it at once, and what else paramiko looks after (keepalives) has as long.
+IDLE_SECONDS = 5.0
 
 _SOCKETS: weakref.WeakSet[Wire] = weakref.WeakSet()
 
