@@ -49,9 +49,9 @@ def build_parser() -> argparse.ArgumentParser:
     """The command line, as the reference has it."""
     parser = argparse.ArgumentParser(
         PROGRAM,
-        description="Checks passwords with PAM, over a Unix socket, for brokers that do not run as root. As root it "
-        "opens files for its log and its output only where nobody else can write: without -L, and where the usual "
-        "folder is the broker's account's, the output goes to /var/log/x2gobroker-authservice/.",
+        description="Checks passwords with PAM, over a Unix socket, for brokers that do not run as root. As root, it "
+        "opens files for its log and its output only where nobody else can write: without -L, if the usual folder "
+        "belongs to the broker's account, the output goes to /var/log/x2gobroker-authservice/.",
     )
     parser.add_argument("-V", "--version", action="version", version=f"x2gobroker {__version__}")
     add_socket_options(parser, "X2GOBROKER_AUTHSERVICE_SOCKET")

@@ -17,10 +17,10 @@ LOG_FOLDER = "/var/log/x2gobroker/"
 
 def add_background_options(parser: argparse.ArgumentParser, pid_file: str) -> None:
     """The options of every daemon that are about the background."""
-    parser.add_argument("-D", "--daemonize", action="store_true", help="go to the background")
+    parser.add_argument("-D", "--daemonize", action="store_true", help="run in the background")
     parser.add_argument("-P", "--pidfile", metavar="FILE", help=f"write the process ID here (with -D: {pid_file})")
     parser.add_argument(
-        "-L", "--logdir", metavar="FOLDER", help=f"with -D: where the output goes to (default: {LOG_FOLDER})"
+        "-L", "--logdir", metavar="FOLDER", help=f"with -D: where the output goes (default: {LOG_FOLDER})"
     )
 
 

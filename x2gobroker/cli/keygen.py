@@ -38,8 +38,8 @@ def build_parser() -> argparse.ArgumentParser:
     """The command line: the reference's, with more types of keys."""
     parser = argparse.ArgumentParser(
         PROGRAM,
-        description="Makes the SSH key with which the broker logs in on X2Go Servers, writes it where the broker looks "
-        "for it, and shows its fingerprint. Run it as root, or as the user that the broker runs as.",
+        description="Makes the SSH key that the broker uses to log in to X2Go Servers, writes it where the broker "
+        "looks for it, and shows its fingerprint. Run it as root, or as the user that the broker runs as.",
     )
     parser.add_argument("-V", "--version", action="version", version=f"x2gobroker {__version__}")
     parser.add_argument("-C", "--config-file", metavar="FILE", help="the main configuration file")
@@ -56,14 +56,14 @@ def build_parser() -> argparse.ArgumentParser:
     choice.add_argument(
         "--keep-old",
         action="store_true",
-        help=f"keep a key that is there as id_TYPE{OLD}: the broker tries it after the new one, until you remove "
-        "it. So X2Go Servers can be told the new key one by one",
+        help=f"keep an existing key as id_TYPE{OLD}: the broker tries it after the new one, until you remove it. So "
+        "you can authorise the new key on X2Go Servers one by one",
     )
     choice.add_argument(
         "-f",
         "--force",
         action="store_true",
-        help="overwrite a key that is there. X2Go Servers then have to be told the new one with "
+        help="overwrite an existing key. You then have to authorise the new one on X2Go Servers with "
         "x2gobroker-pubkeyauthorizer",
     )
     return parser

@@ -57,9 +57,9 @@ def build_parser() -> argparse.ArgumentParser:
     """The command line, as the reference has it."""
     parser = argparse.ArgumentParser(
         PROGRAM,
-        description="Asks the X2Go Servers of all session profiles that go by load how busy they are, once in "
-        "`load-checker-intervals`, and writes it into the state store, where brokers look. Takes autologin keys away "
-        "that are due. SIGHUP makes it ask all servers at once.",
+        description="Asks the X2Go Servers of all session profiles that go by load how busy they are, once every "
+        "`load-checker-intervals` seconds, and writes the answers into the state store, where brokers read them. "
+        "Removes autologin keys whose time is up. SIGHUP makes it ask all servers at once.",
     )
     parser.add_argument("-V", "--version", action="version", version=f"x2gobroker {__version__}")
     parser.add_argument("-C", "--config-file", metavar="FILE", help="the main configuration file (X2GOBROKER_CONFIG)")

@@ -46,11 +46,11 @@ def build_parser(names: Iterable[str] = COMMANDS) -> argparse.ArgumentParser:
     """The command line with these sub-commands, which are imported for it; by default all."""
     parser = argparse.ArgumentParser(
         "x2gobroker",
-        description="Administers an X2Go Session Broker: says what is wrong with its configuration and who is offered "
-        "what, sets passwords and second factors, lifts penalties, drains X2Go Servers, locks users out, and handles "
-        "desktops in the browser.",
-        epilog="Used as `x2gobroker -M HTTP ...` it starts the daemon, with the options of x2gobroker-daemon; used as "
-        "`x2gobroker --task ...` it answers as x2gobroker-ssh.",
+        description="Administers an X2Go Session Broker: reports what is wrong with its configuration and who is "
+        "offered what, sets passwords and second factors, lifts penalties, drains X2Go Servers, locks users out, and "
+        "manages desktops in the browser.",
+        epilog="`x2gobroker -M HTTP ...` starts the daemon, with the options of x2gobroker-daemon; `x2gobroker --task "
+        "...` works like x2gobroker-ssh.",
     )
     parser.add_argument("-V", "--version", action="version", version=f"x2gobroker {__version__}")
     commands = parser.add_subparsers(metavar="COMMAND", required=True)

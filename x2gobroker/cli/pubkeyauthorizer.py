@@ -40,8 +40,8 @@ def build_parser() -> argparse.ArgumentParser:
     """The command line: the reference's, with more."""
     parser = argparse.ArgumentParser(
         PROGRAM,
-        description="Run on an X2Go Server, as root: fetches the public SSH keys of a broker and lets their holder run "
-        "the broker agent here, and nothing else. Shows the fingerprints and asks first.",
+        description="Run this on an X2Go Server, as root: it fetches the public SSH keys of a broker and lets their "
+        "holder run the broker agent here, and nothing else. It shows the fingerprints and asks first.",
     )
     parser.add_argument("-V", "--version", action="version", version=f"x2gobroker {__version__}")
     parser.add_argument(
@@ -49,16 +49,16 @@ def build_parser() -> argparse.ArgumentParser:
         "--broker-url",
         required=True,
         metavar="URL",
-        help="where the broker gives its keys: https://BROKER/pubkeys/",
+        help="where the broker publishes its keys: https://BROKER/pubkeys/",
     )
     parser.add_argument(
         "-u",
         "--user",
         metavar="USER",
-        help="the user of this machine whom the broker logs in as (default: X2GOBROKER_DAEMON_USER)",
+        help="the user that the broker logs in as on this machine (default: X2GOBROKER_DAEMON_USER)",
     )
     parser.add_argument(
-        "-y", "--yes", action="store_true", help="do not ask: what comes from the URL is trusted, even without TLS"
+        "-y", "--yes", action="store_true", help="do not ask: trust what comes from the URL, even without TLS"
     )
     return parser
 

@@ -22,8 +22,10 @@ BACKLOG = 1024
 def add_socket_options(parser: argparse.ArgumentParser, variable: str) -> None:
     """The options of every service on a Unix socket, the path of which `variable` of the environment may name."""
     parser.add_argument("-s", "--socket-file", metavar="FILE", help=f"the socket ({variable})")
-    parser.add_argument("-o", "--owner", default="root", metavar="USER", help="owner of the socket; may ask")
-    parser.add_argument("-g", "--group", default="root", metavar="GROUP", help="group of the socket; may ask")
+    parser.add_argument("-o", "--owner", default="root", metavar="USER", help="owner of the socket, who may use it")
+    parser.add_argument(
+        "-g", "--group", default="root", metavar="GROUP", help="group of the socket, whose members may use it"
+    )
     parser.add_argument("-p", "--permissions", default="0660", metavar="MODE", help="mode of the socket, in octal")
     add_debug_options(parser)
 

@@ -56,15 +56,15 @@ def build_parser() -> argparse.ArgumentParser:
     """The command line, as the reference has it."""
     parser = argparse.ArgumentParser(
         PROGRAM,
-        description="Has a broker agent perform a task, over the same way as the broker, and shows the answer. Run it "
-        "as root (it goes on as X2GOBROKER_DAEMON_USER) or as that user. Where the host key of a server is not known, "
-        "its fingerprint is shown, and asked whether to trust it. "
-        "Exit status 0: the task was done, 1: it was not, 2: the agent was not asked.",
+        description="Has a broker agent perform a task, reached in the same way as by the broker, and shows the "
+        "answer. Run it as root (it continues as X2GOBROKER_DAEMON_USER) or as that user. If the host key of a server "
+        "is not known, it shows the fingerprint and asks whether to trust the key. Exit status 0: the task was done, "
+        "1: it was not, 2: the agent was not asked.",
     )
     add = parser.add_argument
     add("-V", "--version", action="version", version=f"x2gobroker {__version__}")
     add("--list-tasks", action="store_true", help="show which tasks the agent knows")
-    add("-u", "--username", "--user", metavar="USER", default="", help="the user whom the task is about")
+    add("-u", "--username", "--user", metavar="USER", default="", help="the user that the task is about")
     add("-t", "--task", metavar="TASK", default="ping", help=f"one of {', '.join(TASKS)} (default: ping)")
     add("-H", "--host", metavar="HOST", default=LOCAL, help="the X2Go Server (default: LOCAL, the agent on this host)")
     add("-p", "--port", metavar="PORT", default="22", help="the SSH port of that server (default: 22)")
@@ -72,12 +72,12 @@ def build_parser() -> argparse.ArgumentParser:
         "-A",
         "--add-to-known-hosts",
         action="store_true",
-        help="trust a host key that is not known without asking, and remember it",
+        help="trust an unknown host key without asking, and remember it",
     )
-    add("--session-id", metavar="SESSION", default="", help="the session that is to be suspended or terminated")
-    add("--pubkey", metavar="LINE", default="", help="the line for authorized_keys that is to be added or deleted")
+    add("--session-id", metavar="SESSION", default="", help="the session to suspend or terminate")
+    add("--pubkey", metavar="LINE", default="", help="the line for authorized_keys to add or delete")
     add("-C", "--config-file", "--config", metavar="FILE", help="the main configuration file")
-    add("-d", "--debug", action="store_true", help="say more about what is done")
+    add("-d", "--debug", action="store_true", help="say more about what it does")
     return parser
 
 

@@ -37,10 +37,10 @@ def build_parser() -> argparse.ArgumentParser:
     """The command line: the reference's, with more."""
     parser = argparse.ArgumentParser(
         PROGRAM,
-        description="Checks a user name and a password as the broker would, and says whether they are right. Penalties "
-        "do not count here, and a second factor is not asked for: leave its code out. "
-        "Exit status 0: they are right, 255: they are wrong, or there is no user name, 254: no such backend, 253: the "
-        "backend is not enabled, 252: the auth mechanism cannot tell, or the configuration cannot be read.",
+        description="Checks a user name and a password as the broker would, and says whether they are right. "
+        "Penalties do not apply here. It does not ask for a second factor, so leave out its code. Exit status 0: they "
+        "are right, 255: they are wrong, or there is no user name, 254: no such backend, 253: the backend is not "
+        "enabled, 252: the auth mechanism cannot tell, or the configuration cannot be read.",
     )
     parser.add_argument("-V", "--version", action="version", version=f"x2gobroker {__version__}")
     parser.add_argument("-u", "-U", "--user", "--username", metavar="USER", help="the user name to try")
@@ -48,7 +48,8 @@ def build_parser() -> argparse.ArgumentParser:
         "-p",
         "--password",
         metavar="PASSWORD",
-        help="the password to try. Better leave it out, to be asked for it: other users can read a command line",
+        help="the password to try. It is better to leave it out and be asked for it: other users can read a command "
+        "line",
     )
     parser.add_argument("--stdin", action="store_true", help="read the password from the first line of standard input")
     parser.add_argument("-C", "--config-file", "--config", metavar="FILE", help="the main configuration file")
@@ -56,7 +57,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "-a", "--auth-mech", metavar="MECHANISM", help="try this auth mechanism, whatever the backend has"
     )
-    parser.add_argument("-d", "--debug", action="store_true", help="say more about what is done")
+    parser.add_argument("-d", "--debug", action="store_true", help="say more about what it does")
     return parser
 
 

@@ -22,14 +22,16 @@ def _option(name: str, kind: Kind, default: Value, text: str, **more: object) ->
 
 # In this order they follow the keys of the file in an answer.
 CLIENT_OPTIONS = (
-    _option("command", T, "TERMINAL", "What to start; desktops by their names, such as KDE or XFCE; SHADOW to share."),
+    _option(
+        "command", T, "TERMINAL", "What to start; desktops by name, such as KDE or XFCE; SHADOW to share a desktop."
+    ),
     _option("kdrive", B, False, "Run the session in a KDrive X server."),
     _option("defsndport", B, True, "Use the default port of the sound system."),
     _option("useiconv", B, False, "Convert file names of shared folders."),
     _option("iconvfrom", T, "UTF-8", "Character set of the client."),
     _option("height", N, 600, "Height of the window, in pixels."),
     _option("export", T, "", "Folders that the client shares."),
-    _option("quality", N, 9, "Quality of compressed pictures, 0 to 9."),
+    _option("quality", N, 9, "Quality of compressed images, 0 to 9."),
     _option("fullscreen", B, False, "Open the session in full screen."),
     _option("layout", T, "", "Keyboard layout."),
     _option("useexports", B, True, "Share the folders of `export`."),
@@ -52,14 +54,14 @@ CLIENT_OPTIONS = (
     _option("multidisp", B, False, "Use one of several screens."),
     _option("sshproxyport", N, 22, "SSH port of the proxy host.", minimum=1, maximum=65535),
     _option("sound", B, True, "Play the session's sound on the client."),
-    _option("rootless", B, True, "Show each window by itself; off for the desktops known by name."),
+    _option("rootless", B, True, "Show each window on its own; off for the desktops known by name."),
     _option("iconvto", T, "UTF-8", "Character set of the server."),
     _option("soundtunnel", B, True, "Send sound through the SSH connection."),
-    _option("dpi", N, 96, "Dots per inch, where `setdpi` is on."),
+    _option("dpi", N, 96, "Dots per inch, if `setdpi` is on."),
     _option("sshport", N, 22, "SSH port of the X2Go Servers.", minimum=1, maximum=65535),
-    _option("setdpi", N, 0, "1: set the resolution of `dpi`."),
-    _option("pack", T, "16m-jpeg", "Method of picture compression."),
-    _option("user", T, "BROKER_USER", "Login on the X2Go Server; BROKER_USER stands for the one at the broker."),
+    _option("setdpi", N, 0, "1: set the resolution to `dpi`."),
+    _option("pack", T, "16m-jpeg", "Image compression method."),
+    _option("user", T, "BROKER_USER", "User name on the X2Go Server; BROKER_USER stands for the one at the broker."),
     _option(
         "host",
         L,
@@ -70,31 +72,31 @@ CLIENT_OPTIONS = (
 )
 
 ACL_OPTIONS = (
-    _option("acl-users-allow", L, (), "Users who may have the profile; ALL: everybody."),
-    _option("acl-users-deny", L, (), "Users who may not."),
+    _option("acl-users-allow", L, (), "Users who may use the profile; ALL: everybody."),
+    _option("acl-users-deny", L, (), "Users who may not use the profile."),
     _option("acl-users-order", T, "", "`allow-deny` or `deny-allow`; empty: `acl-any-order`."),
-    _option("acl-groups-allow", L, (), "Groups whose members may have the profile; ALL: everybody."),
-    _option("acl-groups-deny", L, (), "Groups whose members may not."),
+    _option("acl-groups-allow", L, (), "Groups whose members may use the profile; ALL: everybody."),
+    _option("acl-groups-deny", L, (), "Groups whose members may not use the profile."),
     _option("acl-groups-order", T, "", "`allow-deny` or `deny-allow`; empty: `acl-any-order`."),
     _option(
         "acl-clients-allow",
         L,
         (),
-        "Client addresses, networks or host names that may have the profile; ALL: every one.",
+        "Client addresses, networks or host names that may use the profile; ALL: all of them.",
     ),
-    _option("acl-clients-deny", L, (), "Client addresses, networks or host names that may not."),
+    _option("acl-clients-deny", L, (), "Client addresses, networks or host names that may not use the profile."),
     _option("acl-clients-order", T, "", "`allow-deny` or `deny-allow`; empty: `acl-any-order`."),
     _option(
         "acl-any-order",
         T,
         "deny-allow",
-        "Which list is asked first, and wins: `deny-allow` the deny list, `allow-deny` the allow list.",
+        "Which list is checked first, and wins: with `deny-allow` the deny list, with `allow-deny` the allow list.",
     ),
 )
 
 BROKER_OPTIONS = (
     _option(
-        "broker-session-autologin", B, False, "Overrides `default-session-autologin`: log in by a short-lived key."
+        "broker-session-autologin", B, False, "Overrides `default-session-autologin`: log in with a short-lived key."
     ),
     _option("broker-portscan-x2goservers", B, True, "Overrides `default-portscan-x2goservers`."),
     _option("broker-use-load-checker", B, False, "Overrides `default-use-load-checker`."),
@@ -112,13 +114,15 @@ BROKER_OPTIONS = (
         "Overrides `default-agent-hostkey-policy`.",
         choices=("", "RejectPolicy", "WarningPolicy", "AutoAddPolicy"),
     ),
-    _option("broker-agent-ssh-proxy", T, "", "Overrides `default-agent-ssh-proxy`; `none`: directly.", since="1.0"),
+    _option(
+        "broker-agent-ssh-proxy", T, "", "Overrides `default-agent-ssh-proxy`; `none`: connect directly.", since="1.0"
+    ),
     _option("broker-shared-session-database", B, False, "Overrides `default-shared-session-database`.", since="1.0"),
     _option(
         "broker-host-weights",
         L,
         (),
-        "How much each host can bear, such as `ts01:4, ts02:1`, where no load checker is used; a host that is not "
+        "How much load each host can take, such as `ts01:4, ts02:1`, if no load checker is used; a host that is not "
         "named has 1.",
         since="1.0",
     ),

@@ -76,7 +76,8 @@ KEYS = (
         "script",
         Shape.TEXT,
         "",
-        "File name of the script, in the folder of this file; or a script that ships: `tigervnc.py`, `x11vnc.py`.",
+        "File name of the script, in the folder of this file; or a script that ships with the broker: `tigervnc.py`, "
+        "`x11vnc.py`.",
         pattern=SCRIPT,
         required=True,
     ),
@@ -84,7 +85,7 @@ KEYS = (
         "count",
         Shape.INTEGER,
         0,
-        "How many sessions of this type may run at the same time. 0: none is started.",
+        "How many sessions of this type may run at the same time. 0: none start.",
         maximum=MOST_SLOTS,
         required=True,
     ),
@@ -97,7 +98,7 @@ KEYS = (
         maximum=MOST_PER_USER,
     ),
     Key("options", Shape.OBJECT, {}, "What the script gets as `common_options`; see below."),
-    Key("description", Shape.TEXT, "", "A sentence for the users."),
+    Key("description", Shape.TEXT, "", "A sentence about the session type, for users."),
     Key(
         "picture",
         Shape.TEXT,
@@ -105,40 +106,47 @@ KEYS = (
         "File name of a picture of the desktop, in the folder of this file: png, jpg, webp or svg.",
         pattern=PICTURE,
     ),
-    Key("users", Shape.TEXTS, [], "Users who may use this type, whatever their groups; `ALL`: everybody.", access=True),
+    Key(
+        "users",
+        Shape.TEXTS,
+        [],
+        "Users who may use this type, regardless of their groups; `ALL`: everybody.",
+        access=True,
+    ),
     Key(
         "users-deny",
         Shape.TEXTS,
         [],
-        "Users who may not, whatever else is said. All others only with `users` or groups.",
+        "Users who may not use this type, whatever else the rules say. All others need `users` or groups to get in.",
         access=True,
     ),
     Key(
         "groups",
         Shape.TEXTS,
         [],
-        "Groups whose members may use this type, beside that of the option `group`.",
+        "Groups whose members may use this type, in addition to the one in the option `group`.",
         access=True,
     ),
     Key(
         "groups-deny",
         Shape.TEXTS,
         [],
-        "Groups whose members may not, unless `users` names them. All others only with `groups`.",
+        "Groups whose members may not use this type, unless `users` names them. All others need `groups` to get in.",
         access=True,
     ),
     Key(
         "addresses",
         Shape.TEXTS,
         [],
-        "Addresses, networks and host names from which alone this type may be used.",
+        "The only addresses, networks and host names from which this type may be used.",
         access=True,
     ),
     Key(
         "addresses-deny",
         Shape.TEXTS,
         [],
-        "Addresses, networks and host names from which it may not; `ALL` as `addresses` is for all others.",
+        "Addresses, networks and host names from which this type may not be used; set `addresses` to `ALL` to allow "
+        "all others.",
         access=True,
     ),
     Key(
@@ -146,7 +154,7 @@ KEYS = (
         Shape.TEXTS_BY_NAME,
         {},
         "What the script gets as `arguments` when it starts: a list for each user name, `@group` or `ALL`. The user's "
-        "own list counts, or else the first of one of the user's groups, or else that of `ALL`.",
+        "own list applies, or else the first one for a group of the user, or else the one for `ALL`.",
     ),
     Key(
         "start-seconds",
@@ -161,51 +169,53 @@ KEYS = (
         "grace-seconds",
         Shape.INTEGER,
         900,
-        "Seconds that a session goes on after its last connection is gone, so that the user can come back.",
+        "Seconds that a session keeps running after its last connection has ended, so that the user can come back.",
         maximum=30 * DAY_SECONDS,
     ),
     Key(
         "idle-minutes",
         Shape.INTEGER,
         0,
-        "Minutes without a key or a movement after which a session is stopped. 0: no limit.",
+        "Minutes without keyboard or mouse input after which a session is stopped. 0: no limit.",
         maximum=YEAR_MINUTES,
     ),
     Key(
         "absolute-minutes",
         Shape.INTEGER,
         0,
-        "Minutes after its start at which a session is stopped, whatever happens in it. 0: no limit.",
+        "Minutes after its start at which a session is stopped, even if it is in use. 0: no limit.",
         maximum=YEAR_MINUTES,
     ),
     Key(
         "memory-megabytes",
         Shape.INTEGER,
         0,
-        "Megabytes of memory that a session may take, with all its programs. 0: no limit. For scripts that ship.",
+        "Megabytes of memory that a session may use, including all its programs. 0: no limit. For scripts that ship "
+        "with the broker.",
         maximum=1 << 22,
     ),
     Key(
         "tasks",
         Shape.INTEGER,
         0,
-        "Processes and threads that a session may have, its VNC server included. 0: no limit. For scripts that ship.",
+        "Processes and threads that a session may have, including its VNC server. 0: no limit. For scripts that ship "
+        "with the broker.",
         maximum=1 << 20,
     ),
     Key(
         "cpu-percent",
         Shape.INTEGER,
         0,
-        "Processor time that a session may take, with all its programs: 100 is one processor. 0: no limit. For scripts "
-        "that ship.",
+        "Processor time that a session may use, including all its programs: 100 is one processor. 0: no limit. For "
+        "scripts that ship with the broker.",
         maximum=100_000,
     ),
     Key(
         "pam-service",
         Shape.TEXT,
         PAM_SERVICE,
-        "PAM service, a file of `/etc/pam.d`, that lets users in and opens a session for each desktop. Empty: neither. "
-        "For `tigervnc.py`.",
+        "PAM service (a file in `/etc/pam.d`) that lets users in and opens a session for each desktop. Empty: "
+        "neither. For `tigervnc.py`.",
         pattern=SERVICE,
     ),
     Key("stop-at-logout", Shape.BOOLEAN, False, "Stop the user's session when the user signs out of the portal."),
@@ -213,15 +223,15 @@ KEYS = (
         "clipboard",
         Shape.TEXT,
         BOTH,
-        "Which way the clipboard works: `in` to the session only, `out` of it only, `both`, or `none`.",
+        "Which way the clipboard works: only `in` to the session, only `out` of it, `both`, or `none`.",
         choices=(BOTH, IN, OUT, NEITHER),
     ),
     Key(
         "clipboard-kilobytes",
         Shape.INTEGER,
         1024,
-        "Kilobytes that the clipboard takes to the session. A VNC server that a script of your own starts has to take "
-        "as much: `Xvnc -MaxCutText`, in bytes.",
+        "Kilobytes that the clipboard can carry into the session. A VNC server that your own script starts has to "
+        "accept as much: `Xvnc -MaxCutText`, in bytes.",
         minimum=1,
         maximum=8192,
     ),
@@ -229,7 +239,7 @@ KEYS = (
         "sound",
         Shape.TEXT,
         NEITHER,
-        "Whether the sound of a session goes to the browser: `out`, or `none`. There is no microphone. For "
+        "Whether the browser plays the sound of a session: `out`, or `none`. There is no microphone. For "
         "`tigervnc.py`.",
         choices=(OUT, NEITHER),
     ),
@@ -237,26 +247,26 @@ KEYS = (
         "files",
         Shape.TEXT,
         NEITHER,
-        "Which way files go between the browser and the home folder of the session's user: `in` to the session only, "
-        "`out` of it only, `both`, or `none`.",
+        "Which way users can transfer files between the browser and the home folder of the session's user: only `in` "
+        "to the session, only `out` of it, `both`, or `none`.",
         choices=(BOTH, IN, OUT, NEITHER),
     ),
     Key(
         "files-megabytes",
         Shape.INTEGER,
         4096,
-        "Megabytes that a file may have that goes in or out.",
+        "Size in megabytes that a file may have to go in or out.",
         minimum=1,
         maximum=1 << 22,
     ),
 )
 OPTION_KEYS = (
-    Key("sizes", Shape.TEXTS, list(SIZES), "Window sizes to choose from, the first one chosen beforehand."),
+    Key("sizes", Shape.TEXTS, list(SIZES), "Window sizes to choose from; the first one is preselected."),
     Key(
         "group",
         Shape.TEXT,
         "",
-        "Only members of this group may use the session type (and those whom `users` and `groups` name).",
+        "Only members of this group may use the session type, and those that `users` and `groups` name.",
         access=True,
     ),
 )

@@ -24,26 +24,26 @@ def _global(name: str, kind: Kind, default: bool | int | str | tuple[str, ...], 
 
 GLOBAL = (
     _global(
-        "require-password", B, True, "Check the user name and password that a client sends, by the auth mechanism."
+        "require-password", B, True, "Have the auth mechanism check the user name and password that a client sends."
     ),
     _global(
         "require-cookie",
         B,
         False,
-        "Demand an authid of every request: the pre-shared one of `my-cookie-file` at first contact. With "
-        "`require-password = false` as well as this false, everybody is let in without credentials.",
+        "Require an authid with every request; at first contact, the pre-shared one from `my-cookie-file`. If this "
+        "and `require-password` are both false, everybody gets in without credentials.",
     ),
     _global(
         "use-static-cookie",
         B,
         False,
-        "Keep one authid per login instead of a new one with every answer.",
+        "Keep one authid per login instead of giving out a new one with every answer.",
     ),
     _global(
         "auth-timeout",
         N,
         36000,
-        "Seconds after the login for which an authid stands for the password.",
+        "Seconds after the login during which an authid replaces the password.",
         minimum=0,
         maximum=366 * 86400,
     ),
@@ -51,14 +51,14 @@ GLOBAL = (
         "cookie-directory",
         P,
         "/var/lib/x2gobroker/cookies",
-        "Folder of the state store (an SQLite file), where `database-url` is not set. It is made, for the broker's "
-        "own user only, when it is missing. Only hashes of authids are stored.",
+        "Folder of the state store (an SQLite file) if `database-url` is not set. The broker creates the folder if it "
+        "is missing, for its own user only. It stores only hashes of authids.",
     ),
     _global(
         "database-url",
         T,
         "",
-        "Database of the state store, such as `postgresql://user:password@host/name`. Brokers on several hosts that "
+        "Database for the state store, such as `postgresql://user:password@host/name`. Brokers on several hosts that "
         "name the same database share their logins. Empty: an SQLite file in `cookie-directory`.",
         since=OURS,
         secret=True,
@@ -67,27 +67,28 @@ GLOBAL = (
         "pre_auth_scripts",
         L,
         (),
-        "Scripts to run before a login is checked: names of the entry-point group `x2gobroker.scripts`, in their "
-        "order.",
+        "Scripts to run before a login is checked: names from the entry-point group `x2gobroker.scripts`, in the "
+        "order in which they run.",
     ),
     _global(
         "post_auth_scripts",
         L,
         (),
-        "Scripts to run after a login was checked: names of the entry-point group `x2gobroker.scripts`, in their "
-        "order.",
+        "Scripts to run after a login has been checked: names from the entry-point group `x2gobroker.scripts`, in the "
+        "order in which they run.",
     ),
     _global(
         "select_session_scripts",
         L,
         (),
-        "Scripts to run once a server is chosen: names of the entry-point group `x2gobroker.scripts`, in their order.",
+        "Scripts to run once a server has been chosen: names from the entry-point group `x2gobroker.scripts`, in the "
+        "order in which they run.",
     ),
     _global(
         "my-cookie",
         T,
         "",
-        "The pre-shared authid itself. Everybody who may read the file knows it.",
+        "The pre-shared authid itself. Everybody who can read the configuration file knows it.",
         secret=True,
         deprecated="put it into the file that `my-cookie-file` names",
     ),
@@ -95,15 +96,15 @@ GLOBAL = (
         "my-cookie-file",
         P,
         "/etc/x2go/broker/x2gobroker.authid",
-        "File that holds the pre-shared authid: the first word of the first line that is no comment. It wins over "
-        "`my-cookie`. Keep it readable for the broker's group only.",
+        "File with the pre-shared authid: the first word of the first line that is not a comment. It overrides "
+        "`my-cookie`. Make it readable only for the broker's group.",
     ),
     _global(
         "my-cookie-old-file",
         P,
         "",
-        "File with the pre-shared authid of before, which counts as well while clients are given the new one. Empty: "
-        "only the one of `my-cookie-file` counts.",
+        "File with the previous pre-shared authid, which the broker also accepts while you give clients the new one. "
+        "Empty: it accepts only the one in `my-cookie-file`.",
         since=OURS,
     ),
     _global("verify-ip", B, True, "Accept an authid only from the address that logged in."),
@@ -111,18 +112,19 @@ GLOBAL = (
         "trusted-proxies",
         L,
         (),
-        "Addresses and networks of web servers in front of `x2gobroker-daemon`. Of those, the last entry of the header "
-        "X-Forwarded-For is believed to be the client's address (with a port, in brackets or in quotes as well; what "
-        "cannot be read is no address, and no rule on addresses lets the client in), and the last of X-Forwarded-Proto "
-        "and X-Forwarded-Host what the browser has asked for. Apache with mod_wsgi needs none.",
+        "Addresses and networks of web servers in front of `x2gobroker-daemon`. From these, the broker takes the last "
+        "entry of the header X-Forwarded-For as the client's address; it may have a port, brackets or quotes. If the "
+        "broker cannot read the entry, the client has no address, and no rule on addresses lets it in. The last "
+        "entries of X-Forwarded-Proto and X-Forwarded-Host say what the browser asked for. Apache with mod_wsgi needs "
+        "none.",
         since=OURS,
     ),
     _global(
         "daemon-path",
         T,
         "",
-        "Where a web server in front of `x2gobroker-daemon` passes on only what is below a path of its host: that "
-        "path, such as `/x2gobroker`. Pass it on as it was asked for. Apache with mod_wsgi needs none.",
+        "If a web server in front of `x2gobroker-daemon` passes on only requests below a path of its host: that path, "
+        "such as `/x2gobroker`. The web server must pass the path on unchanged. Apache with mod_wsgi needs none.",
         since=OURS,
     ),
     _global("enable-plain-output", B, True, "Serve `/plain/`, the text frontend of X2Go Client.", on_error=False),
@@ -134,14 +136,14 @@ GLOBAL = (
         "http://localhost:8080/",
         "URL of this broker as greeters reach it; it appears in the UCCS answers.",
     ),
-    _global("default-auth-mech", T, "pam", "Auth mechanism of the backends that name none."),
+    _global("default-auth-mech", T, "pam", "Auth mechanism for backends that do not name one."),
     _global(
         "default-second-factor",
         C,
         "off",
-        "Whether users write a code of six digits behind their password, from a telephone enrolled with `x2gobroker "
-        "totp enroll`: `off`, nobody; `enrolled`, those who are enrolled; `required`, everybody, and who is not "
-        "enrolled does not get in. A backend's `second-factor` overrides it.",
+        "Who has to type a six-digit code after the password, from a phone enrolled with `x2gobroker totp enroll`: "
+        "`off`, nobody; `enrolled`, users who are enrolled; `required`, everybody, and users who are not enrolled "
+        "cannot log in. A backend's `second-factor` overrides it.",
         since=OURS,
         choices=("off", "enrolled", "required"),
         on_error="required",
@@ -162,8 +164,8 @@ GLOBAL = (
         "it.",
         since=OURS,
     ),
-    _global("default-user-db", T, "libnss", "Name service for users, of the backends that name none."),
-    _global("default-group-db", T, "libnss", "Name service for groups, of the backends that name none."),
+    _global("default-user-db", T, "libnss", "Name service for users, for backends that do not name one."),
+    _global("default-group-db", T, "libnss", "Name service for groups, for backends that do not name one."),
     _global(
         "ignore-primary-group-memberships",
         B,
@@ -181,15 +183,15 @@ GLOBAL = (
         "penalties",
         B,
         True,
-        "Make clients wait after wrong passwords: an address that fails on an account, or fails often.",
+        "Make clients wait after wrong passwords: an address that fails for one account, or that fails often.",
         since=OURS,
     ),
     _global(
         "penalty-ban-failures",
         N,
         10,
-        "Wrong passwords of one address for one account upon which it is banned from that account. With ten times as "
-        "many for all accounts together, an address is banned altogether.",
+        "Number of wrong passwords from one address for one account after which the address is banned from that "
+        "account. After ten times as many for all accounts together, an address is banned altogether.",
         since=OURS,
         minimum=1,
         maximum=1_000_000,
@@ -198,7 +200,7 @@ GLOBAL = (
         "penalty-ban-seconds",
         N,
         300,
-        "Seconds of a ban.",
+        "Seconds that a ban lasts.",
         since=OURS,
         minimum=1,
         maximum=366 * 86400,
@@ -207,7 +209,7 @@ GLOBAL = (
         "penalty-forget-seconds",
         N,
         900,
-        "Seconds without another wrong password after which those before are forgotten.",
+        "Seconds without another wrong password after which the broker forgets the earlier ones.",
         since=OURS,
         minimum=1,
         maximum=366 * 86400,
@@ -216,17 +218,17 @@ GLOBAL = (
         "penalty-trusted-networks",
         L,
         (),
-        "Addresses and networks, such as `192.0.2.0/24, 2001:db8::/32`, whose wrong passwords do not count. A reverse "
-        "proxy belongs into `trusted-proxies`; here only if it cannot say for whom it asks, as all its clients have "
-        "its address then.",
+        "Addresses and networks, such as `192.0.2.0/24, 2001:db8::/32`, whose wrong passwords do not count. Put a "
+        "reverse proxy into `trusted-proxies` instead. It belongs here only if it cannot pass on its clients' "
+        "addresses, because they all then have the address of the proxy.",
         since=OURS,
     ),
     _global(
         "plain-refusal",
         C,
         "message",
-        "How `/plain/` refuses a login: `message` is a 200 that says so, upon which X2Go Client shows its form again; "
-        "`status` is a 401 as the reference broker sends it, upon which X2Go Client ends itself.",
+        "How `/plain/` refuses a login: `message` is a 200 that says so, and X2Go Client shows its form again; "
+        "`status` is a 401 like that of the former broker, and X2Go Client exits.",
         since=OURS,
         choices=("message", "status"),
     ),
@@ -234,14 +236,14 @@ GLOBAL = (
         "client-events",
         B,
         False,
-        "Ask X2Go Client (4.1.2.2 and later) to report the start, the end and the life of its sessions.",
+        "Ask X2Go Client (4.1.2.2 and later) to report when its sessions start and end, and that they are alive.",
         since=OURS,
     ),
     _global(
         "client-live-event",
         N,
         30,
-        "Seconds between two signs of life of X2Go Client, where `client-events` is on; 0: none.",
+        "Seconds between two signs of life from X2Go Client if `client-events` is on; 0: none.",
         since=OURS,
         minimum=0,
         maximum=86400,
@@ -250,7 +252,7 @@ GLOBAL = (
         "client-sync-interval",
         N,
         0,
-        "Seconds after which X2Go Client asks for its session profiles again, where `client-events` is on; 0: never.",
+        "Seconds after which X2Go Client asks for its session profiles again if `client-events` is on; 0: never.",
         since=OURS,
         minimum=0,
         maximum=86400,
@@ -269,7 +271,7 @@ ANY_BACKEND = (
         "second-factor",
         C,
         "",
-        "Whether users of this backend need a code behind their password; empty: `default-second-factor`.",
+        "Whether users of this backend need a code after their password; empty: `default-second-factor`.",
         since=OURS,
         choices=("", "off", "enrolled", "required"),
         on_error="required",
@@ -298,7 +300,7 @@ BACKENDS = (
         "desktop-shell",
         T,
         "KDE",
-        "Desktop that the only session profile of `zeroconf` starts on this host.",
+        "Desktop that the single session profile of `zeroconf` starts on this host.",
     ),
     Option("broker_inifile", "enable", B, True, "Serve this backend.", on_error=False),
     Option(
@@ -306,7 +308,7 @@ BACKENDS = (
         "session-profiles",
         P,
         "/etc/x2go/broker/x2gobroker-sessionprofiles.conf",
-        "File of the session profiles.",
+        "File with the session profiles.",
         environment=("X2GOBROKER_SESSIONPROFILES",),
     ),
     Option("broker_ldap", "uri", T, "ldap://localhost:389", "Reserved: there is no `ldap` backend yet."),

@@ -22,7 +22,7 @@ PORTAL = (
         "enable-portal",
         Kind.BOOLEAN,
         False,
-        "Serve the portal, `/portal/`: pages on which users sign in and open sessions.",
+        "Serve the portal, `/portal/`: pages where users sign in and open sessions.",
         since=OURS,
     ),
     Option(
@@ -30,7 +30,7 @@ PORTAL = (
         "portal-backend",
         Kind.TEXT,
         "",
-        "Backend whose session profiles and login the portal has. Empty: that of `X2GOBROKER_DEFAULT_BACKEND`.",
+        "Backend whose session profiles and login the portal uses. Empty: the one in `X2GOBROKER_DEFAULT_BACKEND`.",
         since=OURS,
     ),
     Option(
@@ -38,7 +38,7 @@ PORTAL = (
         "portal-title",
         Kind.TEXT,
         "",
-        "What the portal is called at the top of each page. Empty: `Sessions`, in the user's language.",
+        "Name of the portal at the top of each page. Empty: `Sessions`, in the user's language.",
         since=OURS,
     ),
     Option(
@@ -46,8 +46,8 @@ PORTAL = (
         "portal-announcement",
         Kind.TEXT,
         "",
-        "A notice for all users, shown on the sign-in page, the home page and over desktops: a message of the day, or "
-        "that there will be maintenance. Lines that follow it and begin with a blank belong to it.",
+        "A notice for all users on the sign-in page, on the home page and over desktops, such as a message of the day "
+        "or an announcement of maintenance. Following lines that begin with a blank belong to it.",
         since=OURS,
         check=check_notice,
     ),
@@ -56,7 +56,8 @@ PORTAL = (
         "portal-announcement-from",
         Kind.TEXT,
         "",
-        "From when `portal-announcement` is shown, as a time of this host, such as `2027-01-31 08:00`. Empty: at once.",
+        "When the portal starts to show `portal-announcement`, in local time, such as `2027-01-31 08:00`. Empty: at "
+        "once.",
         since=OURS,
         check=parse_moment,
     ),
@@ -65,7 +66,7 @@ PORTAL = (
         "portal-announcement-until",
         Kind.TEXT,
         "",
-        "Until when `portal-announcement` is shown, in the same form. Empty: as long as it stands here.",
+        "When the portal stops showing `portal-announcement`, in the same form. Empty: when you remove it.",
         since=OURS,
         check=parse_moment,
     ),
@@ -102,7 +103,7 @@ PORTAL = (
         "portal-logo",
         Kind.PATH,
         "",
-        "File of a logo that stands before the portal's name: png, jpg, webp or svg, at most 512 KiB. Empty: none.",
+        "File with a logo to show before the portal's name: png, jpg, webp or svg, at most 512 KiB. Empty: none.",
         since=OURS,
     ),
     Option(
@@ -110,8 +111,8 @@ PORTAL = (
         "portal-colour",
         Kind.TEXT,
         "",
-        "The colour of buttons and links, such as `#0b5cad`. A darker one is taken where texts could not be read in "
-        "it, and a lighter one in the dark scheme. Empty: blue.",
+        "Colour of buttons and links, such as `#0b5cad`. The portal uses a darker one where text would not be "
+        "readable in it, and a lighter one in the dark scheme. Empty: blue.",
         since=OURS,
         check=check_colour,
     ),
@@ -120,8 +121,7 @@ PORTAL = (
         "portal-idle-minutes",
         Kind.INTEGER,
         30,
-        "Minutes after which somebody who does nothing in the portal is signed out. Working at a desktop counts as "
-        "doing something.",
+        "Minutes of inactivity after which the portal signs a user out. Working at a desktop counts as activity.",
         since=OURS,
         minimum=1,
         maximum=7 * 24 * 60,
@@ -131,7 +131,7 @@ PORTAL = (
         "portal-absolute-hours",
         Kind.INTEGER,
         10,
-        "Hours after which everybody has to sign in again.",
+        "Hours after which every user has to sign in again.",
         since=OURS,
         minimum=1,
         maximum=7 * 24,
@@ -141,8 +141,9 @@ PORTAL = (
         "portal-keep-password",
         Kind.BOOLEAN,
         True,
-        "Keep the password of a user who signs in, encrypted with a key that only the browser's cookie has, to list, "
-        "suspend and terminate the user's sessions on X2Go Servers. With false, the portal does not show them.",
+        "Keep the password of a user who signs in, encrypted with a key that only the browser's cookie holds, to "
+        "list, suspend and terminate the user's sessions on X2Go Servers. If this is false, the portal does not show "
+        "these sessions.",
         since=OURS,
         on_error=False,
     ),
@@ -153,7 +154,7 @@ PORTAL = (
         False,
         "Have PAM set its credentials when somebody signs in with a password, and give the Kerberos ticket to the "
         "user's desktops in the browser, for home folders that need one. Needs the auth mechanism `pam` and "
-        "`x2gobroker-authservice`, which reads this at its start.",
+        "`x2gobroker-authservice`, which reads this option when it starts.",
         since=OURS,
         on_error=False,
     ),
@@ -183,7 +184,7 @@ PORTAL_ENVIRONMENT = (
         "CEI_NEXUS_REMOTE_WEBSOCKETURL",
         Kind.TEXT,
         "",
-        "The name of `X2GOBROKER_REMOTE_WEBSOCKETURL` in CEI Nexus; read where that one is not set.",
+        "The name of `X2GOBROKER_REMOTE_WEBSOCKETURL` in CEI Nexus; the broker reads it if that variable is not set.",
         since=OURS,
     ),
 )

@@ -12,7 +12,7 @@ REMOTE = (
         "remote-session-config",
         Kind.PATH,
         "",
-        "JSON file of the session types: what sessions users can open in the browser. Empty: none.",
+        "JSON file with the session types: the sessions that users can open in the browser. Empty: none.",
         since=OURS,
         environment=("CEI_NEXUS_REMOTE_CONFIG", "X2GOBROKER_REMOTE_CONFIG"),
     ),
@@ -21,8 +21,9 @@ REMOTE = (
         "remote-vnc-password",
         Kind.TEXT,
         "",
-        "Password that VNC servers of sessions in the browser ask for, where their script sets none; VNC counts 8 "
-        "characters. The service gives it to them, and no browser sees it. Empty: the user is asked.",
+        "Password that VNC servers of sessions in the browser ask for if their script sets none; VNC uses only the "
+        "first 8 characters. The service gives it to the VNC servers, and no browser sees it. Empty: the user is "
+        "asked for it.",
         since=OURS,
         secret=True,
         environment=("CEI_NEXUS_REMOTE_VNCPASSWORD", "X2GOBROKER_REMOTE_VNCPASSWORD"),
@@ -41,8 +42,8 @@ REMOTE = (
         "remote-tls-certificate",
         Kind.PATH,
         "",
-        "Certificate of `x2gobroker-remote`, in PEM form, where browsers reach it without a web server in front; with "
-        "`remote-tls-key` it turns TLS on.",
+        "Certificate of `x2gobroker-remote`, in PEM form, if browsers reach it without a web server in front; with "
+        "`remote-tls-key`, it turns TLS on.",
         since=OURS,
     ),
     Option(
@@ -50,7 +51,7 @@ REMOTE = (
         "remote-tls-key",
         Kind.PATH,
         "",
-        "Secret key of that certificate, in PEM form; empty: it is in the same file.",
+        "Private key of that certificate, in PEM form; empty: it is in the same file.",
         since=OURS,
     ),
     Option(
@@ -58,8 +59,8 @@ REMOTE = (
         "remote-origins",
         Kind.LIST,
         (),
-        "Origins of the pages that may open a desktop, such as `https://portal.example.org`. Empty: pages of the host "
-        "name that the browser connects to.",
+        "Origins of the pages that may open a desktop, such as `https://portal.example.org`. Empty: pages from the "
+        "host name that the browser connects to.",
         since=OURS,
     ),
     Option(
@@ -67,8 +68,8 @@ REMOTE = (
         "remote-proxies",
         Kind.LIST,
         ("127.0.0.0/8", "::1"),
-        "Addresses and networks of web servers in front of `x2gobroker-remote`. Of those, it believes the header "
-        "X-Forwarded-For.",
+        "Addresses and networks of web servers in front of `x2gobroker-remote`. It trusts the header X-Forwarded-For "
+        "only from these.",
         since=OURS,
     ),
     Option(
@@ -76,7 +77,7 @@ REMOTE = (
         "remote-connections",
         Kind.INTEGER,
         2000,
-        "Connections of browsers to desktops that may be open at the same time.",
+        "How many connections from browsers to desktops may be open at the same time.",
         since=OURS,
         minimum=1,
         maximum=20000,
@@ -86,7 +87,7 @@ REMOTE = (
         "remote-connections-per-user",
         Kind.INTEGER,
         20,
-        "How many of them to the desktops of one user, guests included.",
+        "How many of them may go to the desktops of one user, including those of guests.",
         since=OURS,
         minimum=1,
         maximum=20000,
@@ -96,7 +97,7 @@ REMOTE = (
         "remote-connections-per-address",
         Kind.INTEGER,
         200,
-        "How many of them from one address.",
+        "How many of them may come from one address.",
         since=OURS,
         minimum=1,
         maximum=20000,
@@ -106,8 +107,8 @@ REMOTE = (
         "remote-stop-with-service",
         Kind.BOOLEAN,
         False,
-        "Stop all desktops when `x2gobroker-remote` is stopped. By default they go on, and are found again at its next "
-        "start: updates and restarts end nobody's work.",
+        "Stop all desktops when `x2gobroker-remote` is stopped. By default they keep running, and the service finds "
+        "them again when it next starts, so updates and restarts end nobody's work.",
         since=OURS,
     ),
 )
@@ -118,8 +119,8 @@ REMOTE_ENVIRONMENT = (
         "X2GOBROKER_REMOTE_FOLDER",
         Kind.PATH,
         "/run/x2gobroker-remote",
-        "Folder where the scripts of session types keep sockets and notes about what they have started. It is made, "
-        "and has to belong to the account that `x2gobroker-remote` is started as.",
+        "Folder where the scripts of session types keep sockets and notes about what they have started. "
+        "`x2gobroker-remote` creates it; it has to belong to the account that starts `x2gobroker-remote`.",
         since=OURS,
     ),
     Option(
@@ -127,7 +128,7 @@ REMOTE_ENVIRONMENT = (
         "X2GOBROKER_REMOTE_CONFIG",
         Kind.PATH,
         "",
-        "JSON file of the session types; overrides `remote-session-config` of `[global]` when set.",
+        "JSON file with the session types; overrides `remote-session-config` of `[global]` when set.",
         since=OURS,
     ),
     Option(
@@ -135,7 +136,7 @@ REMOTE_ENVIRONMENT = (
         "CEI_NEXUS_REMOTE_CONFIG",
         Kind.PATH,
         "",
-        "The name of `X2GOBROKER_REMOTE_CONFIG` in CEI Nexus; read where that one is not set.",
+        "The name of `X2GOBROKER_REMOTE_CONFIG` in CEI Nexus; the broker reads it if that variable is not set.",
         since=OURS,
     ),
     Option(
@@ -152,7 +153,7 @@ REMOTE_ENVIRONMENT = (
         "CEI_NEXUS_REMOTE_VNCPASSWORD",
         Kind.TEXT,
         "",
-        "The name of `X2GOBROKER_REMOTE_VNCPASSWORD` in CEI Nexus; read where that one is not set.",
+        "The name of `X2GOBROKER_REMOTE_VNCPASSWORD` in CEI Nexus; the broker reads it if that variable is not set.",
         since=OURS,
         secret=True,
     ),

@@ -14,7 +14,7 @@ AUTH_MECHANISMS = (
         "service",
         T,
         "x2gobroker",
-        "PAM service, a file of `/etc/pam.d`, that checks the password.",
+        "PAM service (a file in `/etc/pam.d`) that checks the password.",
         since=OURS,
     ),
     Option(
@@ -22,8 +22,8 @@ AUTH_MECHANISMS = (
         "code-digits",
         N,
         0,
-        "Where the PAM service asks for a one-time code behind the password: how many characters at the end of what "
-        "the user types are the code. 0: there is no such question.",
+        "If the PAM service asks for a one-time code after the password: how many characters at the end of what the "
+        "user types are the code. 0: it does not ask for one.",
         since=OURS,
         minimum=0,
         maximum=32,
@@ -33,9 +33,10 @@ AUTH_MECHANISMS = (
         "without-authservice",
         B,
         False,
-        "Ask PAM without the authentication service where its socket is not there, although the broker does not run as "
-        "root. Only for PAM services whose modules need no root rights (SSSD, LDAP, Kerberos): pam_unix takes every "
-        "password for a wrong one then. A broker that runs as root asks PAM itself in any case.",
+        "If the socket of the authentication service does not exist, ask PAM directly even though the broker does not "
+        "run as root. Use it only for PAM services whose modules need no root rights (SSSD, LDAP, Kerberos): without "
+        "these rights, pam_unix takes every password for a wrong one. A broker that runs as root then asks PAM "
+        "directly whatever this option says.",
         since=OURS,
     ),
     Option(
@@ -43,11 +44,11 @@ AUTH_MECHANISMS = (
         "file",
         P,
         "/etc/x2go/broker/htpasswd",
-        "File of user names and password hashes, written by `x2gobroker passwd` or Apache's htpasswd.",
+        "File with user names and password hashes, written by `x2gobroker passwd` or Apache's htpasswd.",
         since=OURS,
     ),
     Option("authmech_https_get", "host", T, "localhost", "Web server that knows the passwords."),
-    Option("authmech_https_get", "path", T, "/auth", "Path, on that server, which needs HTTP Basic authentication."),
+    Option("authmech_https_get", "path", T, "/auth", "Path on that server that requires HTTP Basic authentication."),
     Option("authmech_https_get", "port", N, 443, "Port of the web server; always TLS.", minimum=1, maximum=65535),
     Option(
         "authmech_https_get",
@@ -72,7 +73,7 @@ AUTH_MECHANISMS = (
         "strip-realm",
         B,
         True,
-        "Cut the user name that Apache found at its `@` (Kerberos, OIDC).",
+        "Cut off the user name that Apache found at the `@` (Kerberos, OIDC).",
         since=OURS,
     ),
 )
@@ -88,14 +89,14 @@ ENVIRONMENT = (
         "X2GOBROKER_SESSIONPROFILES",
         P,
         "",
-        "File of the session profiles; overrides `session-profiles` of `[broker_inifile]` when set.",
+        "File with the session profiles; overrides `session-profiles` of `[broker_inifile]` when set.",
     ),
-    _env("X2GOBROKER_DEFAULT_BACKEND", T, "inifile", "Backend of the URLs that name none."),
+    _env("X2GOBROKER_DEFAULT_BACKEND", T, "inifile", "Backend for URLs that do not name one."),
     _env(
         "X2GOBROKER_DEBUG",
         B,
         False,
-        "Log everything, and answer GET as well as POST so that a web browser can try the broker.",
+        "Log everything, and answer GET as well as POST so that you can try the broker in a web browser.",
     ),
     _env("X2GOBROKER_DEBUG_INTERACTIVELY", B, False, "Log to the terminal instead of the log files, as `-i` does."),
     _env("X2GOBROKER_LOGCONFIG", P, "/etc/x2go/broker/x2gobroker-loggers.conf", "Where the three loggers write."),
@@ -103,7 +104,7 @@ ENVIRONMENT = (
         "X2GOBROKER_LOGFORMAT",
         Kind.CHOICE,
         "text",
-        "How log lines look, of every program and wherever they go: `text`, or `json`, one JSON object for each line.",
+        "Format of the log lines of every program, wherever they go: `text`, or `json`, one JSON object for each line.",
         since=OURS,
         choices=("text", "json"),
     ),
@@ -120,7 +121,7 @@ ENVIRONMENT = (
         "X2GOBROKER_SSH_FOLDER",
         P,
         "",
-        "Folder of the broker's own SSH keys (`id_ed25519`, `id_ecdsa`, `id_rsa`) and of the `known_hosts` of X2Go "
+        "Folder with the broker's own SSH keys (`id_ed25519`, `id_ecdsa`, `id_rsa`) and the `known_hosts` of X2Go "
         "Servers; empty: `.ssh` in the home folder of X2GOBROKER_DAEMON_USER.",
         since=OURS,
     ),
@@ -128,7 +129,7 @@ ENVIRONMENT = (
         "X2GOBROKER_AUTHSERVICE_SOCKET",
         P,
         "/run/x2gobroker/x2gobroker-authservice.socket",
-        "Socket of the authentication service. The auth mechanism `pam` asks there when it exists.",
+        "Socket of the authentication service. The auth mechanism `pam` uses it if it exists.",
     ),
     _env(
         "X2GOBROKER_AUTHSERVICE_LOGCONFIG",
@@ -140,14 +141,14 @@ ENVIRONMENT = (
         "X2GOBROKER_AUTHSERVICE_PAM_SERVICES",
         L,
         ("x2gobroker",),
-        "PAM services that the authentication service may ask; all others are refused.",
+        "PAM services that the authentication service may ask; it refuses all others.",
         since=OURS,
     ),
     _env(
         "X2GOBROKER_AUTHSERVICE_TIMEOUT",
         N,
         30,
-        "Seconds that one login may take in the authentication service, waiting for its turn included.",
+        "Seconds that one login may take in the authentication service, including the wait for its turn.",
         since=OURS,
         minimum=1,
         maximum=300,
@@ -156,7 +157,7 @@ ENVIRONMENT = (
         "X2GOBROKER_AUTHSERVICE_WORKERS",
         N,
         32,
-        "Logins that the authentication service works on at the same time, each in a process of its own.",
+        "How many logins the authentication service handles at the same time, each in a process of its own.",
         since=OURS,
         minimum=1,
         maximum=512,
@@ -165,7 +166,7 @@ ENVIRONMENT = (
         "X2GOBROKER_AUTHSERVICE_QUEUE",
         N,
         256,
-        "Logins that may wait for their turn in the authentication service; more are refused at once.",
+        "How many logins may wait for their turn in the authentication service; it refuses more at once.",
         since=OURS,
         minimum=0,
         maximum=10000,
@@ -174,7 +175,7 @@ ENVIRONMENT = (
         "X2GOBROKER_AUTHSERVICE_PER_PEER",
         N,
         256,
-        "Logins of one broker process that may be under way or wait in the authentication service.",
+        "How many logins of one broker process may be in progress or waiting in the authentication service.",
         since=OURS,
         minimum=1,
         maximum=10000,
@@ -183,7 +184,7 @@ ENVIRONMENT = (
         "X2GOBROKER_AUTHSOCKET",
         P,
         "",
-        "A name that old Apache samples have for it.",
+        "The name that old Apache samples have for `X2GOBROKER_AUTHSERVICE_SOCKET`.",
         deprecated="use `X2GOBROKER_AUTHSERVICE_SOCKET`",
     ),
     _env(
@@ -198,23 +199,23 @@ ENVIRONMENT = (
         "/etc/x2go/broker/x2gobroker-loadchecker-logger.conf",
         "Where the logger of the load checker writes.",
     ),
-    _env("X2GOBROKER_TESTSUITE", B, False, "Log only what is critical.", deprecated="it is no longer needed"),
+    _env("X2GOBROKER_TESTSUITE", B, False, "Log only critical messages.", deprecated="it is no longer needed"),
     _env(
         "X2GOBROKER_DEFAULTS",
         P,
         "/etc/x2go/broker/defaults.conf",
-        "File of environment variables for all programs of the broker.",
+        "File with environment variables for all programs of the broker.",
         since=OURS,
     ),
     _env("DAEMON_BIND_ADDRESS", T, "127.0.0.1:8080", "`[address:]port` that `x2gobroker-daemon` listens on."),
     _env("X2GOBROKER_SSL_CERTFILE", P, "", "Certificate, in PEM form; with the key file it turns TLS on."),
-    _env("X2GOBROKER_SSL_KEYFILE", P, "", "Secret key of the certificate, in PEM form."),
+    _env("X2GOBROKER_SSL_KEYFILE", P, "", "Private key of the certificate, in PEM form."),
     _env("X2GOBROKER_WORKERS", N, 2, "Worker processes of `x2gobroker-daemon`.", since=OURS, minimum=1, maximum=128),
     _env(
         "X2GOBROKER_THREADS",
         N,
         32,
-        "Threads of each worker process; a login that is being checked holds one.",
+        "Threads of each worker process; a login that is being checked occupies one.",
         since=OURS,
         minimum=1,
         maximum=256,
@@ -223,9 +224,9 @@ ENVIRONMENT = (
         "X2GOBROKER_CONNECTIONS",
         N,
         1000,
-        "Connections of clients to each worker process of `x2gobroker-daemon` at the same time. When there are more, "
-        "one that is idle, else the one that has waited longest for the rest of its request, makes way. Never more "
-        "than the limit of open files leaves room for.",
+        "How many connections each worker process of `x2gobroker-daemon` has with clients at the same time. When "
+        "there are more, it closes one that is idle, or else the one that has waited longest for the rest of its "
+        "request. There are never more than the limit on open files leaves room for.",
         since=OURS,
         minimum=16,
         maximum=100000,
@@ -234,8 +235,8 @@ ENVIRONMENT = (
         "X2GOBROKER_CONNECTIONS_PER_ADDRESS",
         N,
         100,
-        "How many of these one IPv4 address, or one /64 network of IPv6, may have. The loopback and `trusted-proxies` "
-        "may have all.",
+        "How many of these may come from one IPv4 address or one IPv6 /64 network. The loopback and `trusted-proxies` "
+        "may have all of them.",
         since=OURS,
         minimum=4,
         maximum=100000,

@@ -29,7 +29,7 @@ def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
         "check-config",
         help="say what is wrong with the configuration",
         description="Reads the configuration as the broker does and prints what is wrong with it, with file and line. "
-        "Exit status 0: nothing or warnings only, 1: errors.",
+        "Exit status 0: nothing or only warnings, 1: errors.",
     )
     add_config_options(parser)
     parser.set_defaults(run=run)

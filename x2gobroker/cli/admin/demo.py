@@ -44,11 +44,13 @@ def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
     """Add this sub-command."""
     parser = commands.add_parser(
         "demo",
-        help="start a broker to try, with nothing to configure",
-        description="Starts a broker on loopback with one session profile (a desktop on this host) and one user, and "
-        "the portal, where Xvnc is installed with a desktop in the browser.",
+        help="start a broker to try out, with nothing to configure",
+        description="Starts a broker on loopback with one session profile (a desktop on this host), one user, and the "
+        "portal. If Xvnc is installed, the portal has a desktop in the browser.",
     )
-    parser.add_argument("--folder", default="run/demo", metavar="FOLDER", help="its files (default: %(default)s)")
+    parser.add_argument(
+        "--folder", default="run/demo", metavar="FOLDER", help="folder for its files (default: %(default)s)"
+    )
     parser.add_argument("-b", "--bind", default="127.0.0.1:8080", metavar="[ADDRESS:]PORT", help="where to listen")
     parser.set_defaults(run=run)
 

@@ -54,63 +54,65 @@ def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
     """Add this sub-command."""
     parser = commands.add_parser(
         "desktops",
-        help="list and stop desktops in the browser, free their places, have no new ones",
-        description="Desktops in the browser, those of all hosts that share the state store: who has which, and what "
-        "is to become of them.",
+        help="list and stop desktops in the browser, free their places, allow no new ones",
+        description="Shows and manages desktops in the browser on all hosts that share the state store: who has "
+        "which, and what happens to them.",
     )
     actions = parser.add_subparsers(metavar="ACTION", required=True)
-    listing = _action(actions, "list", run_list, "list them (who, what, since when, idle for how long)")
+    listing = _action(actions, "list", run_list, "list desktops (who, what, since when, idle for how long)")
     _add_selection(listing)
     listing.add_argument("--json", action="store_true", help="print JSON")
     stopping = _action(
         actions,
         "stop",
         run_stop,
-        "stop some; what is not saved in them is lost",
-        "Has x2gobroker-remote stop desktops, and says what has come of it. Exit status 0: all have ended, 1: some "
-        "have not, or not yet.",
+        "stop desktops; unsaved work in them is lost",
+        "Has x2gobroker-remote stop desktops, and reports the result. Exit status 0: all have ended, 1: some have "
+        "not, or not yet.",
     )
-    stopping.add_argument("number", nargs="*", metavar="NUMBER", help="the number, as `list` and the user have it")
+    stopping.add_argument(
+        "number", nargs="*", metavar="NUMBER", help="number of the desktop, as `list` and the user see it"
+    )
     _add_selection(stopping)
-    stopping.add_argument("--all", action="store_true", help="all of them")
+    stopping.add_argument("--all", action="store_true", help="all desktops")
     stopping.add_argument(
         "--wait",
         type=_seconds,
         default=WAIT_SECONDS,
         metavar="SECONDS",
-        help="how long to wait for their end (default: %(default)s; 0: not at all)",
+        help="how long to wait for them to end (default: %(default)s; 0: not at all)",
     )
     freeing = _action(
         actions,
         "free",
         run_free,
-        "give back the place of one that could not be stopped",
-        "Gives back the place of a desktop that could not be stopped. Its programs must have been ended by hand: "
-        "x2gobroker-remote does nothing about them any more.",
+        "free the place of a desktop that could not be stopped",
+        "Frees the place of a desktop that could not be stopped. End its programs by hand first: x2gobroker-remote "
+        "does nothing more about them.",
     )
-    freeing.add_argument("number", metavar="NUMBER", help="the number, as `list` and the user have it")
+    freeing.add_argument("number", metavar="NUMBER", help="number of the desktop, as `list` and the user see it")
     freeing.add_argument(
-        "--host-gone", action="store_true", help="also one that was not stopped, of a host that will not come back"
+        "--host-gone", action="store_true", help="also free one that was not stopped, of a host that will not come back"
     )
     closing = _action(
         actions,
         "close",
         run_close,
-        "have no new ones; those that are there go on",
-        "From now on nobody gets a new desktop in the browser, from any broker that shares the state store. Desktops "
-        "that run go on, and users come back to theirs.",
+        "allow no new desktops; existing ones go on",
+        "From now on, nobody gets a new desktop in the browser from any broker that shares the state store. Running "
+        "desktops go on, and users can come back to theirs.",
     )
     closing.add_argument("--reason", default="", metavar="TEXT", help="why; shown to users, and in the list")
-    _action(actions, "open", run_open, "have new ones again")
+    _action(actions, "open", run_open, "allow new desktops again")
     leaving = _action(
         actions,
         "sign-out",
         run_sign_out,
         "sign a user out of the portal, in all browsers",
         "Ends all sign-ins of a user at the portal, the connections to the user's desktops, and links for guests. The "
-        "desktops go on. The user may sign in again: x2gobroker lockout is for those who may not.",
+        "desktops go on. The user may sign in again: to prevent that, use x2gobroker lockout.",
     )
-    leaving.add_argument("user", metavar="USER", help="the user, as the broker's log has the name")
+    leaving.add_argument("user", metavar="USER", help="the user's name, as in the broker's log")
 
 
 def _action(
@@ -127,8 +129,8 @@ def _action(
 
 
 def _add_selection(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--user", default="", metavar="USER", help="those of this user")
-    parser.add_argument("--type", default="", metavar="TYPE", help="those of this session type")
+    parser.add_argument("--user", default="", metavar="USER", help="desktops of this user")
+    parser.add_argument("--type", default="", metavar="TYPE", help="desktops of this session type")
 
 
 def _seconds(text: str) -> float:

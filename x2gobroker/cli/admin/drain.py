@@ -30,9 +30,9 @@ def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
     """Add this sub-command."""
     parser = commands.add_parser(
         "drain",
-        help="send no new sessions to an X2Go Server; sessions that are there can still be resumed",
-        description="Drains an X2Go Server, ends that, or lists the drained ones. It counts for all brokers that share "
-        "the state store, from the next selection on.",
+        help="send no new sessions to an X2Go Server; existing sessions can still be resumed",
+        description="Drains an X2Go Server, ends that, or lists the drained servers. It applies to all brokers that "
+        "share the state store, from the next selection on.",
     )
     add_config_options(parser)
     parser.add_argument(
@@ -40,10 +40,10 @@ def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
         nargs="?",
         metavar="NAME",
         help="the server as a session profile names it, its address, or `address:port`; a name without a domain means "
-        "every host of that name (default: list what is drained)",
+        "every host of that name (default: list the drained servers)",
     )
     parser.add_argument("--reason", default="", metavar="TEXT", help="why; shown in the list")
-    parser.add_argument("--end", action="store_true", help="let the server have new sessions again")
+    parser.add_argument("--end", action="store_true", help="send new sessions to the server again")
     parser.set_defaults(run=run)
 
 

@@ -26,14 +26,16 @@ def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
     parser = commands.add_parser(
         "explain",
         help="say which session profiles and session types a user is offered, and why",
-        description="For each session profile and each session type of the portal: whether this user is offered it at "
-        "this address, and which rule decided; for session types also what else is in the way: one that is out of "
-        "service, a locked account, places that are all taken, a portal that is closed for new desktops.",
+        description="Says for each session profile and each session type of the portal whether this user is offered "
+        "it at this address, and which rule decided. For session types, it also says what else is in the way: a type "
+        "that is out of service, a locked account, no free place, a portal that is closed for new desktops.",
     )
     add_config_options(parser)
     parser.add_argument("--user", required=True, metavar="USER", help="user name at the broker")
-    parser.add_argument("--address", default="127.0.0.1", metavar="ADDRESS", help="the client's (default: 127.0.0.1)")
-    parser.add_argument("--backend", metavar="BACKEND", help="another than the default backend")
+    parser.add_argument(
+        "--address", default="127.0.0.1", metavar="ADDRESS", help="the client's address (default: 127.0.0.1)"
+    )
+    parser.add_argument("--backend", metavar="BACKEND", help="the backend, if not the default one")
     parser.set_defaults(run=run)
 
 

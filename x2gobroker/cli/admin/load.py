@@ -71,12 +71,12 @@ def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
     """Add this sub-command."""
     parser = commands.add_parser(
         "load",
-        help="list the X2Go Servers with their loads, as the load checker found them",
-        description="Lists the X2Go Servers of all session profiles that go by load: what x2gobroker-loadchecker found "
-        "out about them, how it hears them (by a watch, a report, or only for their load), how long ago they answered "
-        "and were asked, how many users are on their way to them (reserved) and whether they are drained. The higher "
-        "the factor, the better; it is divided by the number of sessions "
-        "when a server is chosen. Exit status 1: the load checker is not running.",
+        help="list the X2Go Servers with the loads that the load checker found",
+        description="Lists the X2Go Servers of all session profiles that go by load: what x2gobroker-loadchecker "
+        "found out about them, how it hears from them (by a watch, by a report, or only about their load), how long "
+        "ago they answered and were asked, how many users are on their way to them (reserved) and whether they are "
+        "drained. The higher the factor, the better; to choose a server, the broker divides it by the number of "
+        "sessions. Exit status 1: the load checker is not running.",
     )
     add_config_options(parser)
     parser.add_argument("--json", action="store_true", help="print JSON; times are seconds since the epoch")

@@ -33,27 +33,27 @@ def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
     parser = commands.add_parser(
         "lockout",
         help="lock a user out, at once and on all brokers",
-        description="Locks a user out, lifts that, or lists who is locked out. It counts at once for all brokers that "
-        "share the state store: at logins, for authids and sign-ins that are there, for selections, autologin keys, "
-        "desktops in the browser and links to them. Sessions on X2Go Servers go on unless --end-sessions is given. It "
-        "locks nobody out of X2Go Servers themselves: that is for usermod or chage there, or for the directory.",
+        description="Locks a user out, lifts the lock, or lists who is locked out. The lock applies at once on all "
+        "brokers that share the state store: to logins, existing authids and sign-ins, selections, autologin keys, "
+        "desktops in the browser and links to them. Sessions on X2Go Servers go on unless you give --end-sessions. It "
+        "locks nobody out of the X2Go Servers themselves: use usermod or chage there, or the directory.",
     )
     add_config_options(parser)
-    parser.add_argument("user", nargs="?", metavar="USER", help="the user, as the broker's log has the name")
+    parser.add_argument("user", nargs="?", metavar="USER", help="the user's name, as in the broker's log")
     parser.add_argument(
         "--until",
         metavar="WHEN",
-        help="when the lock ends by itself: 30m, 8h, 2d, 2027-01-31 or '2027-01-31 08:00' (default: when it is lifted)",
+        help="when the lock ends by itself: 30m, 8h, 2d, 2027-01-31 or '2027-01-31 08:00' (default: when you lift it)",
     )
     parser.add_argument("--reason", default="", metavar="TEXT", help="why; shown in the list")
     parser.add_argument(
-        "--tell-reason", action="store_true", help="tell the reason to the user as well, after the right password"
+        "--tell-reason", action="store_true", help="also tell the user the reason, after the right password"
     )
     parser.add_argument(
         "--end-sessions",
         action="store_true",
-        help="stop the user's desktops in the browser, and terminate the sessions on X2Go Servers that have a broker "
-        "agent; what came of it is said for each",
+        help="stop the user's desktops in the browser, terminate the sessions on X2Go Servers that have a broker "
+        "agent, and report the result for each",
     )
     parser.add_argument("--lift", action="store_true", help="let the user in again")
     parser.add_argument("--list", action="store_true", help="list who is locked out (the default without USER)")

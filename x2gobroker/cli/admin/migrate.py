@@ -35,40 +35,40 @@ def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
     """Add this sub-command."""
     parser = commands.add_parser(
         "migrate",
-        help="take a site from Debian's x2gobroker 0.0.4.3 to this broker, and back",
-        description="Without a further word, as `migrate plan`: reads what is on this host of x2gobroker 0.0.4.3, and "
-        "says what is in the way, what will be different for whom, and what would be done. Exit status 0: it can be "
-        "done, 1: something is in the way.",
+        help="migrate a site from Debian's x2gobroker 0.0.4.3 to this broker, and back",
+        description="Without an action, does the same as `migrate plan`: reads what x2gobroker 0.0.4.3 has on this "
+        "host, and says what is in the way, what will be different for whom, and what would be done. Exit status 0: "
+        "it can be done, 1: something is in the way.",
     )
-    parser.add_argument("--json", action="store_true", help="print the report for machines")
+    parser.add_argument("--json", action="store_true", help="print the report as JSON")
     parser.set_defaults(run=run_plan, remove_packages=False, dry_run=False)
     actions = parser.add_subparsers(metavar="ACTION")
     planned = actions.add_parser(
         "plan",
         help="say what is in the way, what will be different for whom, and what would be done",
-        description="Reads, and changes nothing. As root it sees everything. Exit status 0: it can be done, 1: "
-        "something is in the way.",
+        description="Only reads, and changes nothing. Run it as root, so that it sees everything. Exit status 0: it "
+        "can be done, 1: something is in the way.",
     )
-    planned.add_argument("--json", action="store_true", default=argparse.SUPPRESS, help="print the report for machines")
+    planned.add_argument("--json", action="store_true", default=argparse.SUPPRESS, help="print the report as JSON")
     applied = actions.add_parser(
         "apply",
-        help="do it, step by step",
-        description="Does as root what the plan shows, and notes each command with what undoes it in "
-        f"{FOLDER}. It stops at the first command that fails; started again, it goes on there.",
+        help="carry out the plan, step by step",
+        description="Carries out the plan, as root, and records each command with what undoes it in "
+        f"{FOLDER}. It stops at the first command that fails; run it again to continue there.",
     )
-    applied.add_argument("--dry-run", action="store_true", help="only say what would be done, as `migrate plan`")
+    applied.add_argument("--dry-run", action="store_true", help="only say what would be done, like `migrate plan`")
     for each in (planned, applied):
         each.add_argument(
             "--remove-packages",
             action="store_true",
-            help="take Debian's packages away, too; only when you are sure that you stay",
+            help="also remove Debian's packages; only when you are sure that you will stay",
         )
     applied.set_defaults(run=run_apply)
     back = actions.add_parser(
         "back",
         help="undo what `migrate apply` has done",
-        description="Undoes, as root and in reverse order, what `migrate apply` has noted. What was put in place is "
-        f"kept in {FOLDER}/back.",
+        description="Undoes, as root and in reverse order, what `migrate apply` has recorded. It keeps what was put in "
+        f"place in {FOLDER}/back.",
     )
     back.set_defaults(run=run_back)
 

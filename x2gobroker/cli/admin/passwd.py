@@ -21,10 +21,10 @@ def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
     """Add this sub-command."""
     parser = commands.add_parser(
         "passwd",
-        help="set the password of a user in the file of the auth mechanism htpasswd",
-        description="Asks for a password twice and writes its hash. The password is never an argument: other users "
-        "could read it in the list of processes. Where others than root can write into the folder of the file, root "
-        "works there as the owner of the folder.",
+        help="set a user's password in the file of the auth mechanism htpasswd",
+        description="Asks for a password twice and writes its hash. You cannot give the password as an argument, "
+        "because other users could read it in the process list. If users other than root can write into the folder of "
+        "the file, root works there as the owner of the folder.",
     )
     add_config_options(parser)
     parser.add_argument("user", metavar="USER", help="user name")

@@ -26,13 +26,13 @@ def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
     """Add this sub-command."""
     parser = commands.add_parser(
         "penalties",
-        help="list and lift what wrong passwords have brought upon addresses and accounts",
-        description="Lists the failed logins that are counted at present: by address on an account, by address on all "
-        "accounts, and by account from all addresses (which only makes others wait longer that fail themselves).",
+        help="list and lift penalties for wrong passwords on addresses and accounts",
+        description="Lists the failed logins that count at present: by address for one account, by address for all "
+        "accounts, and by account from all addresses (these only lengthen the wait of those who fail themselves).",
     )
     add_config_options(parser)
     action = parser.add_mutually_exclusive_group()
-    action.add_argument("--lift", metavar="ADDRESS|USER", help="forget the failures of an address, or on an account")
+    action.add_argument("--lift", metavar="ADDRESS|USER", help="forget the failures of an address or for an account")
     action.add_argument("--lift-all", action="store_true", help="forget all failures")
     parser.set_defaults(run=run)
 

@@ -26,18 +26,18 @@ def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
     parser = commands.add_parser(
         "sessions",
         help="list who is on which X2Go Server",
-        description="Lists the sessions on X2Go Servers, as the broker knows them without asking anybody: by what "
-        "agents, clients and brokers have said. It says of each from whom it is known, and how long ago it was so. A "
-        "session is `left` whose client has gone: it is suspended, was taken over, or has ended. One is `expected` "
-        "while its user has been sent to the server and it has not shown up.",
+        description="Lists the sessions on X2Go Servers as the broker knows them without asking anybody, from what "
+        "agents, clients and brokers have reported. For each session, it says who reported it, and how long ago this "
+        "was the case. A session is `left` if its client has gone: it is suspended, was taken over, or has ended. It "
+        "is `expected` if its user has been sent to the server and it has not appeared yet.",
     )
     add_config_options(parser)
-    parser.add_argument("--user", default="", metavar="USER", help="only those of this account on the servers")
+    parser.add_argument("--user", default="", metavar="USER", help="only sessions of this account on the servers")
     parser.add_argument(
         "--server",
         default="",
         metavar="NAME",
-        help="only those on this server: its name, its address, or `address:port`; a name without a domain means "
+        help="only sessions on this server: its name, its address, or `address:port`; a name without a domain means "
         "every server of that name",
     )
     parser.add_argument("--json", action="store_true", help="print JSON; times are seconds since the epoch")

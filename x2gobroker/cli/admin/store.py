@@ -26,8 +26,8 @@ def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
     parser = commands.add_parser(
         "store",
         help="show the state store, upgrade it, back it up and restore it",
-        description="The state store holds what brokers have to remember: second factors, locked users, sign-ins, "
-        "drained servers and more.",
+        description="Manages the state store, which holds what brokers have to remember: second factors, locked "
+        "users, sign-ins, drained servers and more.",
     )
     actions = parser.add_subparsers(metavar="ACTION", required=True)
     _action(actions, run_status, "status", "show where the store is, its schema, and how many rows it has")
@@ -35,35 +35,35 @@ def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
         actions,
         run_upgrade,
         "upgrade",
-        "bring the store up to the schema of this release",
-        " Every program of the broker does so when it opens the store; use this where the broker's own account at "
-        "the database server may not change tables.",
+        "upgrade the store to the schema of this release",
+        " Every program of the broker does so when it opens the store; use this if the broker's own account on the "
+        "database server may not change tables.",
     )
     backup_parser = _action(
         actions,
         run_backup,
         "backup",
-        "write the whole store into one file, also while brokers work",
-        " The file holds secrets of second factors: keep it as safe as /etc/shadow. It can be restored into SQLite "
-        "and into PostgreSQL, by this release and by later ones.",
+        "write the whole store into one file, even while brokers are running",
+        " The file holds secrets of second factors: keep it as safe as /etc/shadow. This release and later ones can "
+        "restore it into SQLite and into PostgreSQL.",
     )
     restore_parser = _action(
         actions,
         run_restore,
         "restore",
-        "put a backup in the place of what the store has",
-        " Brokers may go on working meanwhile. The restored rows replace all others, or nothing is changed.",
+        "replace the contents of the store with a backup",
+        " Brokers may keep running meanwhile. Either the restored rows replace all others, or nothing changes.",
     )
     for action in (backup_parser, restore_parser):
-        action.add_argument("file", metavar="FILE", type=Path, help="the file of the backup")
+        action.add_argument("file", metavar="FILE", type=Path, help="the backup file")
     restore_parser.add_argument(
-        "--replace", action="store_true", help="also where the store is in use: forget what it has"
+        "--replace", action="store_true", help="restore even if the store is in use already: forget what it has"
     )
     restore_parser.add_argument(
         "--without-sign-ins",
         action="store_true",
-        help="leave out who was signed in: all users have to sign in again. Advisable for a backup that is "
-        "older than the last time somebody was locked out",
+        help="leave out who was signed in: all users have to sign in again. Advisable for a backup from before "
+        "somebody was last locked out",
     )
 
 

@@ -27,27 +27,32 @@ def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
     """Add this sub-command."""
     parser = commands.add_parser(
         "totp",
-        help="enrol users for the second factor, a code from their telephone",
-        description="Keeps the secrets that the broker and users' telephones share. Who reads them, or the state store "
-        "that they are kept in, can make codes.",
+        help="enrol users for the second factor, a code from their phone",
+        description="Manages the secrets that the broker shares with users' phones. Anybody who can read them, or the "
+        "state store that holds them, can make codes.",
     )
     actions = parser.add_subparsers(metavar="ACTION", required=True)
     enroll = actions.add_parser(
         "enroll",
         help="make a secret for a user and show it as a QR code",
-        description="Makes a secret, and prints it as URI and QR code, for an application such as FreeOTP to read. It "
-        "cannot be shown again. Names that differ in upper and lower case only are one user's.",
+        description="Makes a secret and prints it as a URI and a QR code, for an application such as FreeOTP to read. "
+        "It cannot be shown again. Names that differ only in upper and lower case belong to one user.",
     )
-    enroll.add_argument("--force", action="store_true", help="replace the secret of a user who has one")
-    enroll.add_argument("--issuer", default=ISSUER, help="what the application lists it as (default: %(default)s)")
+    enroll.add_argument("--force", action="store_true", help="replace the secret of a user who already has one")
+    enroll.add_argument(
+        "--issuer", default=ISSUER, help="name under which the application lists it (default: %(default)s)"
+    )
     enroll.add_argument("--no-qr", action="store_true", help="print the URI only")
     remove = actions.add_parser("remove", help="forget the secret of a user", description="Forgets a user's secret.")
     verify = actions.add_parser(
         "verify",
         help="try a code, and use it up",
-        description="Reads a code from standard input and says whether it is right. It is used up, as by a login.",
+        description="Reads a code from standard input and says whether it is right. This uses the code up, as a login "
+        "does.",
     )
-    listing = actions.add_parser("list", help="list the users who have one", description="Lists who is enrolled.")
+    listing = actions.add_parser(
+        "list", help="list the users who are enrolled", description="Lists the users who are enrolled."
+    )
     for action, run in ((enroll, run_enroll), (remove, run_remove), (verify, run_verify), (listing, run_list)):
         add_config_options(action)
         if action is not listing:

@@ -104,9 +104,9 @@ def _split_bind(text: str) -> tuple[str, int]:
 
 def build_parser(program: str = PROGRAM) -> argparse.ArgumentParser:
     """The command line, as the reference has it."""
-    parser = argparse.ArgumentParser(program, description="X2Go Session Broker, as a program of its own.")
+    parser = argparse.ArgumentParser(program, description="Runs the X2Go Session Broker as a program of its own.")
     parser.add_argument("-V", "--version", action="version", version=f"x2gobroker {__version__}")
-    parser.add_argument("-M", "--mode", default="HTTP", metavar="HTTP", help="how to run; HTTP is the only way here")
+    parser.add_argument("-M", "--mode", default="HTTP", metavar="HTTP", help="the mode; HTTP is the only one here")
     parser.add_argument("-C", "--config-file", "--config", metavar="FILE", help="the main configuration file")
     parser.add_argument("-b", "--bind", metavar="[ADDRESS:]PORT", help="where to listen (default: 127.0.0.1:8080)")
     add_debug_options(parser, "log everything, and answer GET requests as well")

@@ -16,16 +16,17 @@ def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
     parser = commands.add_parser(
         "remote",
         help="set up desktops in the browser, and the web server in front of them",
-        description="Desktops in the browser: the portal, and the service x2gobroker-remote.",
+        description="Sets up desktops in the browser: the portal, and the service x2gobroker-remote.",
     )
     actions = parser.add_subparsers(metavar="ACTION", required=True)
     remote_setup.add_to(actions)
     printing = actions.add_parser(
         "print-config",
-        help="print what Apache, nginx or HAProxy has to be told",
-        description="Prints, as the settings are now, what the web server has to be told. For Apache it is a file to "
-        "include in the VirtualHost of the broker; for nginx it is a whole server, for HAProxy a frontend with its "
-        "backends. What else is to be set is said on standard error. x2gobroker remote check-proxy tries it.",
+        help="print the configuration that Apache, nginx or HAProxy needs",
+        description="Prints the configuration that the web server needs with the current settings. For Apache, it is "
+        "a file to include in the VirtualHost of the broker; for nginx, it is a whole server; for HAProxy, a frontend "
+        "with its backends. Standard error says what else you have to set. To try it, run x2gobroker remote "
+        "check-proxy.",
     )
     add_config_options(printing)
     printing.add_argument("server", choices=("apache", "nginx", "haproxy"), help="the web server")
@@ -33,10 +34,13 @@ def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
     nginx = printing.add_argument_group("nginx and HAProxy")
     nginx.add_argument("--host", default=usual.host, help="the name that browsers ask for (default: %(default)s)")
     nginx.add_argument(
-        "--listen", action="append", metavar="[ADDRESS:]PORT", help="where it listens (default: port 443 everywhere)"
+        "--listen",
+        action="append",
+        metavar="[ADDRESS:]PORT",
+        help="where it listens (default: port 443 on all addresses)",
     )
     nginx.add_argument("--certificate", default=usual.certificate, metavar="FILE", help="certificate, in PEM form")
-    nginx.add_argument("--key", default=usual.key, metavar="FILE", help="its secret key, in PEM form")
+    nginx.add_argument("--key", default=usual.key, metavar="FILE", help="its private key, in PEM form")
     nginx.add_argument("--log", default=usual.log, metavar="FILE", help="access log (default: %(default)s)")
     printing.set_defaults(run=run_print_config)
     remote_proxy.add_to(actions)

@@ -44,22 +44,22 @@ def add_to(actions: argparse._SubParsersAction[argparse.ArgumentParser]) -> None
     """Add this action."""
     parser = actions.add_parser(
         "check-proxy",
-        help="try whether the web server passes on all that the portal needs",
-        description="Asks for the portal at its address as a browser does, through the web server in front: TLS, the "
-        "pages, what the broker takes for its own address, and websockets up to x2gobroker-remote. Nobody is signed "
-        "in, and no desktop is started. Then the service says which address it takes this machine's for; that, and "
-        "--wait, need the state store that it uses.",
+        help="check that the web server passes on everything that the portal needs",
+        description="Requests the portal at its address as a browser does, through the web server in front, and "
+        "checks TLS, the pages, what the broker takes for its own address, and websockets up to x2gobroker-remote. It "
+        "signs nobody in and starts no desktop. Then the service says which address it sees for this machine; that, "
+        "and --wait, need the state store that the service uses.",
     )
     add_config_options(parser)
     parser.add_argument("url", metavar="URL", help="the broker's address for browsers: https://broker.example.org")
-    parser.add_argument("--ca", metavar="FILE", help="certificates of the authority to believe, in PEM form")
+    parser.add_argument("--ca", metavar="FILE", help="certificates of the authority to trust, in PEM form")
     parser.add_argument(
         "--wait",
         type=_seconds,
         default=0.0,
         metavar="SECONDS",
-        help="also leave a connection alone for so long, and see whether the web server ends it; 90 is more than the "
-        "usual limit of 60 (default: not looked at)",
+        help="also leave a connection idle for this long, and check whether the web server ends it; 90 is more than "
+        "the usual limit of 60 (default: no check)",
     )
     parser.set_defaults(run=run)
 

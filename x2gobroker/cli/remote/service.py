@@ -48,9 +48,9 @@ def build_parser() -> argparse.ArgumentParser:
     """The command line."""
     parser = argparse.ArgumentParser(
         PROGRAM,
-        description="Carries desktops to browsers, over websockets, behind a web server. Starts and stops them by the "
-        "scripts of the session types that `remote-session-config` names. Started as root, it goes on as "
-        "X2GOBROKER_DAEMON_USER, and only the scripts keep root's rights.",
+        description="Carries desktops to browsers, over websockets, behind a web server. Starts and stops them with "
+        "the scripts of the session types in the file that `remote-session-config` names. Started as root, it "
+        "continues as X2GOBROKER_DAEMON_USER, and only the scripts keep root's rights.",
     )
     parser.add_argument("-V", "--version", action="version", version=f"x2gobroker {__version__}")
     parser.add_argument("-C", "--config-file", metavar="FILE", help="the main configuration file (X2GOBROKER_CONFIG)")

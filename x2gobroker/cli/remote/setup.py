@@ -53,18 +53,21 @@ def add_to(actions: argparse._SubParsersAction[argparse.ArgumentParser]) -> None
     """Add this action."""
     parser = actions.add_parser(
         "setup",
-        help="ask what is needed, and write it into x2gobroker.conf",
-        description="Asks for what desktops in the browser need, and writes it into the main configuration file. "
-        "Comments there stay as they are, and so do owner and mode. An answer that cannot be right changes nothing.",
+        help="ask for the settings, and write them into x2gobroker.conf",
+        description="Asks for the settings that desktops in the browser need, and writes them into the main "
+        "configuration file. The file keeps its comments, owner and mode. An answer that cannot be right changes "
+        "nothing.",
     )
     add_config_options(parser)
-    parser.add_argument("--yes", action="store_true", help="ask nothing: turn it on, with what is set or usual")
+    parser.add_argument(
+        "--yes", action="store_true", help="ask nothing: turn it on, with the current settings or the usual ones"
+    )
     parser.add_argument(
         "--set",
         action="append",
         default=[],
         metavar="OPTION=VALUE",
-        help="answer beforehand, with an option of [global]: " + ", ".join(SETTABLE),
+        help="answer in advance, with an option of [global]: " + ", ".join(SETTABLE),
     )
     parser.add_argument(
         "--password-stdin", action="store_true", help="read the VNC password from the first line of standard input"

@@ -49,14 +49,14 @@ def build_parser(program: str = PROGRAM) -> argparse.ArgumentParser:
     """The command line: the reference's, and what newer clients send with events and for a new password."""
     parser = argparse.ArgumentParser(
         program,
-        description="The broker over SSH: performs one task for the user who calls it, and prints the answer. No "
-        "password is asked for: sshd has checked who it is. Exit status 0: answered, also where an authid was refused; "
-        "1: the broker cannot answer; 2: the command line cannot be understood; 254: no task.",
-        epilog="What stands behind `--` is ignored, as is --event without --task clientevent.",
+        description="The broker over SSH: performs one task for the user who calls it, and prints the answer. It asks "
+        "for no password, because sshd has checked who the user is. Exit status 0: answered, even if an authid was "
+        "refused; 1: the broker cannot answer; 2: the command line cannot be understood; 254: no task.",
+        epilog="Anything after `--` is ignored, and so is --event without --task clientevent.",
     )
     add = parser.add_argument
     add("-V", action="version", version=f"x2gobroker {__version__}", help="show the program's version and exit")
-    add("-M", "--mode", default="SSH", metavar="SSH", help="how to run; SSH is the only way here")
+    add("-M", "--mode", default="SSH", metavar="SSH", help="the mode; SSH is the only one here")
     add("-C", "--config-file", metavar="FILE", help="the main configuration file; for the broker's account only")
     add("-d", "--debug", action="store_true", help="log everything; for the broker's account only")
     add("-i", "--debug-interactively", action="store_true", help="the same, to the terminal instead of log files")
@@ -64,8 +64,8 @@ def build_parser(program: str = PROGRAM) -> argparse.ArgumentParser:
     add("-D", "--daemonize", action="store_true", help="ignored")
     add("--task", metavar="TASK", help="listsessions, selectsession, setpass, clientevent or testcon")
     add("--user", metavar="USER", help="act for this user; for the broker's account only, ignored for all others")
-    add("--login", metavar="USER", help="user name on the X2Go Server (default: that at the broker)")
-    add("--backend", metavar="BACKEND", help="another than the default backend")
+    add("--login", metavar="USER", help="user name on the X2Go Server (default: the one at the broker)")
+    add("--backend", metavar="BACKEND", help="the backend, if not the default one")
     add("--auth-cookie", "--next-authid", "--authid", dest="authid", metavar="AUTHID", help="the authid given out last")
     add(
         "--profile-id",
@@ -81,8 +81,8 @@ def build_parser(program: str = PROGRAM) -> argparse.ArgumentParser:
     add("--client", metavar="NAME", help="clientevent: the client's host name")
     add("--cmd", metavar="COMMAND", help="clientevent: what runs in the session")
     add("--display", metavar="NUMBER", help="clientevent: the session's display")
-    add("--start", metavar="TIME", help="clientevent: when the session was started")
-    add("--elapsed", metavar="SECONDS", help="clientevent: how long the client is connected")
+    add("--start", metavar="TIME", help="clientevent: when the session started")
+    add("--elapsed", metavar="SECONDS", help="clientevent: how long the client has been connected")
     add("--version", metavar="VERSION", help="clientevent: the client's version")
     add("--os", metavar="NAME", help="clientevent: the client's operating system")
     return parser

@@ -37,7 +37,7 @@ class _Parser(argparse.ArgumentParser):
 def build_parser() -> argparse.ArgumentParser:
     """The command line with its one sub-command."""
     parser = _Parser(
-        PROGRAM, description="Drives sessions on X2Go Servers.", epilog=f"{ELSEWHERE[0].upper()}{ELSEWHERE[1:]}."
+        PROGRAM, description="Manages sessions on X2Go Servers.", epilog=f"{ELSEWHERE[0].upper()}{ELSEWHERE[1:]}."
     )
     parser.add_argument("-V", "--version", action="version", version=f"{PROGRAM} {__version__}")
     x2go.add_to(parser.add_subparsers(metavar="COMMAND", required=True, parser_class=argparse.ArgumentParser))

@@ -36,8 +36,8 @@ def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
     parser = commands.add_parser(
         "x2go",
         help="list, start, resume, suspend and terminate sessions on an X2Go Server",
-        description="Does over SSH what an X2Go client does, as any user, without a broker and its configuration. "
-        "Exit status 0: it is done, 1: it was refused or is not possible, 2: the command line cannot be understood.",
+        description="Does over SSH what an X2Go client does, as any user, without a broker or its configuration. Exit "
+        "status 0: it is done, 1: it was refused or is not possible, 2: the command line cannot be understood.",
     )
     actions = parser.add_subparsers(metavar="ACTION", required=True, parser_class=_Parser)
     _add(actions, "list", "list your sessions on a server", "", ONE)
@@ -45,8 +45,9 @@ def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
         actions,
         "start",
         "start a session and show it",
-        "Stays until the session ends, is suspended, or another client takes it over. Ctrl-C suspends it. Needs a "
-        "display and nxproxy. With --json, a line of JSON when the session is shown, and one at the end.",
+        "Keeps running until the session ends, is suspended, or another client takes it over. Ctrl-C suspends it. "
+        "Needs a display and nxproxy. With --json, prints a line of JSON when the session is shown, and one at the "
+        "end.",
         ONE,
     )
     add_start_options(starting)
@@ -54,21 +55,21 @@ def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
     resuming = _add(
         actions,
         "resume",
-        "show a session that is there already",
-        "By default the only one, or the only suspended one. One that is shown by another client is taken over. Stays "
-        "as start does.",
+        "show an existing session",
+        "By default, this is the only one, or the only suspended one. If another client shows the session, this one "
+        "takes it over. Keeps running as start does.",
         MANY,
     )
     add_session_options(resuming)
     for name, text in (
         ("suspend", "suspend sessions: they go on without a client"),
-        ("terminate", "end sessions, with all programs in them"),
+        ("terminate", "end sessions and all programs in them"),
     ):
         ending = _add(actions, name, text, "Waits until the server says that it is done.", MANY)
         ending.add_argument("--all", action="store_true", help=f"{name} all your sessions on the server")
-    sharing = "Your own, and those of users who share theirs; `start --view` shows one."
+    sharing = "These are your own, and those of users who share theirs; `start --view` shows one."
     _add(actions, "desktops", "list desktops that can be viewed", sharing, ONE)
-    commands_of = "Each with the command that `start --command` takes."
+    commands_of = "Shows each with the command that `start --command` takes."
     listing = _add(actions, "apps", "list the applications that a server publishes", commands_of, ONE)
     add_application_options(listing)
 

@@ -33,7 +33,12 @@ def add_connection_options(parser: argparse.ArgumentParser, words: str) -> None:
         help=text if words == ONE else f"{text}. Then names of sessions, as `list` shows them",
     )
     add = parser.add_argument
-    add("-u", "--user", metavar="USER", help="who logs in (default: that of SERVER or the profile, else you)")
+    add(
+        "-u",
+        "--user",
+        metavar="USER",
+        help="the user to log in as (default: the one in SERVER or the profile, else you)",
+    )
     add("-p", "--port", metavar="PORT", help="the SSH port of the server (default: 22)")
     add(
         "-i", "--key", metavar="FILE", action="append", default=[], help="log in with this private key; may be repeated"
@@ -43,8 +48,8 @@ def add_connection_options(parser: argparse.ArgumentParser, words: str) -> None:
         "--password-file",
         metavar="FILE",
         help="a file whose first line is the password, or the passphrase of the key; - reads it from standard input. "
-        "Without it, keys in ~/.ssh are tried, and then you are asked. A password is never an argument: others could "
-        "read it in the list of processes",
+        "Without this option, the program tries the keys in ~/.ssh, and then asks you. You cannot give a password as "
+        "an argument: others could read it in the process list",
     )
     add("--proxy", metavar="PROXY", help="go through this SSH server, as [USER@]HOST[:PORT], with the same keys")
     add("--proxy-password-file", metavar="FILE", help="the same as --password-file, for the proxy")
@@ -52,28 +57,34 @@ def add_connection_options(parser: argparse.ArgumentParser, words: str) -> None:
     add(
         "--accept-new-host-key",
         action="store_true",
-        help="trust a server whose host key is not known, and remember it, without asking. Without it, its SHA-256 "
-        "fingerprint is shown, and asked whether it is right; a key that has changed is refused anyway",
+        help="trust a server whose host key is not known, and remember the key, without asking. Without this option, "
+        "the program shows its SHA-256 fingerprint and asks whether it is right; it always refuses a key that has "
+        "changed",
     )
     add("--profile", metavar="NAME", help="take server, user and session from this session profile of X2Go Client")
     add("--sessions-file", metavar="FILE", help=f"the file with session profiles (default: {SESSIONS_FILE})")
     add("--json", action="store_true", help="print JSON, for programs")
-    add("-d", "--debug", action="store_true", help="say more about what is done")
+    add("-d", "--debug", action="store_true", help="say more about what it does")
 
 
 def add_session_options(parser: argparse.ArgumentParser) -> None:
     """How a session is shown here."""
     add = parser.add_argument
-    add("--geometry", type=_geometry, metavar="SIZE", help="like 1024x768, or fullscreen, maximize (default: 800x600)")
+    add(
+        "--geometry",
+        type=_geometry,
+        metavar="SIZE",
+        help="such as 1024x768, or fullscreen, or maximize (default: 800x600)",
+    )
     add("--link", choices=LINKS, help="how fast the connection is (default: adsl)")
-    add("--pack", type=_pack, metavar="PACK", help="how pictures are compressed (default: 16m-jpeg-9)")
+    add("--pack", type=_pack, metavar="PACK", help="how images are compressed (default: 16m-jpeg-9)")
     add(
         "--keyboard",
         type=_keyboard,
         metavar="LAYOUT",
-        help="like de or de/nodeadkeys; auto takes the display's, none leaves it alone (default: none)",
+        help="such as de or de/nodeadkeys; auto uses the display's, none leaves it unchanged (default: none)",
     )
-    add("--clipboard", choices=CLIPBOARDS, help="which way the clipboard goes (default: both)")
+    add("--clipboard", choices=CLIPBOARDS, help="which way the clipboard works (default: both)")
     add("--dpi", type=_dpi, metavar="DPI", help="dots per inch of the session's screen")
     add(
         "--share",
@@ -83,7 +94,7 @@ def add_session_options(parser: argparse.ArgumentParser) -> None:
         help="mount this folder in the session; may be repeated",
     )
     add("--print", dest="printing", action="store_true", help="take print jobs from the session")
-    add("--sound", action="store_true", help="let the session play on this machine, with PulseAudio")
+    add("--sound", action="store_true", help="play the sound of the session on this machine, with PulseAudio")
 
 
 def add_start_options(parser: argparse.ArgumentParser) -> None:
@@ -93,23 +104,24 @@ def add_start_options(parser: argparse.ArgumentParser) -> None:
     add(
         "--type",
         choices=("application", "desktop"),
-        help="windows of their own, or one window for all of it (default: by the command)",
+        help="separate windows, or one window for the whole session (default: depends on the command)",
     )
-    add("--view", metavar="USER@:DISPLAY", help="show this desktop, which runs already, instead; `desktops` lists them")
-    add("--full-access", action="store_true", help="with --view: use mouse and keyboard there, too")
+    add("--view", metavar="USER@:DISPLAY", help="show this running desktop instead; `desktops` lists them")
+    add("--full-access", action="store_true", help="with --view: also use mouse and keyboard there")
     stay = parser.add_mutually_exclusive_group()
     stay.add_argument("--wait", action="store_true", help="stay until the session ends; this is the default")
     stay.add_argument(
         "--detach",
         action="store_true",
-        help="suspend the session as soon as it has come up, and leave it on the server, to be resumed from anywhere",
+        help="suspend the session as soon as it has started, and leave it on the server, so that you can resume it "
+        "from anywhere",
     )
 
 
 def add_application_options(parser: argparse.ArgumentParser) -> None:
     """How published applications are printed."""
-    parser.add_argument("--lang", metavar="LOCALE", help="the language of names, like de_DE (default: yours)")
-    parser.add_argument("--icons", action="store_true", help="with --json: with the icons, in base64")
+    parser.add_argument("--lang", metavar="LOCALE", help="the language of names, such as de_DE (default: yours)")
+    parser.add_argument("--icons", action="store_true", help="with --json: include the icons, in base64")
 
 
 # ---------------------------------------------------------------- values
