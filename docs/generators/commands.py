@@ -35,20 +35,21 @@ STATUSES = "{} (`check-config`: when there is an error in the configuration), {}
 INTRODUCTION = """\
 # Commands
 
-Several programs are installed. All read the configuration as [options](options.md) says.
+The broker consists of several programs. All of them read the configuration as described in [options](options.md).
 
 """ + textwrap.fill(
-    f"Exit status: {STATUSES}. `x2gobroker-testauth` has those of the former broker, as said there.\n", 120
+    f"Exit status: {STATUSES}. `x2gobroker-testauth` keeps those of the former broker; see there.\n", 120
 )
 USED_AS_DAEMON = """\
 ### `x2gobroker -M HTTP`
 
-Started with `-M` or `-D` first among its options, `x2gobroker` is `x2gobroker-daemon` and takes that program's options:
-start scripts of the former broker go on working.
+If the command line begins with an option, and `-M HTTP` or `-D` is among the options, `x2gobroker` acts as
+`x2gobroker-daemon` and takes that program's options, so start scripts of the former broker still work.
 
 ### `x2gobroker --task`
 
-Started with an option first and `--task`, `--event` or `-M SSH` among its options, it is `x2gobroker-ssh`.
+If the command line begins with an option, and `--task`, `--event` or `-M SSH` is among the options, `x2gobroker` acts
+as `x2gobroker-ssh`.
 """
 
 

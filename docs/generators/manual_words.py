@@ -51,18 +51,18 @@ PROGRAMS = {
         "administer an X2Go Session Broker",
         (*CONFIG, *PROFILES, *ACCOUNT, *SOCKETS, *REMOTE),
         examples={
-            "x2gobroker check-config": "Say what is wrong with the configuration.",
-            "x2gobroker explain --user anna --address 192.0.2.7": "Say which session profiles and session types anna "
-            "is offered at this address, and which rules decided.",
+            "x2gobroker check-config": "Show what is wrong with the configuration.",
+            "x2gobroker explain --user anna --address 192.0.2.7": "Show which session profiles and session types "
+            "anna is offered at this address, and which rules decided.",
             "x2gobroker passwd anna": "Set the password of anna in the file of the auth mechanism htpasswd.",
             "x2gobroker lockout --until 8h --end-sessions anna": "Lock anna out for eight hours, and end her sessions.",
             "x2gobroker desktops list": "List the desktops in the browser.",
-            "x2gobroker desktops stop 6f1f77a0": "Stop the one with this number.",
-            "x2gobroker desktops close --reason 'Maintenance until noon'": "Have no new desktops in the browser.",
+            "x2gobroker desktops stop 6f1f77a0": "Stop the desktop with this number.",
+            "x2gobroker desktops close --reason 'Maintenance until noon'": "Allow no new desktops in the browser.",
             "x2gobroker drain --reason 'new kernel' ts01": "Send no new sessions to ts01.",
-            "x2gobroker drain --end ts01": "Let ts01 have new sessions again.",
-            "x2gobroker sessions --user anna": "Say where anna has sessions, as far as the broker knows.",
-            "x2gobroker migrate": "Say what a migration from x2gobroker 0.0.4.3 would do and change.",
+            "x2gobroker drain --end ts01": "Send new sessions to ts01 again.",
+            "x2gobroker sessions --user anna": "Show where anna has sessions, as far as the broker knows.",
+            "x2gobroker migrate": "Show what a migration from x2gobroker 0.0.4.3 would do and change.",
         },
         also=(("x2gobroker-x2go", 1), ("x2gobroker-daemon", 1), CONFIG_PAGE, PROFILES_PAGE, TYPES_PAGE),
     ),
@@ -71,8 +71,8 @@ PROGRAMS = {
         "list, start, resume, suspend and terminate X2Go sessions",
         environment={
             "DISPLAY": "The display that sessions are shown on.",
-            "SSH_AUTH_SOCK": "The SSH agent that `--agent` asks.",
-            "NXPROXY_BINARY": "The program nxproxy, where it is not in `PATH`.",
+            "SSH_AUTH_SOCK": "The SSH agent that `--agent` uses.",
+            "NXPROXY_BINARY": "The program nxproxy, if it is not in `PATH`.",
         },
         files={
             "~/.ssh/known_hosts": "The host keys that you trust.",
@@ -125,8 +125,8 @@ PROGRAMS = {
         "try a user name and a password as X2Go Session Broker does",
         (*CONFIG, "X2GOBROKER_DEFAULT_BACKEND", *ACCOUNT, *SOCKETS),
         examples={
-            "x2gobroker-testauth --user anna": "Ask for the password of anna, and say whether it is right.",
-            "x2gobroker-testauth --user anna --auth-mech pam": "The same, by PAM.",
+            "x2gobroker-testauth --user anna": "Ask for the password of anna, and show whether it is right.",
+            "x2gobroker-testauth --user anna --auth-mech pam": "The same, with PAM.",
         },
         also=(("x2gobroker-authservice", 8), CONFIG_PAGE),
     ),
@@ -136,7 +136,8 @@ PROGRAMS = {
         (*CONFIG, *PROFILES, *LOGS, *ACCOUNT, *SOCKETS, *AGENTS),
         examples={
             "x2gobroker-ssh --task listsessions": "List your session profiles.",
-            "x2gobroker-ssh --task selectsession --profile-id office": "Have a server chosen for a session profile.",
+            "x2gobroker-ssh --task selectsession --profile-id office": "Have the broker choose a server for a "
+            "session profile.",
         },
         also=(("x2gobroker", 1), CONFIG_PAGE, PROFILES_PAGE),
     ),
@@ -157,7 +158,7 @@ PROGRAMS = {
             "X2GOBROKER_DEBUG",
             "X2GOBROKER_DEBUG_INTERACTIVELY",
         ),
-        files={"/etc/pam.d/x2gobroker": "What PAM asks for logins at the broker."},
+        files={"/etc/pam.d/x2gobroker": "The PAM configuration for logins at the broker."},
         examples={"x2gobroker-authservice --debug-interactively": "Try the service, with its log on the terminal."},
         also=(("x2gobroker-testauth", 1), ("x2gobroker-daemon", 1), CONFIG_PAGE, ("pam.d", 5)),
         service=True,
@@ -192,15 +193,15 @@ PROGRAMS = {
         8,
         "does on an X2Go Server what X2Go Session Broker asks for",
         files={
-            "/etc/x2go/x2gobroker-agent.keyfiles": "Further files of keys that may be changed, one pattern in a line.",
+            "/etc/x2go/x2gobroker-agent.keyfiles": "Further files of keys that may be changed, one pattern per line.",
             "/etc/sudoers.d/x2gobroker-agent": "Lets the account of the broker's key run the agent as root.",
             "/usr/lib/x2go/x2gobroker-agent": "The program itself.",
         },
         examples={
             "x2gobroker-agent anna listsessions": "List the sessions of anna.",
-            "x2gobroker-agent anna checkload": "Say how busy this server is.",
-            "x2gobroker-agent nobody report": "Say that, and list everybody's sessions here.",
-            "x2gobroker-agent nobody watch 30": "Go on saying what changes, until the input ends.",
+            "x2gobroker-agent anna checkload": "Show how busy this server is.",
+            "x2gobroker-agent nobody report": "Show how busy this server is, and list everybody's sessions on it.",
+            "x2gobroker-agent nobody watch 30": "Keep showing what changes, until the input ends.",
         },
         also=(("x2gobroker-testagent", 8), ("x2gobroker-pubkeyauthorizer", 8), ("sudoers", 5)),
     ),
@@ -209,7 +210,7 @@ PROGRAMS = {
         "has a broker agent perform a task, and shows the answer",
         (*CONFIG, "X2GOBROKER_DEFAULT_BACKEND", *ACCOUNT, *AGENTS),
         examples={
-            "x2gobroker-testagent --host ts01": "Say whether the agent on ts01 answers.",
+            "x2gobroker-testagent --host ts01": "Show whether the agent on ts01 answers.",
             "x2gobroker-testagent --host ts01 --task listsessions --user anna": "List the sessions of anna.",
         },
         also=(("x2gobroker-agent", 8), ("x2gobroker-keygen", 8), ("x2gobroker-pubkeyauthorizer", 8), CONFIG_PAGE),
@@ -227,7 +228,7 @@ PROGRAMS = {
         ("X2GOBROKER_DEFAULTS", "X2GOBROKER_DAEMON_USER", "X2GOBROKER_AGENT_CMD"),
         examples={
             "x2gobroker-pubkeyauthorizer -t https://broker.example.org/pubkeys/": "Show the keys of this "
-            "broker, ask, and let them in."
+            "broker, ask whether to trust them, and let them in."
         },
         also=(("x2gobroker-agent", 8), ("x2gobroker-keygen", 8), ("sshd", 8)),
     ),

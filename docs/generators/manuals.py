@@ -84,7 +84,7 @@ def places(words: Words) -> list[str]:
         lines += roff.section("Environment")
         lines += roff.items((roff.bold(name), roff.words(text)) for name, text in rows)
     if words.variables:
-        more = roff.words("What is not set is taken from the file that `X2GOBROKER_DEFAULTS` names: see ")
+        more = roff.words("Variables that are not set are taken from the file that `X2GOBROKER_DEFAULTS` names: see ")
         lines += roff.paragraph(f"{more}{roff.reference(*CONFIG_PAGE)}.")
     return lines
 
@@ -135,7 +135,7 @@ def agent_page() -> list[str]:
         lines += [*roff.subsection(name), *roff_markdown.blocks(parts[name])]
     lines += [*roff.section("Tasks"), *roff_markdown.first_table("protocol.md", "Broker agents")]
     lines += [*roff.section("Keys"), *roff_markdown.blocks(parts["Keys"])]
-    statuses = {0: "the task was done", 1: "it was not: the standard error stream says why"}
+    statuses = {0: "the task was done", 1: "the task was not done; the standard error stream says why"}
     return [*lines, *places(words), *exit_section(statuses), *examples(words.examples.items()), *also(words.also)]
 
 
@@ -143,7 +143,7 @@ def option_item(option: Option, since: bool = True) -> list[str]:
     """One option with what it may be."""
     facts = [f"{type_of(option)}; default: {shown(format_value(option.default))}"]
     if option.on_error is not None:
-        facts.append(f"where the value cannot be read: {shown(format_value(option.on_error))}")
+        facts.append(f"if the value cannot be read: {shown(format_value(option.on_error))}")
     if since:
         facts.append(f"since {option.since}")
     texts = [option.help, roff.sentence("; ".join(facts))]

@@ -10,40 +10,40 @@ from x2gobroker.model.profile_options import ACL_OPTIONS, BROKER_OPTIONS, CLIENT
 from x2gobroker.settings import TABLE
 
 SECTIONS = {
-    "global": "The section `[global]` of `x2gobroker.conf`: what holds for the whole broker.",
-    "broker_*": "What every section `[broker_<backend>]` of `x2gobroker.conf` may hold, also that of a backend which "
-    "another package brings.",
+    "global": "The section `[global]` of `x2gobroker.conf`: settings for the whole broker.",
+    "broker_*": "Options for every section `[broker_<backend>]` of `x2gobroker.conf`, including backends from other "
+    "packages.",
     "broker_zeroconf": "Only in `[broker_zeroconf]`.",
-    "broker_inifile": "Only in `[broker_inifile]`, or with another default there.",
-    "broker_ldap": "Known, so that a file of the former broker gives no error; nothing is done with them yet.",
+    "broker_inifile": "Only in `[broker_inifile]`, or with a different default there.",
+    "broker_ldap": "Accepted, so that a file of the former broker causes no error. These options have no effect yet.",
     "authmech_pam": "The auth mechanism `pam`.",
     "authmech_htpasswd": "The auth mechanism `htpasswd`.",
     "authmech_https_get": "The auth mechanism `https_get`.",
     "authmech_remote_user": "The auth mechanism `remote_user`.",
-    "environment": "Environment variables of the process, variables that Apache's `SetEnv` gives to a VirtualHost, and "
+    "environment": "Environment variables of the process, variables that Apache's `SetEnv` sets for a VirtualHost, and "
     "entries of `defaults.conf`.",
 }
 INTRODUCTION = """\
 # Options
 
-Every option of `x2gobroker.conf`, of `defaults.conf` and of the environment. Options of session profiles have
-[a page of their own](session-profiles.md).
+This page lists every option of `x2gobroker.conf`, of `defaults.conf` and of the environment. Options of session
+profiles have [a page of their own](session-profiles.md).
 
-How values are written:
+Write values like this:
 
-- boolean: `true`, `yes`, `on`, `1` or `false`, `no`, `off`, `0`, in any case
+- boolean: `true`, `yes`, `on`, `1` or `false`, `no`, `off`, `0`, in upper or lower case
 - integer: decimal digits
-- list: items between commas; blanks around an item and empty items do not count
+- list: items separated by commas; blanks around an item and empty items are ignored
 - path: the name of a file or folder, with or without quotes around it
 
-Which value counts, the weakest first: the default, `defaults.conf` (section `[common]`, then `[daemon]`),
-`x2gobroker.conf`, the environment of the process, `SetEnv` of an Apache VirtualHost, the command line.
+If an option is set in several places, the last of these counts: the default, `defaults.conf` (section `[common]`, then
+`[daemon]`), `x2gobroker.conf`, the environment of the process, `SetEnv` of an Apache VirtualHost, the command line.
 
-A changed file takes effect with the next request. A change that cannot be read, or that brings a bad value, is
-reported in the log, and the last good version stays in service. `x2gobroker check-config` says what is wrong, with file
-and line, before you need the log.
+A changed file takes effect with the next request. If the change cannot be read or contains a bad value, the broker
+reports it in the log and keeps the last good version in service. `x2gobroker check-config` tells you what is wrong,
+with file and line, before you need the log.
 
-"Since" is the version of x2gobroker that first knew the option: 0.0.4 for those that Debian's x2gobroker 0.0.4.3 has.
+"Since" is the version of x2gobroker that introduced the option: 0.0.4 for those that Debian's x2gobroker 0.0.4.3 has.
 """
 
 
@@ -65,10 +65,10 @@ def entry(option: Option) -> list[str]:
     lines = [f"({anchor('option', option.section, option.name)})=", f"### `{option.name}`", "", option.help, ""]
     lines += [f"- Type: {type_of(option)}", f"- Default: {shown(option.default)}"]
     if option.on_error is not None:
-        lines.append(f"- Where the value cannot be read: {shown(option.on_error)}")
+        lines.append(f"- If the value cannot be read: {shown(option.on_error)}")
     if option.environment:
         names = ", ".join(f"`{name}`" for name in option.environment)
-        lines.append(f"- Environment: {names}, which wins when it is set")
+        lines.append(f"- Environment: {names}, which takes precedence if it is set")
     lines.append(f"- Since: {option.since}")
     if option.deprecated:
         lines.append(f"- Deprecated: {option.deprecated}")

@@ -15,15 +15,15 @@ RESERVED = "Reserved"
 CONFIG_HEAD = """\
 # X2Go Session Broker: the main configuration file, /etc/x2go/x2gobroker.conf.
 #
-# All options are here, commented out, with their defaults. Change what should be otherwise, and ask
+# This file has all options, commented out, with their defaults. Change what you need, then check the file with
 #     x2gobroker check-config
-# what is wrong. Changes take effect with the next request. docs/reference/options.md says more about each.
+# Changes take effect with the next request. docs/reference/options.md says more about each option.
 """
 DEFAULTS_HEAD = """\
 # X2Go Session Broker: variables for its programs, /etc/x2go/broker/defaults.conf.
 #
-# A variable in the environment of a program, or by SetEnv in an Apache VirtualHost, wins over this file. Those under
-# [common] are for all programs, those under [daemon] for x2gobroker-daemon.
+# A variable in the environment of a program, or set by SetEnv in an Apache VirtualHost, takes precedence over this
+# file. Variables under [common] are for all programs, those under [daemon] for x2gobroker-daemon.
 """
 DAEMON_VARIABLES = (
     "DAEMON_BIND_ADDRESS",

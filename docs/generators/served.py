@@ -39,22 +39,22 @@ PLUGINS = """\
 # Plug-ins
 
 Plug-ins are classes that installed Python packages register under an entry-point group. The broker finds them by name.
-What ships with it is registered in the same way. `x2gobroker plugins` lists what is installed on your machine, and from
-which package. [Adding a backend](../how-to/adding-a-backend.md) shows how a package of your own joins.
+Its own plug-ins are registered in the same way. `x2gobroker plugins` lists what is installed on your machine, and from
+which package. [Adding a backend](../how-to/adding-a-backend.md) shows how to add a package of your own.
 """
 CONVERTER = re.compile(r"<\w+:")
 ROUTES = """\
 # HTTP routes
 
-What the broker serves, below the path that it is mounted at. Where `<backend>` is left out, the default backend
-answers (`X2GOBROKER_DEFAULT_BACKEND`). Paths work with and without a slash at the end. A backend that is not
-installed or not enabled, and a frontend that is switched off, are a 404. The answers are described in
-[the protocol](protocol.md).
+The broker serves these paths, below the path that it is mounted at. If you leave out `<backend>`, the default backend
+answers (`X2GOBROKER_DEFAULT_BACKEND`). Paths work with and without a slash at the end. The broker answers 404 for a
+backend that is not installed or not enabled, and for a frontend that is switched off.
+[The protocol](protocol.md) describes the answers.
 
-`/plain/` and `/json/` want POST. They answer GET and HEAD in debug mode only, else 405. `/uccs/` and `/pubkeys/`
-refuse POST with 405.
+`/plain/` and `/json/` expect POST. They answer GET and HEAD in debug mode only, and otherwise return 405. `/uccs/` and
+`/pubkeys/` refuse POST with 405.
 
-`/portal/` is for web browsers. It takes POST from its own pages only. A user who is not signed in is sent to the
+`/portal/` is for web browsers. It accepts POST from its own pages only. It sends a user who is not signed in to the
 sign-in page; scripts, which send `Accept: application/json`, get a 401.
 """
 

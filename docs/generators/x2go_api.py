@@ -11,12 +11,12 @@ from generators.common import cell, notice
 PAGE = """\
 # The X2Go library
 
-`x2gobroker.x2go` drives sessions on X2Go Servers: `from x2gobroker.x2go import X2GoSession`. Its public API is that of
-Python X2Go. This page lists what Python X2Go's documents list of three classes. All of it is here, under the same
-names and with the same parameters and defaults; a test compares them. Python X2Go's backends are names of which there
-is one of each kind. Threads take the place of gevent: an `Event` of `threading` is a `progress_event`.
+`x2gobroker.x2go` controls sessions on X2Go Servers: `from x2gobroker.x2go import X2GoSession`. It has the public API of
+Python X2Go. This page lists what Python X2Go's documentation lists for three classes. The library has all of it, under
+the same names and with the same parameters and defaults; a test compares them. Python X2Go's backends are names here,
+and each kind has only one. Threads replace gevent: a `progress_event` is an `Event` of `threading`.
 
-The last column names a test, below `tests/`, that uses the method; those in `integration/` do it with a real X2Go
+The last column names a test, below `tests/`, that uses the method; tests in `integration/` do so with a real X2Go
 Server.
 """
 

@@ -67,6 +67,12 @@ def test_an_rdp_server_without_a_name_is_listed_by_its_id(greeter: Bench) -> Non
     assert (server["Protocol"], server["URL"], server["WindowsDomain"]) == ("rdp", "http://r.example/", "LOCAL")
 
 
+def test_an_rdp_server_with_an_ipv6_address_has_it_in_brackets(greeter: Bench) -> None:
+    greeter.write("profiles.conf", "[win]\nhost = r.example (2001:db8::7)\ndirectrdp = true\n")
+    (server,) = greeter.app.get(API, headers=basic("anna", PASSWORD)).json["RemoteDesktopServers"]
+    assert server["URL"] == "http://[2001:db8::7]/"
+
+
 def test_a_denied_profile_is_not_listed(greeter: Bench) -> None:
     names = {
         user: [s["Name"] for s in greeter.app.get(API, headers=basic(user, PASSWORD)).json["RemoteDesktopServers"]]

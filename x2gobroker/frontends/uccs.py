@@ -111,14 +111,18 @@ def _server(settings: Settings, broker: Broker, offer: Offer, version: int) -> d
     server: dict[str, Any] = {"Name": str(options["name"]), "Username": user, "Password": ""}
     if options.get("directrdp"):
         target = profile.hosts[0].target if profile.hosts else ""
-        server.update(Protocol="rdp", URL=f"http://{target}/", DomainRequired=True, WindowsDomain=RDP_DOMAIN)
+        server.update(Protocol="rdp", URL=f"http://{_in_url(target)}/", DomainRequired=True, WindowsDomain=RDP_DOMAIN)
         return server
     selection = broker.server_of(settings, profile)
-    host = f"[{selection.server}]" if ":" in selection.server else selection.server
-    server.update(Protocol="x2go", URL=f"http://{host}:{selection.port}/")
+    server.update(Protocol="x2go", URL=f"http://{_in_url(selection.server)}:{selection.port}/")
     command = str(options.get("command", ""))
     if version == 4:
         server.update(SessionType=command, SessionTypeRequired=True)
     else:
         server.update(Command=command, CommandRequired=True)
     return server
+
+
+def _in_url(host: str) -> str:
+    """A name or an address as URLs have it."""
+    return f"[{host}]" if ":" in host else host
