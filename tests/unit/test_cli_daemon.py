@@ -3,20 +3,30 @@
 from __future__ import annotations
 
 import argparse
+import os
+import socket
+import ssl
 from pathlib import Path
 
 import pytest
+from flask import Flask
+from gunicorn.arbiter import Arbiter
 from gunicorn.config import Config
 from gunicorn.http import RequestParser
 from gunicorn.http.wsgi import create
+from gunicorn.workers.base import Worker
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.support.tls import make_certificates
 from tests.unit.configured import Files
 from tests.unit.properties import SOME
 from x2gobroker.cli.common import check_usable
+from x2gobroker.cli.daemon import account
+from x2gobroker.cli.daemon.account import tls_options
 from x2gobroker.cli.daemon.program import (
     PID_FILE,
+    Daemon,
     build_parser,
     main,
     parse_bind,
@@ -24,7 +34,9 @@ from x2gobroker.cli.daemon.program import (
     tls_files,
     variables_of,
 )
+from x2gobroker.cli.daemon.serving import DoorWorker, GunicornLogger, PatientArbiter
 from x2gobroker.errors import ConfigurationError
+from x2gobroker.gate import tls
 from x2gobroker.model.options import Value
 from x2gobroker.settings import Settings
 
@@ -156,6 +168,48 @@ class TestTls:
     def test_a_file_that_is_not_there_is_an_error_that_names_it(self, pair: tuple[str, str]) -> None:
         with pytest.raises(ConfigurationError, match="X2GOBROKER_SSL_KEYFILE: /no/such/key"):
             tls_files(environment(X2GOBROKER_SSL_CERTFILE=pair[0], X2GOBROKER_SSL_KEYFILE="/no/such/key"))
+
+    def test_a_pair_that_cannot_be_used_does_not_start(self, pair: tuple[str, str]) -> None:
+        with pytest.raises(ConfigurationError, match=f"{pair[0]} and its key cannot be used"):
+            tls_options({"certfile": pair[0], "keyfile": pair[1]}, None)
+
+    def test_what_root_has_read_is_served_and_known(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(account, "open_trusted", lambda path: os.open(path, os.O_RDONLY | os.O_CLOEXEC))
+        files = make_certificates(tmp_path)
+        chosen = {"certfile": str(files.certificate), "keyfile": str(files.key)}
+        fixed = account.tls_of_root(chosen)
+        assert fixed is not None
+        assert fixed.certificate == files.certificate.read_bytes()
+        monkeypatch.setattr(os, "access", lambda path, _mode: path != str(files.key))
+        assert tls_options(chosen, fixed)["tls"] is fixed
+        with pytest.raises(ConfigurationError, match="cannot be read by the broker's account"):
+            tls_options(chosen, None)
+
+    def test_workers_begin_with_the_last_good_pair_while_the_files_are_broken(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """After `systemctl reload`, and where one takes the place of another that has crashed."""
+        monkeypatch.setattr(tls, "LOOK_SECONDS", 0.0)
+        monkeypatch.setattr(Worker, "init_process", lambda _worker: None)
+        monkeypatch.setattr(Arbiter, "manage_workers", lambda _arbiter: None)
+        files = make_certificates(tmp_path)
+        chosen = {"certfile": str(files.certificate), "keyfile": str(files.key)}
+        daemon = Daemon(Flask("broker"), {**chosen, **tls_options(chosen, None)})
+        assert daemon.tls is not None
+        first = daemon.tls.current()
+        files.key.touch()
+        arbiter = PatientArbiter(daemon)
+        arbiter.manage_workers()  # as once a second
+        files.key.write_text("half a key")
+        arbiter.manage_workers()
+        with socket.create_server(("127.0.0.1", 0)) as listener:
+            worker = DoorWorker(1, os.getpid(), [listener], daemon, 30, daemon.cfg, GunicornLogger(daemon.cfg))
+            worker.init_process()
+            inherited = daemon.tls.current()
+            worker._door.close()
+            worker.tmp.close()
+        assert isinstance(inherited, ssl.SSLContext)
+        assert inherited is not first, "the main process takes renewed ones, for workers to come"
 
 
 def test_a_configuration_that_cannot_be_read_does_not_start(files: Files) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import socket
 import time
 from collections.abc import Iterator
@@ -10,7 +12,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from x2gobroker.gate import Connection, Door, Limits
+from x2gobroker.gate import Connection, Door, Limits, door
+from x2gobroker.gate.connection import Phase
 from x2gobroker.gate.framing import Framing
 
 SMALL = Limits(head_bytes=2000, body_bytes=5000)
@@ -18,6 +21,7 @@ GET = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"
 POST = b"POST / HTTP/1.1\r\nContent-Length: 11\r\n\r\nhello world"
 CHUNKED = b"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n5;a=b\r\nhello\r\n0\r\n\r\n"
 TRAILED = b"POST / HTTP/1.1\r\nTransfer-Encoding: Chunked\r\n\r\n1\r\na\r\n0\r\nX: y\r\nZ: \r\n\r\n"
+OK = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"
 REQUESTS = (GET, POST, CHUNKED, TRAILED)
 
 
@@ -157,6 +161,110 @@ def test_of_one_address_the_slowest_makes_way_for_the_next(world: World) -> None
     assert [is_open(client) for client in clients] == [False, False, True, True, True, True]
     world.connect(GET)
     assert [request for _, request, _ in world.asked] == [GET]
+
+
+def kept(world: World) -> socket.socket:
+    """A client that has had an answer, and keeps its connection."""
+    client = world.connect(GET)
+    world.door.answered(world.asked[-1][0], OK, keep=True)
+    world.turn()
+    assert client.recv(len(OK)) == OK
+    return client
+
+
+def test_of_one_address_who_has_waited_longest_makes_way_not_who_was_first(world: World) -> None:
+    busy = kept(world)
+    silent = [world.connect(b"POST / HT") for _ in range(3)]
+    busy.sendall(POST[:-5])  # has begun its next request this moment
+    world.turn()
+    world.connect()
+    assert [is_open(client) for client in (busy, *silent)] == [True, False, True, True]
+
+
+@pytest.mark.parametrize("idle", [True, False], ids=["idle", "in half a header"])
+def test_where_all_places_are_taken_who_has_waited_longest_makes_way(
+    monkeypatch: pytest.MonkeyPatch, idle: bool
+) -> None:
+    monkeypatch.setattr(door, "PATIENCE_SECONDS", 0.0)
+    world = World(Limits(connections=3), exempt=True)
+    busy = kept(world)
+    silent = [kept(world) if idle else world.connect(b"POST / HT") for _ in range(2)]
+    if idle:
+        busy.sendall(GET)
+        world.turn()
+        world.door.answered(world.asked[-1][0], OK, keep=True)
+        world.turn()
+        assert busy.recv(len(OK)) == OK
+    else:
+        busy.sendall(POST[:-5])
+        world.turn()
+    world.connect()
+    assert [is_open(client) for client in (busy, *silent)] == [True, False, True]
+    world.close()
+
+
+def test_a_newcomer_costs_one_connection_at_most() -> None:
+    world = World(Limits(connections=4), exempt=True)
+    for _ in range(3):
+        kept(world)
+    kept(world)
+    assert len(world.door) == 4, "the last free place costs nobody's"
+    world.connect()
+    assert len(world.door) == 4
+    world.close()
+
+
+@pytest.mark.parametrize("served", [0, 2])
+def test_a_newcomer_costs_none_but_its_own_address_too_many(served: int) -> None:
+    """All places are taken, and its address has more than its share: others do not make way for it."""
+    world = World(Limits(connections=4, per_address=2), exempt=False)
+    mine = [world.connect(GET if number < served else b"GET / HT") for number in range(2)]
+    others = [Connection(socket.socket(), (block, 1), ("192.0.2.1", 1), block) for block in ("192.0.2.2", "192.0.2.3")]
+    for other in others:
+        other.phase, other.deadline = Phase.IDLE, float("inf")
+        world.door._all[other] = None
+        world.door._blocks[other.block] = {other: None}
+    world.connect()
+    assert len(world.door) == 4
+    assert all(other in world.door._all for other in others)
+    assert [is_open(client) for client in mine] == [served == 2, True]
+    world.close()
+
+
+def test_a_newcomer_costs_one_connection_where_no_more_files_may_be_open(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The system says so before it looks whether anybody waits."""
+    world = World(Limits(), exempt=True)
+    for _ in range(4):
+        kept(world)
+    accept, most = socket.socket.accept, len(world.door)
+
+    def full(listener: socket.socket) -> object:
+        if len(world.door) >= most:
+            raise OSError(errno.EMFILE, "Too many open files")
+        return accept(listener)
+
+    monkeypatch.setattr(socket.socket, "accept", full)
+    world.connect()
+    assert len(world.door) == most
+    world.close()
+
+
+def test_an_answer_that_comes_after_the_end_goes_nowhere() -> None:
+    """The numbers of the door's files may be others' by then."""
+    world = World(Limits(), exempt=True)
+    world.connect(GET)
+    ((connection, _, _),) = world.asked
+    files = len(os.listdir("/proc/self/fd"))
+    world.close()
+    reader, writer = os.pipe2(os.O_NONBLOCK)
+    taken = [os.dup(writer) for _ in range(files)]  # the door's numbers among them
+    try:
+        world.door.answered(connection, OK, keep=False)
+        with pytest.raises(BlockingIOError):
+            os.read(reader, 1)
+    finally:
+        for number in (reader, writer, *taken):
+            os.close(number)
 
 
 def test_credentials_in_several_lines_reach_the_broker_in_one(world: World) -> None:

@@ -260,6 +260,42 @@ class TestChanges:
         assert settings.usable
         assert settings.integer("global", "auth-timeout") == 5
 
+    def test_a_main_file_that_is_gone_by_a_new_name_keeps_the_last_good(self, tmp_path: Path) -> None:
+        good, defaults = tmp_path / "good", tmp_path / "defaults.conf"
+        good.write_text("[global]\nauth-timeout = 5\n")
+        defaults.write_text(f"[common]\nX2GOBROKER_CONFIG = {good}\n")
+        source = SettingsSource({"X2GOBROKER_DEFAULTS": str(defaults)})
+        source.current()
+        defaults.write_text(f"[common]\nX2GOBROKER_CONFIG = {tmp_path}/slip-of-the-pen\n")
+        assert source.current().integer("global", "auth-timeout") == 5
+        assert any("slip-of-the-pen" in str(fault) for fault in source.faults)
+
+    @pytest.mark.parametrize("which", ["config", "defaults"])
+    def test_a_file_that_is_gone_keeps_the_last_good_and_is_a_fault(
+        self, files: Files, which: str, said: pytest.LogCaptureFixture
+    ) -> None:
+        files.write_defaults("[common]\nX2GOBROKER_DEFAULT_BACKEND = zeroconf\n")
+        before = files.write("[global]\nauth-timeout = 5\ndefault-second-factor = required\n")
+        path = files.config if which == "config" else files.defaults
+        path.rename(path.with_name(path.name + "~"))
+        for _ in range(3):
+            settings = files.source.current()
+            assert settings.usable
+            assert settings.text("global", "default-second-factor") == "required"
+            assert settings.environment("X2GOBROKER_DEFAULT_BACKEND") == "zeroconf"
+            (fault,) = files.source.faults
+            assert str(fault).startswith(f"{path}: error: cannot be read")
+        assert said.text.count("the last good version of the file stays in service") == 1
+        path.with_name(path.name + "~").rename(path)
+        assert files.source.current().integer("global", "auth-timeout") == before.integer("global", "auth-timeout")
+        assert files.source.faults == ()
+
+    def test_a_file_that_is_gone_and_comes_back_broken_keeps_the_last_good(self, files: Files) -> None:
+        files.write("[global]\nauth-timeout = 5\n")
+        files.config.unlink()
+        files.source.current()
+        assert files.write("nonsense\n").integer("global", "auth-timeout") == 5
+
     def test_a_bad_variable_of_the_environment_does_not_stop_edits_from_counting(self, tmp_path: Path) -> None:
         files = Files(tmp_path, ({"X2GOBROKER_DEBUG": "perhaps"},))
         files.write("[global]\nauth-timeout = 5\n")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import threading
 from collections.abc import Callable
@@ -11,6 +12,7 @@ import pytest
 
 from tests.unit.configured import replace
 from x2gobroker.errors import ConfigurationError
+from x2gobroker.settings.text_files import read_text
 from x2gobroker.settings.watch import WatchedFile
 
 
@@ -143,3 +145,52 @@ def test_threads_that_look_at_once_see_one_load(tmp_path: Path) -> None:
         thread.join(10)
     assert seen == ["one"] * 8
     assert len(loads) == 1
+
+
+def test_a_file_that_is_to_stay_and_is_gone_counts_as_broken(tmp_path: Path, said: pytest.LogCaptureFixture) -> None:
+    path = tmp_path / "f"
+    file = WatchedFile(path, read_text, "absent", stays=True)
+    assert (file.current().value, file.current().fault) == ("absent", None), "it was never there"
+    replace(path, "one")
+    file.current()
+    path.rename(tmp_path / "f~")
+    for _ in range(3):
+        found = file.current()
+        assert (found.value, found.good) == ("one", True)
+        assert str(path) in str(found.fault)
+    assert said.text.count("last good version") == 1
+    path.write_bytes(b"\0")
+    assert file.current().value == "one"
+    replace(path, "two")
+    assert (file.current().value, file.current().fault) == ("two", None)
+
+
+def test_a_broken_file_that_is_to_stay_and_is_gone_is_still_broken(tmp_path: Path) -> None:
+    path = tmp_path / "f"
+    path.write_bytes(b"\0")
+    file = WatchedFile(path, read_text, "absent", stays=True)
+    assert file.current().good is False
+    path.unlink()
+    assert file.current().good is False
+
+
+@pytest.mark.parametrize("error", [errno.EACCES, errno.ESTALE, errno.EIO])
+def test_a_file_that_cannot_be_looked_at_is_not_taken_for_absent(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: int
+) -> None:
+    path = tmp_path / "f"
+    replace(path, "one")
+    file, late = watched(path, read_text), watched(path, read_text)
+    assert file.current().value == "one"
+    with monkeypatch.context() as broken:
+
+        def fail(*_given: object, **_named: object) -> None:
+            raise OSError(error, os.strerror(error))
+
+        broken.setattr("x2gobroker.settings.watch.os.stat", fail)
+        broken.setattr("x2gobroker.settings.text_files.os.open", fail)
+        assert (file.current().value, file.current().good) == ("one", True)
+        assert os.strerror(error) in str(file.current().fault)
+        assert late.current().good is False, "nothing is known of it yet"
+    for one in (file, late):
+        assert (one.current().value, one.current().fault) == ("one", None)

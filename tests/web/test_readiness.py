@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import ssl
 import threading
 import time
 from collections.abc import Iterator
@@ -19,8 +20,10 @@ from flask.testing import FlaskClient
 
 from tests.support.portal_texts import forget, texts_in
 from x2gobroker.app import create_app
+from x2gobroker.cli.daemon.program import tell_certificate
 from x2gobroker.frontends import readiness
 from x2gobroker.frontends.base import EXTENSION
+from x2gobroker.gate import FixedTls
 from x2gobroker.placement import scheduling_stores
 from x2gobroker.portal import static
 from x2gobroker.store.loads import OK, ServerLoad
@@ -75,6 +78,34 @@ def test_days_of_the_certificate(
     assert found == status
     assert said.get("certificate_days") == days
     assert said["failing"] == ([] if status == 200 else ["certificate"])
+
+
+def test_a_configuration_that_is_gone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(readiness, "KEEP_SECONDS", 0.0)
+    client = make(tmp_path).test_client()
+    assert ask(client)[0] == 200
+    conf = tmp_path / "x2gobroker.conf"
+    conf.rename(tmp_path / "x2gobroker.conf~")
+    assert ask(client) == (503, {"status": "not ready", "failing": ["configuration"]})
+    (tmp_path / "x2gobroker.conf~").rename(conf)
+    assert ask(client)[0] == 200
+
+
+@pytest.mark.parametrize(("ends", "status", "days"), [(30.5 * DAY, 200, 30), (-DAY, 503, None)])
+def test_a_certificate_whose_key_root_has_read_is_the_one_that_is_served(
+    tmp_path: Path, ends: timedelta, status: int, days: int | None
+) -> None:
+    """The daemon goes on with what it had when it was root, whatever becomes of the files."""
+    certificate = Path(write_certificate(tmp_path, -2 * DAY, ends)["X2GOBROKER_SSL_CERTFILE"]).read_bytes()
+    variables = write_certificate(tmp_path, -DAY, DAY)
+    Path(variables["X2GOBROKER_SSL_KEYFILE"]).unlink()  # as good as unreadable
+    app = make(tmp_path, **variables)
+    assert ask(app.test_client())[0] == 503
+    tls = FixedTls(ssl.create_default_context(ssl.Purpose.CLIENT_AUTH), certificate)
+    app = make(tmp_path, **variables)
+    tell_certificate(app, tls)
+    found, said = ask(app.test_client())
+    assert (found, said.get("certificate_days")) == (status, days)
 
 
 @pytest.mark.parametrize("text", ["", "rubbish", None])

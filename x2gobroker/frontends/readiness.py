@@ -77,9 +77,13 @@ class Probe:
 
 
 class ReadinessCheck:
-    """Looks at everything that a login needs. Safe for threads, and does next to nothing when asked often."""
+    """Looks at everything that a login needs. Safe for threads, and does next to nothing when asked often.
+
+    `served_certificate` is the PEM text of a certificate that is in service whatever its files are; None: they are.
+    """
 
     def __init__(self, source: SettingsSource, services: Services) -> None:
+        self.served_certificate: bytes | None = None
         self._source = source
         self._services = services
         self._watch = Watch(source, services.backend, tells=False)
@@ -162,15 +166,18 @@ class ReadinessCheck:
 
     def _certificate_days(self) -> int | None:
         """Days that the daemon's certificate is still valid; negative for one that is not."""
-        settings = self._source.current()
-        path = settings.text(ENVIRONMENT, "X2GOBROKER_SSL_CERTFILE")
-        if not path:
-            return None
-        certificate = x509.load_pem_x509_certificate(Path(path).read_bytes())
+        text = self.served_certificate
+        if text is None:
+            settings = self._source.current()
+            path = settings.text(ENVIRONMENT, "X2GOBROKER_SSL_CERTFILE")
+            if not path:
+                return None
+            text = Path(path).read_bytes()
+            if not os.access(settings.environment("X2GOBROKER_SSL_KEYFILE"), os.R_OK):
+                return -1
+        certificate = x509.load_pem_x509_certificate(text)
         now = datetime.now(UTC)
         if now < certificate.not_valid_before_utc:
-            return -1
-        if not os.access(settings.environment("X2GOBROKER_SSL_KEYFILE"), os.R_OK):
             return -1
         return int((certificate.not_valid_after_utc - now).total_seconds() // SECONDS_OF_DAY)
 

@@ -6,11 +6,13 @@ import contextlib
 import errno
 import os
 import queue
+import select
 import selectors
 import socket
+import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 from x2gobroker.gate.connection import Connection, Phase
 from x2gobroker.gate.credentials import unfolded
@@ -36,6 +38,12 @@ def refusal(status: int) -> bytes:
     return f"HTTP/1.1 {status} {REASONS[status]}\r\nConnection: close\r\nContent-Length: 0\r\n\r\n".encode("ascii")
 
 
+def _somebody_waits(listener: socket.socket) -> bool:
+    found = select.poll()  # which needs no file of its own
+    found.register(listener, select.POLLIN)
+    return bool(found.poll(0))
+
+
 class Door:
     """Takes connections, and calls `serve` with each request that is whole; the answer comes by `answered`.
 
@@ -58,7 +66,9 @@ class Door:
         self._is_exempt = is_exempt
         self._tls = tls
         self._selector = selectors.DefaultSelector()
-        self._waking, self._wake = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+        self._waking, wake = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+        self._wake: int | None = wake
+        self._pipe = threading.RLock()  # a signal may come while this thread has it
         self._selector.register(self._waking, READ)
         self._answers: queue.SimpleQueue[tuple[Connection, bytes, bool]] = queue.SimpleQueue()
         self._all: dict[Connection, None] = {}  # the oldest first
@@ -82,8 +92,9 @@ class Door:
 
     def wake(self) -> None:
         """Have `turn` come back soon. From any thread, and from signal handlers."""
-        with contextlib.suppress(OSError):  # full: it will wake up anyway
-            os.write(self._wake, b"\0")
+        with self._pipe, contextlib.suppress(BlockingIOError):  # full: it will wake up anyway
+            if self._wake is not None:
+                os.write(self._wake, b"\0")
 
     def turn(self, seconds: float) -> None:
         """Do what there is to do; wait for it so long at most."""
@@ -110,12 +121,15 @@ class Door:
                 connection.deadline = min(connection.deadline, now + wait)
 
     def close(self) -> None:
-        """End everything."""
+        """End everything. Answers that still come go nowhere."""
         for connection in list(self._all):
             self._drop(connection)
         self._selector.close()
-        os.close(self._waking)
-        os.close(self._wake)
+        with self._pipe:  # the number may soon be another file's
+            wake, self._wake = self._wake, None
+        for end in (self._waking, wake):
+            if end is not None:
+                os.close(end)
 
     # --- new connections
 
@@ -132,30 +146,39 @@ class Door:
 
     def _accept(self, listener: socket.socket) -> None:
         for _ in range(MOST_ACCEPTS):
-            if len(self._all) >= self._limits.connections and not self._make_room():
+            is_full = len(self._all) >= self._limits.connections
+            going = self._who_makes_way() if is_full else None
+            if is_full and going is None:
                 return
             try:
                 raw, client = listener.accept()
             except BlockingIOError:
                 return
             except OSError as error:
-                if error.errno in FULL and not self._make_room():
-                    self._paused_until = time.monotonic() + PAUSE_SECONDS
-                    return
+                if error.errno in FULL:
+                    if not _somebody_waits(listener):  # it is said all the same
+                        return
+                    if not self._make_room():
+                        self._paused_until = time.monotonic() + PAUSE_SECONDS
+                        return
                 continue  # a client that is gone again
-            self._enter(raw, client, listener.getsockname())
+            self._enter(raw, client, listener.getsockname(), going)
 
-    def _enter(self, raw: socket.socket, client: object, server: object) -> None:
+    def _enter(self, raw: socket.socket, client: object, server: object, going: Connection | None) -> None:
+        """Take a new connection; `going` makes way for it, unless one of its own address has to."""
         address = str(client[0]) if isinstance(client, tuple) else ""
         block = address_block(address) if address else ""
         mine = self._blocks.get(block, {})
         if len(mine) >= self._limits.per_address and not self._is_exempt(address):
-            oldest = self._oldest_waiting(mine, 0.0)
+            going = self._longest_waiting(mine, 0.0)
             self._count(block)
-            if oldest is None:
+            if going is None:
                 raw.close()
                 return
-            self._drop(oldest)
+        elif going is not None:
+            self._count(going.block)
+        if going is not None:
+            self._drop(going)
         connection = Connection(raw, client, server, block)
         self._all[connection] = None
         self._blocks.setdefault(block, {})[connection] = None
@@ -183,14 +206,14 @@ class Door:
         return True
 
     def _who_makes_way(self) -> Connection | None:
-        idle = next((known for known in self._all if known.phase in (Phase.IDLE, Phase.LINGER)), None)
-        return idle or self._oldest_waiting(self._all, PATIENCE_SECONDS)
+        idle = [known for known in self._all if known.phase in (Phase.IDLE, Phase.LINGER)]
+        return self._longest_waiting(idle, 0.0) or self._longest_waiting(self._all, PATIENCE_SECONDS)
 
     @staticmethod
-    def _oldest_waiting(connections: dict[Connection, None], patience: float) -> Connection | None:
+    def _longest_waiting(connections: Iterable[Connection], patience: float) -> Connection | None:
         before = time.monotonic() - patience
         waiting = (known for known in connections if known.phase is not Phase.SERVED and known.since <= before)
-        return next(waiting, None)
+        return min(waiting, key=lambda known: known.since, default=None)
 
     # --- what a connection goes through
 
@@ -204,12 +227,11 @@ class Door:
             self._held_bytes += connection.waiting_bytes - connection.counted_bytes
             connection.counted_bytes = connection.waiting_bytes
         while self._held_bytes > self._limits.held_bytes:
-            heavy = {known: None for known in self._all if known.counted_bytes}
-            oldest = self._oldest_waiting(heavy, 0.0)
-            if oldest is None:
+            going = self._longest_waiting((known for known in self._all if known.counted_bytes), 0.0)
+            if going is None:
                 return
-            self._count(oldest.block)
-            self._drop(oldest)
+            self._count(going.block)
+            self._drop(going)
 
     def _ready(self, connection: Connection) -> None:
         if connection.phase is Phase.HANDSHAKE:

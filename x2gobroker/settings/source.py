@@ -58,7 +58,7 @@ class SettingsSource:
         self._lock = threading.Lock()
         default_path = options_of(ENVIRONMENT)["X2GOBROKER_DEFAULTS"].default
         path = Path(self.variables.get("X2GOBROKER_DEFAULTS", str(default_path)))
-        self._defaults = WatchedFile(path, read_ini, IniFile(str(path)))
+        self._defaults = _watched(path)
         self._config: WatchedFile[IniFile] | None = None
         self._made_from: tuple[Loaded[IniFile], Loaded[IniFile]] | None = None
         self._settings = Settings()
@@ -82,7 +82,7 @@ class SettingsSource:
         environment, problems = read_environment(defaults.value, self.program, self.variables)
         path = Path(str(environment.get((ENVIRONMENT, "X2GOBROKER_CONFIG"), _default("X2GOBROKER_CONFIG"))))
         if self._config is None or self._config.path != path:
-            self._config = WatchedFile(path, read_ini, IniFile(str(path)))
+            self._config = _watched(path, was_there=self._config is not None and self._config.was_there)
         config = self._config.current()
         if self._is_made_from(defaults, config):
             return self._settings
@@ -111,6 +111,11 @@ class SettingsSource:
         else:
             self._settings = settings
         self.faults = unreadable + errors
+
+
+def _watched(path: Path, was_there: bool = False) -> WatchedFile[IniFile]:
+    """A configuration file. Once there was one, the defaults do not take its place: they may allow more than it did."""
+    return WatchedFile(path, read_ini, IniFile(str(path)), stays=True, was_there=was_there)
 
 
 def _default(variable: str) -> Value:

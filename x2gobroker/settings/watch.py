@@ -14,6 +14,8 @@ from x2gobroker.logs import error_log
 
 T = TypeVar("T")
 Identity = tuple[int, int, int, int] | None
+UNREACHABLE: Identity = (-1, -1, -1, -1)  # whether it is there cannot be told
+NOT_SEEN: Identity = (-2, -2, -2, -2)  # nobody has looked yet
 
 
 def identity(path: Path) -> Identity:
@@ -22,6 +24,10 @@ def identity(path: Path) -> Identity:
         status = os.stat(path)
     except OSError:
         return None
+    return _identity_of(status)
+
+
+def _identity_of(status: os.stat_result) -> Identity:
     return status.st_mtime_ns, status.st_ctime_ns, status.st_size, status.st_ino
 
 
@@ -35,22 +41,28 @@ class Loaded(Generic[T]):
 
 
 class WatchedFile(Generic[T]):
-    """A value that is made from one file by `load`, which may raise ConfigurationError.
+    """A value that is made from one file by `load`, which raises ConfigurationError also where the file is not there.
 
-    Looking costs one `stat`. `absent` is the value while the file does not exist, and until a first good load.
+    Looking costs one `stat`. `absent` is the value while the file does not exist, and until a first good load. With
+    `stays`, a file that was there (at first: `was_there`) and is gone is as good as broken.
     """
 
-    def __init__(self, path: Path, load: Callable[[Path], T], absent: T) -> None:
+    def __init__(
+        self, path: Path, load: Callable[[Path], T], absent: T, *, stays: bool = False, was_there: bool = False
+    ) -> None:
         self.path = path
+        self.was_there = was_there
         self._load = load
         self._absent = absent
+        self._stays = stays
         self._lock = threading.Lock()
-        self._seen: Identity = None
+        self._seen: Identity = NOT_SEEN
+        self._has_good = False
         self._loaded: Loaded[T] = Loaded(absent)
 
     def current(self) -> Loaded[T]:
         """The value as of now."""
-        seen = identity(self.path)
+        seen = self._look()
         if seen == self._seen:
             return self._loaded
         with self._lock:
@@ -59,15 +71,27 @@ class WatchedFile(Generic[T]):
                 self._seen = seen
             return self._loaded
 
-    def _reload(self, seen: Identity) -> Loaded[T]:
-        if seen is None:
-            return Loaded(self._absent)
-        had_good = self._seen is not None and self._loaded.good
+    def _look(self) -> Identity:
+        """As `identity`, but only a file that is certainly not there is None."""
         try:
-            return Loaded(self._load(self.path))
+            return _identity_of(os.stat(self.path))
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        except OSError:
+            return UNREACHABLE  # `load` finds out why
+
+    def _reload(self, seen: Identity) -> Loaded[T]:
+        if seen is None and not (self._stays and self.was_there):
+            self._has_good = False
+            return Loaded(self._absent)
+        self.was_there = True
+        try:
+            loaded = Loaded(self._load(self.path))
         except ConfigurationError as error:
-            if had_good:
+            if self._has_good:
                 error_log.error("%s; the last good version of the file stays in service", error)
                 return Loaded(self._loaded.value, error)
             error_log.error("%s; nothing of this file is in service", error)
             return Loaded(self._absent, error, good=False)
+        self._has_good = True
+        return loaded

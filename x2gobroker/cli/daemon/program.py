@@ -21,13 +21,14 @@ from x2gobroker.app import create_app, start_housekeeping
 from x2gobroker.cli.background import LOG_FOLDER, add_background_options, redirect_output, write_pid_file
 from x2gobroker.cli.broker_account import broker_account, go_on_as
 from x2gobroker.cli.common import add_debug_options, check_usable, debug_variables
-from x2gobroker.cli.daemon.account import TLS, context_of_root, tls_options
+from x2gobroker.cli.daemon.account import TLS, tls_of_root, tls_options
 from x2gobroker.cli.daemon.kept_socket import keep, passed_listener
 from x2gobroker.cli.daemon.serving import PatientArbiter, hear_signals
 from x2gobroker.cli.streams import told
 from x2gobroker.errors import BrokerError, ConfigurationError
+from x2gobroker.frontends.base import EXTENSION
 from x2gobroker.frontends.forms import MAX_BODY
-from x2gobroker.gate import FixedTls
+from x2gobroker.gate import FixedTls, Tls
 from x2gobroker.gate.limits import Limits, most_connections
 from x2gobroker.logs import LogForm, broker_log, error_log, set_up_logging
 from x2gobroker.model.hosts import parse_port, split_address
@@ -175,7 +176,7 @@ class Daemon(BaseApplication):  # type: ignore[misc]
     def __init__(self, app: Flask, chosen: dict[str, Any], source: SettingsSource | None = None) -> None:
         self._app = app
         self._chosen = chosen
-        self.tls: FixedTls | None = chosen.get(TLS)  # what only root could read
+        self.tls: Tls | None = chosen.get(TLS)  # made before there are workers: these begin with what was good
         self._source = source
         super().__init__()
 
@@ -224,6 +225,12 @@ def start_worker(app: Flask) -> None:
     start_housekeeping(app)
 
 
+def tell_certificate(app: Flask, tls: Tls | None) -> None:
+    """Let the application know of a certificate that is served whatever its files are: its account cannot read them."""
+    if isinstance(tls, FixedTls):
+        app.extensions[EXTENSION].readiness.served_certificate = tls.certificate
+
+
 def run(options: argparse.Namespace, *variables: dict[str, str]) -> int:
     """Serve until a signal ends it. Returns the exit status."""
     set_up_logging(None, form=LogForm.at_first(PROGRAM))
@@ -242,6 +249,7 @@ def run(options: argparse.Namespace, *variables: dict[str, str]) -> int:
             print(f"{Path(sys.argv[0]).name}: not started: {error}", file=sys.stderr)
             return 2
         app = create_app(source=source)
+        tell_certificate(app, chosen.get(TLS))
         Daemon(app, {**chosen, "post_worker_init": lambda worker: start_worker(app)}, source).run()
     return 0
 
@@ -263,7 +271,7 @@ def prepared(settings: Settings, options: argparse.Namespace, ending: contextlib
     drops = options.drop_privileges and as_root
     account = broker_account(settings) if drops else None
     chosen["bind"] = f"fd://{bound_or_passed(place).detach()}"  # ports below 1024 are root's to take
-    context = context_of_root(chosen) if drops else None
+    fixed = tls_of_root(chosen) if drops else None
     redirects = options.daemonize
     if redirects and (not drops or _is_roots(options)):
         redirect_output(Path(options.logdir or LOG_FOLDER), PROGRAM)
@@ -275,7 +283,8 @@ def prepared(settings: Settings, options: argparse.Namespace, ending: contextlib
     if account is not None:
         go_on_as(account)
         # gunicorn takes for granted that it runs as whom it was loaded by
-        chosen |= {"user": account.uid, "group": account.gid, **tls_options(chosen, context)}
+        chosen |= {"user": account.uid, "group": account.gid}
+    chosen |= tls_options(chosen, fixed)
     if redirects:
         redirect_output(Path(options.logdir or LOG_FOLDER), PROGRAM)
     log_for(settings)

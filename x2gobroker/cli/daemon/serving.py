@@ -18,7 +18,7 @@ from gunicorn.http.errors import InvalidHeader, NoMoreData
 from gunicorn.http.wsgi import create
 from gunicorn.workers.base import Worker
 
-from x2gobroker.gate import Connection, Door, TlsContext
+from x2gobroker.gate import Connection, Door
 from x2gobroker.logs import access_log, broker_log, error_log, field
 
 
@@ -71,6 +71,12 @@ class PatientArbiter(Arbiter):  # type: ignore[misc]
             return super().spawn_worker()
         finally:
             hear_signals()
+
+    def manage_workers(self) -> None:
+        """Start and end workers as needed, and take a renewed certificate for those to come; about once a second."""
+        if self.app.tls is not None:
+            self.app.tls.current()
+        super().manage_workers()
 
 
 def hear_signals() -> None:
@@ -126,8 +132,7 @@ class DoorWorker(Worker):  # type: ignore[misc]
     def init_process(self) -> None:
         """Start what this process needs, and serve."""
         self._threads = ThreadPoolExecutor(self.cfg.threads, thread_name_prefix="request")
-        tls = self.app.tls or (TlsContext(self.cfg.certfile, self.cfg.keyfile) if self.cfg.is_ssl else None)
-        self._door = Door(self.sockets, self.app.limits(), self._submit, self.app.is_exempt, tls)
+        self._door = Door(self.sockets, self.app.limits(), self._submit, self.app.is_exempt, self.app.tls)
         super().init_process()
 
     def handle_exit(self, sig: int, frame: Any) -> None:
