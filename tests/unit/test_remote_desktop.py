@@ -47,12 +47,24 @@ def test_without_a_connection_the_grace_time_counts(slot: Slot) -> None:
 
 
 def test_whoever_looks_on_does_not_keep_a_desktop(slot: Slot) -> None:
-    desktop = running(slot)
-    desktop.enter(Connection(b"link"))
-    end = desktop.end()
-    assert end is not None
-    assert end[1] == "grace"
+    desktop, guest = running(slot), Connection(b"link")
+    desktop.enter(guest)
+    assert desktop.end() == (2900.0, "grace")
+    desktop.leave(guest)
+    assert desktop.end() == (2900.0, "grace")
     assert desktop.last_input == 1500.0
+
+
+def test_the_grace_time_begins_when_its_user_leaves_whoever_else_looks_on(slot: Slot) -> None:
+    desktop, user, guest = running(slot), Connection(), Connection(b"link")
+    desktop.enter(user)
+    desktop.enter(guest)
+    assert desktop.end() is None
+    desktop.leave(user)
+    left = desktop.last_seen
+    assert left > 2000.0
+    desktop.leave(guest)
+    assert desktop.end() == (left + 900, "grace")
 
 
 def test_the_limit_that_comes_first_counts(slot: Slot) -> None:

@@ -34,6 +34,7 @@ from x2gobroker.remote.files.reports import Reports
 from x2gobroker.remote.files.session import FileRules
 from x2gobroker.remote.service import TOKEN_PREFIX, RemoteService
 from x2gobroker.remote.told import NO_FILES, NO_STORE, NoDesktopError
+from x2gobroker.remote.types import SessionType, parse_types
 from x2gobroker.store import Pass, Slot
 
 ADDRESS = "127.0.0.1"
@@ -50,12 +51,19 @@ def slot() -> Slot:
     )  # fmt: skip
 
 
+def kind(**keys: object) -> SessionType:
+    """The session type of that desktop, with these keys."""
+    text = json.dumps({"Desk": {"script": "tigervnc.py", "count": 1, **keys}})
+    return parse_types(text, Path("types.json")).types["Desk"]
+
+
 @dataclass
 class Desktops:
-    """Those of one user, who has a home folder. `pid`: of the last process for files."""
+    """Those of one user, who has a home folder. `pid`: of the last process for files; `kind`: the type as it is now."""
 
     home: Path
     holder: Pass
+    kind: SessionType | None = field(default_factory=lambda: kind(files="both", sound="out"))
     desktop: Desktop = field(default_factory=lambda: Desktop(slot(), None))
     fault: NoDesktopError | None = None
     pid: int = 0
@@ -83,7 +91,8 @@ async def served(desktops: Desktops, rules: Rules | None = None) -> AsyncIterato
     port = free_port()
     listener = socket.create_server((ADDRESS, port))
     found = rules or Rules(origins=(f"http://{ADDRESS}:{port}",))
-    listening = await RemoteService(desktops, lambda: found).listen(listener, None)  # type: ignore[arg-type]
+    service = RemoteService(desktops, lambda: found, {"Desk": desktops.kind}.get)  # type: ignore[arg-type]
+    listening = await service.listen(listener, None)
     try:
         yield port
     finally:
@@ -199,6 +208,8 @@ def test_what_no_process_of_ours_would_say_is_no_line_of_the_log(
         ({"fault": NoDesktopError("not now")}, "not now"),
         ({"view_only": True}, NO_FILES),
         ({"share": b"x" * 32}, NO_FILES),
+        ({"kind": kind(files="none")}, NO_FILES),
+        ({"kind": None}, NO_FILES),
     ],
 )
 def test_who_gets_no_files_is_told(tmp_path: Path, more: dict[str, Any], told: str) -> None:
@@ -247,6 +258,32 @@ def test_a_connection_that_is_cut_ends(tmp_path: Path) -> None:
 
     run(work, tmp_path)
     assert [path.read_bytes() for path in tmp_path.iterdir()] == [b"abc"]
+
+
+def test_one_that_is_cut_while_its_page_sends_ends_like_others(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """What is on its way to the process by then is dropped."""
+
+    async def send(websocket: ClientConnection) -> None:
+        while True:
+            await websocket.send(bytes(1 << 18))
+
+    async def work(desktops: Desktops) -> None:
+        async with served(desktops) as port, page(port) as websocket:
+            await say(websocket, "upload", folder="", name="x", size=1 << 30, modified=1)
+            await hear(websocket)
+            await say(websocket, "go", offset=0)
+            sending = asyncio.ensure_future(send(websocket))
+            await asyncio.sleep(0.2)
+            for link in desktops.desktop.links:
+                link.cut("you were signed out")
+            assert (await closed(websocket))[0] == 1001
+            sending.cancel()
+            await asyncio.gather(sending, return_exceptions=True)
+
+    run(work, tmp_path)
+    assert not [record for record in caplog.records if record.exc_info]
 
 
 def test_one_that_is_cut_before_it_began(tmp_path: Path) -> None:

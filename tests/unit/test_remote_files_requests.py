@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from tests.unit.test_remote_files_carrier import ADDRESS, Desktops, hear, page, run, say, served
+from x2gobroker.remote import wire
 from x2gobroker.remote.counts import Rules
 from x2gobroker.remote.files import requests, tickets
 
@@ -254,6 +255,62 @@ def test_they_end_with_their_connection(tmp_path: Path, way: str) -> None:
                 while True:
                     got += len(await reader.readexactly(1 << 10))
             assert got < 30 << 20
+            writer.close()
+
+    run(work, tmp_path)
+
+
+async def half_way(port: int, websocket: Any, way: str) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    """A request in the midst of its body, which does not go on: up, or down, where 30 MB of `x` are to come."""
+    if way == "up":
+        await begun(websocket, "y", 1 << 20)
+        made = await ticket(websocket, "post", offset=0, bytes=1 << 20)
+        return await ask(port, made, bytes(100), length=(1 << 20) + requests.LEAD_BYTES)
+    made = await ticket(websocket, "fetch", folder="", item="x")
+    reader, writer = await ask(port, made)
+    await reader.readuntil(b"\r\n\r\n")
+    return reader, writer
+
+
+@pytest.mark.parametrize("way", ["up", "down"])
+def test_a_network_that_is_silent_is_noticed_while_a_body_stands_still(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, way: str
+) -> None:
+    """And not only after the time for which a user may stop a download: the file is not to be had until then."""
+    monkeypatch.setattr(wire, "PING_SECONDS", 0.1)
+    monkeypatch.setattr(wire, "SILENCE_SECONDS", 0.5)
+    (tmp_path / "x").write_bytes(bytes(30 << 20))
+
+    async def work(desktops: Desktops) -> None:
+        async with served(desktops) as port, page(port) as websocket:
+            _, writer = await half_way(port, websocket, way)
+            websocket.transport.pause_reading()  # from now on it answers nothing
+            async with asyncio.timeout(20):
+                while desktops.desktop.beside:
+                    await asyncio.sleep(0.05)
+            websocket.transport.resume_reading()
+            writer.close()
+
+    run(work, tmp_path)
+
+
+@pytest.mark.parametrize("way", ["up", "down"])
+def test_whoever_stops_a_body_for_a_while_and_is_there_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, way: str
+) -> None:
+    monkeypatch.setattr(wire, "PING_SECONDS", 0.1)
+    monkeypatch.setattr(wire, "SILENCE_SECONDS", 0.5)
+    (tmp_path / "x").write_bytes(bytes(30 << 20))
+
+    async def work(desktops: Desktops) -> None:
+        async with served(desktops) as port, page(port) as websocket:
+            reader, writer = await half_way(port, websocket, way)
+            await asyncio.sleep(1.5)
+            if way == "up":
+                writer.write(bytes((1 << 20) - 100))
+            else:
+                assert len(await reader.readexactly(30 << 20)) == 30 << 20
+            assert (await last(websocket))["do"] == ("done" if way == "up" else "sent")
             writer.close()
 
     run(work, tmp_path)

@@ -7,6 +7,7 @@ import json
 import os
 import socket
 import threading
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -24,6 +25,7 @@ from x2gobroker.remote.files.bodies import Bodies
 from x2gobroker.remote.files.messages import FROM_PAGE, TO_PAGE, WHYS
 from x2gobroker.remote.files.refusals import WORDS
 from x2gobroker.remote.files.session import FileRules, Moved, Session, wire_of
+from x2gobroker.remote.files.upload import Upload
 
 BOTH_WAYS = FileRules(goes_in=True, goes_out=True, most_bytes=64 << 20)
 
@@ -420,6 +422,31 @@ def test_who_is_gone_without_a_word_is_noticed(bench: Bench, monkeypatch: pytest
         wait_until(lambda: len(bench.ended()) == 1, "it being noticed", 10)
     assert bench.ended() == [("~/x", 3, "lost")]
     assert len(partials(bench.home)) == 1
+
+
+def test_a_disk_that_is_slow_is_not_taken_for_a_network_that_is_silent(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody has asked the page anything meanwhile."""
+    monkeypatch.setattr(wire_module, "PING_SECONDS", 0.1)
+    monkeypatch.setattr(wire_module, "SILENCE_SECONDS", 0.5)
+    monkeypatch.setattr(module, "IDLE_SECONDS", 1.0)
+    finish = Upload.finish
+
+    def slowly(upload: Upload, *given: Any) -> bytes:
+        time.sleep(0.8)
+        return finish(upload, *given)
+
+    monkeypatch.setattr(Upload, "finish", slowly)
+    with bench.page() as page:
+        page.begin("x", 3)
+        page.say("go", offset=0)
+        page.say_data(b"abc")
+        page.expect("written")
+        page.expect("done")
+        with pytest.raises(ClosedError) as caught:
+            page.hear()
+    assert caught.value.code == 1000  # as it has asked for nothing more, and not 1001
 
 
 def test_a_page_that_lives_and_sends_nothing(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:

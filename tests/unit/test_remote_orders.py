@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import socket
 from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 from types import MappingProxyType
@@ -13,14 +14,28 @@ import pytest
 
 from tests.support.remote_folders import store_in
 from tests.support.remote_types import one_type
+from x2gobroker.errors import StoreError
 from x2gobroker.remote import slots
 from x2gobroker.remote.slots import Desktops
+from x2gobroker.remote.told import NO_ANSWER, NoDesktopError
+from x2gobroker.remote.types import SessionType
 from x2gobroker.remote.workers import Answer, WorkerError, Workers
-from x2gobroker.store import DesktopOrders, RemoteDesktops, Slot, Store
+from x2gobroker.store import DesktopOrders, RemoteDesktops, SignInTie, Slot, Store
 from x2gobroker.store.desktop_orders import by_administrator
-from x2gobroker.store.remote_desktops import BROKEN, RUNNING
+from x2gobroker.store.remote_desktops import BROKEN, RUNNING, STARTING
 
 NODE = "here"
+
+
+class Browser:
+    """A connection of the user."""
+
+    share: bytes | None = None
+    sign_in: SignInTie | None = None
+    last_input = 0.0
+
+    def cut(self, why: str) -> None:
+        """Not called here."""
 
 
 class FakeWorker:
@@ -33,10 +48,17 @@ class FakeWorker:
     async def ask(self, what: str, _seconds: float, **_values: Any) -> Answer:
         """Answer as a worker does. Raises WorkerError."""
         self.farm.asked.append((what, self.number))
+        self.farm.now += 1
+        self.farm.most = max(self.farm.most, self.farm.now)
+        await asyncio.sleep(0)
+        self.farm.now -= 1
+        if self.farm.fault:
+            raise WorkerError(self.farm.fault)
         if what == "stop" and not self.farm.ends:
             raise WorkerError("something of it still runs")
         alive = not (self.farm.ends and ("stop", self.number) in self.farm.asked)
-        return Answer(MappingProxyType({"alive": alive, "locked": False, "why": ""}))
+        values = {"alive": alive, "locked": False, "memory": False, "why": "", "asks": False, "password": ""}
+        return Answer(MappingProxyType(values), socket.socket() if what == "connect" else None)
 
     def close(self, group: bool) -> None:
         """End it."""
@@ -45,10 +67,14 @@ class FakeWorker:
 
 
 class FakeWorkers:
-    """Makes such workers; `ends`: whether desktops can be stopped."""
+    """Makes such workers; `ends`: whether desktops can be stopped, `fault`: why none answers, `most`: how many were
+    asked at the same time.
+    """
 
     def __init__(self) -> None:
         self.ends = False
+        self.fault = ""
+        self.most = self.now = 0
         self.asked: list[tuple[str, int]] = []
         self.closed: list[tuple[int, bool]] = []
 
@@ -64,10 +90,10 @@ def store(tmp_path: Path) -> Iterator[Store]:
         yield made
 
 
-def running(store: Store, user: str = "anna") -> Slot:
+def running(store: Store, user: str = "anna", count: int = 2) -> Slot:
     """A desktop that a service of before has left running."""
     desktops = RemoteDesktops(store)
-    slot = desktops.reserve("Test", 2, user, {}, "")
+    slot = desktops.reserve("Test", count, user, {}, "")
     assert slot is not None
     desktops.begin_start(slot.id, NODE)
     desktops.change(slot.id, RUNNING, started=slot.reserved)
@@ -184,6 +210,116 @@ def test_what_nobody_has_given_back_is_tried_again(
         await tick_until(service, lambda: state(store, slot) == "gone")
 
     served(store, tmp_path, work)
+
+
+@pytest.mark.parametrize("left", [RUNNING, STARTING])
+def test_a_desktop_that_ends_while_the_store_fails_gives_its_place_back_later(
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, left: str
+) -> None:
+    """Neither that it is being stopped nor that it has ended could be written."""
+    slot = running(store)
+
+    def fails() -> RemoteDesktops:
+        raise StoreError("the server closed the connection")
+
+    async def work(service: Desktops, workers: FakeWorkers) -> None:
+        workers.ends = True
+        RemoteDesktops(store).change(slot.id, left)
+        with monkeypatch.context() as broken:
+            broken.setattr(service, "_desktops", fails)
+            await service.stop(service._known[slot.id], "its VNC server has ended")
+        assert state(store, slot) == left
+        monkeypatch.setattr(slots, "RETRY_SECONDS", 0.0)
+        await tick_until(service, lambda: state(store, slot) == "gone")
+        assert slot.id not in service._known
+
+    served(store, tmp_path, work)
+
+
+def test_a_restart_ends_no_desktop_of_which_nobody_can_say_whether_it_runs(
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As with a slip in the file of session types: once it is corrected, all is as before, its limits too."""
+    slot, workers = running(store), FakeWorkers()
+    kinds: list[SessionType] = []
+    monkeypatch.setattr(slots, "POLL_SECONDS", 0.0)
+
+    async def run() -> None:
+        workers.fault = "a comma too much"
+        service = Desktops(
+            cast(Workers, workers), lambda _name: next(iter(kinds), None), lambda: RemoteDesktops(store), NODE
+        )
+        await service.recover()
+        desktop = service._known[slot.id]
+        await tick_until(service, lambda: len(workers.asked) > 2)
+        with pytest.raises(NoDesktopError, match=NO_ANSWER):
+            await service.enter(slot, Browser())
+        kinds.append(one_type(tmp_path, "tigervnc.py", 2))
+        workers.fault = ""
+        await tick_until(service, lambda: desktop.kind is not None)
+        assert not desktop.unsure
+        assert desktop.end() == (desktop.last_seen + 900, "grace")
+        entered, connected = await service.enter(slot, Browser())
+        connected.close()
+        assert entered is desktop
+        await service.close(stop=False)
+
+    asyncio.run(run())
+    assert ("stop", 0) not in workers.asked
+    assert state(store, slot) == RUNNING
+
+
+def test_a_user_comes_back_to_a_desktop_before_anybody_knows_whether_it_runs(store: Store, tmp_path: Path) -> None:
+    slot = running(store)
+
+    class NoProcess(FakeWorkers):
+        def make(self, _type: str, number: int) -> FakeWorker:
+            if self.fault:
+                raise WorkerError(self.fault)
+            return super().make(_type, number)
+
+    async def run() -> None:
+        workers = NoProcess()
+        workers.fault = "no process for a script"
+        kind = one_type(tmp_path, "tigervnc.py", 2)
+        service = Desktops(cast(Workers, workers), lambda _name: kind, lambda: RemoteDesktops(store), NODE)
+        await service.recover()
+        workers.fault = ""
+        desktop, connected = await service.enter(slot, Browser())
+        connected.close()
+        assert desktop.running
+        await service.close(stop=False)
+
+    asyncio.run(run())
+
+
+def test_a_restart_asks_few_desktops_at_a_time_and_does_not_wait_for_all_that_hang(
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in range(9):
+        running(store, f"user{number}", 9)
+    monkeypatch.setattr(slots, "MOST_ASKED", 3)
+
+    async def work(service: Desktops, workers: FakeWorkers) -> None:
+        assert len(workers.asked) == 9
+        assert workers.most == 3
+        assert all(desktop.running and not desktop.unsure for desktop in service._known.values())
+
+    served(store, tmp_path, work)
+    monkeypatch.setattr(slots, "RECOVER_SECONDS", 0.1)
+
+    async def hangs(worker: FakeWorker, what: str, _seconds: float, **_values: Any) -> Answer:
+        worker.farm.asked.append((what, worker.number))
+        await asyncio.sleep(60)
+        raise WorkerError("it hangs")
+
+    monkeypatch.setattr(FakeWorker, "ask", hangs)
+
+    async def later(service: Desktops, workers: FakeWorkers) -> None:
+        assert len(workers.asked) == 3
+        assert all(desktop.running and desktop.unsure for desktop in service._known.values())
+
+    served(store, tmp_path, later)
 
 
 def test_a_desktop_that_runs_is_stopped_when_its_place_was_given_back(store: Store, tmp_path: Path) -> None:

@@ -2,19 +2,28 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
+import socket
 from ipaddress import ip_network
 from pathlib import Path
+from typing import Any
 
 import pytest
 from websockets.datastructures import Headers
 
+from tests.unit.test_remote_files_carrier import Desktops, closed, kind, page, run, served
 from x2gobroker.model.forwarded import UNKNOWN_ADDRESS
+from x2gobroker.remote import service
+from x2gobroker.remote.clipboard import Clipboard
+from x2gobroker.remote.desktop import Connection, Desktop
 from x2gobroker.remote.loader import ScriptError
 from x2gobroker.remote.permits import is_locked
 from x2gobroker.remote.requests import asked_of, origin_allowed
 from x2gobroker.remote.runner import make_state_folder
-from x2gobroker.remote.service import token_of
+from x2gobroker.remote.service import PROTOCOL, token_of
+from x2gobroker.remote.types import SessionType
+from x2gobroker.store import Slot
 
 PROXIES = (ip_network("127.0.0.0/8"), ip_network("::1"))
 
@@ -130,3 +139,49 @@ def test_the_folder_of_scripts_lies_where_nobody_can_swap_it(tmp_path: Path) -> 
     with pytest.raises(ScriptError, match=r"no place for root: .* belongs to the user with the number 4711"):
         make_state_folder(above / "run")
     assert not (above / "run").exists()
+
+
+@pytest.mark.parametrize(
+    ("started_with", "now", "works"),
+    [
+        (kind(clipboard="both"), kind(clipboard="none"), "none"),
+        (kind(clipboard="none"), kind(clipboard="in"), "in"),
+        (None, kind(clipboard="out"), "out"),
+        (kind(clipboard="in"), None, "in"),
+        (None, None, "none"),
+    ],
+)
+def test_the_clipboard_works_as_the_session_type_says_now(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    started_with: SessionType | None,
+    now: SessionType | None,
+    works: str,
+) -> None:
+    """For a desktop that began with another one, too."""
+    seen: list[Clipboard] = []
+
+    async def enter(desktops: Desktops, _slot: Slot, link: Connection) -> tuple[Desktop, socket.socket]:
+        desktops.desktop.kind = started_with
+        desktops.desktop.enter(link)
+        return desktops.desktop, socket.socketpair()[0]
+
+    async def shake_hands(*_given: object) -> None:
+        await asyncio.sleep(0)
+
+    async def relay(*given: Any) -> str:
+        await asyncio.sleep(0)
+        seen.extend(each for each in given if isinstance(each, Clipboard))
+        return "it has ended"
+
+    monkeypatch.setattr(Desktops, "enter", enter, raising=False)
+    monkeypatch.setattr(Desktops, "look_soon", lambda _self: None, raising=False)
+    monkeypatch.setattr(service, "shake_hands", shake_hands)
+    monkeypatch.setattr(service, "relay", relay)
+
+    async def work(desktops: Desktops) -> None:
+        async with served(desktops) as port, page(port, PROTOCOL) as websocket:
+            assert await closed(websocket) == (1000, "it has ended")
+
+    run(work, tmp_path, kind=now)
+    assert seen == [Clipboard.of(works)]

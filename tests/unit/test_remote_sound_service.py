@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from tests.unit.test_remote_files_carrier import Desktops, closed, page, run, served
+from tests.unit.test_remote_files_carrier import Desktops, closed, kind, page, run, served
 from x2gobroker.remote import carrying
-from x2gobroker.remote.beside import SOUND, Beside, open_beside
+from x2gobroker.remote.beside import SOUND, open_beside
 from x2gobroker.remote.counts import Rules
 from x2gobroker.remote.sound.link import SOUND_PROTOCOL, hear
 from x2gobroker.remote.told import NO_SOUND, TOO_MANY_OF_YOURS, NoDesktopError
@@ -23,6 +23,8 @@ from x2gobroker.remote.told import NO_SOUND, TOO_MANY_OF_YOURS, NoDesktopError
         ({"fault": NoDesktopError("not now")}, "not now"),
         ({"view_only": True}, NO_SOUND),
         ({"share": b"x" * 32}, NO_SOUND),
+        ({"kind": kind(sound="none")}, NO_SOUND),
+        ({"kind": None}, NO_SOUND),
     ],
 )
 def test_who_hears_nothing_is_told(tmp_path: Path, more: dict[str, Any], told: str) -> None:
@@ -120,16 +122,11 @@ def test_reports_are_lines_of_the_log(caplog: pytest.LogCaptureFixture, report: 
     assert record.getMessage().startswith(line)
 
 
-def test_a_desktop_of_a_type_without_sound_gives_none(tmp_path: Path) -> None:
-    """Whatever the page asks for; and one that does not run gives none, either."""
-
+def test_a_desktop_that_does_not_run_gives_no_sound(tmp_path: Path) -> None:
     async def work(desktops: Desktops) -> None:
         desktop = desktops.desktop
-        known = {desktop.slot.id: desktop}
-        desktop.running = True
-        what: Beside = SOUND
-        for found, told in ((known, NO_SOUND), ({}, "not been started yet")):
-            with pytest.raises(NoDesktopError, match=told):
-                await open_beside(None, found, desktop.slot, None, what)  # type: ignore[arg-type]
+        for known in ({}, {desktop.slot.id: desktop}):
+            with pytest.raises(NoDesktopError, match="not been started yet"):
+                await open_beside(None, known, desktop.slot, None, SOUND)  # type: ignore[arg-type]
 
     run(work, tmp_path)

@@ -5,12 +5,16 @@ from __future__ import annotations
 import os
 import pwd
 import stat
+import subprocess
+import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.support.remote_folders import passable_folder
+from x2gobroker.remote import userfolder
 from x2gobroker.remote.userfolder import UserFolder, UserFolderError, tidy
 
 DAEMON = pwd.getpwnam("daemon")
@@ -150,3 +154,86 @@ def test_what_cannot_be_removed_is_tried_again(users: Path, notes: Path) -> None
     tidy(users, notes)
     assert list(users.iterdir()) == []
     assert list(notes.iterdir()) == []
+
+
+class Hanging:
+    """Commands of one user's that do not go on until `go`, or until their time is over; those of others do."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, who: pwd.struct_passwd = DAEMON) -> None:
+        self.begun, self.go = threading.Event(), threading.Event()
+        self._uid, self._run = who.pw_uid, userfolder._as_user
+        monkeypatch.setattr(userfolder, "_as_user", self.run)
+
+    def run(self, words: list[str], folder: int, status: os.stat_result, seconds: float) -> None:
+        if status.st_uid == self._uid:
+            self.begun.set()
+            if not self.go.wait(seconds):
+                raise subprocess.TimeoutExpired(words, seconds)
+        self._run(words, folder, status, seconds)
+
+
+def test_a_user_who_holds_up_the_removal_holds_up_nobody_else(
+    users: Path, notes: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As by SIGSTOP for `find`, which runs with the user's rights."""
+    monkeypatch.setattr(userfolder, "LOCK_SECONDS", 0.5)
+    hanging = Hanging(monkeypatch)
+    held = take(users, notes)
+    ending = threading.Thread(target=held.leave)
+    ending.start()
+    assert hanging.begun.wait(10)
+    other = take(users, notes, BIN)
+    assert other.path.is_dir()
+    other.leave()
+    assert not other.path.exists()
+    hanging.go.set()
+    ending.join(20)
+    assert list(users.iterdir()) == list(notes.iterdir()) == []
+
+
+def test_the_next_desktop_of_its_user_waits_until_it_is_removed(
+    users: Path, notes: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hanging = Hanging(monkeypatch)
+    held = take(users, notes)
+    (held.path / "old").touch()
+    ending = threading.Thread(target=held.leave)
+    ending.start()
+    assert hanging.begun.wait(10)
+    threading.Timer(0.3, hanging.go.set).start()
+    following = take(users, notes)
+    ending.join(20)
+    assert list(following.path.iterdir()) == []
+    tidy(users, notes)
+    assert following.path.is_dir()
+    following.leave()
+    assert list(users.iterdir()) == list(notes.iterdir()) == []
+
+
+def test_its_user_is_told_where_it_does_not_get_free(users: Path, notes: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    hanging = Hanging(monkeypatch)
+    ending = threading.Thread(target=take(users, notes).leave)
+    ending.start()
+    assert hanging.begun.wait(10)
+    monkeypatch.setattr(userfolder, "LOCK_SECONDS", 0.1)
+    monkeypatch.setattr(userfolder, "REMOVE_SECONDS", 0.1)
+    with pytest.raises(UserFolderError, match="cannot be made"):
+        take(users, notes)
+    hanging.go.set()
+    ending.join(20)
+
+
+def test_what_was_left_costs_others_little_time(users: Path, notes: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What hangs is tried again each time, and the folders of others are removed all the same."""
+    monkeypatch.setattr(userfolder, "REMOVE_SECONDS", 0.1)
+    Hanging(monkeypatch)
+    stuck = take(users, notes)
+    stuck.leave()
+    assert stuck.path.exists()
+    left = take(users, notes, BIN)
+    for number in left._held:
+        os.close(number)  # its keeper was killed
+    began = time.monotonic()
+    tidy(users, notes)
+    assert time.monotonic() - began < userfolder.AGAIN_SECONDS + 1
+    assert [path.name for path in users.iterdir()] == [stuck.path.name]

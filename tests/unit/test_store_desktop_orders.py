@@ -14,7 +14,7 @@ from sqlalchemy.engine import URL
 
 from x2gobroker.store import Closing, DesktopOrders, DesktopsClosedError, RemoteDesktops, Slot, Store
 from x2gobroker.store.backup import backup, restore
-from x2gobroker.store.remote_desktops import BROKEN, FAILED, FAILED_SECONDS, RUNNING, STOPPING
+from x2gobroker.store.remote_desktops import BROKEN, FAILED, FAILED_SECONDS, RUNNING, STARTING, STOPPING
 
 HOME = "192.0.2.1"
 
@@ -154,8 +154,11 @@ def test_what_has_changed_meanwhile_is_not_given_back(store: Store) -> None:
     assert found(store, slot).state == BROKEN
 
 
-@pytest.mark.parametrize(("state", "mine"), [(BROKEN, True), (STOPPING, True), (FAILED, False), (RUNNING, False)])
+@pytest.mark.parametrize(
+    ("state", "mine"), [(BROKEN, True), (STOPPING, True), (RUNNING, True), (STARTING, True), (FAILED, False)]
+)
 def test_a_service_stops_once_more_what_is_still_its_own(store: Store, state: str, mine: bool) -> None:
+    """Whatever the row says: the store may have failed as the service wrote that it stops it."""
     slot = brought_to(store, state)
     assert DesktopOrders(store).stop_again(slot.id, now=slot.since + 60) is mine
     assert found(store, slot).state == (STOPPING if mine else state)

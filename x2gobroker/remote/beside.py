@@ -48,13 +48,12 @@ async def open_beside(
 ) -> Opened:
     """What leads to a process of the desktop's user that has it: the page's bytes, and its reports.
 
-    Raises NoDesktopError. `beside` of the desktop has the connection until it is taken out there.
+    Whether the session type allows it is the caller's to see. Raises NoDesktopError. `beside` of the desktop has the
+    connection until it is taken out there.
     """
     desktop = known.get(slot.id)
     if desktop is None or not desktop.running or desktop.stopping is not None:
         raise NoDesktopError(BEING_STOPPED if desktop is not None and desktop.stopping else NOT_STARTED)
-    if desktop.kind is None or not what.allowed(desktop.kind):
-        raise NoDesktopError(what.denied)
     desktop.beside.add(connection)
     try:
         if what.is_work:

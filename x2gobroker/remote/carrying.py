@@ -50,6 +50,7 @@ class _Process(asyncio.Protocol):
     def __init__(self, browser: asyncio.Transport) -> None:
         self._browser = browser
         self._transport: asyncio.Transport | None = None
+        self._stopped = False
         self.over: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
     @classmethod
@@ -88,8 +89,8 @@ class _Process(asyncio.Protocol):
     # what comes from the browser: `PatientConnection.hand_over`
 
     def take(self, data: bytes) -> None:
-        """For the process."""
-        if self._transport is not None and not self._transport.is_closing():
+        """For the process. What comes after its end is dropped: a page that is sending hears of that only later."""
+        if self._transport is not None and not self._transport.is_closing() and not self._stopped:
             self._transport.write(data)
 
     def pause(self, wait: bool) -> None:
@@ -109,6 +110,7 @@ class _Process(asyncio.Protocol):
 
     def stop(self) -> None:
         """The process gets the end now, and says good-bye to the browser."""
+        self._stopped = True
         if self._transport is not None and not self._transport.is_closing():
             self._transport.resume_reading()
             self._transport.write_eof()

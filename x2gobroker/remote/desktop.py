@@ -37,7 +37,7 @@ class Desktop:
     beside: set[Connection] = field(default_factory=set)  # for files and sound; they do not keep it running
     running: bool = False
     started: float = 0.0
-    last_seen: float = field(default_factory=time.time)
+    last_seen: float = field(default_factory=time.time)  # when its user was last connected
     last_input: float = field(default_factory=time.time)
     starting: asyncio.Task[None] | None = None
     settled: asyncio.Event = field(default_factory=asyncio.Event)
@@ -60,14 +60,15 @@ class Desktop:
     def enter(self, connection: Connection) -> None:
         """A connection begins."""
         self.connections.add(connection)
-        self.last_seen = time.time()
         if connection.share is None:
+            self.last_seen = time.time()
             self.touch()
 
     def leave(self, connection: Connection) -> None:
         """A connection has ended."""
         self.connections.discard(connection)
-        self.last_seen = time.time()
+        if connection.share is None:
+            self.last_seen = time.time()
 
     @property
     def links(self) -> list[Connection]:

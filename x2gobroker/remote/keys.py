@@ -169,7 +169,8 @@ KEYS = (
         "grace-seconds",
         Shape.INTEGER,
         900,
-        "Seconds that a session keeps running after its last connection has ended, so that the user can come back.",
+        "Seconds that a session keeps running after the last connection of its user has ended, so that the user can "
+        "come back.",
         maximum=30 * DAY_SECONDS,
     ),
     Key(

@@ -22,7 +22,7 @@ from websockets.typing import Subprotocol
 from x2gobroker.errors import StoreError
 from x2gobroker.logs import SaidOnce, broker_log, error_log, field
 from x2gobroker.model.forwarded import Asked
-from x2gobroker.remote.beside import FILES, SOUND, Beside
+from x2gobroker.remote.beside import FILES, SOUND, Beside, Opened
 from x2gobroker.remote.carrying import refuse_carried
 from x2gobroker.remote.clipboard import Clipboard
 from x2gobroker.remote.counts import Counts, Refusal, Rules
@@ -35,7 +35,7 @@ from x2gobroker.remote.patient import PatientConnection, patient_connections
 from x2gobroker.remote.relay import Browser, Carrier, Server, refuse, relay, shake_hands
 from x2gobroker.remote.requests import PATHS, asked_of, one, origin_allowed, peer_of
 from x2gobroker.remote.rfb import RfbError
-from x2gobroker.remote.slots import Desktops
+from x2gobroker.remote.slots import Desktops, FindType
 from x2gobroker.remote.sound.link import SOUND_PROTOCOL, SoundLink, hear
 from x2gobroker.remote.stopping import name_of
 from x2gobroker.remote.told import (
@@ -87,11 +87,12 @@ class Link:
 
 
 class RemoteService:
-    """The service of one listening socket. `rules` gives them as of now."""
+    """The service of one listening socket. `rules` and `find_type` give rules and session types as of now."""
 
-    def __init__(self, desktops: Desktops, rules: Callable[[], Rules]) -> None:
+    def __init__(self, desktops: Desktops, rules: Callable[[], Rules], find_type: FindType) -> None:
         self._desktops = desktops
         self._rules = rules
+        self._find_type = find_type
         self._carrier = Carrier()
         # admitted, by connection; weak, as a handshake can fail after that
         self._admitted: WeakKeyDictionary[ServerConnection, tuple[Pass, str]] = WeakKeyDictionary()
@@ -274,7 +275,8 @@ class RemoteService:
                     desktop.touch()
                     link.last_input = desktop.last_input
 
-                clipboard = Clipboard.of(desktop.kind.clipboard if desktop.kind else NEITHER)
+                kind = self._find_type(slot.type) or desktop.kind
+                clipboard = Clipboard.of(kind.clipboard if kind else NEITHER)
                 is_guest = link.share is not None
                 why = await relay(browser, server, self._carrier, view_only, touched, slot.type, clipboard, is_guest)
             finally:
@@ -287,10 +289,18 @@ class RemoteService:
             broker_log.info("remote: %s %s no longer at %s: %s", *told, why)
         await link.finish(why)
 
+    async def _open_beside(self, link: FilesLink | SoundLink, what: Beside) -> Opened:
+        """See `beside.open_beside`. A way that has been closed since the desktop's start is closed."""
+        slot = link.holder.slot
+        kind = self._find_type(slot.type)
+        if kind is None or not what.allowed(kind):
+            raise NoDesktopError(what.denied)
+        return await self._desktops.open_beside(slot, link, what)
+
     async def _serve_files(self, link: FilesLink) -> None:
         slot = link.holder.slot
         try:
-            desktop, process, reports = await self._desktops.open_beside(slot, link, FILES)
+            desktop, process, reports = await self._open_beside(link, FILES)
         except NoDesktopError as error:
             broker_log.warning("remote: %s gets no files of %s: %s", field(link.address), name_of(slot), error)
             await refuse_carried(link.websocket, str(error))
@@ -309,7 +319,7 @@ class RemoteService:
     async def _serve_sound(self, link: SoundLink) -> None:
         slot = link.holder.slot
         try:
-            desktop, process, reports = await self._desktops.open_beside(slot, link, SOUND)
+            desktop, process, reports = await self._open_beside(link, SOUND)
         except NoDesktopError as error:
             broker_log.warning("remote: %s gets no sound of %s: %s", field(link.address), name_of(slot), error)
             await refuse_carried(link.websocket, str(error))

@@ -48,6 +48,8 @@ POLL_SECONDS = 5.0  # how often a script is asked whether its session runs
 RETRY_SECONDS = 60.0
 WRITE_SECONDS = 10.0  # how often times are written that nothing depends on
 STORE_THREADS = 4
+MOST_ASKED = 32  # desktops at a time, after a start of the service: each process of a script costs processor time
+RECOVER_SECONDS = 30.0  # then the service begins, whatever it knows; systemd waits 90 seconds for that
 EARLY_SECONDS = 10.0  # a session that ends sooner has failed
 
 T = TypeVar("T")
@@ -68,6 +70,7 @@ class Desktops:
         self._known: dict[str, Desktop] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._wishes = Wishes(self._known, self.ask_store, node, self.stop, self._forget)
+        self._asking = asyncio.Semaphore(MOST_ASKED)
         self._next_poll = 0.0
         self._store_fails = False
 
@@ -95,7 +98,7 @@ class Desktops:
         desktop.enter(connection)
         try:
             await desktop.settled.wait()
-            if not desktop.running or desktop.worker is None:
+            if not desktop.running:
                 raise NoDesktopError(NO_START + desktop.fault if desktop.fault else BEING_STOPPED)
             return desktop, await self._connect(desktop)
         except BaseException:
@@ -268,7 +271,10 @@ class Desktops:
         self._store_fails = True
 
     async def recover(self) -> None:
-        """Find the desktops again that an earlier process of this service has left, or clean up. Raises StoreError."""
+        """Find the desktops again that an earlier process of this service has left, or clean up. Raises StoreError.
+
+        Those of which their scripts cannot say whether they run go on, and are asked about again.
+        """
         slots = await self.ask_store(lambda store: store.everything(self._node))
         await asyncio.gather(*(self._recover(slot) for slot in slots if slot.state not in (RESERVED, FAILED)))
 
@@ -277,19 +283,27 @@ class Desktops:
         desktop.began = True  # as far as anybody knows
         desktop.started = slot.started or slot.since
         desktop.settled.set()
-        alive = False
         if slot.state == RUNNING:
             try:
-                worker = worker_of(self._workers, desktop)
-                alive = bool((await worker.ask("poll", ASK_SECONDS)).values["alive"])
+                desktop.running = await self._still_runs(desktop)
             except WorkerError as error:
                 error_log.error("remote: %s cannot be found again: %s", name_of(slot), error)
-        if alive:
-            desktop.running = True
-            broker_log.info("remote: %s was found again", name_of(slot))
-            await self._write(desktop, connections=0)
-        else:
+                desktop.running = desktop.unsure = True
+        if not desktop.running:
             self.stop(desktop, "it was left by a service that has ended", self._note_of_left(slot))
+            return
+        if not desktop.unsure:
+            broker_log.info("remote: %s was found again", name_of(slot))
+        await self._write(desktop, connections=0)
+
+    async def _still_runs(self, desktop: Desktop) -> bool:
+        """What the script of a desktop of before says. Raises WorkerError."""
+        try:
+            async with asyncio.timeout(RECOVER_SECONDS), self._asking:
+                worker = worker_of(self._workers, desktop)
+                return bool((await worker.ask("poll", ASK_SECONDS)).values["alive"])
+        except TimeoutError:
+            raise WorkerError("too many others hang", TOO_SLOW) from None
 
     @staticmethod
     def _note_of_left(slot: Slot) -> str:
@@ -341,6 +355,8 @@ class Desktops:
             worker = worker_of(self._workers, desktop)
             found = (await worker.ask("poll", ASK_SECONDS)).values
             desktop.unsure = False
+            if desktop.kind is None:  # there was a slip in the file when the service started
+                desktop.kind = self._find_type(desktop.slot.type)
         except WorkerError as error:
             if not desktop.unsure:
                 error_log.error("remote: %s: whether it runs is not known: %s", name_of(desktop.slot), error)

@@ -4,6 +4,8 @@ Its user's first desktop makes it, and the last one removes it. /run/user is roo
 anything there; what is in the folder is the user's, and removed with the user's rights. Which folders are ours is noted
 in a folder of root's, by device and inode: one that systemd or somebody else has made or mounted meanwhile is left
 alone. Each desktop holds a lock on that note for as long as it lives, so one whose keeper was killed holds nothing.
+Who removes a folder has the note alone meanwhile: what runs with the user's rights can take as long as the user likes,
+so nobody but that user waits for it.
 """
 
 from __future__ import annotations
@@ -23,7 +25,8 @@ NOTES = Path("/run/x2gobroker-user-folders")
 FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 NOTE = os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC
 LOCK_SECONDS = 5.0
-REMOVE_SECONDS = 10.0
+REMOVE_SECONDS = 10.0  # for all that is in a folder
+AGAIN_SECONDS = 2.0  # for all folders that could not be removed before
 LONGEST_NOTE = 64
 OCTAL = re.compile(rb"\\([0-3][0-7]{2})")  # a blank and the like in proc(5) mountinfo
 
@@ -41,8 +44,8 @@ class UserFolder:
         self._notes = notes
         self._held: tuple[int, ...] = ()
         try:
-            with _opened(users, 0o755) as above, _opened(notes, 0o700) as noted, _locked(noted):
-                self._held = _take(above, noted, uid, gid)
+            with _opened(users, 0o755) as above, _opened(notes, 0o700) as noted:
+                self._held = _take_when_free(above, noted, uid, gid)
         except OSError as error:
             raise UserFolderError(f"{self.path} cannot be made: {error.strerror or error}") from error
 
@@ -53,18 +56,25 @@ class UserFolder:
         for number in self._held:
             os.close(number)
         self._held = ()
-        tidy(self.path.parent, self._notes)
+        with (
+            contextlib.suppress(OSError, UserFolderError, subprocess.SubprocessError),
+            _opened(self.path.parent, 0o755) as above,
+            _opened(self._notes, 0o700) as noted,
+        ):
+            _remove_unheld(above, noted, self.path, REMOVE_SECONDS)
 
 
 def tidy(users: Path = USERS, notes: Path = NOTES) -> None:
-    """Remove the folders of ours that nobody holds any more. What fails is left for the next time."""
+    """Remove the folders of ours that nobody holds any more. What fails, or takes long, is left for the next time."""
     if not notes.is_dir():
         return
+    end = time.monotonic() + AGAIN_SECONDS
     try:
-        with _opened(users, 0o755) as above, _opened(notes, 0o700) as noted, _locked(noted):
+        with _opened(users, 0o755) as above, _opened(notes, 0o700) as noted:
             for name in os.listdir(noted):
+                # half of what is left, so that there is something for each, whoever holds it up
                 with contextlib.suppress(OSError, subprocess.SubprocessError):
-                    _remove_unheld(above, noted, name, users / name)
+                    _remove_unheld(above, noted, users / name, (end - time.monotonic()) / 2)
     except (OSError, UserFolderError):
         return
 
@@ -103,47 +113,67 @@ def _locked(folder: int) -> Iterator[None]:
         fcntl.flock(folder, fcntl.LOCK_UN)
 
 
+def _take_when_free(above: int, noted: int, uid: int, gid: int) -> tuple[int, ...]:
+    """`_take`, once what is left of the user's former desktops has been removed. Raises as `UserFolder`."""
+    end = time.monotonic() + REMOVE_SECONDS + LOCK_SECONDS
+    while True:
+        with _locked(noted):
+            try:
+                return _take(above, noted, uid, gid)
+            except BlockingIOError:
+                if time.monotonic() > end:
+                    raise
+        time.sleep(0.02)
+
+
 def _take(above: int, noted: int, uid: int, gid: int) -> tuple[int, ...]:
     """Make the folder or find it. Gives the lock on its note and the folder, nothing where it is somebody else's.
 
-    The folder is kept open, so that no other one gets its inode. Raises as `UserFolder`.
+    The folder is kept open, so that no other one gets its inode. Raises as `UserFolder`, BlockingIOError while it is
+    being removed.
     """
     name = str(uid)
-    try:
-        os.mkdir(name, 0o700, dir_fd=above)
-        made = True
-    except FileExistsError:
-        made = False
-    folder = os.open(name, FOLDER, dir_fd=above)
-    try:
+    with contextlib.ExitStack() as opened:
+        note = None
+        with contextlib.suppress(FileNotFoundError):
+            note = _lock_note(noted, name)
+            opened.callback(os.close, note)
+        try:
+            os.mkdir(name, 0o700, dir_fd=above)
+            made = True
+        except FileExistsError:
+            made = False
+        folder = os.open(name, FOLDER, dir_fd=above)
+        opened.callback(os.close, folder)
         if made:
             os.fchmod(folder, 0o700)
             os.fchown(folder, uid, gid)
         status = os.fstat(folder)
         if status.st_uid != uid or stat.S_IMODE(status.st_mode) & 0o077:
             raise UserFolderError(f"{USERS / name} is there and not the user's own, with mode 0700")
-        note = _lock_note(noted, name, _mark(status), made)
-    except BaseException:
-        os.close(folder)
-        raise
-    if note is None:
-        os.close(folder)
-        return ()
-    return note, folder
+        if made:
+            if note is None:
+                note = _lock_note(noted, name, os.O_CREAT)
+                opened.callback(os.close, note)
+            os.ftruncate(note, 0)
+            os.pwrite(note, _mark(status), 0)
+        elif note is None or os.pread(note, LONGEST_NOTE, 0) != _mark(status):
+            return ()
+        opened.pop_all()
+        return note, folder
 
 
-def _lock_note(noted: int, name: str, mark: bytes, made: bool) -> int | None:
-    """The lock on a folder's note; None where it notes no folder, or another one. Raises OSError."""
+def _lock_note(noted: int, name: str, flags: int = 0) -> int:
+    """The lock on a user's note, which other desktops of that user share.
+
+    Raises OSError: FileNotFoundError where there is none, BlockingIOError while somebody removes the folder.
+    """
+    note = os.open(name, NOTE | flags, 0o600, dir_fd=noted)
     try:
-        note = os.open(name, NOTE | (os.O_CREAT | os.O_TRUNC if made else 0), 0o600, dir_fd=noted)
-    except FileNotFoundError:
-        return None
-    if made:
-        os.write(note, mark)
-    elif os.read(note, LONGEST_NOTE) != mark:
+        fcntl.flock(note, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BaseException:
         os.close(note)
-        return None
-    fcntl.flock(note, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        raise
     return note
 
 
@@ -151,29 +181,40 @@ def _mark(status: os.stat_result) -> bytes:
     return f"{status.st_dev} {status.st_ino}".encode("ascii")
 
 
-def _remove_unheld(above: int, noted: int, name: str, path: Path) -> None:
-    note = os.open(name, NOTE, dir_fd=noted)
+def _remove_unheld(above: int, noted: int, path: Path, seconds: float) -> None:
+    """Remove a folder that nobody holds, and its note. Raises OSError, SubprocessError where it stays."""
+    name = path.name
+    with _locked(noted):
+        note = os.open(name, NOTE, dir_fd=noted)
+        try:
+            fcntl.flock(note, fcntl.LOCK_EX | fcntl.LOCK_NB)  # raises BlockingIOError while a desktop holds it
+        except BaseException:
+            os.close(note)
+            raise
     try:
-        fcntl.flock(note, fcntl.LOCK_EX | fcntl.LOCK_NB)  # raises BlockingIOError while a desktop holds it
         with contextlib.suppress(FileNotFoundError):
-            _remove(above, name, path, os.read(note, LONGEST_NOTE))
-        os.unlink(name, dir_fd=noted)
+            _remove(above, noted, path, os.pread(note, LONGEST_NOTE, 0), seconds)
+        with _locked(noted):
+            os.unlink(name, dir_fd=noted)
     finally:
         os.close(note)
 
 
-def _remove(above: int, name: str, path: Path, mark: bytes) -> None:
-    """Remove the folder if it is the one of this mark. Raises OSError where something of it stays."""
+def _remove(above: int, noted: int, path: Path, mark: bytes, seconds: float) -> None:
+    """Remove the folder if it is the one of this mark. Raises OSError, SubprocessError where something of it stays."""
+    name, end = path.name, time.monotonic() + seconds
     folder = os.open(name, FOLDER, dir_fd=above)
     try:
         status = os.fstat(folder)
         if _mark(status) != mark or str(status.st_uid) != name:
             return
         for words in (*_unmounts(path), ["find", ".", "-xdev", "-mindepth", "1", "-delete"]):
-            _as_user(words, folder, status)
+            _as_user(words, folder, status, end - time.monotonic())
+        with _locked(noted):
+            if _mark(os.stat(name, dir_fd=above, follow_symlinks=False)) == mark:  # still
+                os.rmdir(name, dir_fd=above)
     finally:
         os.close(folder)
-    os.rmdir(name, dir_fd=above)
 
 
 def _unmounts(path: Path) -> Iterator[list[str]]:
@@ -185,8 +226,11 @@ def _unmounts(path: Path) -> Iterator[list[str]]:
             yield ["fusermount3", "-u", "-z", "-q", os.fsdecode(place)]
 
 
-def _as_user(words: list[str], folder: int, status: os.stat_result) -> None:
-    """Run a command in a folder with the rights of its owner, and wait for it. Does nothing without that program."""
+def _as_user(words: list[str], folder: int, status: os.stat_result, seconds: float) -> None:
+    """Run a command in a folder with the rights of its owner, and wait for it. Does nothing without that program.
+
+    Raises SubprocessError, among others where it takes longer.
+    """
 
     def become() -> None:
         os.fchdir(folder)
@@ -197,5 +241,5 @@ def _as_user(words: list[str], folder: int, status: os.stat_result) -> None:
     null = subprocess.DEVNULL
     with contextlib.suppress(FileNotFoundError):
         subprocess.run(
-            words, stdin=null, stdout=null, stderr=null, preexec_fn=become, timeout=REMOVE_SECONDS, check=False, env={}
+            words, stdin=null, stdout=null, stderr=null, preexec_fn=become, timeout=seconds, check=False, env={}
         )

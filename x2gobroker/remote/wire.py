@@ -53,7 +53,8 @@ class Wire:
         self._protocol = Protocol(SERVER, state=OPEN, max_size=max(largest_data, largest_text), logger=silent)
         self._ready: deque[Message] = deque()
         self._text: bytearray | None = None  # of a text that has come in part
-        self._heard = time.monotonic()
+        self._last = time.monotonic()  # when it said something, or was asked
+        self._unanswered: float | None = None  # since when it has been asked in vain
 
     def receive(self, seconds: float) -> Message | None:
         """The next message; None where there is none within this time, 0: where none has come."""
@@ -121,11 +122,21 @@ class Wire:
         self._flush()
 
     def ask(self) -> None:
-        """Nothing has come for a while: is there still somebody?"""
-        if time.monotonic() - self._heard > SILENCE_SECONDS:
+        """Nothing has come for a while: is there still somebody? What counts is since when it has been asked in vain:
+        before that, this process may have waited for a disk.
+        """
+        self._last = time.monotonic()
+        if self._unanswered is None:
+            self._unanswered = self._last
+        elif self._last - self._unanswered >= SILENCE_SECONDS - PING_SECONDS:
             raise GoneError("the page is silent")
         self._protocol.send_ping(b"")
         self._flush()
+
+    def ask_at_times(self) -> None:
+        """The same every PING_SECONDS, for those who do not `receive`; they call it more often than that."""
+        if time.monotonic() - self._last >= PING_SECONDS:
+            self.ask()
 
     def _wait(self, seconds: float) -> bool:
         """Wait for bytes, and take them; whether some have come."""
@@ -139,7 +150,7 @@ class Wire:
             raise GoneError("the connection is lost") from error
         if not data:
             raise GoneError("the connection has ended")
-        self._heard = time.monotonic()
+        self._last, self._unanswered = time.monotonic(), None
         self._protocol.receive_data(data)
         for frame in self._protocol.events_received():
             if isinstance(frame, Frame):

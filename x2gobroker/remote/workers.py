@@ -126,30 +126,75 @@ class Worker:
 
 
 class Workers:
-    """Has workers made by the spawner, to which `control` leads."""
+    """Has workers made by the spawner, to which `control` leads.
+
+    Messages that the socket has no room for wait, so that none is lost. Questions to a worker have deadlines, even
+    while the spawner has not heard of it.
+    """
 
     def __init__(self, control: socket.socket) -> None:
         self._control = control
         self._numbers = itertools.count(1)
+        self._waiting: dict[int, tuple[bytes, socket.socket | None]] = {}  # by worker, in their order
 
     def make(self, type_name: str, index: int) -> Worker:
         """A new worker for a slot. Raises WorkerError."""
         number = next(self._numbers)
-        mine, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        try:
+            mine, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        except OSError as error:
+            raise WorkerError(f"no process for a script: {error.strerror}") from error
         mine.setblocking(False)
         try:
-            with theirs:
-                message = write_message("worker", {"id": number, "type": type_name, "number": index}, TO_SPAWNER)
-                socket.send_fds(self._control, [message], [theirs.fileno()])
+            message = write_message("worker", {"id": number, "type": type_name, "number": index}, TO_SPAWNER)
+            self._send(number, message, theirs)
         except (OSError, MessageError) as error:
             mine.close()
+            theirs.close()
             reason = error.strerror if isinstance(error, OSError) else error
             raise WorkerError(f"no process for a script: {reason}") from error
         return Worker(mine, lambda group: self._end(number, group))
 
     def _end(self, number: int, group: bool) -> None:
+        _message, channel = self._waiting.pop(number, (b"", None))
+        if channel is not None:  # the spawner has not heard of it yet
+            channel.close()
+            return
         with contextlib.suppress(OSError):  # without a spawner there are no workers either
-            self._control.send(write_message("end", {"id": number, "group": group}, TO_SPAWNER))
+            self._send(number, write_message("end", {"id": number, "group": group}, TO_SPAWNER))
+
+    def _send(self, number: int, message: bytes, channel: socket.socket | None = None) -> None:
+        """Tell the spawner something of a worker, now or when there is room, and close `channel`. Raises OSError."""
+        if not self._waiting:
+            try:
+                self._send_now(message, channel)
+                return
+            except BlockingIOError:
+                asyncio.get_running_loop().add_writer(self._control, self._send_waiting)
+        self._waiting[number] = message, channel
+
+    def _send_now(self, message: bytes, channel: socket.socket | None) -> None:
+        socket.send_fds(self._control, [message], [] if channel is None else [channel.fileno()])
+        if channel is not None:
+            channel.close()
+
+    def _send_waiting(self) -> None:
+        try:
+            while self._waiting:
+                number, (message, channel) = next(iter(self._waiting.items()))
+                self._send_now(message, channel)
+                del self._waiting[number]
+        except BlockingIOError:
+            return
+        except OSError:  # the spawner is gone: `watch` tells, and whoever waits for a worker sees its channel close
+            self._drop_waiting()
+        asyncio.get_running_loop().remove_writer(self._control)
+
+    def _drop_waiting(self) -> None:
+        for _message, channel in self._waiting.values():
+            if channel is not None:
+                channel.close()
+        self._waiting.clear()
 
     def watch(self, lost: Callable[[], None]) -> None:
         """Call `lost` when the spawner ends."""
@@ -163,6 +208,8 @@ class Workers:
         """Let the spawner end, and all workers with it; desktops stay."""
         with contextlib.suppress(RuntimeError, ValueError):
             asyncio.get_running_loop().remove_reader(self._control)
+            asyncio.get_running_loop().remove_writer(self._control)
+        self._drop_waiting()
         self._control.close()
 
 

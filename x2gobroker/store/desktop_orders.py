@@ -11,7 +11,7 @@ from sqlalchemy import delete, select, update
 
 from x2gobroker.store.database import Store
 from x2gobroker.store.remote_closing import Closing, read_closing
-from x2gobroker.store.remote_desktops import ADMINISTRATOR, BROKEN, FAILED, LOCK, RESERVED, STOPPING, Slot
+from x2gobroker.store.remote_desktops import ADMINISTRATOR, FAILED, LOCK, RESERVED, STOPPING, Slot
 from x2gobroker.store.remote_tables import REMOTE_CLOSED, REMOTE_SHARES, REMOTE_SLOTS, REMOTE_TOKENS
 from x2gobroker.store.rows import put
 from x2gobroker.store.server_tables import lock
@@ -71,8 +71,11 @@ class DesktopOrders:
             return True
 
     def stop_again(self, slot_id: str, now: float | None = None) -> bool:
-        """A service is about to try once more to stop a desktop. False where the place was given back."""
+        """A service is about to try once more to stop a desktop. False where the place was given back.
+
+        The row may be in any state that it had before: the store may have failed when the service stopped the desktop.
+        """
         moment = time.time() if now is None else now
-        mine = update(REMOTE_SLOTS).where(S.id == slot_id, S.state.in_((BROKEN, STOPPING)))
+        mine = update(REMOTE_SLOTS).where(S.id == slot_id, S.state != FAILED)
         with self.store.begin() as connection:
             return connection.execute(mine.values(state=STOPPING, since=moment)).rowcount == 1

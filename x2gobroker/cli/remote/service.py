@@ -191,7 +191,7 @@ async def _run(state: _State, listener: socket.socket, tls: ssl.SSLContext | Non
     workers.watch(spawner_lost)
     desktops = Desktops(workers, state.find_type, state.desktops, socket.gethostname())
     await desktops.recover()
-    serving = await RemoteService(desktops, state.rules).listen(listener, tls)
+    serving = await RemoteService(desktops, state.rules, state.find_type).listen(listener, tls)
     broker_log.info("remote: process %d is ready", os.getpid())
     notify_init_system("READY=1")
     while not ended.is_set():

@@ -90,6 +90,7 @@ class Watch:
             speaks, ready = wire.wait_with(other, events, min(TELL_SECONDS, max(0.0, end - time.monotonic())))
             if speaks:
                 raise PageSpeaks
+            wire.ask_at_times()
             now = time.monotonic()
             if now - self._told >= TELL_SECONDS:
                 self._told = now
