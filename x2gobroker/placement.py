@@ -260,11 +260,16 @@ class Placement:
         dead = frozenset(key for key, load in loads.items() if load.is_dead(interval, now))
         # who is down is not asked, unless nothing at all is known
         ask = known.unknown if len(known.unknown) == len(endpoints) else known.unknown - dead
+        if ask and one_knows_all(rules):
+            ask = frozenset(endpoints) - dead or ask  # any of them can tell, whichever is broken
         asked = tuple(endpoint for key, endpoint in endpoints.items() if key in ask)
         findings = self._services.farm.sessions_of(asked, rules, account, dead) if asked else None
         answered = findings is not None and findings.answered
         if not answered and len(known.unknown) == len(endpoints):
             return
+        told = endpoints.keys() - known.unknown
+        if findings is not None and findings.answered:
+            told |= endpoints.keys() if one_knows_all(rules) else {server.key for server in findings.answered}
         own_name = socket.gethostname()
         listed = resume_order(findings.sessions) if findings is not None else []
         where: dict[str, tuple[Endpoint, ServerSession]] = {}
@@ -280,6 +285,8 @@ class Placement:
                     places.append((session.state, its_host, session.name, now - session.age))
                     where[session.name] = endpoints[its_host.endpoint(profile.sshport).key], session
             places.sort(key=lambda place: (place[0] != SUSPENDED, -place[3], place[2]))
+            if not places and told.isdisjoint(hosts):
+                continue  # nobody has said anything of its servers
             states = found.listed.setdefault(profile.id, {})
             for state, host, name, _since in places:
                 states[name] = state

@@ -91,7 +91,7 @@ class World:
         moment = self.now - ago
         report = LoadReport(100, factor, 1, 1000, sessions) if state == "ok" else None
         answered = moment if report else 0.0
-        self.stores.loads.put([ServerLoad(self.key(name), name, state, report, moment, answered, 0.1)])
+        self.stores.loads.put([ServerLoad(self.key(name), name, state, report, moment, answered, 0.1)], self.now)
 
     def reserved(self) -> list[Reservation]:
         """What is reserved at present."""

@@ -16,7 +16,7 @@ from sqlalchemy.engine import URL
 
 from tests.support.processes import wait_until
 from tests.unit.inventory_values import seen
-from x2gobroker.agents.base import TIMEOUT, UNREACHABLE
+from x2gobroker.agents.base import NONSENSE, TIMEOUT, UNREACHABLE
 from x2gobroker.agents.rules import AgentRules
 from x2gobroker.errors import AgentError, StoreError
 from x2gobroker.inventory.reads import Reads
@@ -163,6 +163,30 @@ def test_an_agent_plug_in_with_a_bug_ends_nothing(running: Running) -> None:
     running.servers.behaviour["ts1"] = bug
     running.thread.start()
     wait_until(lambda: running.states() == {"ts1:22": "nonsense", "ts2:22": "ok"}, "both servers asked", 5)
+
+
+@pytest.mark.parametrize("count", [2, 20])
+def test_servers_for_which_no_thread_can_be_begun_are_asked_later(
+    running: Running, monkeypatch: pytest.MonkeyPatch, count: int
+) -> None:
+    names = [f"h{number}" for number in range(count)]
+    running.now = watched(*names)
+    running.thread.start()
+    wait_until(lambda: len(running.states()) == count, "all asked", 30)
+    start = threading.Thread.start
+
+    def limited(thread: threading.Thread) -> None:
+        if thread.name == "ports" or thread.name.startswith("load of"):
+            raise RuntimeError("can't start new thread")
+        start(thread)
+
+    with monkeypatch.context() as full:
+        full.setattr(threading.Thread, "start", limited)
+        running.poller.ask_all_now()
+        wait_until(lambda: set(running.states().values()) == {NONSENSE}, "the failures noted", 30)
+    running.poller.ask_all_now()
+    wait_until(lambda: set(running.states().values()) == {"ok"}, "all asked again", 30)
+    assert set(running.heard().values()) == {("checkload", "")}
 
 
 def test_how_servers_are_heard_is_known(running: Running) -> None:

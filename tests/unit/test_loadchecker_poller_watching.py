@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import threading
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -12,7 +13,7 @@ from sqlalchemy.engine import URL
 from tests.support.processes import wait_until
 from tests.unit.fake_watch import ALIVE, KEY, REPORT, TS01, Agent, Stream
 from tests.unit.inventory_values import name_of, seen
-from x2gobroker.agents.base import UNREACHABLE
+from x2gobroker.agents.base import NONSENSE, UNREACHABLE
 from x2gobroker.errors import AgentError, StoreError
 from x2gobroker.inventory.reads import Reads
 from x2gobroker.inventory.record import Inventory, News
@@ -172,6 +173,58 @@ def test_a_server_that_takes_no_connections_is_down_whatever_its_watch_says(site
     site.poller.wake()
     wait_until(lambda: site.load_state() == "ok", "the port found open", 60)
     assert site.asked == 1, "only its port was tried"
+
+
+@pytest.mark.parametrize("by_signal", [False, True])
+def test_a_sign_of_life_during_the_try_of_a_port_does_not_hide_that_it_failed(
+    site: Site, monkeypatch: pytest.MonkeyPatch, by_signal: bool
+) -> None:
+    """By a signal the server is asked, too: it answers, but takes no connections."""
+    stream = site.start()
+    stream.says.put(REPORT)
+    wait_until(lambda: site.how() == WATCH, "the watch heard", 60)
+    begun, over = threading.Event(), threading.Event()
+
+    def ports(_targets: Iterable[Endpoint], _deadline: float) -> set[Endpoint]:
+        begun.set()
+        over.wait(60)
+        return set()
+
+    monkeypatch.setattr("x2gobroker.loadchecker.question.try_all", ports)
+    if by_signal:
+        site.poller.ask_all_now()
+    else:
+        site.poller._schedule.now(KEY, 0.0)
+        site.poller.wake()
+    assert begun.wait(60)
+    before = Loads(site.store).all()[0].asked
+    stream.says.put(ALIVE)
+    wait_until(lambda: Loads(site.store).all()[0].asked > before, "the sign of life written", 25)
+    over.set()
+    wait_until(lambda: site.load_state() == UNREACHABLE, "the failure noted", 25)
+    assert site.poller._sayings.state(KEY) == UNREACHABLE
+
+
+def test_a_port_that_cannot_be_tried_for_lack_of_descriptors_is_tried_again(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stream = site.start()
+    stream.says.put(REPORT)
+    wait_until(lambda: site.how() == WATCH, "the watch heard", 60)
+    with monkeypatch.context() as full:
+        full.setattr("x2gobroker.loadchecker.question.try_all", no_descriptors)
+        site.poller._schedule.now(KEY, 0.0)
+        site.poller.wake()
+        wait_until(lambda: site.load_state() == NONSENSE, "the failure noted", 60)
+    stream.says.put(ALIVE)
+    site.poller._schedule.now(KEY, 0.0)
+    site.poller.wake()
+    wait_until(lambda: site.load_state() == "ok", "the port found open", 60)
+    assert site.asked == 1, "only its port was tried"
+
+
+def no_descriptors(_targets: Iterable[Endpoint], _deadline: float) -> set[Endpoint]:
+    raise OSError(errno.EMFILE, "Too many open files")
 
 
 def test_a_server_that_is_back_is_noticed_by_its_watch(site: Site) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import socket
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -135,6 +136,27 @@ def test_too_many_clients_are_refused_and_others_come_later(service: Service, sa
         return False
 
     wait_until(free, "a free place", 5)
+
+
+def test_clients_are_answered_again_after_a_moment_without_threads(
+    service: Service, said: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """More often than there are places: each failure gives back its place."""
+    start = threading.Thread.start
+
+    def limited(thread: threading.Thread) -> None:
+        if thread.name == "load checker's client":
+            raise RuntimeError("can't start new thread")
+        start(thread)
+
+    monkeypatch.setattr(under_test, "PAUSE_SECONDS", 0.001)
+    with monkeypatch.context() as full:
+        full.setattr(threading.Thread, "start", limited)
+        for _ in range(under_test.MOST_CLIENTS + 1):
+            with service.client() as client, contextlib.suppress(ConnectionResetError, BrokenPipeError):
+                assert client.recv(100) == b""
+    assert "the load checker's socket: can't start new thread" in said.text
+    assert service.said(b"inifile\rboth\rts1\n") == FACTOR
 
 
 def test_a_store_that_fails_is_load_that_is_not_available(service: Service, said: pytest.LogCaptureFixture) -> None:

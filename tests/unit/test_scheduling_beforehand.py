@@ -8,13 +8,17 @@ from pathlib import Path
 
 import pytest
 
+from tests.unit.fake_farm import session_line
+from tests.unit.inventory_values import name_of, seen
 from tests.unit.scheduling_world import World, world
+from x2gobroker.agents.base import REFUSED, TIMEOUT
 from x2gobroker.agents.rules import SSH
-from x2gobroker.inventory.happenings import Told
+from x2gobroker.inventory.happenings import Said, Told
 from x2gobroker.inventory.record import Inventory
 from x2gobroker.inventory.selections import SelectionNotes
 from x2gobroker.model.hosts import Endpoint
 from x2gobroker.model.inventory import REPORT, WATCH
+from x2gobroker.model.sessions import RUNNING
 from x2gobroker.scheduling.choice import Selection
 
 
@@ -47,16 +51,29 @@ class Farm:
         made.stores = replace(made.stores, notes=SelectionNotes(self.inventory))
         made.set_rules(mode=SSH)
 
-    def hear(self, *names: str, how: str = WATCH) -> None:
-        """These have just told that nobody is there."""
+    def hear(self, *names: str, how: str = WATCH, users: Collection[str] = ()) -> None:
+        """These have just told that nobody but these users is there."""
         for name in names:
-            port = self.world.ports[self.world.names.index(name)]
-            server = Endpoint(f"{name}.example.org", "127.0.0.1", port)
-            self.inventory.take([(server, Told(self.world.now, self.world.now, (), how))])
+            server = self.endpoint(name)
+            sessions = tuple(seen(user, since=self.world.now, server=name) for user in users)
+            self.inventory.take([(server, Told(self.world.now, self.world.now, sessions, how))])
 
-    def select(self) -> Selection:
-        """What a user gets who has no session."""
-        return self.world.scheduler.choose(replace(self.world.wish(), known_for=-1.0), self.world.stores)
+    def endpoint(self, name: str) -> Endpoint:
+        """The server of this short name."""
+        return Endpoint(f"{name}.example.org", "127.0.0.1", self.world.ports[self.world.names.index(name)])
+
+    def close_ports(self) -> None:
+        """Nobody reaches the servers' ports any more; but agents may be reached by a proxy."""
+        self.ports.down = {self.world.key(name) for name in self.world.names}
+
+    def select(self, rule: float = -1.0, user: str = "anna") -> Selection:
+        """What a user gets by this rule."""
+        return self.world.scheduler.choose(replace(self.world.wish(user), known_for=rule), self.world.stores)
+
+    def asked(self) -> set[str]:
+        """The servers that were asked for sessions."""
+        asked = {key for key, task in self.world.agents.asked if task == "listsessions"}
+        return {name for name in self.world.names if self.world.key(name) in asked}
 
     def name(self, selection: Selection) -> str:
         """The server's short name, or what is said in its place."""
@@ -114,3 +131,142 @@ def test_servers_that_the_load_checker_found_down_are_not_tried_where_others_are
     for _ in range(5):
         assert farm.name(farm.select()) in ("ts01", "ts02")
     assert "ts03" not in {name for names in farm.ports.tried for name in names}
+
+
+@pytest.fixture
+def gated(farm: Farm) -> Farm:
+    """The servers are behind an SSH proxy: the broker reaches their agents, and none of their ports."""
+    farm.world.set_rules(proxy="gate.example.org")
+    farm.close_ports()
+    return farm
+
+
+@pytest.mark.parametrize(("how", "rule"), [(WATCH, -1.0), (REPORT, 600.0), (REPORT, 0.0)])
+def test_servers_behind_a_proxy_get_sessions_whether_they_are_known_or_asked(
+    gated: Farm, how: str, rule: float
+) -> None:
+    gated.hear(*gated.world.names, how=how)
+    assert gated.name(gated.select(rule)) in gated.world.names
+    assert gated.asked() == (set() if rule else set(gated.world.names))
+
+
+def test_behind_a_proxy_servers_that_are_known_and_those_that_answer_all_get_sessions(gated: Farm) -> None:
+    gated.hear("ts01", "ts02")
+    gated.world.agents.counts = {gated.world.key("ts03"): {"ts03": 0}}
+    found = {gated.name(gated.select(user=f"user{number}")) for number in range(6)}
+    assert found == set(gated.world.names)
+
+
+def test_behind_a_proxy_servers_that_do_not_answer_or_were_found_down_get_none(gated: Farm) -> None:
+    gated.hear("ts01", "ts02", how=REPORT)
+    gated.world.load("ts02", state="unreachable")
+    gated.world.agents.broken[gated.world.key("ts03")] = TIMEOUT
+    assert {gated.name(gated.select(600.0, f"user{number}")) for number in range(6)} == {"ts01"}
+
+
+def test_where_the_best_one_has_just_died_one_whose_agent_answered_gets_the_user(farm: Farm) -> None:
+    """Its own port is not reached by the broker: that of a host between them, say."""
+    farm.hear("ts01", "ts02")
+    farm.close_ports()
+    assert {farm.name(farm.select(user=f"user{number}")) for number in range(6)} == {"ts03"}
+
+
+@pytest.fixture
+def shared(farm: Farm) -> Farm:
+    """One session database for all; anna has a session on ts01."""
+    farm.world.set_rules(shared_database=True)
+    farm.hear("ts01", users=["anna"])
+    farm.hear("ts02", "ts03")
+    for name in farm.world.names:
+        farm.world.agents.sessions[farm.world.key(name)] = [session_line("ts01")]
+    return farm
+
+
+def test_with_one_database_for_all_a_broken_agent_keeps_nobody_from_a_session(shared: Farm) -> None:
+    shared.world.agents.broken[shared.world.key("ts01")] = REFUSED
+    for _ in range(4):
+        selection = shared.select()
+        assert (shared.name(selection), len(selection.session_lines)) == ("ts01", 1)
+
+
+def test_with_one_database_for_all_a_session_that_has_ended_is_not_waited_for(shared: Farm) -> None:
+    shared.world.agents.broken[shared.world.key("ts01")] = REFUSED
+    shared.world.agents.sessions.clear()
+    selection = shared.select()
+    assert (shared.name(selection) in shared.world.names, selection.told) == (True, "")
+
+
+def test_with_one_database_for_all_users_are_kept_from_a_second_session_where_all_agents_are_broken(
+    shared: Farm,
+) -> None:
+    shared.world.agents.broken = {shared.world.key(name): REFUSED for name in shared.world.names}
+    selection = shared.select()
+    assert selection.host is None
+    assert "You have a session on ts01.example.org" in selection.told
+
+
+def test_with_one_database_for_all_nobody_is_asked_of_who_has_no_session(shared: Farm) -> None:
+    shared.select(user="bert")
+    assert shared.asked() == set()
+
+
+def test_with_one_database_for_all_a_session_on_a_server_that_has_just_died_is_not_offered(shared: Farm) -> None:
+    """Others' agents still list it."""
+    shared.ports.down = {shared.world.key("ts01")}
+    shared.world.agents.broken[shared.world.key("ts01")] = TIMEOUT
+    for _ in range(4):
+        selection = shared.select()
+        assert (shared.name(selection) in ("ts02", "ts03"), selection.session_lines) == (True, ())
+
+
+@pytest.mark.parametrize(("how", "rule"), [(WATCH, -1.0), (REPORT, 600.0), (REPORT, -1.0)])
+def test_behind_a_proxy_a_session_is_offered_whichever_agent_tells_it(shared: Farm, how: str, rule: float) -> None:
+    shared.world.set_rules(proxy="gate.example.org")
+    shared.close_ports()
+    shared.world.now += 60
+    shared.hear("ts01", how=how, users=["anna"])
+    shared.hear("ts02", "ts03")
+    for _ in range(8):
+        assert len(shared.select(rule).session_lines) == 1
+
+
+@pytest.fixture
+def reported(farm: Farm) -> Farm:
+    """ts01 has reported that it is idle, the others that eight users are there."""
+    farm.hear("ts01", how=REPORT)
+    farm.hear("ts02", "ts03", how=REPORT, users=[f"old{number}" for number in range(8)])
+    for name in farm.world.names:
+        farm.world.load(name, ago=0)
+    return farm
+
+
+def test_sessions_that_began_since_a_report_count_until_the_next_one(reported: Farm) -> None:
+    """Nobody hears of them, and their reservations expire in the meantime."""
+    chosen = []
+    for wave in range(3):
+        reported.world.now += 100
+        chosen += [reported.name(reported.select(600.0, f"user{wave}{number}")) for number in range(4)]
+    assert chosen[:8] == ["ts01"] * 8
+    assert max(chosen[8:].count(name) for name in reported.world.names) <= 2
+
+
+def test_after_the_next_report_what_was_reserved_before_does_not_count(reported: Farm) -> None:
+    reported.world.now += 5
+    for number in range(8):
+        assert reported.name(reported.select(600.0, f"user{number}")) == "ts01"
+    reported.world.now += 100
+    reported.hear("ts01", how=REPORT)
+    assert [reported.name(reported.select(600.0, f"new{number}")) for number in range(8)] == ["ts01"] * 8
+
+
+def test_a_session_that_its_client_has_reported_since_counts_once(reported: Farm) -> None:
+    for number in range(4):
+        reported.world.now += 1
+        user = f"user{number}"
+        assert reported.name(reported.select(600.0, user)) == "ts01"
+        reported.world.now += 5
+        server = reported.endpoint("ts01")
+        assert reported.world.stores.reservations.reported(user, server.name, name_of(user), reported.world.now)
+        reported.inventory.take([(server, Said(reported.world.now, user, name_of(user), RUNNING))])
+    reported.world.now += 100
+    assert [reported.name(reported.select(600.0, f"new{number}")) for number in range(4)] == ["ts01"] * 4

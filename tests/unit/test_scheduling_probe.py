@@ -15,6 +15,7 @@ from tests.support.silent import silent_port
 from x2gobroker.model.hosts import Endpoint
 from x2gobroker.scheduling import probe as module
 from x2gobroker.scheduling.probe import PortProbe, try_all
+from x2gobroker.ssh import dial
 
 LOOPBACK = "127.0.0.1"
 
@@ -113,6 +114,24 @@ def test_a_resolver_that_hangs_costs_the_deadline_once(monkeypatch: pytest.Monke
         assert try_all(targets, 1.5) == set(targets[:100])
         assert time.monotonic() - began < 6
     release.set()
+
+
+def test_names_resolve_again_after_a_moment_without_threads(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As often as there are resolvers at most: each failure gives back its place."""
+
+    def start(_thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    dial._forget_resolvers()
+    with listening() as up:
+        with monkeypatch.context() as full:
+            full.setattr(threading.Thread, "start", start)
+            began = time.monotonic()
+            for _ in range(dial.MOST_RESOLVERS + 1):
+                assert try_all([at("localhost", up)], 5) == set()
+            assert time.monotonic() - began < 5, "nobody waits for it"
+            assert try_all([at("localhost", up), at(LOOPBACK, up)], 5) == {at(LOOPBACK, up)}
+        assert try_all([at("localhost", up)], 5) == {at("localhost", up)}
 
 
 def test_answers_are_kept_for_some_seconds_and_then_asked_for_again(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections import Counter
+from dataclasses import replace
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -126,6 +127,14 @@ def test_a_confirmed_reservation_explains_growth_too() -> None:
 
 def test_reservations_without_a_known_base_all_count() -> None:
     assert outstanding(candidate(sessions=9), [reserved(NOW - 30, UNKNOWN), reserved(NOW - 20, 3)]) == 2
+
+
+def test_what_has_expired_counts_until_its_server_could_tell_of_its_session() -> None:
+    gone, shown = reserved(NOW - 150), reserved(NOW - 140, base=1, began=NOW - 130)
+    assert outstanding(replace(candidate(sessions=0), told=NOW - 200), [gone]) == 1
+    assert outstanding(replace(candidate(sessions=0), told=NOW - 50), [gone]) == 0
+    assert outstanding(replace(candidate(sessions=1), told=NOW - 200), [gone, shown]) == 1, "the other is among them"
+    assert outstanding(replace(candidate(sessions=0), told=NOW + 60), [reserved(NOW - 10)]) == 1, "by another clock"
 
 
 times = st.floats(NOW - 300, NOW, allow_nan=False)

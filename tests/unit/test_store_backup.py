@@ -18,7 +18,7 @@ from sqlalchemy.engine import URL
 
 from tests.support.released_stores import fill, rows
 from x2gobroker.errors import StoreError
-from x2gobroker.store import Drains, Enrolments, Store, UserLocks, schema
+from x2gobroker.store import Drains, Enrolments, LoadCheckers, Store, UserLocks, schema
 from x2gobroker.store import backup as module
 from x2gobroker.store.backup import MADE_ANEW, SIGN_INS, backup, counts, restore
 from x2gobroker.store.database import FILE_NAME
@@ -85,6 +85,14 @@ def test_a_store_in_use_is_not_forgotten_by_chance(full: Store, tmp_path: Path) 
     assert contents(full) == before
     restore(full, data, replace=True)
     assert [drain.name for drain in Drains(full).all()] == ["old-name"]
+
+
+def test_what_services_write_by_themselves_is_no_use(full: Store, tmp_path: Path) -> None:
+    """Also where a load checker was killed, and its row stays."""
+    other = opened(tmp_path / "other" / FILE_NAME)
+    LoadCheckers(other).beat("host:1:ab", "digest", time.time())
+    restore(other, backup(full))
+    assert contents(other) == contents(full)
 
 
 @pytest.mark.parametrize("name", sorted(set(METADATA.tables) - MADE_ANEW))

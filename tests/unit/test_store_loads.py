@@ -10,6 +10,7 @@ import pytest
 from sqlalchemy.engine import URL
 
 from x2gobroker.agents.base import SERVER_TROUBLE
+from x2gobroker.model.inventory import CLOCK_SECONDS
 from x2gobroker.model.load import LoadReport
 from x2gobroker.store import Loads, ServerLoad, Store
 from x2gobroker.store.loads import TROUBLE
@@ -60,6 +61,16 @@ def test_what_was_asked_for_earlier_and_comes_later_is_dropped(loads: Loads) -> 
     assert loads.all() == [GOOD]
 
 
+@pytest.mark.parametrize(("ahead", "state"), [(7200.0, "ok"), (CLOCK_SECONDS - 1, "timeout")])
+def test_what_was_found_while_a_clock_was_ahead_keeps_no_news_away(loads: Loads, ahead: float, state: str) -> None:
+    """Clocks of several load checkers may differ a little: what is later by that is later."""
+    loads.put([ServerLoad("ts01:22", "ts01", "timeout", None, NOW + ahead, 0.0, 5.0)], NOW + ahead)
+    loads.put([GOOD], NOW)
+    assert [load.state for load in loads.all()] == [state]
+    loads.put([replace(GOOD, state="timeout", asked=NOW - 5)], NOW)
+    assert [load.state for load in loads.all()] == [state]
+
+
 def test_many_keys_are_asked_for_in_several_statements(loads: Loads) -> None:
     rows = [replace(GOOD, key=f"ts{number}:22") for number in range(1201)]
     loads.put(rows)
@@ -75,14 +86,22 @@ def test_what_nobody_asks_any_more_is_forgotten(loads: Loads) -> None:
     assert loads.forget() == 0
 
 
-@pytest.mark.parametrize(("age", "fresh"), [(0, True), (899, True), (901, False)])
+@pytest.mark.parametrize(("age", "fresh"), [(0, True), (899, True), (901, False), (-59, True), (-61, False)])
 def test_a_report_is_fresh_for_three_intervals(age: float, fresh: bool) -> None:
     assert (GOOD.fresh_report(INTERVAL, NOW + age) is not None) == fresh
 
 
 @pytest.mark.parametrize(
     ("state", "age", "dead"),
-    [("ok", 0, False), ("timeout", 10, True), ("login", 899, True), ("timeout", 901, False), ("refused", 0, False)],
+    [
+        ("ok", 0, False),
+        ("timeout", 10, True),
+        ("login", 899, True),
+        ("timeout", 901, False),
+        ("refused", 0, False),
+        ("timeout", -59, True),
+        ("timeout", -61, False),
+    ],
 )
 def test_dead_is_what_failed_of_late(loads: Loads, state: str, age: float, dead: bool) -> None:
     loads.put([replace(GOOD, state=state)])

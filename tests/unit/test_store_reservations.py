@@ -11,6 +11,7 @@ from sqlalchemy import select
 from sqlalchemy.engine import URL
 
 from x2gobroker.model.hosts import Endpoint
+from x2gobroker.model.inventory import CLOCK_SECONDS
 from x2gobroker.model.load import LoadReport
 from x2gobroker.store import Loads, Reservation, Reservations, Seen, ServerLoad, Store
 from x2gobroker.store.reservations import KEEP_SECONDS, SWEEP_SECONDS, Claim, Held, Place
@@ -180,6 +181,15 @@ def test_the_clock_of_a_server_may_be_ahead(reservations: Reservations) -> None:
     hold(reservations)
     assert reservations.reported("anna", "ts01", "anna-50-1700000900_stDKDE_dp24", NOW + 6)
     assert reservations.all(NOW + 6)[0].began == NOW + 6
+
+
+def test_what_was_reserved_while_a_clock_was_ahead_takes_no_place_and_is_dropped(reservations: Reservations) -> None:
+    """Clocks of several brokers may differ a little: what is later by that counts."""
+    hold(reservations, "early", now=NOW + 7200)
+    hold(reservations, "ahead", now=NOW + CLOCK_SECONDS - 1)
+    assert [row.made for row in hold(reservations, "bert", now=NOW)] == [NOW + CLOCK_SECONDS - 1]
+    hold(reservations, "carl", now=NOW + 1)
+    assert in_store(reservations) == ["ahead", "bert", "carl"]
 
 
 def test_what_has_expired_is_dropped_once_a_report_can_have_it(reservations: Reservations) -> None:

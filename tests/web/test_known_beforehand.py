@@ -12,7 +12,7 @@ from sqlalchemy.engine import URL
 from tests.unit.fake_farm import FakeAgents, session_line
 from tests.unit.inventory_values import name_of, seen
 from tests.web.conftest import PASSWORD, Bench
-from x2gobroker.agents.base import REFUSED
+from x2gobroker.agents.base import REFUSED, UNREACHABLE
 from x2gobroker.inventory.events import STATES
 from x2gobroker.inventory.happenings import Said, Told
 from x2gobroker.inventory.record import Inventory
@@ -217,3 +217,36 @@ def test_an_agent_that_never_works_keeps_nobody_out_for_good(
         said = Said(moment, "anna", name_of("anna"), STATES[what])
         site.inventory.take([(TS01, said)])
     assert site.bench.post(task="selectsession", sid="desk", user="anna", password=PASSWORD).status_int == status
+
+
+def test_a_broken_agent_keeps_no_session_out_of_lists_where_others_know_it(make: Callable[[str], Site]) -> None:
+    """One session database: what is not known of ts01 is asked of any server."""
+    site = make("default-shared-session-database = true\n")
+    site.hear(TS02)
+    site.agents.broken[TS01.key] = REFUSED
+    site.agents.sessions[TS02.key] = [session_line("ts01", "anna")]
+    assert site.listed() == ["status=S", "suspended=1"]
+
+
+@pytest.mark.parametrize("shared", [False, True])
+def test_what_clients_reported_counts_for_profiles_none_of_whose_servers_was_heard(
+    make: Callable[[str], Site], shared: bool
+) -> None:
+    """With one session database, any server that answers has said what there is to say."""
+    site = make(f"client-events = true\nclient-live-event = 0\ndefault-shared-session-database = {shared}\n")
+    site.bench.write(
+        "profiles.conf", "[desk]\nhost = ts01.example.org (192.0.2.10)\n[lab]\nhost = ts02.example.org (192.0.2.11)\n"
+    )
+    site.agents.broken = {TS01.key: UNREACHABLE, TS02.key: UNREACHABLE}
+    asked = {"user": "anna", "password": PASSWORD}
+    site.bench.post(task="selectsession", sid="lab", **asked)
+    told = {"event": "CONNECTED", "server": "192.0.2.11", "login": "anna", "elapsed": "1", "display": ":50"}
+    site.bench.post(task="clientevent", sid="anna-50-4102444800_stDXFCE_dp24", **asked, **told)
+    assert site.listed() == ["running=1"]
+    site.hear(TS01, ago=0.0)
+    assert site.listed() == ["running=1"], "ts01 is watched, and nobody heard ts02"
+    site.agents.broken = {TS02.key: UNREACHABLE}
+    site.inventory.take([(TS01, Told(time.time(), time.time(), (), REPORT))])
+    assert site.listed() == ([] if shared else ["running=1"]), "ts01 has answered just now"
+    site.hear(TS02, ago=0.0)
+    assert site.listed() == [], "ts02 is watched, and has no session"

@@ -112,17 +112,18 @@ def _whereabouts(
 
 def at_login(
     connection: Connection, user: str, keys: Collection[str], rule: float, now: float
-) -> tuple[Whereabouts, frozenset[str]]:
-    """Where an account has sessions on the servers with these keys, and which of the servers are watched.
+) -> tuple[Whereabouts, frozenset[str], dict[str, float]]:
+    """Where an account has sessions on the servers with these keys, which of them are watched, and which are known.
 
+    The last comes with the moment as of which all sessions of the server are known, in seconds since the epoch.
     Of servers without sessions of the account no more is read than whether they are known: there may be hundreds.
     Raises SQLAlchemyError.
     """
     told = ServerSessions.known_since(connection, now - max(rule, WATCHED_SECONDS))
-    known = {key for key, (how, as_of) in told.items() if counts(how, as_of, rule, now)}
-    watched = frozenset(key for key in known if key in keys and told[key][0] == WATCH)
+    known = {key: as_of for key, (how, as_of) in told.items() if key in keys and counts(how, as_of, rule, now)}
+    watched = frozenset(key for key in known if told[key][0] == WATCH)
     views = ServerSessions.read(connection, None, user)
-    return _whereabouts(views, keys, frozenset(keys) - known, rule, now), watched
+    return _whereabouts(views, keys, frozenset(keys) - known.keys(), rule, now), watched, known
 
 
 @dataclass(frozen=True)
@@ -152,7 +153,7 @@ def known_places(connection: Connection, user: str, keys: Collection[str], rule:
     """What lists of session profiles show of an account without a question. Raises SQLAlchemyError."""
     if not rule or not user:
         return Places((), frozenset(keys))
-    found, _watched = at_login(connection, user, keys, rule, time.time())
+    found, _watched, _known = at_login(connection, user, keys, rule, time.time())
     return Places(
         tuple(
             _place(one)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 
 from sqlalchemy import Connection
 
@@ -45,17 +45,20 @@ class SelectionNotes:
 
     def known(
         self, connection: Connection, user: str, keys: Collection[str], rule: float, wants_counts: bool
-    ) -> Beforehand:
-        """What is known of an account's sessions on these servers, by the rule of `reads.rule_of`."""
+    ) -> tuple[Beforehand, Mapping[str, float]]:
+        """What is known of an account's sessions on these servers, by the rule of `reads.rule_of`.
+
+        With it, as of which moment each server that is known is, in seconds since the epoch.
+        """
         if not rule:
-            return Beforehand(frozenset(keys))
-        found, watched = at_login(connection, user, keys, rule, self._inventory.now())
+            return Beforehand(frozenset(keys)), {}
+        found, watched, as_of = at_login(connection, user, keys, rule, self._inventory.now())
         numbers: dict[str, int] = {}
         if wants_counts:
             counted = ServerSessions.counts(connection, keys)
-            numbers = {key: counted.get(key, 0) for key in keys if key not in found.unknown}
+            numbers = {key: counted.get(key, 0) for key in as_of}
         homes = frozenset(one.server.key for one in found.found if _is_home(one, self._inventory.now()))
-        return Beforehand(found.to_ask, homes, numbers, watched)
+        return Beforehand(found.to_ask, homes, numbers, watched), as_of
 
     def listed(self, user: str, heard: Listing) -> None:
         """Agents have listed the sessions of an account. Raises StoreError.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from x2gobroker.errors import StoreError
 from x2gobroker.inventory.record import News
@@ -47,9 +47,11 @@ class Outbox:
         self._forgot_at = 0.0
 
     def put(self, load: ServerLoad, heard: Heard | None) -> None:
-        """A server was asked; `heard` is what that says of its sessions."""
+        """A server was asked; `heard` is what that says of its sessions. If it failed, no load told before counts."""
         self._begin()
         self._loads[load.key] = load
+        if load.state != OK and load.key in self._stirred:
+            self._stirred[load.key] = replace(self._stirred[load.key], took=None)
         if heard is not None:
             self._heard[load.key] = heard
 
@@ -90,7 +92,7 @@ class Outbox:
         loads = dict(self._loads)
         for stirred, _news in told:
             load = _load_of(stirred)
-            if load is not None:
+            if load is not None and (load.key not in loads or loads[load.key].asked <= load.asked):
                 loads[load.key] = load
         heard = list(self._heard.values())
         heard += [stirred.picture.heard(news) for stirred, news in told if news is not None]

@@ -9,19 +9,20 @@ import queue
 import threading
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from x2gobroker.agents.base import BrokerAgent
 from x2gobroker.agents.rules import SSH, AgentRules
 from x2gobroker.errors import StoreError
 from x2gobroker.loadchecker.outbox import Note, Outbox
 from x2gobroker.loadchecker.picture import Picture
-from x2gobroker.loadchecker.question import PROBE_SECONDS, Ask, Result, asked, tried
+from x2gobroker.loadchecker.question import PROBE_SECONDS, Ask, Result, asked, tried, unasked
 from x2gobroker.loadchecker.sayings import Sayings
 from x2gobroker.loadchecker.schedule import Schedule
 from x2gobroker.loadchecker.slots import Slots
 from x2gobroker.loadchecker.targets import Target, Watched
 from x2gobroker.loadchecker.watching import Lost, Stirred, Watching
+from x2gobroker.logs import loadchecker_log
 from x2gobroker.model.hosts import Endpoint
 from x2gobroker.scheduling.probe import try_all
 from x2gobroker.store.loads import OK, Loads
@@ -179,9 +180,13 @@ class Poller:
         now = time.monotonic()
         straight = [key for key in due if self._is_worth_a_try(key, watched.targets[key].rules)]
         if len(straight) > PROBE_FROM:
-            self._held.update((key, now + PROBE_PATIENCE) for key in straight)
             ports = {key: watched.targets[key].endpoint for key in straight}
-            threading.Thread(target=self._probe, args=(ports,), name="ports", daemon=True).start()
+            try:
+                threading.Thread(target=self._probe, args=(ports,), name="ports", daemon=True).start()
+            except RuntimeError as error:  # as many threads as the system allows: they are asked all the same
+                loadchecker_log.debug("ports are not tried before servers are asked: %s", error)
+            else:
+                self._held.update((key, now + PROBE_PATIENCE) for key in straight)
         self._waiting.update((key, None) for key in due if key not in self._held)
         for key in [key for key, until in self._held.items() if until <= now]:
             del self._held[key]
@@ -212,7 +217,10 @@ class Poller:
             result = asked(self._ask, target, others) if picture is None else tried(target, picture, took)
             self._events.put(result)
 
-        threading.Thread(target=question, name=f"load of {key}", daemon=True).start()
+        try:
+            threading.Thread(target=question, name=f"load of {key}", daemon=True).start()
+        except RuntimeError as error:  # as many threads as the system allows: the poller goes on
+            self._events.put(unasked(target, took, error))
 
     def _collect(self, patience: float) -> None:
         """Wait for results, and take all that are there."""
@@ -238,6 +246,10 @@ class Poller:
         self._quiet.discard(load.key)
         if load.key not in self.watched.targets:
             return
+        picture = self._picture(load.key)
+        if load.state != OK and picture is not None:
+            # what its watch has told meanwhile, and is in the store perhaps, is no sign that it is back
+            load = replace(load, asked=max(load.asked, picture.load[1]))
         self._sayings.answered(load.key, load.state, result.why)
         self._took[load.key] = load.took
         if load.state == OK:

@@ -66,15 +66,25 @@ def tried(target: Target, picture: Picture, took: float) -> Result:
 
     `took` is how long its last answer took. A server that takes no connections may well go on telling who is there.
     """
-    server, moment = target.endpoint, time.time()
+    server = target.endpoint
     load, heard = picture.load
     try:
         _must_take_connections(target)
     except AgentError as error:
-        return Result(
-            ServerLoad(server.key, server.name, error.reason, None, moment, 0.0, took), None, str(error), True
-        )
-    return Result(ServerLoad(server.key, server.name, OK, load, heard, heard, took), None, "", True)
+        state, why = error.reason, str(error)
+    except Exception as error:  # noqa: BLE001 - no file descriptors, say; whoever waits for the result must know
+        state, why = NONSENSE, f"its port cannot be tried: {error!r}"
+    else:
+        return Result(ServerLoad(server.key, server.name, OK, load, heard, heard, took), None, "", True)
+    # as of now: a sign of life during the try does not outdo it
+    return Result(ServerLoad(server.key, server.name, state, None, time.time(), 0.0, took), None, why, True)
+
+
+def unasked(target: Target, took: float, error: Exception) -> Result:
+    """What comes of a question that could not be begun; that says nothing of the server. `took` as for `tried`."""
+    server = target.endpoint
+    failed = ServerLoad(server.key, server.name, NONSENSE, None, time.time(), 0.0, took)
+    return Result(failed, None, f"it cannot be asked: {error}")
 
 
 def _must_take_connections(target: Target) -> None:

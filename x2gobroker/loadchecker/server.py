@@ -25,6 +25,7 @@ MOST_CLIENTS = 64
 MOST_QUERIES = 1000  # of one connection
 IDLE_SECONDS = 10.0
 CONNECTION_SECONDS = 60.0
+PAUSE_SECONDS = 1.0  # without file descriptors or threads: it passes when clients go
 
 
 class LoadSocket:
@@ -47,9 +48,9 @@ class LoadSocket:
             except OSError as error:
                 if self._listener.fileno() < 0:
                     return
-                # out of file descriptors, most likely: it passes when clients go
+                # out of file descriptors, most likely
                 loadchecker_log.error("the load checker's socket: %s", error.strerror)
-                time.sleep(1)
+                time.sleep(PAUSE_SECONDS)
                 continue
             if not self._clients.acquire(blocking=False):
                 loadchecker_log.warning(
@@ -57,7 +58,13 @@ class LoadSocket:
                 )
                 client.close()
                 continue
-            threading.Thread(target=self._serve, args=(client,), name="load checker's client", daemon=True).start()
+            try:
+                threading.Thread(target=self._serve, args=(client,), name="load checker's client", daemon=True).start()
+            except RuntimeError as error:  # as many threads as the system allows
+                self._clients.release()
+                loadchecker_log.error("the load checker's socket: %s", error)
+                client.close()
+                time.sleep(PAUSE_SECONDS)
 
     def _serve(self, client: socket.socket) -> None:
         """One client, until it goes, sends nothing for a while, or sends what is no query."""

@@ -38,8 +38,10 @@ def candidates_of(
         load = loads.get(key)
         report = load.fresh_report(interval, now) if load is not None else None
         sessions, as_of = counts.get(key), now
+        counted = seen.counted.get(key)
+        told = counted.told if counted is not None else None
         if load is not None and report is not None and report.sessions is not None:
-            sessions, as_of = report.sessions, min(load.answered, now)
+            sessions, as_of, told = report.sessions, min(load.answered, now), None
         capacity, tier = weights.get(key, 1.0), 0
         if report is not None:
             capacity = float(report.factor)
@@ -47,7 +49,7 @@ def candidates_of(
             tier = SPARE
         if sessions is None or (loads and report is None):
             tier += 1
-        found.append(Candidate(servers.by_key[key], servers.endpoints[key], capacity, sessions, as_of, tier))
+        found.append(Candidate(servers.by_key[key], servers.endpoints[key], capacity, sessions, as_of, tier, told))
     return found
 
 
@@ -74,7 +76,7 @@ def counts_by_key(
         idle = {server.key for server in answers} & servers.by_key.keys()
     for key in idle - silent:
         counts.setdefault(key, 0)
-    return {**counts, **seen.counted}
+    return {**counts, **{key: counted.sessions for key, counted in seen.counted.items()}}
 
 
 def weights_by_key(profile: SessionProfile, servers: Servers) -> dict[str, float]:

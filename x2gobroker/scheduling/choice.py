@@ -24,7 +24,7 @@ from x2gobroker.scheduling.candidates import candidates_of
 from x2gobroker.scheduling.notes import Notes
 from x2gobroker.scheduling.probe import PortProbe
 from x2gobroker.scheduling.ranking import UNKNOWN, Candidate, Ranked, ranked
-from x2gobroker.scheduling.survey import Questions, Servers, Survey, one_knows_all, survey
+from x2gobroker.scheduling.survey import Counted, Questions, Servers, Survey, one_knows_all, survey
 from x2gobroker.store import Drain, Drains, Loads, Reservations, Seen, ServerLoad
 from x2gobroker.store.reservations import Claim, Held, Place
 
@@ -101,6 +101,7 @@ class _Known:
     drains: tuple[Drain, ...] = ()
     works: bool = True
     before: Beforehand | None = None
+    counted: Mapping[str, Counted] = field(default_factory=dict)
 
 
 class Scheduler:
@@ -191,9 +192,9 @@ class _Choice:
                 if stores.notes is None or not asks_beforehand:
                     return _Known(loads, drains)
                 counts = not self.is_single and not wish.use_loads
-                return _Known(
-                    loads, drains, True, stores.notes.known(connection, wish.user, keys, wish.known_for, counts)
-                )
+                before, told = stores.notes.known(connection, wish.user, keys, wish.known_for, counts)
+                counted = {key: Counted(number, told[key]) for key, number in before.counts.items()}
+                return _Known(loads, drains, True, before, counted)
         except StoreError as error:
             _store_failed(error)
             return _Known(works=False)
@@ -218,8 +219,21 @@ class _Choice:
         ask = before.ask - self.dead
         if not ask and before.ask == self.servers.by_key.keys():
             ask = before.ask
+        elif ask and one_knows_all(wish.rules):
+            # two of them are asked: no single one that is broken keeps the others from telling
+            ask = frozenset(self.servers.by_key) - self.dead
         asked = self.servers, wish.rules, wish.user, probe, self.asks_agents, counts, self.dead
-        return Questions(*asked, ask, before.counts, before.watched - self.dead)
+        return Questions(*asked, ask, self.known.counted, self._untried(before))
+
+    def _untried(self, before: Beforehand) -> frozenset[str]:
+        """The keys of servers that count as up without a try of their ports."""
+        any_tells = one_knows_all(self.wish.rules)
+        if self.wish.rules.proxy:
+            # only the proxy may reach their ports: those count whose agents are not asked, as they are known
+            known = self.servers.by_key.keys() - before.ask
+            return (before.watched | known | (before.homes if any_tells else frozenset())) - self.dead
+        # a shared database lists the sessions of a server that has died as well
+        return before.watched - self.dead - (before.ask if any_tells else frozenset())
 
     def is_up(self, key: str, seen: Survey) -> bool:
         """Whether a server answers, as far as anybody knows."""
@@ -248,12 +262,12 @@ class _Choice:
         return self.servers.endpoints[key].port
 
     def not_now(self, seen: Survey) -> Selection | None:
-        """No selection, where the user has a session on a server that is up, and its agent cannot tell about it.
+        """No selection, where the user has a session on a server that is up, and no agent can tell about it.
 
         A new session would be a second one, of which the user would learn when the first one is missed.
         """
         before = self.known.before
-        if before is None:
+        if before is None or (seen.findings.answered and one_knows_all(self.wish.rules)):
             return None
         failed = {server.key: error for server, error in seen.findings.failed.items()}
         lost = sorted(key for key in before.homes & failed.keys() if self.is_up(key, seen))
@@ -323,15 +337,18 @@ class _Choice:
         """The selection for a new session, with a place reserved on its server.
 
         A server that was not tried, as it has said something of late, is tried when it is the best: where it does not
-        answer, all are.
+        answer, all are. Behind a proxy none is: the broker may be unable to reach it.
         """
         selection = self._best(seen, dice)
-        untried = {server for server in selection.endpoints if asked.probe and server.key in asked.alive}
+        tries = asked.probe and not asked.rules.proxy
+        untried = {server for server in selection.endpoints if tries and server.key in asked.alive}
         if not untried or probe.reachable(untried):
             return selection
         targets = self.servers.targets()
-        up = probe.reachable(targets.values())
-        return self._best(replace(seen, up=frozenset(key for key, target in targets.items() if target in up)), dice)
+        reached = probe.reachable(targets.values())
+        up = {key for key, target in targets.items() if target in reached}
+        up |= {server.key for server in seen.findings.answered}
+        return self._best(replace(seen, up=frozenset(up)), dice)
 
     def _best(self, seen: Survey, dice: random.Random) -> Selection:
         wish = self.wish
@@ -384,7 +401,7 @@ class _Choice:
         if not candidates or not self.known.works:
             pick({})
             return order
-        since = {candidate.endpoint.key: candidate.as_of for candidate in candidates}
+        since = {candidate.endpoint.key: candidate.since for candidate in candidates}
         hold = self.stores.reservations.hold
         try:
             if wish.reservation_seconds > 0:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from typing import Protocol
 
 from sqlalchemy import Connection
@@ -21,8 +21,12 @@ class Notes(Protocol):
 
     def known(
         self, connection: Connection, user: str, keys: Collection[str], rule: float, wants_counts: bool
-    ) -> Beforehand:
-        """What is known of the sessions of a user on these servers. `rule`: the option `sessions-known-for`."""
+    ) -> tuple[Beforehand, Mapping[str, float]]:
+        """What is known of the sessions of a user on these servers. `rule`: the option `sessions-known-for`.
+
+        With it, by key, the moment as of which all sessions of a server are known, in seconds since the epoch, where
+        they are.
+        """
 
     def placed(
         self, connection: Connection, user: str, claim: Claim, server: Endpoint, now: float, heard: Listing

@@ -21,7 +21,9 @@ class Candidate:
     """A server that can be chosen.
 
     `capacity` is its load factor, or its weight; 0: a spare. `sessions` is how many it has, as of the moment `as_of`;
-    None where nobody can tell. Those with a smaller `tier` come first, whatever their load.
+    None where nobody can tell. Those with a smaller `tier` come first, whatever their load. `told` is when the server
+    last told all of its sessions, where `sessions` goes by that: of those that began since, it has only the ones that
+    somebody has told of.
     """
 
     host: Host
@@ -30,6 +32,12 @@ class Candidate:
     sessions: int | None = None
     as_of: float = 0.0
     tier: int = 0
+    told: float | None = None
+
+    @property
+    def since(self) -> float:
+        """The moment before which reservations have expired that no longer count."""
+        return self.as_of if self.told is None else min(self.told, self.as_of)
 
 
 @dataclass(frozen=True)
@@ -46,10 +54,11 @@ def outstanding(candidate: Candidate, rows: Sequence[Held]) -> int:
     """How many of these reservations, oldest first, are not among the candidate's sessions.
 
     A reservation that was made since the sessions were counted is not; one whose session began before is. Of the others
-    the count itself tells: it has grown, since the first of them was made, by those that have arrived.
+    the count itself tells: it has grown, since the first of them was made, by those that have arrived. One that has
+    expired still counts until its server could have told of its session.
     """
     sessions, as_of = candidate.sessions, candidate.as_of
-    rows = [row for row in rows if row.expires > as_of]
+    rows = [row for row in rows if row.expires > candidate.since]
     if sessions is None:
         return len(rows)
     later = [row for row in rows if row.made > as_of or (row.began is not None and row.began > as_of)]

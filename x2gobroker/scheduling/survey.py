@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 from x2gobroker.agents.base import TIMEOUT, BrokerAgent
 from x2gobroker.agents.farm import AgentFarm, Findings
@@ -24,6 +24,13 @@ NOTHING = Findings([], (), {})
 
 T = TypeVar("T")
 Counts = Mapping[Endpoint, Mapping[str, int | None]]
+
+
+class Counted(NamedTuple):
+    """How many sessions a server has, as is known, and when it last told all of them, in seconds since the epoch."""
+
+    sessions: int
+    told: float
 
 
 @dataclass(frozen=True)
@@ -61,7 +68,7 @@ class Questions:
     `ask` has the keys of servers whose agents are asked for sessions; of the others they are known. `dead` has those of
     servers that the load checker found down, `counted` how many sessions there are where that is known: where it is
     known of all, no agent is asked for it. `alive` are servers
-    that need not be tried, as they have said something of late.
+    that need not be tried, as they have said something of late, or cannot be, as they are behind a proxy.
     """
 
     servers: Servers
@@ -72,7 +79,7 @@ class Questions:
     counts: bool
     dead: Collection[str] = ()
     ask: frozenset[str] | None = None
-    counted: Mapping[str, int] = field(default_factory=dict)
+    counted: Mapping[str, Counted] = field(default_factory=dict)
     alive: frozenset[str] = frozenset()
 
     @property
@@ -94,7 +101,7 @@ class Survey:
     up: frozenset[str] | None = None
     findings: Findings = NOTHING
     counts: Callable[[], Counts] = dict
-    counted: Mapping[str, int] = field(default_factory=dict)
+    counted: Mapping[str, Counted] = field(default_factory=dict)
 
     @property
     def silent(self) -> frozenset[str]:

@@ -119,7 +119,12 @@ class Dial(Generic[Tag]):
             one = self._unresolved.popleft()
             with self._lock:
                 self._ringers += 1
-            threading.Thread(target=self._ask, args=(one, pool), name="ssh-resolver", daemon=True).start()
+            try:
+                threading.Thread(target=self._ask, args=(one, pool), name="ssh-resolver", daemon=True).start()
+            except RuntimeError as error:  # as many threads as the system allows
+                pool.release()
+                self._ring_no_more()
+                self._answers.put((one, OSError(errno.EAGAIN, f"the name cannot be resolved: {error}")))
 
     def _ask(self, one: _Host[Tag], pool: threading.BoundedSemaphore) -> None:
         """In a thread of its own."""

@@ -23,8 +23,8 @@ APPLICATION_ID = 0x78326762
 HEADER = b"SQLite format 3\0"
 CHUNK = 1000
 SIGN_INS = frozenset(("authids", "portal_sessions", "remote_tokens", "remote_shares", "attempts"))
-# what brokers write at their start and by themselves
-MADE_ANEW = frozenset((STORE_SCHEMA.name, "locks", "server_loads", "server_sessions", "servers_heard"))
+# what brokers and load checkers write at their start and by themselves
+MADE_ANEW = frozenset((STORE_SCHEMA.name, "locks", "server_loads", "server_sessions", "servers_heard", "load_checkers"))
 
 
 def backup(store: Store) -> bytes:

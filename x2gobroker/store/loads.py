@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from sqlalchemy import ColumnElement, Connection, Row, delete, or_, select
 
+from x2gobroker.model.inventory import CLOCK_SECONDS
 from x2gobroker.model.load import LoadReport
 from x2gobroker.store.database import Store
 from x2gobroker.store.rows import upsert
@@ -39,12 +40,13 @@ class ServerLoad:
     took: float
 
     def fresh_report(self, interval: float, now: float) -> LoadReport | None:
-        """The report, unless it is older than three intervals of the load checker."""
-        return self.report if self.answered > now - FRESH_INTERVALS * interval else None
+        """The report, unless it is older than three intervals of the load checker, or from a clock that was ahead."""
+        return self.report if now - FRESH_INTERVALS * interval < self.answered <= now + CLOCK_SECONDS else None
 
     def is_dead(self, interval: float, now: float) -> bool:
         """Whether the load checker found of late that the server does not answer it."""
-        return self.state in TROUBLE and self.asked > now - FRESH_INTERVALS * interval
+        is_of_late = now - FRESH_INTERVALS * interval < self.asked <= now + CLOCK_SECONDS
+        return self.state in TROUBLE and is_of_late
 
 
 class Loads:
@@ -53,14 +55,17 @@ class Loads:
     def __init__(self, store: Store) -> None:
         self.store = store
 
-    def put(self, rows: Iterable[ServerLoad]) -> None:
+    def put(self, rows: Iterable[ServerLoad], now: float | None = None) -> None:
         """Write what was found out. A row without a report leaves the last good one and its time as they are.
 
         Answers may come late and from several load checkers: one that was asked for before the stored one is dropped.
+        A stored one of a moment still to come is no reason to: some clock was ahead. `now` is seconds since the epoch,
+        by default the present.
         """
         by_key = {row.key: row for row in rows}
         if not by_key:
             return
+        latest = (time.time() if now is None else now) + CLOCK_SECONDS
         with self.store.begin() as connection:
             lock(connection, LOCK)
             for row in by_key.values():
@@ -70,7 +75,9 @@ class Loads:
                 changed = {name: statement.excluded[name] for name in names if name != "key"}
                 connection.execute(
                     statement.on_conflict_do_update(
-                        index_elements=[T.key], set_=changed, where=T.asked <= statement.excluded.asked
+                        index_elements=[T.key],
+                        set_=changed,
+                        where=or_(T.asked <= statement.excluded.asked, T.asked > latest),
                     )
                 )
 

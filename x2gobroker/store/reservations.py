@@ -14,10 +14,11 @@ from dataclasses import dataclass
 from operator import attrgetter
 from typing import Any, NamedTuple
 
-from sqlalchemy import Column, Connection, bindparam, delete, func, insert, or_, select, update
+from sqlalchemy import Column, Connection, and_, bindparam, delete, func, insert, or_, select, update
 
 from x2gobroker.errors import StoreError
 from x2gobroker.model.hosts import Endpoint, Host
+from x2gobroker.model.inventory import CLOCK_SECONDS as BROKERS_DIFFER_SECONDS
 from x2gobroker.model.server_names import find_host
 from x2gobroker.store.database import BUSY_SECONDS, Store
 from x2gobroker.store.origins import note_origin, sweep_origins
@@ -114,7 +115,11 @@ _DELETE_OPEN = delete(RESERVATIONS).where(
     T.began.is_(None),
     T.expires > bindparam("now"),
 )
-_SELECT_HELD = select(*_HELD).where(T.server.in_(bindparam("keys", expanding=True)), T.expires > bindparam("earliest"))
+_SELECT_HELD = select(*_HELD).where(
+    T.server.in_(bindparam("keys", expanding=True)),
+    T.expires > bindparam("earliest"),
+    T.made <= bindparam("latest"),
+)
 _MADE = attrgetter("made")
 
 
@@ -148,7 +153,7 @@ class Reservations:
                 connection.execute(_INSERT, _row(claim, place, now))
             if place is not None and beside is not None:
                 beside(connection, place)
-            if now > self._next_sweep:
+            if not self._next_sweep - SWEEP_SECONDS <= now <= self._next_sweep:  # also after the clock was set back
                 self._next_sweep = now + SWEEP_SECONDS
                 _sweep(connection, now)
             return place
@@ -238,7 +243,7 @@ def _by_server(connection: Connection, since: Mapping[str, float], now: float) -
     keys = list(since)
     earliest = min(since.values(), default=now)
     for begin in range(0, len(keys), MOST_KEYS):
-        which = {"keys": keys[begin : begin + MOST_KEYS], "earliest": earliest}
+        which = {"keys": keys[begin : begin + MOST_KEYS], "earliest": earliest, "latest": now + BROKERS_DIFFER_SECONDS}
         for held in map(Held._make, connection.execute(_SELECT_HELD, which).all()):
             if held.expires > since[held.server]:
                 found[held.server].append(held)
@@ -264,8 +269,12 @@ def _row(claim: Claim, place: Place, now: float) -> dict[str, object]:
 
 
 def _sweep(connection: Connection, now: float) -> None:
-    """Drop what has expired and can be in the figures of a load report, if there are any of its server."""
+    """Drop what has expired and can be in the figures of a load report, if there are any of its server.
+
+    And what was made at a moment still to come: some broker's clock was ahead.
+    """
     last_report = select(SERVER_LOADS.c.answered).where(SERVER_LOADS.c.key == T.server).scalar_subquery()
     reported = or_(T.expires < func.coalesce(last_report, now), T.expires < now - KEEP_SECONDS)
-    connection.execute(delete(RESERVATIONS).where(T.expires < now, reported))
+    ahead = T.made > now + BROKERS_DIFFER_SECONDS
+    connection.execute(delete(RESERVATIONS).where(or_(and_(T.expires < now, reported), ahead)))
     sweep_origins(connection, now)
