@@ -31,6 +31,7 @@ class KeyServers(BrokerAgent):
     down: set[str] = field(default_factory=set)
     refusing: set[str] = field(default_factory=set)
     half: set[str] = field(default_factory=set)  # does it, then gives no answer
+    stuck: set[str] = field(default_factory=set)  # users whose files no server can change in time
     slow: dict[str, float] = field(default_factory=dict)
     before_call: Callable[[str], object] = lambda _key: None
     lock: threading.Lock = field(default_factory=threading.Lock)
@@ -46,6 +47,8 @@ class KeyServers(BrokerAgent):
         if server.key in self.refusing:
             raise AgentError(f"{server.key} says no", REFUSED)
         user, task, line, keys_file = words[:4]
+        if user in self.stuck:
+            raise AgentError(f"{server.key}: no answer in time", TIMEOUT)
         key = parse_public_key(line)
         with self.lock:
             lines = self.files.setdefault((server.key, user, keys_file), [])

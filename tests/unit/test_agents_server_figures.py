@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import os
+import pwd
 import subprocess
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from tests.support.processes import wait_until
 from x2gobroker.agents import server
+from x2gobroker.agents.base import SESSION_SECONDS
 from x2gobroker.agents.server import RefusedError
 from x2gobroker.model.load import parse_load
+from x2gobroker.settings import GLOBAL, SettingsSource
+
+OWN_ACCOUNT = pwd.getpwuid(os.geteuid())
 
 
 def files(monkeypatch: pytest.MonkeyPatch, **texts: str) -> None:
@@ -98,11 +104,65 @@ def test_a_program_that_leaves_something_running_is_not_waited_for() -> None:
     assert time.monotonic() - begun < 5
 
 
+def test_a_host_name_that_sudo_cannot_resolve_is_not_what_is_wrong() -> None:
+    noise = "echo sudo: unable to resolve host ts01: Name or service not known >&2;"
+    assert server.run(["/bin/sh", "-c", f"{noise} echo there is no user >&2; exit 1"], None, 20) == (
+        1,
+        b"",
+        "there is no user",
+    )
+    assert server.run(["/bin/sh", "-c", noise], None, 20) == (0, b"", "")
+
+
 def test_a_program_that_is_not_there() -> None:
     status, output, said = server.run(["/nonexistent/x"], None, 5)
     assert status
     assert not output
     assert "No such file" in said
+
+
+# --- deadlines ---
+
+
+def test_the_broker_is_told_what_took_too_long_before_it_stops_waiting() -> None:
+    timeout = SettingsSource({}).current().integer(GLOBAL, "agent-timeout")
+    assert server.LOCK_SECONDS < server.KEYS_SECONDS
+    assert timeout > server.KEYS_SECONDS + server.VERSION_SECONDS
+    assert server.COUNT_SECONDS < server.LIST_SECONDS < timeout
+    assert server.SQLITE_LOCK_SECONDS < server.COUNT_SECONDS
+    # a program of x2goserver's has a second at least
+    assert timeout + SESSION_SECONDS > server.SESSION_SECONDS + 1 + server.SESSION_LIST_SECONDS
+
+
+@pytest.mark.parametrize("ask", [lambda: server.listed(OWN_ACCOUNT), server.report, server.session_counts])
+def test_the_other_way_to_the_sessions_gets_no_more_than_what_is_left_of_the_time(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, ask: Callable[[], object]
+) -> None:
+    class Hanging:
+        """A session database that never answers."""
+
+        def own(self, user: str) -> None:
+            time.sleep(60)
+
+        def changed(self, host: str) -> None:
+            time.sleep(60)
+
+        def counts(self) -> None:
+            time.sleep(60)
+
+    for name in ("x2golistsessions", "x2golistsessions_root", "x2gogetservers"):
+        (tmp_path / name).write_text("#!/bin/sh\nexec sleep 60\n")
+        (tmp_path / name).chmod(0o755)
+    run = server.run
+    monkeypatch.setattr(server, "run", lambda work, _account, *more: run(work, None, *more))
+    monkeypatch.setattr(server, "session_database", lambda _account: (Hanging(), None))
+    monkeypatch.setattr(server, "program", lambda name: str(tmp_path / name))
+    monkeypatch.setattr(server, "COUNT_SECONDS", 0.6)
+    monkeypatch.setattr(server, "LIST_SECONDS", 1.0)
+    begun = time.monotonic()
+    with pytest.raises(RefusedError, match="took longer"):
+        ask()
+    assert time.monotonic() - begun < 2
 
 
 def test_errors_are_one_line_and_status_1(capfd: pytest.CaptureFixture[str]) -> None:

@@ -150,6 +150,29 @@ def test_one_user_cannot_spoil_it_for_all(database: Database) -> None:
     assert report.left_out == 5
 
 
+def test_long_rows_of_one_user_leave_out_nobody_else(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    database.add()
+    for number in range(60, 70):
+        database.add(f"bert-{number}-{'a' * 300}", client="x" * 300)
+        database.add(f"bert-{number + 10}-{'a' * 500}")
+    monkeypatch.setattr(server, "MOST_REPORT_BYTES", 4500)
+    found = rows(database)
+    assert max(map(len, found)) < 1000
+    inventory = server.Inventory()
+    inventory.take(found)
+    assert NAME in inventory.sessions
+    # what is not told takes no room from what is
+    noise = [f"bert-{number}-x|bert|{'9' * 900}|R|1|||||" for number in range(9)]
+    inventory.take(["10|10", *noise, next(row for row in found if row.startswith(NAME))])
+    assert list(inventory.sessions) == [NAME]
+
+
+def test_postgresql_is_asked_for_rows_of_a_size_and_times_that_are_numbers() -> None:
+    for query in (*server.Postgres.HERE, server.Postgres.DIGEST):
+        assert "length(session_id) <= 500 AND length(uname) <= 100" in query
+    assert "CASE WHEN last_time BETWEEN '1970-01-02' AND '2970-01-01' THEN" in server.Postgres.HERE[1]
+
+
 @given(st.lists(st.text("ab|-0159:._RST\n\0é ", max_size=30), max_size=9))
 def test_any_row_is_told_in_a_form_that_the_broker_takes_or_not_at_all(fields: list[str]) -> None:
     row = "|".join(fields)
@@ -416,6 +439,25 @@ def test_a_reader_that_hangs_or_dies_is_started_anew(monkeypatch: pytest.MonkeyP
         with pytest.raises(RefusedError, match="does not answer"):
             reader.changed()
         assert reader.changed() == ["0|0", "ts01"]
+    finally:
+        reader.close()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another account")
+def test_an_answer_without_end_is_not_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Long:
+        """A database of one long row."""
+
+        def changed(self, here: str) -> list[str] | None:
+            return ["1|1", here * 5000]
+
+    monkeypatch.setattr(server, "session_database", lambda _: (Long(), pwd.getpwnam("nobody")))
+    monkeypatch.setattr(server, "MOST_REPORT_BYTES", 1000)
+    reader = server.Reader("ts01")
+    try:
+        with pytest.raises(RefusedError, match="the session database said more than 4000 bytes"):
+            reader.changed()
+        assert not reader.child
     finally:
         reader.close()
 

@@ -27,6 +27,7 @@ from x2gobroker.store import AutologinKeys, Store, StoredKey
 NOW = 1_000_000.0
 FILE = "%h/keys"
 LINE = generate_key("ed25519").public.line('expiry-time="20991231"', "x2gobroker-1")
+OTHER_LINE = generate_key("ed25519").public.line('expiry-time="20991231"', "x2gobroker-2")
 OWN = generate_key("ed25519").public.line("", "own")
 
 
@@ -149,6 +150,43 @@ def test_a_user_who_is_gone_keeps_nobody_elses_key(world: World, said: pytest.Lo
     assert len(world.keys.all()) == 1
     assert "1 key(s) could not be taken away from a:22" in said.text
     assert "refused" in said.text
+
+
+def test_a_user_whose_file_is_stuck_keeps_nobody_elses_key(world: World) -> None:
+    world.put("a", "anna", due=NOW - 10)
+    world.put("a", "anna", due=NOW - 9, line=OTHER_LINE)
+    world.put("a", "bert", "carl", "dora")
+    world.servers.stuck.add("anna")
+    assert world.sweep.run_once(NOW) == 3
+    assert len(world.servers.tasks("a:22")) == 4
+    assert {(key.user, key.tries) for key in world.keys.all()} == {("anna", 1)}
+
+
+def test_a_server_that_answers_for_others_is_not_in_trouble(world: World, said: pytest.LogCaptureFixture) -> None:
+    world.servers.stuck.add("anna")
+    for number in range(5):
+        world.put("a", "bert", due=NOW - 10)
+        world.put("a", "anna")
+        assert world.sweep.run_once(NOW + number) == 1
+    assert "left out" not in said.text
+
+
+def test_two_users_whose_files_are_stuck_hold_others_up_once(world: World) -> None:
+    world.put("a", "anna", "bert", due=NOW - 10)
+    world.put("a", "carl", "dora")
+    world.servers.stuck |= {"anna", "bert"}
+    assert world.sweep.run_once(NOW) == 0
+    assert len(world.servers.tasks("a:22")) == 2
+    assert {(key.user, key.tries) for key in world.keys.all()} == {("anna", 1), ("bert", 1), ("carl", 0), ("dora", 0)}
+    assert world.sweep.run_once(NOW + sweep.LEASE_SECONDS) == 2
+
+
+def test_a_server_that_never_answers_in_time_is_asked_twice_for_all_its_keys(world: World) -> None:
+    users = {f"user{number}" for number in range(100)}
+    world.put("a", *users)
+    world.servers.stuck |= users
+    assert world.sweep.run_once(NOW) == 0
+    assert len(world.servers.tasks("a:22")) == 2
 
 
 def test_after_days_a_key_is_given_up_with_a_word(world: World, said: pytest.LogCaptureFixture) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import pwd
 import socket
@@ -10,6 +11,7 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -89,6 +91,67 @@ def test_the_old_key_stays_beside_a_new_one_until_it_is_removed(
     assert keygen.main(["-t", "ed25519", "--keep-old"]) == 1
     assert "id_ed25519_old is there already, and nothing was changed" in capsys.readouterr().err
     assert (folder / "id_ed25519").read_bytes() == now
+
+
+@pytest.mark.parametrize("option", ["--force", "--keep-old"])
+def test_a_full_disk_leaves_a_pair_that_matches(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], option: str
+) -> None:
+    assert keygen.main(["-t", "ed25519"]) == 0
+    before = {path.name: path.read_bytes() for path in folder.iterdir()}
+    real = os.open
+
+    def full(path: str, *more: Any, **options: Any) -> int:
+        if ".pub." in str(path):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        return real(path, *more, **options)
+
+    with monkeypatch.context() as patch:
+        patch.setattr("os.open", full)
+        assert keygen.main(["-t", "ed25519", option]) == 1
+    assert "No space left on device" in capsys.readouterr().err
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
+    assert keygen.main(["-t", "ed25519", option]) == 0
+
+
+def test_a_disk_that_is_full_once_the_old_key_is_kept_is_not_in_the_way_of_the_next_try(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert keygen.main(["-t", "ed25519"]) == 0
+    before = (folder / "id_ed25519").read_bytes()
+    real = os.open
+
+    def full(path: str, *more: Any, **options: Any) -> int:
+        if str(path).startswith(".id_ed25519."):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        return real(path, *more, **options)
+
+    with monkeypatch.context() as patch:
+        patch.setattr("os.open", full)
+        assert keygen.main(["-t", "ed25519", "--keep-old"]) == 1
+    assert (folder / "id_ed25519_old").read_bytes() == (folder / "id_ed25519").read_bytes() == before
+    assert keygen.main(["-t", "ed25519", "--keep-old"]) == 0
+    assert (folder / "id_ed25519_old").read_bytes() == before != (folder / "id_ed25519").read_bytes()
+    assert len(load_keys(folder)) == 2
+
+
+@pytest.mark.parametrize("option", ["--force", "--keep-old"])
+def test_a_public_half_that_cannot_be_replaced_is_named(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], option: str
+) -> None:
+    assert keygen.main(["-t", "ed25519"]) == 0
+    real = os.rename
+
+    def broken(source: str, target: str, **options: Any) -> None:
+        if target == "id_ed25519.pub":
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+        real(source, target, **options)
+
+    monkeypatch.setattr("os.rename", broken)
+    assert keygen.main(["-t", "ed25519", option]) == 1
+    said = capsys.readouterr().err
+    assert f"{folder / 'id_ed25519'} is a new key, but id_ed25519.pub beside it could not be written" in said
+    assert "--force" in said
 
 
 def test_nothing_is_written_through_a_link(folder: Path, tmp_path: Path) -> None:

@@ -40,6 +40,9 @@ class Handler(BaseHTTPRequestHandler):
         if self.path == "/drip":
             self._drip()
             return
+        if self.path.startswith("/broken"):
+            self._break_off(chunked=self.path.endswith("chunked"))
+            return
         status, text, location = self.server.answers.get(self.path, (404, "", ""))
         self.send_response(status)
         if location:
@@ -55,6 +58,14 @@ class Handler(BaseHTTPRequestHandler):
             self.wfile.write(b"HTTP/1.1 200 OK\r\n\r\n")
             while not self.server.stopping.wait(0.05):
                 self.wfile.write(b"#")
+
+    def _break_off(self, chunked: bool) -> None:
+        """Say the first of two keys, and end the connection."""
+        data = f"{LINE}\n".encode()
+        if chunked:
+            self.wfile.write(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n%x\r\n%b\r\n" % (len(data), data))
+        else:
+            self.wfile.write(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%b" % (2 * len(data), data))
 
     def log_message(self, format: str, *args: Any) -> None:
         """Say nothing."""
@@ -300,6 +311,16 @@ def test_an_answer_that_drips_is_cut_off(
     monkeypatch.setattr(pubkeyauthorizer, "fetch", lambda url: fetch(url, 0.5))
     assert pubkeyauthorizer.main(["-t", f"{web.url}/drip", "-y"]) == 1
     assert "within 0.5 s" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("path", ["broken", "broken-chunked"])
+def test_an_answer_that_breaks_off_is_not_taken_for_whole(
+    home: Path, web: Server, capsys: pytest.CaptureFixture[str], path: str
+) -> None:
+    assert pubkeyauthorizer.main(["-t", f"{web.url}/{path}", "-y"]) == 1
+    said = capsys.readouterr().err
+    assert "IncompleteRead" in said if "chunked" in path else "the answer broke off" in said
+    assert not keys_file(home).exists()
 
 
 def test_nothing_is_written_through_links(

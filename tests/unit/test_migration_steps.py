@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import tarfile
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -12,8 +14,9 @@ from x2gobroker.cli.admin import migrate
 from x2gobroker.errors import BrokerError
 from x2gobroker.migration.journal import Entry, Journal
 from x2gobroker.migration.plan import plan
+from x2gobroker.migration.runner import Done
 from x2gobroker.migration.site import Own
-from x2gobroker.migration.steps import FOLDER, Step, undo
+from x2gobroker.migration.steps import COPY, FOLDER, Step, undo
 from x2gobroker.migration.survey import read_site
 from x2gobroker.migration.units import DAEMON
 
@@ -69,6 +72,29 @@ def test_it_is_done_once(tmp_path: Path) -> None:
     assert status == 0
     assert "Nothing is left to do" in said
     assert not runner.ran
+
+
+def test_a_copy_that_broke_off_is_made_anew(tmp_path: Path) -> None:
+    made = MadeSite(tmp_path).daemon()
+    runner = SiteRunner(made)
+    run = runner.run
+
+    def full_disk(argv: Sequence[str]) -> Done:
+        done = run(argv)
+        if argv[0] != "tar":
+            return done
+        written = made.place(argv[argv.index("-czf") + 1])
+        written.write_bytes(written.read_bytes()[:100])
+        return Done(2, "tar: Cannot write: No space left on device")
+
+    runner.run = full_disk  # type: ignore[method-assign]
+    status, said = applied(made, runner)
+    assert (status, made.place(COPY).exists()) == (1, False)
+    assert "No space left on device" in said
+    runner.run = run  # type: ignore[method-assign]
+    assert applied(made, runner)[0] == 0
+    with tarfile.open(made.place(COPY)) as copy:
+        assert "etc/x2go/x2gobroker.conf" in copy.getnames()
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import threading
 from pathlib import Path
@@ -45,6 +46,59 @@ def test_without_replacing_what_is_there_stays(tmp_path: Path) -> None:
         folder.write("file", b"three", 0o600)
         assert folder.read("file") == b"three"
     assert os.listdir(tmp_path / "ssh") == ["file"]
+
+
+@pytest.mark.parametrize("number", [errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS])
+def test_without_hard_links_what_is_there_stays_as_well(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    def link(*_names: str, **_options: object) -> None:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr("os.link", link)
+    with safe_folder(tmp_path / "ssh", NOBODY, NOBODY) as folder:
+        folder.write("file", b"one", 0o640, replace=False)
+        with pytest.raises(FileExistsError):
+            folder.write("file", b"two", 0o600, replace=False)
+        assert folder.read("file") == b"one"
+        assert folder.is_right("file", 0o640)
+        (tmp_path / "ssh" / "link").symlink_to(tmp_path / "target")
+        with pytest.raises(FileExistsError):
+            folder.write("link", b"two", 0o600, replace=False)
+        monkeypatch.setattr("os.rename", link)
+        with pytest.raises(OSError, match=os.strerror(number)):
+            folder.write("other", b"x", 0o600, replace=False)
+    assert sorted(os.listdir(tmp_path / "ssh")) == ["file", "link"]
+
+
+def test_where_all_files_have_the_same_mode_it_must_let_in_nobody_else(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    chmod, modes = os.fchmod, [0o700, 0o755]
+
+    def fchmod(number: int, _mode: int) -> None:
+        chmod(number, modes[0])
+        raise OSError(errno.EPERM, os.strerror(errno.EPERM))
+
+    with safe_folder(tmp_path / "ssh", NOBODY, NOBODY) as folder:
+        monkeypatch.setattr("os.fchmod", fchmod)
+        folder.write("file", b"one", 0o600)
+        assert folder.read("file") == b"one"
+        modes.pop(0)
+        with pytest.raises(PermissionError, match="others could read it"):
+            folder.write("other", b"two", 0o600)
+    assert os.listdir(tmp_path / "ssh") == ["file"]
+
+
+def test_what_is_drafted_has_no_name_until_it_is_put(tmp_path: Path) -> None:
+    with safe_folder(tmp_path / "ssh", 0, 0) as folder:
+        with folder.draft("one", b"1", 0o600), folder.draft("two", b"2", 0o600) as put:
+            assert folder.read("one") is folder.read("two") is None
+            put(False)
+            with pytest.raises(FileExistsError):
+                put(False)
+        assert folder.read("two") == b"2"
+    assert os.listdir(tmp_path / "ssh") == ["two"]
 
 
 def test_links_lead_nowhere(tmp_path: Path) -> None:

@@ -52,6 +52,7 @@ TASKS = {
 WITHOUT_X2GO = ("ping", "availabletasks", "addauthkey", "delauthkey", "checkload")
 LETTERS = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
 NAME_CHARACTERS = frozenset(LETTERS + "._@-")
+SUDO_NOISE = "sudo: unable to resolve host "  # it goes on all the same
 SHELL_OPERATORS = frozenset(";|&<>()$`*?[]{}!#~\n\r")
 MOST_BYTES = 1 << 20
 MOST_REPORT_BYTES = 2_000_000
@@ -59,9 +60,13 @@ LONGEST_COMMAND = 40000
 LONGEST_LINE = 16384
 FIRST_ORDINARY_UID = 1000
 
-SUDO_SECONDS, LIST_SECONDS, COUNT_SECONDS, KEYS_SECONDS = 40.0, 12.0, 3.0, 10.0
-LOCK_SECONDS = 5.0
-SESSION_SECONDS = 15.0  # until a session is suspended, or gone
+SUDO_SECONDS = 40.0
+# A task is over within 5 s, agent-timeout of brokers, so that they hear what was wrong. LIST_SECONDS is for all that a
+# task asks about sessions; COUNT_SECONDS are a part of them.
+LIST_SECONDS, COUNT_SECONDS = 4.0, 3.0
+VERSION_SECONDS, KEYS_SECONDS, LOCK_SECONDS = 1.0, 3.0, 2.0
+# until a session is suspended, or gone, and for the list that may be begun then: brokers wait 20 s longer for these
+SESSION_SECONDS, SESSION_LIST_SECONDS = 15.0, 8.0
 LISTED_NAME, LISTED_SERVER, LISTED_STATE, LISTED_COOKIE, LISTED_CHANGED, LISTED_USER = 1, 3, 4, 6, 10, 11
 LISTED_FOLDERS = 13
 
@@ -263,7 +268,7 @@ def run(
 ) -> tuple[int, bytes, str]:
     """Run a program, or a function, in a process group of its own, as `account` where one is given.
 
-    Exit status, output, and the first line of what it said on its error stream. What it leaves running is let alone.
+    Exit status, output, and what it said first on its error stream. What it leaves running is let alone.
     Raises RefusedError after `seconds`, or with more than `most_bytes`; then all of the process group is killed.
     """
     import select
@@ -284,7 +289,7 @@ def run(
         left = deadline - time.monotonic()
         if left <= 0 or sum(map(len, heard.values())) > most_bytes:
             _kill(child)
-            trouble = f"took longer than {seconds:g} s" if left <= 0 else f"said more than {most_bytes} bytes"
+            trouble = f"took longer than {seconds:.2g} s" if left <= 0 else f"said more than {most_bytes} bytes"
             raise RefusedError(f"{what} {trouble}")
         ready = select.select(waiting, [], [], min(left, 0.05 if waiting else 0.001))[0]
         for pipe in ready:
@@ -298,7 +303,13 @@ def run(
     for end in ends:
         os.close(end[0])
     output, errors = heard.values()
-    return status, output, errors.decode("utf-8", "replace").strip().split("\n")[0][:300]
+    return status, output, first_error(errors)
+
+
+def first_error(errors: bytes) -> str:
+    """The first line on an error stream that says what is wrong."""
+    lines = errors.decode("utf-8", "replace").strip().split("\n")
+    return next((line for line in lines if not line.startswith(SUDO_NOISE)), "")[:300]
 
 
 def _kill(child: int) -> None:
@@ -356,8 +367,11 @@ def database_backend() -> str:
 
 # Rows come as texts with bars between the fields. Of all sessions of this host, those are told that have an agent: a
 # row without cookie or process is half made, or not by the user whom it names; and views of others' sessions (XSHAD)
-# are made by those others.
-TOLD = "cookie <> '' AND agent_pid IS NOT NULL AND session_id NOT LIKE '%XSHAD%'"
+# are made by those others. Nothing else limits the lengths: PostgreSQL has texts there, and SQLite heeds no limit.
+TOLD = (
+    "length(session_id) <= 500 AND length(uname) <= 100 AND "
+    "cookie <> '' AND agent_pid IS NOT NULL AND session_id NOT LIKE '%XSHAD%'"
+)
 
 
 def barred(function: str, *columns: str) -> str:
@@ -365,13 +379,13 @@ def barred(function: str, *columns: str) -> str:
     return f"{function}('{'|'.join(['%s'] * len(columns))}', {', '.join(columns)})"
 
 
-def rows_here(function: str, since: str, told: str, server: str, order: str) -> tuple[str, str]:
+def rows_here(function: str, since: str, client: str, told: str, server: str, order: str) -> tuple[str, str]:
     """Queries for the sessions of a server: how many there are and how many to be told; and the latter, newest first.
 
-    `since` is an expression for epoch seconds.
+    `since` is an expression for epoch seconds, `client` for the client's address.
     """
     counts = barred(function, "count(*)", f"coalesce(sum(CASE WHEN {told} THEN 1 ELSE 0 END), 0)")
-    columns = ("session_id", "uname", "display", "status", since, "client", "gr_port", "sound_port", "fs_port")
+    columns = ("session_id", "uname", "display", "status", since, client, "gr_port", "sound_port", "fs_port")
     where = f"FROM sessions WHERE status <> 'F' AND server = {server}"
     newest = f"ORDER BY {order} DESC LIMIT {MOST_SESSIONS}"
     return f"SELECT {counts} {where}", f"SELECT {barred(function, *columns)} {where} AND {told} {newest}"
@@ -385,7 +399,7 @@ class Sqlite:
         "cookie", "client", "gr_port", "sound_port", "strftime('%Y-%m-%dT%H:%M:%S',last_time)", "uname",
         "strftime('%s','now','localtime') - strftime('%s',init_time)", "fs_port", "tekictrl_port", "tekidata_port",
     )  # fmt: skip
-    HERE = rows_here("printf", "strftime('%s',last_time,'utc')", TOLD, "?", "rowid")
+    HERE = rows_here("printf", "strftime('%s',last_time,'utc')", "substr(client,1,254)", TOLD, "?", "rowid")
 
     def __init__(self, path: str) -> None:
         self.path = path
@@ -463,9 +477,13 @@ class Postgres:
         "gr_port", "sound_port", f"to_char(last_time,{MOMENT})", "uname", "to_char(now()-init_time,'SSSS')", "fs_port",
     )  # fmt: skip
     TELEKINESIS = ("tekictrl_port", "tekidata_port")
-    SINCE = "floor(extract(epoch FROM last_time::timestamptz))::bigint"
+    # users can write any time, such as infinity, which is no number and would fail the query for all
+    SINCE = (
+        "CASE WHEN last_time BETWEEN '1970-01-02' AND '2970-01-01' "
+        "THEN floor(extract(epoch FROM last_time::timestamptz))::bigint ELSE 0 END"
+    )
     # anybody can write rows that name others, but not as theirs
-    HERE = rows_here("format", SINCE, f"{TOLD} AND creator_id = 'x2gouser_' || uname", "$1", "init_time")
+    HERE = rows_here("format", SINCE, "client", f"{TOLD} AND creator_id = 'x2gouser_' || uname", "$1", "init_time")
     DIGEST = f"SELECT md5(concat(({HERE[0]}), (SELECT string_agg(line, ' ') FROM ({HERE[1]}) AS told(line))))"  # noqa: S608
 
     def __init__(self, user: str, home: str, password: Callable[[], str]) -> None:
@@ -648,6 +666,9 @@ class Reader:
         try:
             os.write(self.question, b"?")
             size = int.from_bytes(self.read(4), "big")
+            if size > 4 * MOST_REPORT_BYTES:
+                self.close()
+                raise RefusedError(f"the session database said more than {4 * MOST_REPORT_BYTES} bytes")
             reply = self.read(size).decode("utf-8")
         except OSError:
             self.close()
@@ -683,16 +704,22 @@ class Reader:
 # --- sessions --------------------------------------------------------------------------------------------------------
 
 
+def left_until(deadline: float) -> float:
+    """The seconds that are left, at least a moment."""
+    return max(0.1, deadline - time.monotonic())
+
+
 def listed(account: pwd.struct_passwd) -> list[bytes]:
     """The lines that x2golistsessions has for a user, on all servers of the session database. Nothing is written.
 
     It is run where the database cannot be read without it. Raises RefusedError.
     """
+    deadline = time.monotonic() + LIST_SECONDS
     try:
         return own_sessions(account)
     except RefusedError as trouble:
         try:
-            return corrected_by_x2goserver(account)
+            return corrected_by_x2goserver(account, left_until(deadline))
         except RefusedError as error:
             raise RefusedError(f"{error}; and without it: {trouble}") from None
 
@@ -725,9 +752,9 @@ def line_of(fields: Sequence[str]) -> str:
     return "|".join(fields)
 
 
-def corrected_by_x2goserver(account: pwd.struct_passwd) -> list[bytes]:
+def corrected_by_x2goserver(account: pwd.struct_passwd, seconds: float) -> list[bytes]:
     """The lines of x2golistsessions, which corrects the database by what the sessions' agents say."""
-    status, output, said = run([program("x2golistsessions"), "--all-servers"], account, LIST_SECONDS)
+    status, output, said = run([program("x2golistsessions"), "--all-servers"], account, seconds)
     if status:
         raise RefusedError(f"x2golistsessions failed: {said}")
     return [line for line in output.split(b"\n") if line.strip()]
@@ -735,7 +762,7 @@ def corrected_by_x2goserver(account: pwd.struct_passwd) -> list[bytes]:
 
 def session_of(account: pwd.struct_passwd, name: str) -> list[str]:
     """The fields of one of the user's sessions; empty ones if there is none. The database is corrected."""
-    for line in corrected_by_x2goserver(account):
+    for line in corrected_by_x2goserver(account, SESSION_LIST_SECONDS):
         fields = line.decode("utf-8", "replace").split("|")
         if len(fields) > LISTED_STATE and fields[LISTED_NAME] == name:
             return fields
@@ -825,6 +852,7 @@ def session_counts(account: pwd.struct_passwd | None = None) -> dict[str, int | 
 
     `account` is a user whom a shared session database may know: users may ask it for more than root.
     """
+    deadline = time.monotonic() + LIST_SECONDS
     try:
         database, reader = session_database(account)
 
@@ -835,11 +863,11 @@ def session_counts(account: pwd.struct_passwd | None = None) -> dict[str, int | 
     except RefusedError:
         status = 1
     if status and database_backend() == "sqlite":  # root may do it, also where x2gouser's files are elsewhere
-        status, output, said = run([program("x2gogetservers")], None, LIST_SECONDS)
+        status, output, said = run([program("x2gogetservers")], None, left_until(deadline))
         if status:
             raise RefusedError(f"x2gogetservers failed: {said}")
     elif status:
-        return listed_counts()  # somebody whom the database does not know
+        return listed_counts(left_until(deadline))  # somebody whom the database does not know
     counts: dict[str, int | None] = {}
     for line in output.decode("utf-8", "replace").split("\n"):
         server, _, count = line.strip().partition(" ")
@@ -848,12 +876,12 @@ def session_counts(account: pwd.struct_passwd | None = None) -> dict[str, int | 
     return counts
 
 
-def listed_counts() -> dict[str, int | None]:
+def listed_counts(seconds: float) -> dict[str, int | None]:
     """The same from a list of all sessions, which root may see in PostgreSQL, unlike their numbers."""
     lister = program("x2golistsessions_root")
     if not lister:
         raise RefusedError("x2golistsessions_root is not installed: sessions cannot be counted")
-    status, output, said = run([lister, "--all-servers"], None, LIST_SECONDS)
+    status, output, said = run([lister, "--all-servers"], None, seconds)
     if status:
         raise RefusedError(f"x2golistsessions_root failed: {said}")
     counts: dict[str, int | None] = {}
@@ -1009,14 +1037,14 @@ class Inventory:
         counts = rows[0].split("|")
         before, self.sessions, self.fresh, size = self.sessions, {}, [], 0
         for row in rows[1:]:
-            size += len(row.encode()) + 20
-            if size > MOST_REPORT_BYTES:
-                break
             name = row.partition("|")[0]
             known = before.get(name)
             session = known if known and known.row == row else Session(row)
             if not session.fields:
                 continue
+            size += len("|".join(session.fields).encode()) + 20
+            if size > MOST_REPORT_BYTES:
+                break
             self.sessions[name] = session
             if session is not known:
                 session.line = known.line if known else ""
@@ -1045,6 +1073,7 @@ class Inventory:
 
 def report() -> bytes:
     """Load and sessions of this host. Raises RefusedError."""
+    deadline = time.monotonic() + LIST_SECONDS
     try:
         database, reader = session_database(None)
 
@@ -1056,18 +1085,18 @@ def report() -> bytes:
             raise RefusedError(said or "the session database cannot be read")
         rows = output.decode("utf-8").split("\n")
     except RefusedError as trouble:
-        rows = rows_of_x2goserver(str(trouble))
+        rows = rows_of_x2goserver(str(trouble), left_until(deadline))
     inventory = Inventory()
     inventory.take(rows)
     return "".join(f"{line}\n" for line in inventory.report()).encode()
 
 
-def rows_of_x2goserver(trouble: str) -> list[str]:
+def rows_of_x2goserver(trouble: str, seconds: float) -> list[str]:
     """The same rows as from the database, by the program of x2goserver that lists for root. Raises RefusedError."""
     lister = program("x2golistsessions_root")
     if not lister:
         raise RefusedError(trouble)
-    status, output, said = run([lister], None, LIST_SECONDS, 4 * MOST_REPORT_BYTES)
+    status, output, said = run([lister], None, seconds, 4 * MOST_REPORT_BYTES)
     if status:
         raise RefusedError(f"x2golistsessions_root failed: {said}; and without it: {trouble}")
     count, rows = 0, []
@@ -1366,7 +1395,7 @@ def local_expiry(until: int) -> str:
 
 def ssh_version(account: pwd.struct_passwd) -> tuple[int, int]:
     """The version of this host's OpenSSH; the oldest that knows expiry-time, if it cannot be found out."""
-    said = run([program("ssh"), "-V"], account, COUNT_SECONDS)[2] if program("ssh") else ""
+    said = run([program("ssh"), "-V"], account, VERSION_SECONDS)[2] if program("ssh") else ""
     major, _, minor = said.partition("OpenSSH_")[2].partition("p")[0].partition(",")[0].partition(".")
     return (int(major), int(minor)) if major.isdigit() and minor.isdigit() else (7, 7)
 

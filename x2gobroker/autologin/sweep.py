@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from x2gobroker.agents.base import SERVER_TROUBLE, BrokerAgent
+from x2gobroker.agents.base import SERVER_TROUBLE, TIMEOUT, BrokerAgent
 from x2gobroker.agents.farm import AgentFarm
 from x2gobroker.agents.rules import AgentRules, ssh_folder
 from x2gobroker.errors import AgentError, StoreError
@@ -36,18 +36,25 @@ LONGEST_DELAY = 3600.0
 class _Round:
     """What came of some keys; written by threads of the farm, some of which may be late."""
 
+    begun: set[StoredKey] = field(default_factory=set)
     gone: list[StoredKey] = field(default_factory=list)
-    refused: dict[StoredKey, AgentError] = field(default_factory=dict)
+    refused: list[tuple[list[StoredKey], AgentError]] = field(default_factory=list)
     closed: bool = False
     lock: threading.Lock = field(default_factory=threading.Lock)
 
-    def note(self, key: StoredKey, error: AgentError | None = None) -> None:
-        """One key was taken away, or its server would not."""
+    def begin(self, key: StoredKey) -> None:
+        """The server is asked to take this key away."""
+        with self.lock:
+            if not self.closed:
+                self.begun.add(key)
+
+    def note(self, members: list[StoredKey], error: AgentError | None = None) -> None:
+        """Keys of one user were taken away, or could not be."""
         with self.lock:
             if not self.closed and error is None:
-                self.gone.append(key)
+                self.gone += members
             elif not self.closed and error is not None:
-                self.refused[key] = error
+                self.refused.append((members, error))
 
     def close(self) -> None:
         """What comes later does not count: the rows of it stay claimed, and their keys are looked at again."""
@@ -142,12 +149,20 @@ class Sweep:
         answers = self._farm.ask_all([members[0].server for members in places], rules, call, seconds=seconds)
         outcome.close()
         keys.done(outcome.gone)
-        for key, error in outcome.refused.items():
-            _postpone(keys, [key], error, now)
+        settled = set(outcome.gone)
+        for refused, error in outcome.refused:
+            _postpone(keys, refused, error, now)
+            settled.update(refused)
         for server, answer in answers.items():
             members = by_server[server.key]
-            left = [key for key in members if key not in outcome.gone and key not in outcome.refused]
-            if left and isinstance(answer, AgentError):
+            left = [key for key in members if key not in settled]
+            if left and isinstance(answer, AgentError) and answer.reason == TIMEOUT:
+                # it may be the fault of the keys that were begun: the others stay claimed, and have their turn soon
+                begun = [key for key in left if key in outcome.begun]
+                if begun:
+                    _postpone(keys, begun, answer, now)
+                keys.postpone_place(members[0].place, now + LEASE_SECONDS, now)
+            elif left and isinstance(answer, AgentError):
                 until = _postpone(keys, left, answer, now)
                 keys.postpone_place(members[0].place, until, now)
             elif left:
@@ -187,19 +202,41 @@ def rules_of(settings: Settings, key: StoredKey) -> AgentRules:
 def _take_from(
     agent: BrokerAgent, server: Endpoint, members: Sequence[StoredKey], settings: Settings, outcome: _Round
 ) -> None:
-    """Take keys away from one server, until its time is over or it is in trouble. Raises AgentError for the latter."""
+    """Take keys away from one server, until its time is over or it is in trouble. Raises AgentError for the latter.
+
+    A server that does not answer in time may be stuck with one user's file: the other users' keys are tried as well,
+    until a second user's time out with no answer in between.
+    """
     end = time.monotonic() + SERVER_SECONDS
-    for key in members:
-        if time.monotonic() > end:
-            return
-        try:
-            agent.del_auth_key(server, rules_of(settings, key), key.user, key.line, key.keys_file)
-        except AgentError as error:
-            if error.reason in SERVER_TROUBLE:
-                raise
-            outcome.note(key, error)
-        else:
-            outcome.note(key)
+    by_user: dict[str, list[StoredKey]] = {}
+    for key in sorted(members, key=lambda key: key.tries):  # keys that failed before wait for those that did not
+        by_user.setdefault(key.user, []).append(key)
+    silent: AgentError | None = None
+    answered = False
+    for of_user in by_user.values():
+        for at, key in enumerate(of_user):
+            if time.monotonic() > end:
+                if silent is not None and not answered:
+                    raise silent
+                return
+            outcome.begin(key)
+            try:
+                agent.del_auth_key(server, rules_of(settings, key), key.user, key.line, key.keys_file)
+            except AgentError as error:
+                if error.reason == TIMEOUT:
+                    outcome.note(of_user[at:], error)
+                    if silent is not None:
+                        raise
+                    silent = error
+                    break
+                if error.reason in SERVER_TROUBLE:
+                    raise
+                outcome.note([key], error)
+            else:
+                outcome.note([key])
+            silent, answered = None, True
+    if silent is not None and not answered:
+        raise silent
 
 
 def _give_up(keys: AutologinKeys, members: Sequence[StoredKey]) -> None:

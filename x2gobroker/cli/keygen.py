@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
 import socket
 import sys
@@ -77,17 +78,24 @@ def keep_old(folder: SafeFolder, kind: str) -> None:
     name = f"id_{kind}"
     with folder.locked():
         private, public = folder.read(name), folder.read(f"{name}.pub")
-        if private is None:
+        if private is None or folder.read(f"{name}{OLD}") == private:  # the latter: no new key could be written then
             return
-        try:
-            folder.write(f"{name}{OLD}", private, 0o600, replace=False)
-        except FileExistsError:
-            raise ConfigurationError(
-                f"{folder.path / name}{OLD} is there already, and nothing was changed. Remove it, and its .pub, once "
-                "all X2Go Servers have the key that came after it"
-            ) from None
-        if public is not None:
-            folder.write(f"{name}{OLD}.pub", public, 0o644)
+        with contextlib.ExitStack() as drafts:
+            put = drafts.enter_context(folder.draft(f"{name}{OLD}", private, 0o600))
+            put_public = drafts.enter_context(folder.draft(f"{name}{OLD}.pub", public or b"", 0o644))
+            try:
+                put(False)
+            except FileExistsError:
+                raise ConfigurationError(
+                    f"{folder.path / name}{OLD} is there already, and nothing was changed. Remove it, and its .pub, "
+                    "once all X2Go Servers have the key that came after it"
+                ) from None
+            if public is not None:
+                try:
+                    put_public(True)
+                except OSError:
+                    folder.remove(f"{name}{OLD}")  # it would be in the way of the next try
+                    raise
 
 
 def owner_of(settings: Settings) -> Account:
@@ -105,16 +113,28 @@ def write_key(folder: SafeFolder, kind: str, comment: str, force: bool) -> str:
     """
     name = f"id_{kind}"
     pair = generate_key(kind)
-    with folder.locked():
+    public = (pair.public.line("", comment) + "\n").encode("ascii")
+    # both are written before one of them takes its place: a disk that is full leaves the old pair
+    with (
+        folder.locked(),
+        folder.draft(name, pair.private.encode("ascii"), 0o600) as put,
+        folder.draft(f"{name}.pub", public, 0o644) as put_public,
+    ):
         try:
-            folder.write(name, pair.private.encode("ascii"), 0o600, replace=force)
+            put(force)
         except FileExistsError:
             raise ConfigurationError(
                 f"{folder.path / name} is there already, and nothing was changed. With --keep-old it stays beside a "
                 "new one, with --force it is overwritten; X2Go Servers then have to be told the new key with "
                 "x2gobroker-pubkeyauthorizer"
             ) from None
-        folder.write(f"{name}.pub", (pair.public.line("", comment) + "\n").encode("ascii"), 0o644)
+        try:
+            put_public(True)
+        except OSError as error:
+            raise ConfigurationError(
+                f"{folder.path / name} is a new key, but {name}.pub beside it could not be written, and does not "
+                f"belong to it: {error.strerror}. Run this again with --force"
+            ) from None
     return described(pair.public.kind, pair.public.blob)
 
 

@@ -123,6 +123,11 @@ def _fetch_into(answers: queue.SimpleQueue[tuple[bytes, str] | Exception], url: 
                 data += piece
             if len(data) > MOST_BYTES:
                 raise ConfigurationError(f"it gives more than {MOST_BYTES} bytes; is it a broker's /pubkeys/?")
+            if answer.length:  # read1 does not complain about a connection that ended too early
+                raise ConfigurationError(
+                    f"the answer broke off {answer.length} bytes before its end, and nothing was changed. Run this "
+                    "again; if it happens again, look at what is between this host and the broker"
+                )
             answers.put((data, answer.url))
     except (OSError, HTTPException, ValueError, ConfigurationError) as error:
         answers.put(error)

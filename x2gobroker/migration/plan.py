@@ -13,6 +13,7 @@ from x2gobroker.migration.steps import (
     BACK,
     COPY,
     FOLDER,
+    PART,
     PREPARE,
     Command,
     NewFile,
@@ -69,11 +70,11 @@ def _copy(reader: Reader, _site: Site) -> Step | None:
     places = [path.strip("/") for path in SAVED if reader.present(path)]
     taken = undo("mv", "--backup=numbered", COPY, f"{BACK}/before.tar.gz", needs=COPY)
     # 1: a file of a broker that is running has changed meanwhile
-    tar = Command(("tar", "-C", str(reader.root), "-czf", COPY, *places), (taken,), fine=(0, 1))
+    tar = Command(("tar", "-C", str(reader.root), "-czf", PART, *places), fine=(0, 1))
     return Step(
         "copy",
         "Copy configuration, keys and state",
-        (Command(PREPARE), *([tar] if places else [])),
+        (Command(PREPARE), *([tar, command("mv", PART, COPY, undo=taken)] if places else [])),
         note=f"{FOLDER} is root's alone, and no script of Debian's packages touches it.",
     )
 

@@ -13,6 +13,7 @@ NEW = f"{FOLDER}/new"  # what is written for this site
 BACK = f"{FOLDER}/back"  # what was put in place, and taken away on the way back
 
 COPY = f"{FOLDER}/before.tar.gz"
+PART = f"{COPY}.part"  # so that one that breaks off is not taken for whole
 
 Argv = tuple[str, ...]
 

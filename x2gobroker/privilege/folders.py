@@ -8,7 +8,7 @@ import fcntl
 import os
 import stat
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from x2gobroker.privilege.files import MissingError, TrustError, walk
@@ -16,6 +16,8 @@ from x2gobroker.privilege.files import MissingError, TrustError, walk
 LARGEST_FILE = 4 << 20
 LOCK_SECONDS = 10.0
 OTHERS_WRITE = 0o022
+NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+NO_LINKS = (errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS)
 READ_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 
 
@@ -70,24 +72,60 @@ class SafeFolder:
         self._put(name, data, stat.S_IMODE(status.st_mode), (status.st_uid, status.st_gid), replace=True)
 
     def _put(self, name: str, data: bytes, mode: int, owner: tuple[int, int], replace: bool) -> None:
+        with self._draft(name, data, mode, owner) as put:
+            put(replace)
+
+    @contextlib.contextmanager
+    def draft(self, name: str, data: bytes, mode: int) -> Iterator[Callable[[bool], None]]:
+        """A file of the user, written but for its name: so that several get their names only once all are written.
+
+        What is given puts it in place: raises FileExistsError where it is there and the argument, `replace`, is false,
+        OSError. Without that, nothing stays of it. Raises OSError.
+        """
+        with self._draft(name, data, mode, (self._uid, self._gid)) as put:
+            yield put
+
+    @contextlib.contextmanager
+    def _draft(self, name: str, data: bytes, mode: int, owner: tuple[int, int]) -> Iterator[Callable[[bool], None]]:
         temporary = f".{name}.{os.urandom(8).hex()}"  # `secrets` would load OpenSSL, 4 MB for each desktop's keeper
-        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-        number = os.open(temporary, flags, 0o600, dir_fd=self._number)
+        number = os.open(temporary, NEW_FILE, 0o600, dir_fd=self._number)
         try:
             with open(number, "wb") as stream:
                 stream.write(data)
                 stream.flush()
                 _give(number, *owner)
-                os.fchmod(number, mode)
+                _set_mode(number, mode)
                 os.fsync(number)
-            if replace:
-                os.rename(temporary, name, src_dir_fd=self._number, dst_dir_fd=self._number)
-            else:
-                os.link(temporary, name, src_dir_fd=self._number, dst_dir_fd=self._number, follow_symlinks=False)
-            os.fsync(self._number)
+
+            def put(replace: bool) -> None:
+                if replace:
+                    self._rename(temporary, name)
+                else:
+                    self._name_new(temporary, name)
+                os.fsync(self._number)
+
+            yield put
         finally:
-            with contextlib.suppress(FileNotFoundError):
-                os.unlink(temporary, dir_fd=self._number)
+            self.remove(temporary)
+
+    def _rename(self, old: str, new: str) -> None:
+        os.rename(old, new, src_dir_fd=self._number, dst_dir_fd=self._number)
+
+    def _name_new(self, temporary: str, name: str) -> None:
+        """Give a file a name that must not be there yet, by a link; where there are none, as with exFAT, with care."""
+        try:
+            os.link(temporary, name, src_dir_fd=self._number, dst_dir_fd=self._number, follow_symlinks=False)
+            return
+        except OSError as error:
+            if error.errno not in NO_LINKS:
+                raise
+        # an empty file takes the name, which fails where it is taken, and only that one is written over
+        os.close(os.open(name, NEW_FILE, 0o600, dir_fd=self._number))
+        try:
+            self._rename(temporary, name)
+        except OSError:
+            self.remove(name)
+            raise
 
     def names(self) -> list[str]:
         """What is in it. Raises OSError."""
@@ -129,6 +167,18 @@ def _give(number: int, uid: int, gid: int) -> None:
     elif gid != os.fstat(number).st_gid:
         with contextlib.suppress(PermissionError):  # only to a group that one is in
             os.fchown(number, -1, gid)
+
+
+def _set_mode(number: int, mode: int) -> None:
+    """Set an open file's mode; where all files have the same one, as with exFAT, it must let in nobody else.
+
+    Raises OSError.
+    """
+    try:
+        os.fchmod(number, mode)
+    except PermissionError:
+        if os.fstat(number).st_mode & 0o077 & ~mode:
+            raise OSError(errno.EPERM, "others could read it on that file system; mount it with umask=077") from None
 
 
 @contextlib.contextmanager
