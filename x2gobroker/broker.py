@@ -236,7 +236,8 @@ class Broker:
         except PluginError:
             return False
         if not mechanism.needs_password:
-            return True
+            user = mechanism.user_of(settings, _credentials(request))
+            return not request.grace or not self.second_factor.is_needed(settings, user, request.address)
         if not request.password:
             return False
         return not request.grace or not (self.second_factor.is_on(settings) or mechanism.takes_codes(settings))
@@ -251,14 +252,13 @@ class Broker:
 
     def _login_by_password(self, settings: Settings, request: Request) -> tuple[Login, str]:
         name = self._mechanism_name(settings)
-        variables, wants_ticket = request.server_variables, request.wants_ticket
-        credentials = Credentials(request.user, request.password, request.address, variables, wants_ticket)
+        credentials = _credentials(request)
         try:
             mechanism = self.services.mechanism(name)
         except PluginError as error:
             error_log.error("auth mechanism: %s", error)
             return Login.unavailable(request.user, "mechanism not installed", request.address), name
-        verdict, retry_after = self._check(settings, mechanism, credentials)
+        verdict, retry_after = self._check(settings, mechanism, credentials, by_itself=bool(request.grace))
         if verdict.outcome is Outcome.UNAVAILABLE:
             return Login.unavailable(verdict.user, verdict.reason, request.address), name
         if not verdict.granted:
@@ -268,20 +268,31 @@ class Broker:
         login = Login(True, verdict.user, verdict.reason, request.address, vouched, needs_authid=True, realm=realm)
         return replace(login, ticket=verdict.ticket), name
 
-    def _check(self, settings: Settings, mechanism: AuthMechanism, credentials: Credentials) -> tuple[Verdict, int]:
-        """Ask the mechanism, unless there were too many wrong passwords; then, the seconds to wait."""
+    def _check(
+        self, settings: Settings, mechanism: AuthMechanism, credentials: Credentials, by_itself: bool
+    ) -> tuple[Verdict, int]:
+        """Ask the mechanism, unless there were too many wrong passwords; then, the seconds to wait.
+
+        What a client sends `by_itself`, over and over, with the password that was wrong last time is refused without
+        asking: PAM or a directory may count each check, and lock the account.
+        """
         rules = penalty_rules(settings)
         guessable = mechanism.checks_password or self.second_factor.is_on(settings)
         if not guessable or not rules.apply_to(credentials.address):
             return self.second_factor.authenticate(settings, mechanism, credentials), 0
-        checked = self._guarded(settings, credentials, rules).check(
-            lambda: self._uncounted(mechanism, self.second_factor.authenticate(settings, mechanism, credentials)),
-            forgives=True,
-        )
+        user = mechanism.user_of(settings, credentials)
+        guarded = self._guarded(settings, user, credentials, rules)
+
+        def ask() -> Verdict:
+            if by_itself and guarded.is_known():
+                return refused(user, "wrong password of before", looked=False)
+            return self._uncounted(mechanism, self.second_factor.authenticate(settings, mechanism, credentials))
+
+        checked = guarded.check(ask, forgives=True)
         if isinstance(checked, Verdict):
             return checked, 0
         reason = "penalty ban" if checked.banned else "penalty wait"
-        return refused(credentials.user, reason, looked=False), checked.retry_after
+        return refused(user, reason, looked=False), checked.retry_after
 
     @staticmethod
     def _uncounted(mechanism: AuthMechanism, verdict: Verdict) -> Verdict:
@@ -289,9 +300,10 @@ class Broker:
         counts = mechanism.checks_password or verdict.reason in CODE_REFUSED
         return verdict if counts else replace(verdict, looked=False)
 
-    def _guarded(self, settings: Settings, credentials: Credentials, rules: PenaltyRules) -> Guarded:
+    def _guarded(self, settings: Settings, user: str, credentials: Credentials, rules: PenaltyRules) -> Guarded:
+        """The penalties for credentials that are tried for `user`."""
         # by realm: a login where less is checked does not clear the failures where more is
-        attempt = Attempt.of(self._realm(settings, credentials.address), credentials.user, credentials.address)
+        attempt = Attempt.of(self._realm(settings, credentials.address), user, credentials.address)
         return Guarded(self.services.of(Penalties, settings), rules, attempt, credentials.password, time.time)
 
     def _login_by_authid(self, settings: Settings, request: Request, by_ssh: Vouched | None) -> Login:
@@ -452,7 +464,7 @@ class Broker:
         rules = penalty_rules(settings)
         if not mechanism.checks_password or not rules.apply_to(credentials.address):
             return mechanism.change_password(settings, credentials, new)
-        changed = self._guarded(settings, credentials, rules).check(
+        changed = self._guarded(settings, credentials.user, credentials, rules).check(
             lambda: mechanism.change_password(settings, credentials, new), forgives=False
         )
         if isinstance(changed, PasswordChange):
@@ -479,6 +491,11 @@ def told_of(lock: UserLock) -> str:
     """What users are told who are locked out, in English as all that clients show."""
     reason = f": {lock.for_user}" if lock.for_user else ""
     return f"This account is locked{reason}. Ask your administrator."
+
+
+def _credentials(request: Request) -> Credentials:
+    variables, wants_ticket = request.server_variables, request.wants_ticket
+    return Credentials(request.user, request.password, request.address, variables, wants_ticket)
 
 
 def _vouched_by(name: str, mechanism: AuthMechanism) -> Vouched | None:

@@ -32,7 +32,7 @@ def test_a_sign_in_counts_at_all_hosts_until_it_is_ended_at_one(two: tuple[Porta
     found = there.find(token, IDLE)
     assert found is not None
     assert found.password(token) == "a pässword"
-    there.seen(found, time.time() + 120)
+    there.seen(found, 600, time.time() + 120)
     assert [session.username for session in here.all_of("anna", IDLE)] == ["anna"]
     assert there.close_block("anna", "192.0.2.8") == 0
     assert there.close_block("anna", "192.0.2.7") == 1

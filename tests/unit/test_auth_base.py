@@ -96,6 +96,10 @@ def test_a_mechanism_that_needs_no_password_is_asked_without_a_user() -> None:
     assert KnowsByOtherMeans().authenticate(SETTINGS, Credentials("", "")).granted
 
 
+def test_unless_a_mechanism_says_otherwise_it_names_whom_the_client_names() -> None:
+    assert Recording().user_of(SETTINGS, Credentials("anna", "x", "", {"REMOTE_USER": "bert"})) == "anna"
+
+
 def test_a_mechanism_that_fails_refuses_and_the_log_says_why(said: pytest.LogCaptureFixture) -> None:
     verdict = Recording(fails=True).authenticate(SETTINGS, Credentials("anna", "s3cret"))
     assert (verdict.outcome, verdict.reason) == (Outcome.UNAVAILABLE, "mechanism not available")

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 import threading
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import example, given
@@ -285,6 +287,25 @@ def test_a_file_that_cannot_be_read_is_no_wrong_password(mechanism: HtpasswdMech
     for path in (tmp_path / "users", tmp_path / "missing", tmp_path):
         verdict = check(HtpasswdMechanism("htpasswd"), path, "anna")
         assert (verdict.outcome, verdict.looked) == (Outcome.UNAVAILABLE, False)
+
+
+def test_a_folder_that_the_broker_may_not_enter_is_no_wrong_password(
+    mechanism: HtpasswdMechanism, users: Path, said: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = os.stat
+
+    def denied(path: Path, **more: Any) -> os.stat_result:  # tests may run as root, who enters any folder
+        if path == users:
+            raise PermissionError(errno.EACCES, "Permission denied", str(path))
+        return real(path, **more)
+
+    monkeypatch.setattr(os, "stat", denied)
+    verdict = check(mechanism, users, "anna")
+    assert (verdict.outcome, verdict.looked) == (Outcome.UNAVAILABLE, False)
+    assert f"{users} cannot be reached: Permission denied; let the broker's user enter its folder" in said.text
+    assert mechanism.account(settings(users), "anna", "").outcome is Outcome.UNAVAILABLE
+    change = mechanism.change_password(settings(users), Credentials("anna", PASSWORD), "another one")
+    assert (change.changed, change.outcome, change.looked) == (False, Outcome.UNAVAILABLE, False)
 
 
 @pytest.mark.parametrize("ends", ["\n", "\r\n", "\r"])

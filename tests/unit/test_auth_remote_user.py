@@ -51,3 +51,21 @@ def test_another_user_in_the_form_is_refused(user: str) -> None:
 def test_nothing_else_lets_anybody_in(variables: dict[str, object]) -> None:
     assert not authenticate(variables).granted
     assert not authenticate(variables, "anna").granted
+
+
+@pytest.mark.parametrize(
+    ("named", "user", "expected"),
+    [
+        ("anna@EXAMPLE.ORG", "", "anna"),
+        ("anna", "bert", "anna"),
+        ("an\nna", "bert", "bert"),
+        ("@EXAMPLE.ORG", "", ""),
+        (None, "bert", "bert"),
+    ],
+)
+def test_what_counts_against_a_user_counts_for_whom_the_web_server_names(
+    named: str | None, user: str, expected: str
+) -> None:
+    settings = Settings({("authmech_remote_user", "strip-realm"): True})
+    credentials = Credentials(user, "", "", {"REMOTE_USER": named})
+    assert RemoteUserMechanism("remote_user").user_of(settings, credentials) == expected

@@ -149,6 +149,20 @@ def test_the_same_wrong_password_counts_once(penalties: Penalties) -> None:
     assert counted(penalties)["", "anna"].failures == 3, "at another address it is a guess of somebody else"
 
 
+def test_the_last_wrong_password_is_known_again_until_failures_are_forgotten(penalties: Penalties) -> None:
+    assert not penalties.is_last_wrong(attempt(), SECRET, RULES, NOW)
+    penalties.failed(attempt(), SECRET, RULES, NOW)
+    assert penalties.is_last_wrong(attempt("Anna"), SECRET, RULES, NOW + RULES.forget_seconds)
+    assert not penalties.is_last_wrong(attempt(), SECRET, RULES, NOW + RULES.forget_seconds + 1)
+    assert not penalties.is_last_wrong(attempt(), f"{SECRET}!", RULES, NOW)
+    for other in (attempt("bert"), attempt(address="198.51.100.1"), attempt(realm="another")):
+        assert not penalties.is_last_wrong(other, SECRET, RULES, NOW)
+    penalties.failed(attempt(), "another", RULES, NOW)
+    assert not penalties.is_last_wrong(attempt(), SECRET, RULES, NOW)
+    penalties.succeeded(attempt())
+    assert not penalties.is_last_wrong(attempt(), "another", RULES, NOW)
+
+
 def test_a_guessed_code_counts_each_time(penalties: Penalties) -> None:
     for number in range(5):
         penalties.failed(attempt(), SECRET + "123456", RULES, NOW + number, guessed_code=True)

@@ -74,7 +74,7 @@ def test_it_ends_after_its_time_and_without_a_sign_of_life_and_is_gone_then(sess
     assert sessions.find(token, IDLE, NOW + IDLE + 1) is None
     assert rows(sessions) == 0
     token = opened(sessions)
-    sessions.seen(found(sessions, token), NOW + 3599)
+    sessions.seen(found(sessions, token), IDLE, NOW + 3599)
     assert sessions.find(token, IDLE, NOW + 3600) is not None
     assert sessions.find(token, IDLE, NOW + 3601) is None
 
@@ -82,11 +82,25 @@ def test_it_ends_after_its_time_and_without_a_sign_of_life_and_is_gone_then(sess
 def test_a_sign_of_life_is_written_down_once_a_minute_and_never_goes_back(sessions: PortalSessions) -> None:
     token = opened(sessions)
     first = found(sessions, token)
-    sessions.seen(first, NOW + 59)
+    sessions.seen(first, IDLE, NOW + 59)
     assert found(sessions, token).last_seen == NOW
-    sessions.seen(first, NOW + 120)
-    sessions.seen(first, NOW + 90)
+    sessions.seen(first, IDLE, NOW + 120)
+    sessions.seen(first, IDLE, NOW + 90)
     assert found(sessions, token).last_seen == NOW + 120
+
+
+@pytest.mark.parametrize("idle", [60.0, 120.0, 300.0])
+@pytest.mark.parametrize("every", [0.1, 0.24, 0.3, 0.7])
+def test_however_short_the_idle_time_who_does_something_stays(
+    sessions: PortalSessions, idle: float, every: float
+) -> None:
+    token = opened(sessions)
+    for number in range(1, 15):
+        moment = NOW + number * every * idle
+        session = sessions.find(token, idle, moment)
+        assert session is not None
+        sessions.seen(session, idle, moment)
+    assert sessions.find(token, idle, moment + 0.75 * idle) is not None
 
 
 def test_all_sign_ins_of_a_user_can_be_listed_and_ended(sessions: PortalSessions) -> None:
@@ -115,13 +129,26 @@ def test_those_of_an_address_block_can_be_ended(sessions: PortalSessions) -> Non
     assert sessions.close_block("anna", "198.51.100.1") == 0
 
 
+@pytest.mark.parametrize("user", ["anna", "ANNA", " Anna", "ａｎｎａ"])
+@pytest.mark.parametrize("in_block", [False, True])
+def test_two_spellings_of_a_name_are_one_user(sessions: PortalSessions, user: str, in_block: bool) -> None:
+    mine, hers = [opened(sessions, name) for name in ("anna", "Anna")], opened(sessions, "bert")
+    assert sessions.names_of(user) == {"anna", "Anna"}
+    assert {session.username for session in sessions.all_of(user, IDLE, NOW)} == {"anna", "Anna"}
+    assert (sessions.close_block(user, "192.0.2.7") if in_block else sessions.close_all(user)) == 2
+    assert [sessions.find(token, IDLE, NOW) for token in mine] == [None, None]
+    assert sessions.names_of(user) == set()
+    assert found(sessions, hers).username == "bert"
+
+
 def test_what_has_ended_is_swept_away(sessions: PortalSessions) -> None:
     opened(sessions, now=NOW - 4000)
     opened(sessions, now=NOW - 700)
     kept = opened(sessions, now=NOW)
     opened(sessions, user="bert", now=NOW - 700)
-    assert sessions.leaving(IDLE, NOW) == {"bert"}
-    assert sessions.sweep(IDLE, NOW) == 3
+    opened(sessions, user="Anna", now=NOW - 700)
+    assert sessions.leaving(IDLE, NOW) == {"bert"}, "anna is still there"
+    assert sessions.sweep(IDLE, NOW) == 4
     assert sessions.leaving(IDLE, NOW) == set()
     assert rows(sessions) == 1
     assert found(sessions, kept).username == "anna"

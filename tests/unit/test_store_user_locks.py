@@ -7,6 +7,7 @@ import threading
 import time
 from dataclasses import replace
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 from sqlalchemy.engine import URL
@@ -52,6 +53,23 @@ def test_a_lock_is_found_by_any_form_of_the_name_until_it_ends(store: Store) -> 
     assert locks.find("anna", NOW + 60) is None
     assert [lock.username for lock in locks.all(NOW)] == ["Anna"]
     assert locks.all(NOW + 60) == []
+
+
+def test_no_directory_is_asked_for_names_because_of_a_lock_that_has_ended(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Lockouts(store).lock("bert", "root", until=NOW + 60, now=NOW)
+    asked: list[str] = []
+
+    def getpwnam(name: str) -> NoReturn:
+        asked.append(name)
+        raise KeyError(name)
+
+    monkeypatch.setattr(pwd, "getpwnam", getpwnam)
+    assert UserLocks(store).find("anna", NOW + 60) is None
+    assert asked == []
+    assert UserLocks(store).find("anna", NOW + 59) is None
+    assert asked == ["anna"]
 
 
 def test_a_second_lock_replaces_the_first(store: Store) -> None:

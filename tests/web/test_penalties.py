@@ -21,6 +21,7 @@ from x2gobroker.auth.base import Credentials, Verdict, refused
 from x2gobroker.auth.htpasswd import HtpasswdMechanism
 from x2gobroker.logs import broker_log
 from x2gobroker.model.penalty import AT_ONCE
+from x2gobroker.settings import Settings
 
 Make = Callable[..., Bench]
 JSON = "/json/inifile/"
@@ -175,6 +176,33 @@ def test_the_same_wrong_password_counts_once(broker: Bench, clock: Clock) -> Non
         assert broker.post(JSON, user="anna", password="old password").status_int == 401
         clock.now += 1
     assert json_login(broker).status_int == 200
+
+
+def test_reports_do_not_have_a_wrong_password_checked_again_and_again(
+    broker: Bench, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A client left open, whose user has changed the password elsewhere: PAM or a directory would count each check."""
+    checked: list[str] = []
+    check = HtpasswdMechanism._check
+
+    def noted(self: HtpasswdMechanism, settings: Settings, credentials: Credentials) -> Verdict:
+        checked.append(credentials.password)
+        return check(self, settings, credentials)
+
+    def report(password: str) -> int:
+        clock.now += 30
+        event = {"task": "clientevent", "event": "ALIVE", "sid": "anna-50-1795167317_stRxterm_dp24"}
+        return int(broker.post(JSON, user="anna", password=password, authid="unknown", **event).status_int)
+
+    monkeypatch.setattr(HtpasswdMechanism, "_check", noted)
+    assert [report("of before") for _ in range(20)] == [401] * 20
+    assert checked == ["of before"]
+    clock.now += 30
+    assert broker.post(JSON, user="anna", password="of before").status_int == 401
+    assert checked == ["of before"] * 2, "somebody may have typed it"
+    assert report("another") == 401
+    assert checked[2:] == ["another"]
+    assert report(PASSWORD) == 200
 
 
 def test_trusted_networks_are_exempt(broker_with: Make) -> None:

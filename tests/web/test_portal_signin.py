@@ -12,11 +12,14 @@ from sqlalchemy import func, select, update
 
 from tests.web.conftest import HASHED, PASSWORD
 from tests.web.portal import HOST, JSON, OWN, PortalBench
-from tests.web.test_second_factor import ENROLLED, SECRET, code
-from x2gobroker.auth.htpasswd import write_user
+from tests.web.test_second_factor import ENROLLED, SECRET, code, wrong_codes
+from x2gobroker.auth.base import Credentials, Verdict, granted, refused
+from x2gobroker.auth.htpasswd import HtpasswdMechanism, write_user
 from x2gobroker.portal.guard import COOKIE
+from x2gobroker.settings import Settings
 from x2gobroker.store import Enrolments
 from x2gobroker.store.portal_tables import PORTAL_SESSIONS
+from x2gobroker.store.tables import PENALTIES
 
 TYPES = """{"Stays": {"script": "tigervnc.py", "count": 2},
  "Goes": {"script": "tigervnc.py", "count": 2, "stop-at-logout": true}}"""
@@ -191,6 +194,45 @@ def test_signing_out_everywhere_ends_all_browsers_of_this_user(portal: PortalBen
     assert bert.get().status_int == 200
 
 
+@pytest.fixture
+def careless(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> PortalBench:
+    """A portal with an auth mechanism that takes names in any spelling, as directories do."""
+
+    def check(_self: HtpasswdMechanism, _settings: Settings, credentials: Credentials) -> Verdict:
+        right = credentials.user.lower() == "anna" and credentials.password == PASSWORD
+        return granted(credentials.user, "right password") if right else refused(credentials.user, "wrong password")
+
+    monkeypatch.setattr(HtpasswdMechanism, "_check", check)
+    return PortalBench(tmp_path, "penalty-ban-failures = 2", types=TYPES)
+
+
+def test_signing_out_everywhere_is_for_every_spelling_of_the_name(careless: PortalBench) -> None:
+    phone, desk = careless.signed_in("Anna"), careless.signed_in("anna")
+    slot = careless.desktops.reserve("Goes", 2, "Anna", {}, phone.address)
+    assert slot is not None
+    careless.desktops.begin_start(slot.id, "here")
+    desk.post("/portal/sign-out-everywhere")
+    assert phone.get().status_int == 303
+    assert [slot.wanted for slot in careless.desktops.of_user("Anna")] == ["logout"]
+
+
+def test_a_ban_ends_the_sign_ins_of_every_spelling_of_the_name(careless: PortalBench) -> None:
+    victim = careless.signed_in("anna")
+    careless.ban("ANNA")
+    assert victim.get().status_int == 303
+
+
+def test_who_no_longer_gets_in_is_signed_out_in_every_spelling(
+    careless: PortalBench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    desk = careless.signed_in("anna")
+    move_back(careless, checked=time.time() - 700)
+    phone = careless.signed_in("Anna")  # whose own turn to be checked comes later
+    monkeypatch.setattr(HtpasswdMechanism, "_check", lambda _self, _s, asked: refused(asked.user, "wrong password"))
+    assert desk.get().status_int == 303
+    assert phone.get().status_int == 303
+
+
 def test_a_sign_in_ends_when_nothing_is_done_and_at_its_time(tmp_path: Path) -> None:
     portal = PortalBench(tmp_path, "portal-idle-minutes = 5\nportal-absolute-hours = 2")
     browser = portal.signed_in()
@@ -340,6 +382,38 @@ def test_whom_the_web_server_knows_needs_no_form(tmp_path: Path) -> None:
     stranger = portal.browser()
     assert 'type="password"' not in stranger.get("/portal/sign-in").text
     assert stranger.sign_in().status_int == 403
+
+
+def test_whom_the_web_server_knows_gets_a_form_for_the_code_and_no_penalty(tmp_path: Path) -> None:
+    portal = PortalBench(tmp_path, ENROLLED.replace("penalties = false", "penalty-ban-failures = 2"))
+    portal.change("default-auth-mech = htpasswd", "default-auth-mech = remote_user")
+    portal.context.services.of(Enrolments, portal.context.source.current()).add("anna", SECRET, replace=False)
+    known = {"REMOTE_USER": "anna@EXAMPLE.ORG", "HTTP_HOST": HOST, "wsgi.url_scheme": "https"}
+    for _ in range(4):
+        form = portal.app.request("/portal/sign-in", environ=known)
+        assert (form.status_int, 'name="user" value="anna"' in form.text, 'id="code"' in form.text) == (200, True, True)
+        assert "wrong" not in form.text
+    fields = {"user": "anna", "code": code()}
+    done = portal.app.request("/portal/sign-in", method="POST", POST=fields, headers=OWN, environ=known)
+    assert done.status_int == 303
+    portal.app.reset()
+    without = portal.app.request("/portal/sign-in", environ={**known, "REMOTE_USER": "bert"})
+    assert (without.status_int, "again=1" in without.location) == (303, True), "bert needs no code"
+
+
+def test_a_ban_behind_the_web_server_ends_the_sign_ins_of_whom_it_names(tmp_path: Path) -> None:
+    portal = PortalBench(tmp_path, ENROLLED.replace("penalties = false", "penalty-ban-failures = 2"))
+    portal.change("default-auth-mech = htpasswd", "default-auth-mech = remote_user")
+    portal.context.services.of(Enrolments, portal.context.source.current()).add("anna", SECRET, replace=False)
+    known = {"REMOTE_USER": "anna", "HTTP_HOST": HOST, "wsgi.url_scheme": "https", "REMOTE_ADDR": "192.0.2.7"}
+    kept = portal.sessions.open("anna", "inifile", "192.0.2.7", 3600, None)
+    for digits in wrong_codes(4):
+        portal.app.request(
+            "/portal/sign-in", method="POST", POST={"code": digits}, headers=OWN, environ=known, expect_errors=True
+        )
+        with portal.sessions.store.begin() as connection:
+            connection.execute(update(PENALTIES).values(not_before=0))
+    assert portal.sessions.find(kept, 600) is None
 
 
 def test_who_signs_out_is_not_signed_in_again_by_the_web_server_at_once(tmp_path: Path) -> None:

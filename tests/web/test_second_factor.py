@@ -8,12 +8,14 @@ from collections.abc import Callable
 
 import pytest
 from passlib.totp import TOTP
+from sqlalchemy import update
 from sqlalchemy.engine import URL
 
 from tests.web.conftest import PASSWORD, Bench, authid_of, profile_ids
 from x2gobroker.nameservices.libnss import LibnssNameService
 from x2gobroker.store import Enrolments, Store
 from x2gobroker.store.database import FILE_NAME
+from x2gobroker.store.tables import PENALTIES
 
 Make = Callable[..., Bench]
 SECRET = "GEZDGNBVGY3TQOJQGEZDGNBVGY3TQOJQ"
@@ -199,6 +201,58 @@ def test_behind_a_web_server_the_code_is_the_password_and_guessing_it_is_slowed(
 
     assert ask(code()) == 200
     assert 429 in [ask(f"99999{digit}") for digit in range(10)]
+
+
+def behind_a_web_server(make: Make, more: str = "") -> Callable[..., int]:
+    """A broker that believes the web server and wants a code of anna and bert; a login there, by its status."""
+    broker = make(f"default-second-factor = enrolled\npenalty-ban-failures = 4\n{more}")
+    text = (broker.folder / "x2gobroker.conf").read_text()
+    broker.write("x2gobroker.conf", text.replace("default-auth-mech = htpasswd", "default-auth-mech = remote_user"))
+    broker.start()
+    store = Store(URL.create("sqlite", database=str(broker.folder / "state" / FILE_NAME)))
+    Enrolments(store).add("bert", SECRET, replace=True)
+
+    def ask(named: str, password: str, user: str = "", **more: str) -> int:
+        broker.app.extra_environ["REMOTE_USER"] = named
+        status = int(broker.post(JSON, user=user, password=password, **more).status_int)
+        with store.begin() as connection:
+            connection.execute(update(PENALTIES).values(not_before=0))  # as if they had waited
+        return status
+
+    return ask
+
+
+def wrong_codes(count: int) -> list[str]:
+    """So many different codes that are wrong for the next minutes."""
+    right = {code(steps) for steps in range(-2, 6)}
+    return [digits for digits in map("{:06}".format, range(count + 8)) if digits not in right][:count]
+
+
+@pytest.mark.parametrize("named", ["anna", "anna@EXAMPLE.ORG"])
+def test_behind_a_web_server_wrong_codes_count_for_whom_it_has_named(make: Make, named: str) -> None:
+    ask = behind_a_web_server(make)
+    assert 429 in [ask(named, digits) for digits in wrong_codes(5)]
+    assert ask("bert", code()) == 200, "somebody else at the same address"
+    assert ask("anna", code(), user="anna") == 429
+
+
+def test_behind_a_web_server_nobody_clears_the_wrong_codes_of_somebody_else(make: Make) -> None:
+    ask = behind_a_web_server(make)
+    said = []
+    for turn, digits in enumerate(wrong_codes(6)):
+        if turn in (2, 4):
+            assert ask("bert", code(turn // 2 - 1)) == 200
+        said.append(ask("anna", digits))
+    assert said[-1] == 429
+
+
+def test_behind_a_web_server_reports_do_not_guess_with_a_code_of_long_ago(make: Make) -> None:
+    ask = behind_a_web_server(make)
+    event = {"task": "clientevent", "event": "ALIVE", "sid": "anna-50-1_stDX_dp24", "authid": "0" * 40}
+    said = [ask("anna", wrong_code(), "anna", **event) for _ in range(6)]
+    assert 429 not in said
+    assert ask("anna", code(), user="anna") == 200
+    assert ask("carl", "", "carl", **event) == 200, "who needs no code is let in by the web server"
 
 
 def test_wrong_codes_count_as_failed_logins(make: Make) -> None:

@@ -112,8 +112,10 @@ class AuthMechanism(ABC):
     One object serves one VirtualHost of one process, for all requests and threads. A plug-in derives from this class
     and writes `_check`; it may write `_change_password`, declare the options of its `[authmech_<name>]` section in
     `options`, and set `needs_password` to False when it knows users by other means, or `checks_password` when there is
-    no password to be guessed, so that no penalties are called for. `vouches` says in a few words how it knows who a
-    user is; where it does not say so, users may be anybody, and get neither autologin nor desktops in the browser.
+    no password to be guessed, so that no penalties are called for. One that names users by other means than the form
+    says in `user_of` whom, so that wrong codes of a second factor count for that user. `vouches` says in a few words
+    how it knows who a user is; where it does not say so, users may be anybody, and get neither autologin nor desktops
+    in the browser.
     """
 
     options: ClassVar[tuple[Option, ...]] = ()
@@ -175,6 +177,12 @@ class AuthMechanism(ABC):
     def _change_password(self, settings: Settings, credentials: Credentials, new: str) -> PasswordChange:
         """Change the password of a user who has just been checked. Raises AuthMechanismError."""
         return PasswordChange(False, "not possible with this login", Outcome.REFUSED, looked=False)
+
+    def user_of(self, settings: Settings, credentials: Credentials) -> str:
+        """Whom a right login with these credentials names, as far as that is known before: failures count for that
+        user. As the client says, unless overridden. Raises nothing, and asks nobody.
+        """
+        return credentials.user
 
     def takes_codes(self, settings: Settings) -> bool:
         """Whether what users type is good only once, as it holds a code; False unless overridden."""

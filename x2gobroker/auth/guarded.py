@@ -67,5 +67,9 @@ class Guarded:
             )
         return found
 
+    def is_known(self) -> bool:
+        """Whether the password is the one that was wrong last time. Raises StoreError."""
+        return self.penalties.is_last_wrong(self.attempt, self.password, self.rules, self.clock())
+
     def _undecided(self, admission: Admission) -> None:
         self.penalties.undecided(admission.place, self.rules, self.clock())

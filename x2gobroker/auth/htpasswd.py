@@ -120,9 +120,14 @@ class HtpasswdMechanism(AuthMechanism):
             with self._lock:
                 watched = self._watched = WatchedFile(path, _with_stand_ins, Users({}))
         loaded = watched.current()
-        if not path.exists():
+        try:
+            path.stat()
+        except (FileNotFoundError, NotADirectoryError):
             advice = f"{path} does not exist; make it with `x2gobroker passwd --file {path} USER`"
-            raise AuthMechanismError(advice, looked=False)
+            raise AuthMechanismError(advice, looked=False) from None
+        except OSError as error:
+            advice = f"{path} cannot be reached: {error.strerror}; let the broker's user enter its folder"
+            raise AuthMechanismError(advice, looked=False) from None
         if not loaded.good:
             raise AuthMechanismError(f"{loaded.fault}", looked=False)
         return loaded.value

@@ -17,13 +17,27 @@ class RemoteUserMechanism(AuthMechanism):
     checks_password = False
     vouches = "web server"
 
-    def _check(self, settings: Settings, credentials: Credentials) -> Verdict:
-        named = credentials.server_variables.get("REMOTE_USER")
-        if not isinstance(named, str) or not named:
-            return refused(credentials.user, "the web server has authenticated nobody", looked=False)
+    def user_of(self, settings: Settings, credentials: Credentials) -> str:
+        """Whom the web server names; whom the form names, where that is nobody."""
+        return self._user(settings, _named(credentials)) or credentials.user
+
+    def _user(self, settings: Settings, named: str) -> str:
+        """The user of what the web server says; empty where that cannot be used."""
         user = named.partition("@")[0] if settings.boolean(self.section, "strip-realm") else named
-        if not user or not user.isprintable():
+        return user if user.isprintable() else ""
+
+    def _check(self, settings: Settings, credentials: Credentials) -> Verdict:
+        named = _named(credentials)
+        if not named:
+            return refused(credentials.user, "the web server has authenticated nobody", looked=False)
+        user = self._user(settings, named)
+        if not user:
             return refused(credentials.user, "the web server's user name cannot be used", looked=False)
         if credentials.user not in ("", user, named):
             return refused(credentials.user, "the web server has authenticated another user", looked=False)
         return granted(user, "authenticated by the web server")
+
+
+def _named(credentials: Credentials) -> str:
+    named = credentials.server_variables.get("REMOTE_USER")
+    return named if isinstance(named, str) else ""

@@ -213,6 +213,10 @@ class SecondFactor:
             return Verdict(Outcome.REFUSED, verdict.user, fault, guessed_code=fault == WRONG)
         return granted(verdict.user, f"{verdict.reason} and code", verdict.ticket)
 
+    def is_needed(self, settings: Settings, user: str, address: str) -> bool:
+        """Whether this user needs a code from there. To be told only to whom is known to be the user."""
+        return self._demand(settings, user, address) is not None
+
     def without_code(self, settings: Settings, credentials: Credentials) -> Credentials:
         """The credentials of somebody logged in, for the mechanism. The code behind the password was looked at then,
         and clients go on sending the same."""

@@ -35,7 +35,7 @@ def find_sign_in(portal: Portal, touch: bool = True) -> SignIn | None:
     if not still_welcome(portal, session, token):
         return None
     if touch:
-        sessions.seen(session, portal.now)
+        sessions.seen(session, portal.idle_seconds, portal.now)
     return SignIn(portal, session, token)
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from x2gobroker.auth.base import AuthMechanism, Credentials, Outcome
 from x2gobroker.errors import PluginError
 from x2gobroker.logs import error_log
@@ -22,6 +24,19 @@ def asks_for_code(portal: Portal) -> bool:
     factor = portal.broker.second_factor
     is_on = factor.is_on(portal.settings) and not factor.rules(portal.settings).exempts(portal.address)
     return is_on or _pam_digits(portal) > 0
+
+
+def named_by_server(portal: Portal, variables: Mapping[str, object]) -> str:
+    """Whom a login without a form names, by what the web server says; empty where that is not known before."""
+    mechanism = _mechanism(portal)
+    if mechanism is None:
+        return ""
+    return mechanism.user_of(portal.settings, Credentials("", "", portal.address, variables))
+
+
+def needs_code(portal: Portal, user: str) -> bool:
+    """Whether this user, who is known to be that, needs a one-time code at this address. Raises StoreError."""
+    return portal.broker.second_factor.is_needed(portal.settings, user, portal.address)
 
 
 def without_code(portal: Portal, user: str, password: str) -> str:

@@ -27,8 +27,11 @@ def still_welcome(portal: Portal, session: PortalSession, token: str) -> bool:
     refusal = check_again(portal, session.username, session.password(token))
     if not refusal:
         return True
+    names = sessions.names_of(session.username)  # before they are gone
     many = sessions.close_all(session.username)
-    portal.services.of(RemoteDesktops, portal.settings).ask_cut(session.username, links=True)
+    desktops = portal.services.of(RemoteDesktops, portal.settings)
+    for name in sorted(names | {session.username}):
+        desktops.ask_cut(name, links=True)
     tickets.forget(portal.settings, session.username)
     broker_log.warning(
         "portal: %s is signed out of %d browsers: the login no longer counts (%s)",

@@ -126,4 +126,5 @@ class SignIn:
 
     def seen(self, moment: float | None = None) -> None:
         """The user did something, now or at that moment: at a desktop, for example. Raises StoreError."""
-        self.services.of(PortalSessions, self.settings).seen(self.session, moment or self.portal.now)
+        sessions = self.services.of(PortalSessions, self.settings)
+        sessions.seen(self.session, self.portal.idle_seconds, moment or self.portal.now)

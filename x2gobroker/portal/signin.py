@@ -17,7 +17,7 @@ from x2gobroker.portal.decorator import find_sign_in, signed_in
 from x2gobroker.portal.languages import COOKIE as LANGUAGE_COOKIE
 from x2gobroker.portal.languages import NAMES, _, _n
 from x2gobroker.portal.page import field, go_to, go_to_path, page
-from x2gobroker.portal.passwords import asks_for_code, needs_password, without_code
+from x2gobroker.portal.passwords import asks_for_code, named_by_server, needs_code, needs_password, without_code
 from x2gobroker.portal.session import Portal, SignIn, here
 from x2gobroker.remote.types import SessionType
 from x2gobroker.settings import GLOBAL
@@ -48,7 +48,7 @@ class Refusal:
 
 
 def sign_in() -> Response:
-    """The page with the form; POST signs in. Who is known to the web server is signed in without a form."""
+    """The page with the form; POST signs in. Whom the web server knows needs no form, unless it is for a code."""
     portal = here()
     target = own_path(http_request.values.get("next", ""))
     if http_request.method == "POST":
@@ -57,10 +57,14 @@ def sign_in() -> Response:
         return go_to_path(target)
     if KEPT in http_request.args:
         return form(portal, target, refusal=Refusal(_no_cookies(), 400))
+    known = ""
     if not needs_password(portal) and http_request.environ.get("REMOTE_USER") and guard.keeps_cookies(http_request):
-        return _let_in_without_form(portal, target)
+        known = named_by_server(portal, http_request.environ)
+        # without its code a login would be refused, and counted as a guess
+        if not (needs_code(portal, known) if known else asks_for_code(portal)):
+            return _let_in_without_form(portal, target)
     lost = _("You were already signed out, so your last action was not carried out. Sign in and try again.")
-    return form(portal, target, notice=lost if "lost" in http_request.args else "")
+    return form(portal, target, known, notice=lost if "lost" in http_request.args else "")
 
 
 def _let_in_without_form(portal: Portal, target: str) -> Response:
@@ -129,7 +133,7 @@ def _let_in(portal: Portal, target: str, user: str, password: str, code: str) ->
     sessions = portal.services.of(PortalSessions, settings)
     if not login.granted:
         if login.reason == BANNED:
-            _close_block(portal, user)
+            _close_block(portal, login.user)
         return form(portal, target, user, _refusal(login))
     keep = needs_password(portal) and settings.boolean(GLOBAL, "portal-keep-password")
     kept = None
@@ -157,9 +161,13 @@ def _no_cookies() -> str:
 
 def _close_block(portal: Portal, user: str) -> None:
     """Sign a user out in the browsers at the address that is banned."""
-    if portal.services.of(PortalSessions, portal.settings).close_block(user, portal.address):
-        portal.services.of(RemoteDesktops, portal.settings).ask_cut(user)
-        tickets.forget_unless_signed_in(portal.settings, portal.services.of(PortalSessions, portal.settings), user)
+    sessions = portal.services.of(PortalSessions, portal.settings)
+    names = sessions.names_of(user)  # before they are gone
+    if sessions.close_block(user, portal.address):
+        desktops = portal.services.of(RemoteDesktops, portal.settings)
+        for name in sorted(names):
+            desktops.ask_cut(name)
+        tickets.forget_unless_signed_in(portal.settings, sessions, user)
 
 
 def _refusal(login: Login) -> Refusal:
@@ -188,18 +196,22 @@ def _time(seconds: int) -> str:
 def sign_out(sign_in: SignIn) -> Response:
     """Sign this browser out."""
     sign_in.services.of(PortalSessions, sign_in.settings).close(sign_in.token)
-    return _signed_out(sign_in, _("You are signed out."))
+    return _signed_out(sign_in, {sign_in.user}, _("You are signed out."))
 
 
 @signed_in
 def sign_out_everywhere(sign_in: SignIn) -> Response:
     """Sign the user out in all browsers."""
-    sign_in.services.of(PortalSessions, sign_in.settings).close_all(sign_in.user)
-    return _signed_out(sign_in, _("You are signed out of all browsers."))
+    sessions = sign_in.services.of(PortalSessions, sign_in.settings)
+    names = sessions.names_of(sign_in.user)  # before they are gone
+    sessions.close_all(sign_in.user)
+    return _signed_out(sign_in, names | {sign_in.user}, _("You are signed out of all browsers."))
 
 
-def _signed_out(sign_in: SignIn, text: str) -> Response:
-    _stop_desktops(sign_in)
+def _signed_out(sign_in: SignIn, names: set[str], text: str) -> Response:
+    """What is left to do for a user who was signed out under these spellings of the name, and the page with `text`."""
+    for name in sorted(names):
+        _stop_desktops(sign_in, name)
     sessions = sign_in.services.of(PortalSessions, sign_in.settings)
     tickets.forget_unless_signed_in(sign_in.settings, sessions, sign_in.user)
     broker_log.info("portal: %s signed out, from %s", log_field(sign_in.user), log_field(sign_in.address))
@@ -208,18 +220,18 @@ def _signed_out(sign_in: SignIn, text: str) -> Response:
     return response
 
 
-def _stop_desktops(sign_in: SignIn) -> None:
-    """Stop the desktops whose session type says so (`stop-at-logout`), and cut connections to the others.
+def _stop_desktops(sign_in: SignIn, user: str) -> None:
+    """Stop the desktops of this user whose session type says so (`stop-at-logout`), and cut connections to the others.
 
     Browsers in which the user is still signed in connect again by themselves.
     """
     types = sign_in.services.session_types.current(sign_in.settings).types
     desktops = sign_in.services.of(RemoteDesktops, sign_in.settings)
-    for slot in desktops.of_user(sign_in.user):
+    for slot in desktops.of_user(user):
         session_type: SessionType | None = types.get(slot.type)
         if session_type is not None and session_type.stop_at_logout:
             desktops.ask_stop(slot, LOGOUT)
-    desktops.ask_cut(sign_in.user)
+    desktops.ask_cut(user)
 
 
 def language() -> Response:

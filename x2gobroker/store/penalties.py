@@ -200,6 +200,15 @@ class Penalties:
             self._write(connection, attempt.on_all_accounts, together, rules.for_block(together), now)
         self._sweep_now_and_then(rules, now)
 
+    def is_last_wrong(self, attempt: Attempt, password: str, rules: PenaltyRules, now: float) -> bool:
+        """Whether this is the last wrong password of this block on this account, and that is not forgotten yet."""
+        with self.store.begin() as connection:
+            query = select(T.failures, T.last, T.salt, T.mark).where(attempt.row)
+            row = connection.execute(query).one_or_none()
+        if row is None or not row.failures or row.mark is None or row.last + rules.forget_seconds < now:
+            return False
+        return hmac.compare_digest(row.mark, mark_of(row.salt, password))
+
     def succeeded(self, attempt: Attempt, place: str = "") -> None:
         """Forget the failures of this block on this account: they were slips of the user's own.
 

@@ -17,8 +17,9 @@ from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
-from sqlalchemy import and_, delete, insert, or_, select, update
+from sqlalchemy import ColumnElement, Connection, and_, delete, insert, or_, select, update
 
+from x2gobroker.model.accounts import account_name
 from x2gobroker.model.penalty import address_block
 from x2gobroker.model.vouched import Vouched
 from x2gobroker.store.authids import digest_of
@@ -33,7 +34,7 @@ KEY_BYTES = 32
 NONCE_BYTES = 12
 PADDED_TO = 64
 PURPOSE = b"x2gobroker portal password"
-SEEN_SECONDS = 60.0  # a later sign of life than this is written down; one for each request would cost too much
+SEEN_SECONDS = 60.0  # what is written down of signs of life is this old at most; each of them would cost too much
 AT_SIGN_IN = Vouched("signed in at the portal")
 S = PORTAL_SESSIONS.c
 
@@ -70,7 +71,10 @@ class PortalSession:
 
 
 class PortalSessions:
-    """The sign-ins of one store. All methods raise StoreError; `now` is for tests, seconds since the epoch."""
+    """The sign-ins of one store. All methods raise StoreError; `now` is for tests, seconds since the epoch.
+
+    Users are compared by `account_name`: `Anna` and `anna` are one.
+    """
 
     def __init__(self, store: Store) -> None:
         self.store = store
@@ -122,9 +126,12 @@ class PortalSessions:
                 return None
         return None if UserLocks(self.store).find(row.username) is not None else _session(row)
 
-    def seen(self, session: PortalSession, moment: float) -> None:
-        """Note that the user did something then. Nothing is written for less than SEEN_SECONDS."""
-        if moment < session.last_seen + SEEN_SECONDS:
+    def seen(self, session: PortalSession, idle: float, moment: float) -> None:
+        """Note that the user did something then; the sign-in ends after `idle` seconds without that.
+
+        Nothing is written for less than SEEN_SECONDS, nor for less than a fourth of `idle`.
+        """
+        if moment < session.last_seen + _rarely(idle):
             return
         with self.store.begin() as connection:
             later = update(PORTAL_SESSIONS).where(S.digest == session.digest, S.last_seen < moment)
@@ -147,7 +154,7 @@ class PortalSessions:
                 if row.ends < moment or max(row.last_seen, at) + idle < moment:
                     continue
                 going_on.add(row.digest)
-                if at >= row.last_seen + min(SEEN_SECONDS, idle / 4):
+                if at >= row.last_seen + _rarely(idle):
                     later = update(PORTAL_SESSIONS).where(S.digest == row.digest, S.last_seen < at)
                     connection.execute(later.values(last_seen=at))
         return going_on
@@ -166,8 +173,9 @@ class PortalSessions:
     def all_of(self, user: str, idle: float, now: float | None = None) -> list[PortalSession]:
         """Where a user is signed in, the last seen first."""
         moment = _now(now)
-        query = select(*S).where(S.username == user, S.ends >= moment, S.last_seen >= moment - idle)
+        going_on = and_(S.ends >= moment, S.last_seen >= moment - idle)
         with self.store.begin() as connection:
+            query = select(*S).where(_of(connection, user), going_on)
             return [_session(row) for row in connection.execute(query.order_by(S.last_seen.desc(), S.created))]
 
     def users(self) -> set[str]:
@@ -175,16 +183,21 @@ class PortalSessions:
         with self.store.begin() as connection:
             return set(connection.execute(select(S.username).distinct()).scalars())
 
+    def names_of(self, user: str) -> set[str]:
+        """The names under which a user has sign-ins, in whatever spelling, as they stand there."""
+        with self.store.begin() as connection:
+            return _spellings(connection, user)
+
     def close_all(self, user: str) -> int:
         """Sign a user out everywhere; how many sign-ins there were."""
         with self.store.begin() as connection:
-            return connection.execute(delete(PORTAL_SESSIONS).where(S.username == user)).rowcount
+            return connection.execute(delete(PORTAL_SESSIONS).where(_of(connection, user))).rowcount
 
     def close_block(self, user: str, address: str) -> int:
         """Sign a user out in the address block of `address`, from which passwords are guessed; how many there were."""
         block = address_block(address)
         with self.store.begin() as connection:
-            rows = connection.execute(select(S.digest, S.address).where(S.username == user)).all()
+            rows = connection.execute(select(S.digest, S.address).where(_of(connection, user))).all()
             near = [row.digest for row in rows if address_block(row.address) == block]
             return connection.execute(delete(PORTAL_SESSIONS).where(S.digest.in_(near))).rowcount if near else 0
 
@@ -194,7 +207,9 @@ class PortalSessions:
         going_on = and_(S.ends >= moment, S.last_seen >= moment - idle)
         with self.store.begin() as connection:
             everybody = set(connection.execute(select(S.username).distinct()).scalars())
-            return everybody - set(connection.execute(select(S.username).where(going_on).distinct()).scalars())
+            there = connection.execute(select(S.username).where(going_on).distinct()).scalars()
+            staying = {account_name(name) for name in there}
+            return {name for name in everybody if account_name(name) not in staying}
 
     def sweep(self, idle: float, now: float | None = None) -> int:
         """Forget sign-ins that have ended; how many."""
@@ -206,6 +221,21 @@ class PortalSessions:
 
 def _now(now: float | None) -> float:
     return time.time() if now is None else now
+
+
+def _rarely(idle: float) -> float:
+    """By how many seconds a sign of life has to be later than the last to be written down."""
+    return min(SEEN_SECONDS, idle / 4)
+
+
+def _spellings(connection: Connection, user: str) -> set[str]:
+    written = connection.execute(select(S.username).distinct()).scalars()
+    return {name for name in written if account_name(name) == account_name(user)}
+
+
+def _of(connection: Connection, user: str) -> ColumnElement[bool]:
+    """The condition for the sign-ins of a user, in whatever spelling the name is written there."""
+    return S.username.in_(_spellings(connection, user))
 
 
 def _session(row: Any) -> PortalSession:

@@ -69,10 +69,11 @@ class UserLocks:
 
     def find(self, user: str, now: float | None = None) -> UserLock | None:
         """The lock of a user, by whatever name of the account; None for a user who may come in."""
+        counts = _counts(_now(now))
         with self.store.begin() as connection:
-            if connection.execute(select(L.account).limit(1)).first() is None:
+            if connection.execute(select(L.account).where(counts).limit(1)).first() is None:
                 return None  # mostly nobody is locked, and then no directory is asked for names
-        mine = select(*L).where(L.account.in_(account_names(user)), _counts(_now(now)))
+        mine = select(*L).where(L.account.in_(account_names(user)), counts)
         with self.store.begin() as connection:
             row = connection.execute(mine).first()
         return None if row is None else UserLock(*row)
