@@ -57,6 +57,12 @@ def test_every_type_of_key_that_openssh_has_is_a_key(tmp_path: Path, kind: str) 
     assert public_keys(tmp_path) == [(kind, BASE64)]
 
 
+@pytest.mark.parametrize("comment", ["Schlüssel des Brokers".encode(), "Schlüssel".encode("latin-1")])
+def test_a_key_whose_comment_is_not_ascii_is_a_key(tmp_path: Path, comment: bytes) -> None:
+    (tmp_path / "id_x.pub").write_bytes(b"ssh-ed25519 " + BASE64.encode() + b" " + comment + b"\n")
+    assert public_keys(tmp_path) == [("ssh-ed25519", BASE64)]
+
+
 @pytest.mark.parametrize(
     "content",
     [
@@ -67,6 +73,7 @@ def test_every_type_of_key_that_openssh_has_is_a_key(tmp_path: Path, kind: str) 
         b"ssh-rsa not_base64!",
         b"ssh-rsa AAA",
         b"ssh-rsa\xff AAAA",
+        b"ssh-rsa AAA\xff",
         b"SSH-RSA AAAA",
         b"ssh-rsa,x AAAA",
     ],

@@ -1,4 +1,4 @@
-"""A channel's last message is its end, whatever threads do at the same moment."""
+"""A channel's last message is its end, whatever threads do at the same moment; and it keeps what it has asked for."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from paramiko.common import (
     MSG_CHANNEL_CLOSE,
     MSG_CHANNEL_DATA,
     MSG_CHANNEL_EOF,
+    MSG_CHANNEL_EXTENDED_DATA,
     MSG_CHANNEL_REQUEST,
     MSG_CHANNEL_SUCCESS,
 )
@@ -159,3 +160,41 @@ def test_many_threads_that_send_and_close() -> None:
 def _send_quietly(channel: OrderedChannel) -> None:
     with contextlib.suppress(OSError):  # it is closed already
         channel.send(b"x")
+
+
+WINDOW = 1 << 20
+
+
+def server_sends(channel: OrderedChannel, kind: int, size: int) -> None:
+    """The reading thread takes data for the channel: output, or what the command says of errors."""
+    message = paramiko.Message()
+    if kind == MSG_CHANNEL_EXTENDED_DATA:
+        message.add_int(1)
+    message.add_string(bytes(size))
+    message.rewind()
+    handlers_of(paramiko.Transport)[kind](channel, message)
+
+
+@pytest.mark.parametrize(
+    "kinds", [[MSG_CHANNEL_DATA], [MSG_CHANNEL_EXTENDED_DATA], [MSG_CHANNEL_DATA, MSG_CHANNEL_EXTENDED_DATA]]
+)
+@pytest.mark.parametrize("combine", [False, True])
+@pytest.mark.parametrize("ended", [False, True])
+def test_a_server_that_ignores_the_window_fills_no_memory(kinds: list[int], combine: bool, ended: bool) -> None:
+    channel = opened(Line())
+    channel.set_combine_stderr(combine)
+    if ended:
+        channel._handle_eof(paramiko.Message())  # type: ignore[attr-defined]
+    for number in range(WINDOW // 32768):
+        server_sends(channel, kinds[number % len(kinds)], 32768)
+    with pytest.raises(paramiko.SSHException, match="more than it may"):
+        for number in range(8):
+            server_sends(channel, kinds[number % len(kinds)], 32768)
+    assert len(channel.in_buffer) + len(channel.in_stderr_buffer) < WINDOW + (1 << 17)
+
+
+def test_what_is_read_makes_room_for_more() -> None:
+    channel = opened(Line())
+    for _ in range(4 * WINDOW // 32768):
+        server_sends(channel, MSG_CHANNEL_DATA, 32768)
+        assert len(channel.recv(32768)) == 32768

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,6 +12,7 @@ from x2gobroker.x2go.control_queries import ControlQueries
 from x2gobroker.x2go.control_sessions import ControlSessions
 from x2gobroker.x2go.errors import X2GoControlSessionException, X2GoTerminalSessionException, X2GoTimeOutException
 from x2gobroker.x2go.listing import X2GoServerSessionInfo
+from x2gobroker.x2go.log import LOGLEVEL_DEBUG
 from x2gobroker.x2go.remote import Reply
 from x2gobroker.x2go.session_probe import Question
 
@@ -112,6 +114,25 @@ def test_a_session_whose_end_was_seen_does_not_come_back_by_a_list_that_is_late(
     for _ in range(2):
         assert list(control.list_sessions(refresh=True)) == [OTHER]
         assert control.has_terminated(NAME) is True
+
+
+@pytest.mark.parametrize("stays", ["", "debug", "shown", "view"])
+def test_what_an_earlier_run_left_of_a_session_goes_when_the_session_is_ended(tmp_path: Path, stays: str) -> None:
+    """As start, Ctrl-C, and `terminate` by another process leave it. What is shown here tidies up itself."""
+    name = "anna-50-1795167317_stS0XSHADbertXSHADPP51_dp24" if stays == "view" else NAME
+    folders = [tmp_path / f"S-{each}" for each in (name, OTHER)]
+    for folder in folders:
+        folder.mkdir()
+        (folder / "session.log").write_bytes(b"x")
+    control = Ending(line())
+    control.sessions_rootdir = str(tmp_path)
+    if stays == "debug":
+        control.logger.loglevel |= LOGLEVEL_DEBUG
+    if stays == "shown":
+        control.show(name)
+        control.shown[name].has_been_terminated = lambda: None  # type: ignore[method-assign]
+    assert control.terminate(name) is True
+    assert [folder.exists() for folder in folders] == [stays in ("debug", "shown"), True]
 
 
 def test_sessions_that_run_are_brought_up_to_date() -> None:

@@ -155,6 +155,10 @@ def test_what_the_desktop_takes_for_programs_is_never_opened() -> None:
         ("Grüße".encode(), True),
         (b"#!/bin/sh", False),
         (b"\n [Desktop Entry]", False),
+        (b"\xef\xbb\xbf[Desktop Entry]", False),
+        (b"# a remark\n[Desktop Entry]", False),
+        (b"# Config File", False),
+        (b"# a remark", True),
         (b"<html>", False),
         (b"\x7fELF\x02", False),
         (b"MZ\x90", False),
@@ -172,6 +176,30 @@ def test_a_file_without_an_extension_is_opened_if_it_is_text(
         queue()
         wait_until(lambda: not (box / "README").exists(), "the file opened or removed")
         assert notes.exists() == yes
+
+
+@pytest.mark.parametrize("name", ["README", "README.txt.", "README.txt "])
+def test_a_file_that_is_exchanged_after_the_look_at_it_is_not_opened(
+    box: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    """A copy without an extension is opened by what is in it, so what is in the copy counts."""
+    notes, client = opener(box), Client()
+    (box / name).write_bytes(b"Dear Anna")
+    running = X2GoMIMEboxQueue(mimebox_dir=str(box), client_instance=client)
+    real = running._is_allowed
+
+    def look(file: str) -> bool:
+        answer = real(file)
+        (box / name).write_bytes(b"[Desktop Entry]\nExec=xterm\n")
+        return answer
+
+    monkeypatch.setattr(running, "_is_allowed", look)
+    running.scan()
+    running.scan()
+    wait_until(lambda: bool(running.mimebox_history), "the file over")
+    assert not notes.exists()
+    assert client.errors == [(name, f"The kind of the MIME box file {name.strip()} is not allowed.")]
+    assert os.listdir(box) == os.listdir(box.parent / "tmp") == []
 
 
 @SOME

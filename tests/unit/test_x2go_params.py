@@ -129,6 +129,21 @@ def test_the_name_of_a_session_stays_short_whatever_the_command() -> None:
     assert len(label) <= 100
 
 
+@pytest.mark.parametrize("user", ["", "anna", "a" * 32, "EXAMPLE\\" + "a" * 40, "a" * 98])
+@pytest.mark.parametrize("command", ["xterm -e " + "x/" * 60, "xterm -T " + ":" * 60, "xterm -T " + "ü" * 60])
+def test_the_whole_name_of_a_session_is_one_that_the_agent_lives_with(user: str, command: str) -> None:
+    words = shlex.split(start_command(params(cmd=command), user))
+    label = words[words.index("x2gostartagent") + 9].replace(":", "PP")  # as x2gostartagent does it
+    assert label.startswith("xterm")
+    name = f"{user or 'a' * 32}-65535-1795274779_stR{label}_dp24"
+    assert len(name.encode()) <= 105 or len(label) == 9
+
+
+def test_a_long_user_name_leaves_the_mark_of_published_applications_whole() -> None:
+    words = shlex.split(start_command(params(cmd="PUBLISHED"), "a" * 98))
+    assert words[words.index("x2gostartagent") + 9] == "PUBLISHED"
+
+
 def test_xdmcp_needs_a_server() -> None:
     with pytest.raises(X2GoTerminalSessionException, match="xdmcp_server"):
         start_command(params(cmd="XDMCP"))

@@ -169,6 +169,46 @@ def test_a_link_leads_through_no_link_of_the_users_that_leads_out(folder: Shared
     refused(lambda: folder.make_link("a", f"{NAME}/endless"), errno.EACCES)
 
 
+def test_no_link_gives_a_folder_with_a_link_that_leads_out_another_name(folder: SharedFolder, place: Path) -> None:
+    (place / "docs" / "own").mkdir(parents=True)
+    (place / "docs" / "out").symlink_to("../..")
+    folder.make_link("x/out/outside", f"{NAME}/notes")  # x is not there yet
+    folder.make_folder(f"{NAME}/y", 0o755)
+    folder.make_folder(f"{NAME}/y/out", 0o755)
+    folder.make_link("y/out/outside", f"{NAME}/more")  # y will be exchanged
+    folder.rename(f"{NAME}/y", f"{NAME}/z")
+    folder.make_link("docs", f"{NAME}/z/docs")
+    for work in (
+        lambda: folder.make_link("docs", f"{NAME}/x"),
+        lambda: folder.make_link("docs", f"{NAME}/y"),
+        lambda: folder.make_link(".", f"{NAME}/x"),
+        lambda: folder.rename(f"{NAME}/z/docs", f"{NAME}/x"),
+    ):
+        refused(work, errno.EACCES)
+    assert not os.path.exists(place / "notes")
+    assert not os.path.exists(place / "more")
+    folder.make_link("docs/own", f"{NAME}/fine")
+
+
+def test_no_link_leads_through_a_folder_that_is_closed_for_the_moment(
+    folder: SharedFolder, place: Path, tmp_path: Path
+) -> None:
+    """Behind it could be the user's link that leads out, and the server may open it again."""
+    for above in (place, *place.parents):
+        if above.is_relative_to(tmp_path.parents[1]):
+            above.chmod(0o755)
+    (place / "docs").mkdir()
+    (place / "docs" / "out").symlink_to("../..")
+    for path in (place, place / "docs"):
+        os.chown(path, NOBODY, NOBODY)
+    os.seteuid(NOBODY)
+    try:
+        folder.set_mode(f"{NAME}/docs", 0)
+        refused(lambda: folder.make_link("docs/out/outside", f"{NAME}/notes"), errno.EACCES)
+    finally:
+        os.seteuid(0)
+
+
 def test_a_folder_that_is_too_deep_or_too_full_stays_where_it_is(
     folder: SharedFolder, place: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -270,6 +310,30 @@ def test_only_regular_files_are_opened(folder: SharedFolder, place: Path) -> Non
     refused(lambda: folder.open(f"{NAME}/pipe", os.O_RDONLY, 0), errno.EACCES)
     refused(lambda: folder.open(f"{NAME}/pipe", os.O_WRONLY, 0), errno.EACCES, errno.ENXIO)
     refused(lambda: folder.open(f"{NAME}/below", os.O_RDONLY, 0), errno.EACCES)
+
+
+def test_an_entry_that_cannot_be_looked_at_is_left_out(
+    folder: SharedFolder, place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Entry:
+        def __init__(self, entry: os.DirEntry[str]) -> None:
+            self.name, self._entry = entry.name, entry
+
+        def stat(self, *, follow_symlinks: bool) -> os.stat_result:
+            if self.name == "dead":
+                raise OSError(errno.ENOTCONN, os.strerror(errno.ENOTCONN))
+            return self._entry.stat(follow_symlinks=follow_symlinks)
+
+    scandir = os.scandir
+
+    @contextlib.contextmanager
+    def listing(number: int) -> Iterator[list[Entry]]:
+        with scandir(number) as entries:
+            yield [Entry(entry) for entry in entries]
+
+    (place / "dead").mkdir()
+    monkeypatch.setattr(os, "scandir", listing)
+    assert [name for name, _ in folder.entries(NAME)] == ["below"]
 
 
 def test_a_name_that_is_no_utf8_is_left_out(folder: SharedFolder, place: Path) -> None:

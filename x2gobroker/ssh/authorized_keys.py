@@ -42,7 +42,8 @@ def public_keys(folder: Path) -> list[tuple[str, str]]:
     keys = []
     for path in sorted(folder.glob("id_*.pub")):
         try:
-            with path.open(encoding="ascii") as stream:
+            # the comment may be in any language; in the key itself, a sign that is not ASCII is found below
+            with path.open(encoding="ascii", errors="replace") as stream:
                 words = stream.read(MAX_KEY_SIZE).split()
             if len(words) >= 2 and KEY_TYPE.fullmatch(words[0]):
                 base64.b64decode(words[1], validate=True)

@@ -1,9 +1,11 @@
-"""Channels of SSH connections that never write behind their own end.
+"""Channels of SSH connections that never write behind their own end, and keep no more than they have asked for.
 
 paramiko looks at a channel's state, makes a message, and sends it, and nothing keeps another thread from closing the
 channel in between: the one that reads the connection, when a command has ended quickly, or one that wants to stop. What
 comes to OpenSSH for a channel that is gone ends the whole connection, and every command on it. (`Disconnecting: ieof
 packet referred to nonexistent channel`.)
+
+Nor does paramiko look whether a server keeps to the window: one that does not would fill the memory.
 """
 
 from __future__ import annotations
@@ -15,8 +17,10 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import paramiko
-from paramiko.common import MSG_CHANNEL_CLOSE, MSG_CHANNEL_REQUEST
+from paramiko.common import MSG_CHANNEL_CLOSE, MSG_CHANNEL_DATA, MSG_CHANNEL_EXTENDED_DATA, MSG_CHANNEL_REQUEST
 from paramiko.transport import ChannelMap
+
+BEYOND_WINDOW_BYTES = 1 << 16  # in case somebody counts differently
 
 
 def _in_order(name: str) -> Callable[..., Any]:
@@ -31,6 +35,19 @@ def _in_order(name: str) -> Callable[..., Any]:
     return call
 
 
+def _bounded(name: str) -> Callable[[OrderedChannel, paramiko.Message], None]:
+    """paramiko's method of this name, which keeps what comes; raises SSHException for more than the window allows."""
+    method = getattr(paramiko.Channel, name)
+
+    @functools.wraps(method)
+    def call(self: OrderedChannel, message: paramiko.Message) -> None:
+        method(self, message)
+        if len(self.in_buffer) + len(self.in_stderr_buffer) > self.in_window_size + BEYOND_WINDOW_BYTES:
+            raise paramiko.SSHException("the server sends more than it may")
+
+    return call
+
+
 class OrderedChannel(paramiko.Channel):
     """A channel whose last message is its end, whoever else is about to send one.
 
@@ -39,6 +56,7 @@ class OrderedChannel(paramiko.Channel):
     """
 
     transport: Any
+    in_window_size: int
     _pipe: Any
     _close_internal: Callable[[], tuple[paramiko.Message | None, ...]]
     _order: threading.Lock
@@ -65,6 +83,8 @@ class OrderedChannel(paramiko.Channel):
     send_stderr = _in_order("send_stderr")
     shutdown = _in_order("shutdown")
     _handle_request = _in_order("_handle_request")
+    _feed = _bounded("_feed")
+    _feed_extended = _bounded("_feed_extended")
 
     @contextlib.contextmanager
     def _going_on(self) -> Iterator[None]:
@@ -126,4 +146,6 @@ def handlers_of(transport: type[paramiko.Transport]) -> dict[int, Callable[..., 
         **known,
         MSG_CHANNEL_CLOSE: OrderedChannel._handle_close,
         MSG_CHANNEL_REQUEST: OrderedChannel._handle_request,
+        MSG_CHANNEL_DATA: OrderedChannel._feed,
+        MSG_CHANNEL_EXTENDED_DATA: OrderedChannel._feed_extended,
     }

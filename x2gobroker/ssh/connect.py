@@ -20,7 +20,6 @@ from x2gobroker.ssh.routes import Route
 from x2gobroker.ssh.wire import Wire
 
 KEEPALIVE_SECONDS = 30
-REKEYING_SECONDS = 5.0
 LATER_SECONDS = 5.0
 FORWARDING_FORBIDDEN = 1  # RFC 4254, 5.1
 RSA_ALGORITHMS = ("rsa-sha2-512", "rsa-sha2-256")
@@ -66,14 +65,28 @@ class _OurTransport(paramiko.Transport):
     """A transport that closes the connection to its proxy with itself, and its wire always."""
 
     _channel_handler_table = handlers_of(paramiko.Transport)
+    wire: Wire
 
     def __init__(self, wire: Wire, proxy: paramiko.Transport | None) -> None:
-        self.ended_by: Exception | None = None
+        self._ended_by: Exception | None = None
         super().__init__(wire)  # type: ignore[arg-type]  # paramiko takes whatever has the methods of a socket
         self._channels = OrderedChannels()
         self.wire = wire
         self._proxy = proxy
-        self.clear_to_send_timeout = REKEYING_SECONDS
+
+    @property
+    def ended_by(self) -> Exception | None:
+        """Why the connection has ended, for all who ask; None when the server has ended it."""
+        return self._ended_by or self.wire.failure
+
+    @property
+    def clear_to_send_timeout(self) -> float:
+        """For how many seconds the thread that asks waits while keys are exchanged."""
+        return self.wire.patience()
+
+    @clear_to_send_timeout.setter
+    def clear_to_send_timeout(self, seconds: float) -> None:
+        """paramiko sets the same for all threads, which does not count."""
 
     @property
     def saved_exception(self) -> Exception | None:
@@ -84,7 +97,7 @@ class _OurTransport(paramiko.Transport):
     def saved_exception(self, error: Exception | None) -> None:
         self._saved = error
         if error is not None:
-            self.ended_by = error  # for all others
+            self._ended_by = error  # for all others
 
     def close(self) -> None:
         """Close this connection; nothing on it goes on."""

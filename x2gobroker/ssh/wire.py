@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import errno
+import fcntl
 import os
 import select
 import socket
+import struct
+import termios
 import threading
 import time
 import weakref
@@ -16,7 +20,9 @@ import paramiko
 BEFORE_LOGIN_BYTES = 1 << 20
 LONGEST_READ = 300 * 1024  # OpenSSH's packets have 256 KiB at most
 STALL_SECONDS = 5.0
+OUTAGE_SECONDS = 60.0  # a line may be gone for a moment; keepalives and TCP_USER_TIMEOUT find who is gone for good
 CLOSING_SECONDS = 0.2
+LATE_SECONDS = 1.0
 # How long reading waits on an idle connection. paramiko asks for a tenth: 2000 wake-ups a second with 200 servers that
 # are watched. Who closes a connection wakes it at once, and what else paramiko looks after (keepalives) has as long.
 IDLE_SECONDS = 5.0
@@ -28,7 +34,9 @@ class Wire:
     """A connected socket, or a channel of another connection, with limits.
 
     Before the login, the other side may send BEFORE_LOGIN_BYTES in all; afterwards, one packet may have LONGEST_READ
-    bytes. Writing that makes no progress ends the connection: after STALL_SECONDS, or at the thread's own deadline.
+    bytes. Writing that makes no progress ends the connection: after OUTAGE_SECONDS; before the login, or in a thread
+    with a deadline, after STALL_SECONDS, or at that deadline. Writing that holds up another thread, past the deadline
+    of that, ends it after STALL_SECONDS as well. `failure` is why writing ended it, which paramiko tells nobody.
     """
 
     def __init__(self, inner: socket.socket | paramiko.Channel) -> None:
@@ -36,7 +44,8 @@ class Wire:
         # the reader alone counts, the login alone lifts the limit: what both wrote would be lost now and then
         self._received = 0
         self._is_limited = True
-        self._thread = threading.local()
+        self._ends: dict[int, float] = {}  # by thread
+        self.failure: OSError | None = None
         self._idle: select.poll | None = None
         if isinstance(inner, socket.socket):
             _SOCKETS.add(self)
@@ -51,11 +60,19 @@ class Wire:
     @contextlib.contextmanager
     def deadline(self, end: float) -> Iterator[None]:
         """Writing in this thread gives up at `end` (monotonic), if it makes no progress."""
-        self._thread.end = end
+        thread = threading.get_ident()
+        self._ends[thread] = end
         try:
             yield
         finally:
-            self._thread.end = None
+            self._ends.pop(thread, None)
+
+    def patience(self) -> float:
+        """For how many seconds this thread may wait until it can write at all."""
+        end = self._ends.get(threading.get_ident())
+        if end is None:
+            return STALL_SECONDS if self._is_limited else OUTAGE_SECONDS
+        return min(OUTAGE_SECONDS, max(CLOSING_SECONDS, end - time.monotonic()))
 
     def recv(self, count: int) -> bytes:
         """As a socket does it. Raises ConnectionAbortedError at the limits."""
@@ -72,15 +89,50 @@ class Wire:
 
     def send(self, data: bytes) -> int:
         """As a socket does it; one that never takes anything raises ConnectionAbortedError."""
-        begun = time.monotonic()
-        end = getattr(self._thread, "end", None)
-        limit = begun + STALL_SECONDS if end is None else min(begun + STALL_SECONDS, max(end, begun + CLOSING_SECONDS))
+        begun = moved = time.monotonic()
+        end = self._ends.get(threading.get_ident())
+        limit = begun + self.patience()
+        stall = OUTAGE_SECONDS if end is None and not self._is_limited else STALL_SECONDS
+        queued = self._queued()
         while True:
             try:
                 return self.inner.send(data)
-            except TimeoutError:
-                if self._closed or time.monotonic() > limit:
-                    raise ConnectionAbortedError(0, "the other side does not read") from None
+            except TimeoutError as error:
+                if error.errno == errno.ETIMEDOUT:  # the kernel has given up, not the socket's timeout
+                    raise self._failed(error) from None
+                now = time.monotonic()
+                # Linux says that a socket takes more when a third of its buffer is free: on a slow line, much later
+                before, queued = queued, self._queued()
+                if queued < before:
+                    moved = now
+                is_over = now > limit if end is not None else False
+                if self._closed or is_over or now > moved + stall or self._holds_up_others(begun, now):
+                    raise self._failed(ConnectionAbortedError(0, "the other side does not read")) from None
+            except OSError as error:
+                raise self._failed(error) from None
+
+    def _holds_up_others(self, begun: float, now: float) -> bool:
+        """Whether a thread waits past its deadline: for this one, that has not been able to write since `begun`."""
+        return now > begun + STALL_SECONDS and any(now > end + LATE_SECONDS for end in list(self._ends.values()))
+
+    def _queued(self) -> int:
+        """How many bytes the kernel holds that the other side has not taken; 0 where nobody knows."""
+        if not isinstance(self.inner, socket.socket):
+            return 0
+        try:
+            size: int = struct.unpack("i", fcntl.ioctl(self.inner, termios.TIOCOUTQ, bytes(4)))[0]
+        except (OSError, ValueError):  # closed meanwhile
+            return 0
+        return size
+
+    def _failed(self, error: OSError) -> OSError:
+        """Note why writing fails, unless one side has closed the connection; half a packet may be out, so close it."""
+        if self.failure is None and not self._closed and not isinstance(error, BrokenPipeError):
+            self.failure = error
+        if isinstance(self.inner, socket.socket):
+            with contextlib.suppress(OSError):  # it is closed
+                self.inner.shutdown(socket.SHUT_RDWR)
+        return error
 
     def settimeout(self, seconds: float | None) -> None:
         """As a socket does it."""

@@ -18,7 +18,12 @@ from x2gobroker.x2go.spool_files import printable
 
 START_SECONDS = 90
 RESUME_SECONDS = 60  # the server's script never ends for a session that nobody ever connected to
-LONGEST_LABEL = 100
+# x2goagent dies of session names above about 111 characters, as trials on an X2Go Server showed: some less are safe. A
+# name is USER-DISPLAY-TIME_stTYPELABEL_dpDEPTH: without user and label at most the 26 of -65535-1795274779_stR_dp24
+LONGEST_NAME = 105
+LENGTH_OF_THE_REST = 26
+USUAL_LONGEST_USER = 32
+SHORTEST_LABEL = len("PUBLISHED")  # a mark that has to stay whole
 VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,100}")
 PORT_LINE = re.compile(r"^(gr_port|sound_port|fs_port)=([0-9]{1,5})\s*$", re.MULTILINE)
 STATE_LINE = re.compile(r"^state=([A-Z]{0,40})$", re.MULTILINE)
@@ -65,8 +70,11 @@ def assignments(variables: Mapping[str, str]) -> str:
     return "".join(f"{name}={word(str(value))} " for name, value in variables.items())
 
 
-def start_command(params: X2GoSessionParams) -> str:
-    """The call of x2gostartagent. Raises X2GoTerminalSessionException for a parameter that it cannot be given."""
+def start_command(params: X2GoSessionParams, user: str = "") -> str:
+    """The call of x2gostartagent; `user` is who is logged in on the server.
+
+    Raises X2GoTerminalSessionException for a parameter that it cannot be given.
+    """
     kind = params.rewrite_session_type()
     variables = {"X2GO_XINERAMA": "true" if params.xinerama else "false"}
     if params.checked("dpi"):
@@ -84,7 +92,7 @@ def start_command(params: X2GoSessionParams) -> str:
         params.checked("kbtype"),
         "0" if params.kbtype == "null/null" else "1",
         kind,
-        _label(params),
+        _label(params, user),
     ]
     if kind != SHADOW:
         words.append(params.checked("clipboard"))
@@ -92,15 +100,17 @@ def start_command(params: X2GoSessionParams) -> str:
     return f"{HOME_CHECK}; {assignments(variables)}timeout -k 5 {START_SECONDS} x2gostartagent {arguments} </dev/null"
 
 
-def _label(params: X2GoSessionParams) -> str:
-    """The command for the name of the session, which is a file name, too."""
+def _label(params: X2GoSessionParams, user: str) -> str:
+    """The command for the name of the session, which is a file name, too; cut so that the name is not too long."""
     if params.session_type == SHADOW:
         return params.cmd
     program, _, rest = params.cmd.strip().partition(" ")
     label = space_chars(f"{program.rpartition('/')[2]} {rest}".strip()) or "TERMINAL"
     if not label.isprintable():
         raise X2GoTerminalSessionException("the command holds control characters")
-    return label[:LONGEST_LABEL].lstrip("-")
+    room = LONGEST_NAME - LENGTH_OF_THE_REST - (len(user.encode()) or USUAL_LONGEST_USER)
+    label = label.replace(":", "PP").lstrip("-")  # x2gostartagent replaces it, too: that makes the label longer
+    return label.encode()[: max(room, SHORTEST_LABEL)].decode(errors="ignore")
 
 
 def started_output(reply: Reply, kind: str) -> str:

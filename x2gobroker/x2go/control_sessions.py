@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import re
+import shutil
 import threading
 from collections.abc import Collection, Iterator, Mapping
 from typing import Any
@@ -18,7 +20,7 @@ from x2gobroker.x2go.errors import (
     X2GoTimeOutException,
     X2GoUserException,
 )
-from x2gobroker.x2go.log import LOGLEVEL_ERROR, LOGLEVEL_INFO, LOGLEVEL_NOTICE, LOGLEVEL_WARN
+from x2gobroker.x2go.log import LOGLEVEL_DEBUG, LOGLEVEL_ERROR, LOGLEVEL_INFO, LOGLEVEL_NOTICE, LOGLEVEL_WARN
 from x2gobroker.x2go.terminal import X2GoTerminalSession
 
 SUSPEND_SECONDS = 30.0
@@ -198,7 +200,8 @@ class ControlSessions(ControlQueries):
         """End a session and wait for it; whether the server says that it has ended.
 
         False also for a session that there is not. Without `destroy_terminals` the terminal session object that shows
-        it stays associated. Raises X2GoControlSessionException, X2GoTimeOutException.
+        it stays associated. Nothing of the session is left on this machine; with log level DEBUG its files stay. Raises
+        X2GoControlSessionException, X2GoTimeOutException.
         """
         if not SESSION_NAME.fullmatch(session_name):
             return False
@@ -219,6 +222,9 @@ class ControlSessions(ControlQueries):
                 self.terminated_terminals.append(session_name)
             if terminal is not None:
                 terminal.has_been_terminated()
+            elif not self.logger.loglevel & LOGLEVEL_DEBUG:
+                # what an earlier process of this user left when it suspended the session
+                shutil.rmtree(os.path.join(self.sessions_rootdir, f"S-{session_name}"), ignore_errors=True)
             if destroy_terminals:
                 self.associated_terminals.pop(session_name, None)
             self.logger(f"session {session_name} has ended", LOGLEVEL_NOTICE)

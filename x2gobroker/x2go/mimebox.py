@@ -10,14 +10,12 @@ from typing import Any
 
 from x2gobroker.x2go.errors import X2GoException
 from x2gobroker.x2go.log import LOGLEVEL_DEBUG, LOGLEVEL_DEFAULT, LOGLEVEL_NOTICE, LOGLEVEL_WARN, X2GoLogger, logger_of
-from x2gobroker.x2go.mimebox_actions import X2GoMIMEboxAction, mimebox_action_of
+from x2gobroker.x2go.mimebox_actions import START_BYTES, X2GoMIMEboxAction, mimebox_action_of
 from x2gobroker.x2go.mimebox_kinds import BLOCKED_EXTENSIONS, extension_allowed, is_plain_text
 from x2gobroker.x2go.spool_files import printable, read_start
 from x2gobroker.x2go.spool_queue import SpoolQueue, reason_of
 
 __all__ = ["BLOCKED_EXTENSIONS", "X2GoMIMEboxJob", "X2GoMIMEboxQueue", "extension_allowed", "x2go_mimeboxjob_handler"]
-
-START_BYTES = 4096
 
 
 class X2GoMIMEboxQueue(SpoolQueue):
@@ -79,7 +77,11 @@ class X2GoMIMEboxQueue(SpoolQueue):
             self._start_job(name, X2GoMIMEboxJob(target=x2go_mimeboxjob_handler, args=values))
 
     def _is_allowed(self, name: str) -> bool:
-        """Whether this file may be opened: by its extension; without one, by how it begins."""
+        """Whether this file may be opened: by its extension; without one, by how it begins.
+
+        How it begins is a first look, which saves a copy: the server may exchange the file after it. The action looks
+        again, at its own copy.
+        """
         if not extension_allowed(name, self.mimebox_extensions):
             return False
         if "." in name.rstrip(" ."):

@@ -1,6 +1,7 @@
 """What happens to files of the MIME box on the user's own machine: opened, or handed to the application to save.
 
-The names are those of Python X2Go. Each file is copied from the shared folder before any program sees it.
+The names are those of Python X2Go. Each file is copied from the shared folder before any program sees it, and how it
+begins is looked at in the copy: the server can exchange its own file at any moment.
 """
 
 from __future__ import annotations
@@ -14,10 +15,12 @@ from x2gobroker.x2go.client_action import ClientAction
 from x2gobroker.x2go.errors import X2GoMIMEboxActionException
 from x2gobroker.x2go.local_commands import CommandError, keep, show
 from x2gobroker.x2go.log import LOGLEVEL_DEBUG, LOGLEVEL_DEFAULT, LOGLEVEL_WARN, X2GoLogger
-from x2gobroker.x2go.spool_files import PrivateCopy, printable, private_copy
+from x2gobroker.x2go.mimebox_kinds import is_plain_text
+from x2gobroker.x2go.spool_files import PrivateCopy, printable, private_copy, read_start
 from x2gobroker.x2go.spool_queue import call_hook, reason_of
 
 OPEN_CMD = "xdg-open"
+START_BYTES = 4096
 SAVE_SECONDS = 60.0
 _LONGEST_EXTENSION = 16
 
@@ -45,11 +48,27 @@ class X2GoMIMEboxAction(ClientAction):
         """Nothing, here."""
 
     def _copy(self, mimebox_file: str, mimebox_dir: str) -> PrivateCopy:
-        """Programs are chosen by the extension: it is a plain one, or the name of the copy has none."""
+        """A copy of the file, which the server cannot reach.
+
+        Programs are chosen by the extension: it is a plain one, or the name of the copy has none. Then they are chosen
+        by what is in the file: X2GoMIMEboxActionException unless that is plain text. Raises OSError.
+        """
         stem, extension = os.path.splitext(mimebox_file)
         plain = extension[1:].isascii() and extension[1:].isalnum() and len(extension) <= _LONGEST_EXTENSION
         title, extension = (stem, extension) if plain else (mimebox_file.replace(".", "_"), "")
-        return private_copy(os.path.join(mimebox_dir, mimebox_file), title, extension)
+        copy = private_copy(os.path.join(mimebox_dir, mimebox_file), title, extension)
+        if not extension and not self._starts_as_text(copy):
+            copy.remove()
+            raise X2GoMIMEboxActionException(f"The kind of the MIME box file {printable(mimebox_file)} is not allowed.")
+        return copy
+
+    @staticmethod
+    def _starts_as_text(copy: PrivateCopy) -> bool:
+        try:
+            return is_plain_text(read_start(copy.path, START_BYTES))
+        except OSError:
+            copy.remove()
+            raise
 
     def report(self, mimebox_file: str, reason: str) -> None:
         """Tell the client of a file that failed, by its HOOK_mimeboxaction_error; without a client, the log."""

@@ -65,7 +65,20 @@ BLOCKED_EXTENSIONS = frozenset(
     " ".join((_PYTHON_X2GO, _UNIX, _LANGUAGES, _WINDOWS, _MACROS, _PAGES, _CONNECTIONS)).split()
 )
 # how the text of files without an extension must not begin: they are known by it
-STARTERS = (b"#!", b"[", b"<", b"\x7fELF", b"MZ", b"PK", b"\xca\xfe\xba\xbe", b"%!")
+STARTERS = (
+    b"#!",
+    b"[",
+    b"<",
+    b"\x7fELF",
+    b"MZ",
+    b"PK",
+    b"\xca\xfe\xba\xbe",
+    b"%!",
+    b"# Config File",
+    b"# KDE Config File",
+)
+# by what shared-mime-info knows a launcher, within the first bytes of it
+LAUNCHER_HEADS, LATEST_HEAD = (b"[Desktop Entry]", b"[KDE Desktop Entry]"), 32
 
 
 def extension_allowed(name: str, allowed: Sequence[str] = ()) -> bool:
@@ -85,5 +98,10 @@ def extension_allowed(name: str, allowed: Sequence[str] = ()) -> bool:
 
 
 def is_plain_text(start: bytes) -> bool:
-    """Whether a file without an extension that begins so is text that starts nothing."""
-    return b"\0" not in start and not start.lstrip().startswith(STARTERS)
+    """Whether a file without an extension that begins so is text that starts nothing.
+
+    The table of shared-mime-info looks for the head of a launcher up to LATEST_HEAD.
+    """
+    if b"\0" in start or any(mark in start[: LATEST_HEAD + len(mark)] for mark in LAUNCHER_HEADS):
+        return False
+    return not start.lstrip().startswith(STARTERS)

@@ -4,8 +4,8 @@ Every step into the folder is taken from an open folder, and never through a lin
 the other in between. sshfs needs no more: the server's kernel resolves links itself, and asks for what it found.
 
 Local programs do follow links, so a server must not bring it about that a name leads elsewhere than the user meant.
-Links that it makes lead on from where they stand: without `..`, not from the root, and through no link of the user's
-that does lead out. Such links of the user's stay where they are, and so do the folders that hold one.
+Links that it makes lead on from where they stand: without `..`, not from the root, through no link of the user's that
+does lead out, and to no folder that holds one. Such links of the user's stay where they are, and so do these folders.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ STEP = os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 SAFELY = os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
 MOST_LINKS = 40  # in one path, as Linux has it
 DEEPEST = 100  # of folders within a folder that is moved
-MOST_MOVED = 50_000  # entries in it, which are looked at for links
+MOST_MOVED = 50_000  # entries in it, which are looked at for links; also in a folder that a link leads to
 MODE_BITS = 0o777  # nobody makes a program setuid from afar
 
 
@@ -92,14 +92,18 @@ class SharedFolder:
             return os.stat(name, dir_fd=folder, follow_symlinks=False)
 
     def entries(self, path: str) -> list[tuple[str, os.stat_result]]:
-        """The names in a folder, with their `lstat`. A name that is no UTF-8 cannot be said to a server: left out."""
+        """The names in a folder, with their `lstat`.
+
+        Left out are names that are no UTF-8, which cannot be said to a server, and what has no `lstat`: it is gone, or
+        a mount whose other end is dead.
+        """
         found = []
         with self._above(path) as (folder, name):
             number = os.open(name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=folder)
         try:
             with os.scandir(number) as listing:
                 for entry in listing:
-                    with contextlib.suppress(FileNotFoundError, UnicodeEncodeError):
+                    with contextlib.suppress(OSError, UnicodeEncodeError):
                         entry.name.encode("utf-8")
                         found.append((entry.name, entry.stat(follow_symlinks=False)))
         finally:
@@ -199,7 +203,11 @@ def _leads_on(target: str) -> bool:
 
 
 def _check_link(folder: int, target: str) -> None:
-    """Raises OSError, EACCES, unless a link in this open folder would lead on from it, through whatever links."""
+    """Raises OSError, EACCES, unless a link in this open folder would lead on from it, through whatever links.
+
+    A folder that it leads to gets another name by it, to which other links may already lead: so that folder must hold
+    no link that leads up or out, as if it were moved.
+    """
     astray = OSError(errno.EACCES, "the link leads up, or out of the shared folder")
     if not _leads_on(target):
         raise astray
@@ -211,8 +219,8 @@ def _check_link(folder: int, target: str) -> None:
                 continue
             try:
                 below = os.open(name, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=place)
-            except OSError:
-                return  # nothing is there yet, and what a server puts there leads on as well
+            except FileNotFoundError:
+                return  # what a server puts there leads on as well
             mode = os.fstat(below).st_mode
             if stat.S_ISLNK(mode):
                 onward = os.readlink("", dir_fd=below)
@@ -226,6 +234,7 @@ def _check_link(folder: int, target: str) -> None:
             place = below
             if not stat.S_ISDIR(mode):
                 return
+        _check_folder(place, ".")
     finally:
         os.close(place)
 
@@ -252,7 +261,7 @@ def _check_folder(folder: int, name: str) -> None:
                     continue
                 left -= 1
                 if left < 0 or len(levels) > DEEPEST:
-                    raise OSError(errno.EACCES, "the folder holds too much to be moved from afar")
+                    raise OSError(errno.EACCES, "the folder holds too much to be moved or linked to from afar")
                 if entry.is_symlink() and not _leads_on(os.readlink(entry.name, dir_fd=numbers[-1])):
                     raise OSError(errno.EACCES, "the folder holds a link that would lead elsewhere")
                 if entry.is_dir(follow_symlinks=False):

@@ -69,7 +69,7 @@ class X2GoTerminalSession(TerminalCommands, TerminalServices, TerminalWindows):
             raise X2GoTerminalSessionException("sessions with KDrive cannot be shown; use proxy backend NX3")
         if self.params.session_type != SHADOW:
             self.params.server_command()
-        reply = self._must_end(start_command(self.params), START_SECONDS)
+        reply = self._must_end(start_command(self.params, self.control_session.remote_username()), START_SECONDS)
         self.control_session.forget_sessions()
         output = started_output(reply, self.params.session_type)
         try:
