@@ -235,6 +235,15 @@ def test_more_on_the_error_stream_than_a_window_does_not_jam(transport: paramiko
     assert (len(done.errors), done.output) == (4_000_000, b"ok\n")
 
 
+@pytest.mark.parametrize(("mark", "pause"), [(b"LAST", 3.0), (b"", 1.0)])
+def test_output_that_comes_after_the_exit_status_is_part_of_the_answer(
+    transport: paramiko.Transport, mark: bytes, pause: float
+) -> None:
+    """On a slow line, sshd is long through with a command while its output is still under way."""
+    done = execute(transport, f"(echo first; sleep {pause}; echo LAST) & exit 0", 20, mark=mark)
+    assert (done.output, done.status) == (b"first\nLAST\n", 0)
+
+
 def test_what_is_left_in_the_background_does_not_hold_the_answer_up(transport: paramiko.Transport) -> None:
     begun = time.monotonic()
     assert execute(transport, "sleep 20 & echo ok", SECONDS).output == b"ok\n"

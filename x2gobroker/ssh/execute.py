@@ -20,7 +20,11 @@ MOST_BYTES = 1 << 20
 PIECE = 32768
 FEEDING_SECONDS = 0.02
 LOOKING_SECONDS = 0.25
+# sshd sends the exit status before the rest of the output. For how long nothing comes until all has come: where the
+# output is known to be whole, where nobody can know, and where it is known not to be. A slow line needs its time.
 LINGER_SECONDS = 0.5
+UNKNOWN_SECONDS = 2.0
+MISSING_SECONDS = 10.0
 
 
 @dataclass(frozen=True)
@@ -33,16 +37,23 @@ class Executed:
 
 
 def execute(
-    transport: paramiko.Transport, command: str, seconds: float, max_bytes: int = MOST_BYTES, input: bytes = b""
+    transport: paramiko.Transport,
+    command: str,
+    seconds: float,
+    max_bytes: int = MOST_BYTES,
+    input: bytes = b"",
+    mark: bytes = b"",
 ) -> Executed:
     """Run `command` in the login shell of the server's user; `input` is its standard input.
+
+    `mark`: what the command writes last of all to its standard output, if there is such a thing.
 
     Raises SshTimeout after `seconds`, ConnectionBroken, NoSession when it was certainly not started, and SshError when
     it writes more than `max_bytes`. The channel is closed then; the server may let the command run on.
     """
     deadline = Deadline(seconds, "a command")
     channel = open_session(transport, deadline.left())
-    return run(channel, command, deadline, max_bytes, input)
+    return run(channel, command, deadline, max_bytes, input, mark)
 
 
 def open_session(transport: paramiko.Transport, seconds: float) -> paramiko.Channel:
@@ -61,13 +72,18 @@ def open_session(transport: paramiko.Transport, seconds: float) -> paramiko.Chan
 
 
 def run(
-    channel: paramiko.Channel, command: str, deadline: Deadline, max_bytes: int = MOST_BYTES, input: bytes = b""
+    channel: paramiko.Channel,
+    command: str,
+    deadline: Deadline,
+    max_bytes: int = MOST_BYTES,
+    input: bytes = b"",
+    mark: bytes = b"",
 ) -> Executed:
     """As `execute`, on an open channel, which is closed in the end."""
     transport = channel.get_transport()
     try:
         with _writing_until(transport, deadline):
-            return _Command(channel, deadline, max_bytes, input).run(command)
+            return _Command(channel, deadline, max_bytes, input, mark).run(command)
     except (paramiko.SSHException, OSError, EOFError) as error:
         deadline.left()
         if transport.is_active():
@@ -127,11 +143,14 @@ class _News(threading.Event):
 
 
 class _Command:
-    def __init__(self, channel: paramiko.Channel, deadline: Deadline, max_bytes: int, input: bytes) -> None:
+    def __init__(
+        self, channel: paramiko.Channel, deadline: Deadline, max_bytes: int, input: bytes, mark: bytes
+    ) -> None:
         self._channel = channel
         self._deadline = deadline
         self._max_bytes = max_bytes
         self._input = memoryview(input)
+        self._mark = mark
         self._output = bytearray()
         self._errors = bytearray()
         self._news = _News()
@@ -165,11 +184,17 @@ class _Command:
             ended = channel.eof_received or channel.closed
             if self._read() or self._feed():
                 last = time.monotonic()
-            elif ended or (channel.exit_status_ready() and time.monotonic() - last > LINGER_SECONDS):
+            elif ended or (channel.exit_status_ready() and time.monotonic() - last > self._patience()):
                 return
             else:
                 pause = FEEDING_SECONDS if self._input else LOOKING_SECONDS
                 self._news.take(min(pause, self._deadline.left()))
+
+    def _patience(self) -> float:
+        """For how many seconds nothing comes until everything has come, of a command that has ended."""
+        if not self._mark:
+            return UNKNOWN_SECONDS
+        return LINGER_SECONDS if self._mark in self._output else MISSING_SECONDS
 
     def _read(self) -> bool:
         """Take what is there. Raises SshError when it is too much."""

@@ -10,7 +10,7 @@ import paramiko
 from x2gobroker.errors import SshError
 from x2gobroker.ssh.execute import MOST_BYTES, execute
 from x2gobroker.ssh.failures import ConnectionBroken, SshTimeout
-from x2gobroker.x2go.commands import is_marked, payload, printable, wrap
+from x2gobroker.x2go.commands import END, is_marked, payload, printable, wrap
 from x2gobroker.x2go.errors import X2GoControlSessionException, X2GoTimeOutException
 
 
@@ -33,7 +33,7 @@ def run_remote(
     """
     mark = uuid.uuid4().hex
     try:
-        done = execute(transport, wrap(command, mark), seconds, max_bytes, input)
+        done = execute(transport, wrap(command, mark), seconds, max_bytes, input, f"{END}{mark}".encode())
     except SshTimeout:
         raise X2GoTimeOutException(f"a command on the server did not end within {seconds:.3g} s") from None
     except ConnectionBroken as error:
