@@ -22,6 +22,12 @@ from x2gobroker.ssh.keys import load_keys
 NOBODY = pwd.getpwnam("nobody")
 
 
+@pytest.fixture(autouse=True)
+def home(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The program takes the home folder of the account that it becomes: that is not to last."""
+    monkeypatch.setenv("HOME", os.environ["HOME"])
+
+
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Where the keys go; it is not there yet."""

@@ -288,7 +288,7 @@ class Desktops:
                 desktop.running = await self._still_runs(desktop)
             except WorkerError as error:
                 error_log.error("remote: %s cannot be found again: %s", name_of(slot), error)
-                desktop.running = desktop.unsure = True
+                desktop.running = desktop.unsure = await self._may_run(desktop)
         if not desktop.running:
             self.stop(desktop, "it was left by a service that has ended", self._note_of_left(slot))
             return
@@ -304,6 +304,15 @@ class Desktops:
                 return bool((await worker.ask("poll", ASK_SECONDS)).values["alive"])
         except TimeoutError:
             raise WorkerError("too many others hang", TOO_SLOW) from None
+
+    async def _may_run(self, desktop: Desktop) -> bool:
+        """Whether something answers where a desktop was whose script cannot say; also where that cannot be told."""
+        try:
+            async with self._asking:
+                worker = worker_of(self._workers, desktop)
+                return bool((await worker.ask("look", ASK_SECONDS)).values["alive"])
+        except WorkerError:  # the log has the reason of before
+            return True
 
     @staticmethod
     def _note_of_left(slot: Slot) -> str:
