@@ -50,6 +50,7 @@ WRITE_SECONDS = 10.0  # how often times are written that nothing depends on
 STORE_THREADS = 4
 MOST_ASKED = 32  # desktops at a time, after a start of the service: each process of a script costs processor time
 RECOVER_SECONDS = 30.0  # then the service begins, whatever it knows; systemd waits 90 seconds for that
+LOOK_AGAIN_SECONDS = 5.0  # for the place of one whose script did not answer
 EARLY_SECONDS = 10.0  # a session that ends sooner has failed
 
 T = TypeVar("T")
@@ -288,7 +289,7 @@ class Desktops:
                 desktop.running = await self._still_runs(desktop)
             except WorkerError as error:
                 error_log.error("remote: %s cannot be found again: %s", name_of(slot), error)
-                desktop.running = desktop.unsure = await self._may_run(desktop)
+                desktop.running = desktop.unsure = error.told == TOO_SLOW or await self._may_run(desktop)
         if not desktop.running:
             self.stop(desktop, "it was left by a service that has ended", self._note_of_left(slot))
             return
@@ -308,10 +309,10 @@ class Desktops:
     async def _may_run(self, desktop: Desktop) -> bool:
         """Whether something answers where a desktop was whose script cannot say; also where that cannot be told."""
         try:
-            async with self._asking:
+            async with asyncio.timeout(LOOK_AGAIN_SECONDS), self._asking:
                 worker = worker_of(self._workers, desktop)
                 return bool((await worker.ask("look", ASK_SECONDS)).values["alive"])
-        except WorkerError:  # the log has the reason of before
+        except (WorkerError, TimeoutError):  # the log has the reason of before
             return True
 
     @staticmethod
