@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection
 
 from sqlalchemy import Connection
 
@@ -10,7 +10,7 @@ from x2gobroker.inventory.happenings import Placed, Said, Told
 from x2gobroker.inventory.reads import Whereabout, at_login
 from x2gobroker.inventory.record import Inventory, News, endpoint_of
 from x2gobroker.model.hosts import Endpoint
-from x2gobroker.model.inventory import BROKER, ENDED, EXPECTED, LEFT, LISTED, Beforehand, View
+from x2gobroker.model.inventory import BROKER, ENDED, EXPECTED, LEFT, LISTED, Beforehand, Counted, View
 from x2gobroker.model.server_report import SeenSession
 from x2gobroker.model.sessions import RUNNING, SUSPENDED, Listing, ServerSession, SessionRecord
 from x2gobroker.store import ServerSessions
@@ -45,20 +45,17 @@ class SelectionNotes:
 
     def known(
         self, connection: Connection, user: str, keys: Collection[str], rule: float, wants_counts: bool
-    ) -> tuple[Beforehand, Mapping[str, float]]:
-        """What is known of an account's sessions on these servers, by the rule of `reads.rule_of`.
-
-        With it, as of which moment each server that is known is, in seconds since the epoch.
-        """
+    ) -> Beforehand:
+        """What is known of an account's sessions on these servers, by the rule of `reads.rule_of`."""
         if not rule:
-            return Beforehand(frozenset(keys)), {}
+            return Beforehand(frozenset(keys))
         found, watched, as_of = at_login(connection, user, keys, rule, self._inventory.now())
-        numbers: dict[str, int] = {}
+        numbers: dict[str, Counted] = {}
         if wants_counts:
             counted = ServerSessions.counts(connection, keys)
-            numbers = {key: counted.get(key, 0) for key in as_of}
+            numbers = {key: Counted(counted.get(key, 0), moment) for key, moment in as_of.items()}
         homes = frozenset(one.server.key for one in found.found if _is_home(one, self._inventory.now()))
-        return Beforehand(found.to_ask, homes, numbers, watched), as_of
+        return Beforehand(found.to_ask, homes, numbers, watched)
 
     def listed(self, user: str, heard: Listing) -> None:
         """Agents have listed the sessions of an account. Raises StoreError.

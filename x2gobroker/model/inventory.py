@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from x2gobroker.model.sessions import ENDING, RUNNING, SUSPENDED
 
@@ -89,6 +90,13 @@ class KnownServer:
         return self.silent_since > 0
 
 
+class Counted(NamedTuple):
+    """How many sessions a server has, as is known, and when it last told all of them, in seconds since the epoch."""
+
+    sessions: int
+    told: float
+
+
 @dataclass(frozen=True)
 class Beforehand:
     """What is known of an account's sessions on some servers before anybody is asked.
@@ -101,7 +109,7 @@ class Beforehand:
 
     ask: frozenset[str]
     homes: frozenset[str] = frozenset()
-    counts: Mapping[str, int] = field(default_factory=dict)
+    counts: Mapping[str, Counted] = field(default_factory=dict)
     watched: frozenset[str] = frozenset()
 
 

@@ -24,7 +24,7 @@ from x2gobroker.scheduling.candidates import candidates_of
 from x2gobroker.scheduling.notes import Notes
 from x2gobroker.scheduling.probe import PortProbe
 from x2gobroker.scheduling.ranking import UNKNOWN, Candidate, Ranked, ranked
-from x2gobroker.scheduling.survey import Counted, Questions, Servers, Survey, one_knows_all, survey
+from x2gobroker.scheduling.survey import Questions, Servers, Survey, one_knows_all, survey
 from x2gobroker.store import Drain, Drains, Loads, Reservations, Seen, ServerLoad
 from x2gobroker.store.reservations import Claim, Held, Place
 
@@ -101,7 +101,6 @@ class _Known:
     drains: tuple[Drain, ...] = ()
     works: bool = True
     before: Beforehand | None = None
-    counted: Mapping[str, Counted] = field(default_factory=dict)
 
 
 class Scheduler:
@@ -192,9 +191,8 @@ class _Choice:
                 if stores.notes is None or not asks_beforehand:
                     return _Known(loads, drains)
                 counts = not self.is_single and not wish.use_loads
-                before, told = stores.notes.known(connection, wish.user, keys, wish.known_for, counts)
-                counted = {key: Counted(number, told[key]) for key, number in before.counts.items()}
-                return _Known(loads, drains, True, before, counted)
+                before = stores.notes.known(connection, wish.user, keys, wish.known_for, counts)
+                return _Known(loads, drains, True, before)
         except StoreError as error:
             _store_failed(error)
             return _Known(works=False)
@@ -223,7 +221,7 @@ class _Choice:
             # two of them are asked: no single one that is broken keeps the others from telling
             ask = frozenset(self.servers.by_key) - self.dead
         asked = self.servers, wish.rules, wish.user, probe, self.asks_agents, counts, self.dead
-        return Questions(*asked, ask, self.known.counted, self._untried(before))
+        return Questions(*asked, ask, before.counts, self._untried(before))
 
     def _untried(self, before: Beforehand) -> frozenset[str]:
         """The keys of servers that count as up without a try of their ports."""

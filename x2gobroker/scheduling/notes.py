@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection
 from typing import Protocol
 
 from sqlalchemy import Connection
@@ -21,12 +21,8 @@ class Notes(Protocol):
 
     def known(
         self, connection: Connection, user: str, keys: Collection[str], rule: float, wants_counts: bool
-    ) -> tuple[Beforehand, Mapping[str, float]]:
-        """What is known of the sessions of a user on these servers. `rule`: the option `sessions-known-for`.
-
-        With it, by key, the moment as of which all sessions of a server are known, in seconds since the epoch, where
-        they are.
-        """
+    ) -> Beforehand:
+        """What is known of the sessions of a user on these servers. `rule`: the option `sessions-known-for`."""
 
     def placed(
         self, connection: Connection, user: str, claim: Claim, server: Endpoint, now: float, heard: Listing

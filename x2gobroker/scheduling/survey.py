@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
-from typing import NamedTuple, TypeVar
+from typing import TypeVar
 
 from x2gobroker.agents.base import TIMEOUT, BrokerAgent
 from x2gobroker.agents.farm import AgentFarm, Findings
@@ -15,6 +15,7 @@ from x2gobroker.agents.rules import LOCAL, AgentRules
 from x2gobroker.errors import AgentError
 from x2gobroker.logs import error_log
 from x2gobroker.model.hosts import Endpoint, Host
+from x2gobroker.model.inventory import Counted
 from x2gobroker.model.profile import SessionProfile
 from x2gobroker.model.server_names import find_host
 from x2gobroker.scheduling.probe import DEADLINE, PortProbe, Target
@@ -24,13 +25,6 @@ NOTHING = Findings([], (), {})
 
 T = TypeVar("T")
 Counts = Mapping[Endpoint, Mapping[str, int | None]]
-
-
-class Counted(NamedTuple):
-    """How many sessions a server has, as is known, and when it last told all of them, in seconds since the epoch."""
-
-    sessions: int
-    told: float
 
 
 @dataclass(frozen=True)

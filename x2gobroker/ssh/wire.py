@@ -105,7 +105,7 @@ class Wire:
                 before, queued = queued, self._queued()
                 if queued < before:
                     moved = now
-                is_over = now > limit if end is not None else False
+                is_over = end is not None and now > limit
                 if self._closed or is_over or now > moved + stall or self._holds_up_others(begun, now):
                     raise self._failed(ConnectionAbortedError(0, "the other side does not read")) from None
             except OSError as error:
