@@ -50,7 +50,7 @@ class _Process(asyncio.Protocol):
     def __init__(self, browser: asyncio.Transport) -> None:
         self._browser = browser
         self._transport: asyncio.Transport | None = None
-        self._stopped = False
+        self._stopped = self._is_browser_lost = False
         self.over: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
     @classmethod
@@ -81,10 +81,28 @@ class _Process(asyncio.Protocol):
             self._browser.resume_reading()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """It has ended. What it has said goes out; a browser that does not take it is let go."""
-        self._browser.close()
-        asyncio.get_running_loop().call_later(END_SECONDS, self._browser.abort)
+        """It has ended. What it has said goes out; a browser that does not take it is let go.
+
+        A connection that is closed with something of a page's unread is reset, and its good-bye may be lost with that:
+        so where a process has been stopped, the page closes it, when it has heard the end.
+        """
+        if self._stopped and self._browser.can_write_eof() and not self._browser.is_closing():
+            self._browser.write_eof()
+            self._browser.resume_reading()
+        else:
+            self._browser.close()
+        asyncio.get_running_loop().call_later(END_SECONDS, self._let_browser_go)
         self.over.set_result(None)
+
+    # asyncio fails at a transport that is lost already
+
+    def _let_browser_go(self) -> None:
+        if not self._is_browser_lost:
+            self._browser.abort()
+
+    def _let_process_go(self) -> None:
+        if self._transport is not None and not self.over.done():
+            self._transport.abort()
 
     # what comes from the browser: `PatientConnection.hand_over`
 
@@ -104,9 +122,10 @@ class _Process(asyncio.Protocol):
 
     def browser_lost(self) -> None:
         """The browser is gone. The process gets what was on its way, and then the end."""
+        self._is_browser_lost = True
         if self._transport is not None:
             self._transport.close()
-            asyncio.get_running_loop().call_later(END_SECONDS, self._transport.abort)
+            asyncio.get_running_loop().call_later(END_SECONDS, self._let_process_go)
 
     def stop(self) -> None:
         """The process gets the end now, and says good-bye to the browser."""
@@ -114,7 +133,7 @@ class _Process(asyncio.Protocol):
         if self._transport is not None and not self._transport.is_closing():
             self._transport.resume_reading()
             self._transport.write_eof()
-            asyncio.get_running_loop().call_later(END_SECONDS, self._transport.abort)
+            asyncio.get_running_loop().call_later(END_SECONDS, self._let_process_go)
 
 
 async def refuse_carried(websocket: ServerConnection, told: str) -> None:
