@@ -386,14 +386,22 @@ class Broker:
                 error_log.error("name service: %s", error)
                 return None
 
-        return Requester(user, parse_client(address), groups, self.services.host_names.resolve)
+        def own_name() -> str:
+            service = settings.for_backend(self.backend.name, "group-db").lower()
+            try:
+                return self.services.name_service(service).own_name(user)
+            except PluginError as error:
+                error_log.error("name service: %s", error)
+                return ""
+
+        return Requester(user, parse_client(address), groups, self.services.host_names.resolve, own_name)
 
     def list_profiles(self, settings: Settings, login: Login) -> list[Offer]:
         """The session profiles on offer to a user, sorted by ID."""
         who = self.requester(settings, login.user, login.address)
         profiles = self.backend.offered(settings, who)
-        sessions = self._placement.sessions(settings, profiles, login.user)
-        counts = self._placement.counts(settings, login.user, sessions)
+        sessions = self._placement.sessions(settings, profiles, who.names)
+        counts = self._placement.counts(settings, who.names.account, sessions)
         autologin = settings.boolean(GLOBAL, "default-session-autologin")
         offers = []
         for profile in profiles:
@@ -425,12 +433,12 @@ class Broker:
                 log_field(profile_id),
             )
             return self._placement.glance(settings, None)
-        guest = Guest(login.user, login.vouched, login_name, pubkey, login.address)
+        guest = Guest(who.names, login.vouched, login_name, pubkey, login.address)
         return self._placement.select(settings, profile, guest)
 
     def empty_servers(self, settings: Settings, profiles: Iterable[SessionProfile], user: str) -> frozenset[str]:
         """The keys of servers of these profiles where the user's account has no session, as far as is known."""
-        return self._placement.empty_servers(settings, profiles, user)
+        return self._placement.empty_servers(settings, profiles, self.requester(settings, user, "").names)
 
     def server_of(self, settings: Settings, profile: SessionProfile | None) -> Selection:
         """A server of a profile that the caller has found to be on offer; nothing is reserved there."""
@@ -472,9 +480,14 @@ class Broker:
         return PasswordChange(False, "too many wrong passwords, try again later", Outcome.REFUSED, looked=False)
 
     def record_event(self, settings: Settings, event: ClientEvent) -> bool:
-        """Keep what a client reports about a session; False for a report that names no session or no known event."""
+        """Keep what a client reports about a session; False for a report that names no session or no known event.
+
+        It is kept under the name of the account: agents and reports of servers know no other one.
+        """
         if event.event not in EVENTS or not event.session or not event.username:
             return False
+        names = self.requester(settings, event.username, event.address).names
+        event = replace(event, username=names.account)
         placement = self._placement
         events, beside = (
             self.services.of(ClientEvents, settings),

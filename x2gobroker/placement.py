@@ -17,6 +17,7 @@ from x2gobroker.inventory.record import Inventory
 from x2gobroker.inventory.selections import SelectionNotes
 from x2gobroker.logs import broker_log, error_log
 from x2gobroker.logs import field as log_field
+from x2gobroker.model.accounts import UserNames
 from x2gobroker.model.hosts import Endpoint, Host
 from x2gobroker.model.profile import BROKER_USER, SessionProfile
 from x2gobroker.model.server_names import find_host
@@ -48,11 +49,16 @@ class Guest:
     `login` is the account that the client says it will log in with; `pubkey` the public key that it sent, or nothing.
     """
 
-    user: str
+    names: UserNames
     vouched: Vouched | None
     login: str = ""
     pubkey: str = ""
     address: str = ""
+
+    @property
+    def user(self) -> str:
+        """The user's name, as the user writes it."""
+        return self.names.user
 
 
 @dataclass(frozen=True)
@@ -77,6 +83,16 @@ def account_for(profile: SessionProfile, user: str, login: str = "") -> str:
     fixed = profile.options.get("user")
     account = fixed if isinstance(fixed, str) and fixed not in ("", BROKER_USER) else user
     return account if login in ("", user, account) else ""
+
+
+def _on_servers(account: str, names: UserNames) -> UserNames:
+    """The names of the account that `account_for` gives to a user with these names."""
+    return names if account == names.user else UserNames(account)
+
+
+def _rule(settings: Settings, account: UserNames) -> float:
+    """By which rule what is known of an account counts; 0 where it is not sure by which name servers have told it."""
+    return rule_of(settings) if account.is_sure else 0.0
 
 
 def _is_down(load: ServerLoad | None, interval: float) -> bool:
@@ -104,14 +120,15 @@ class Placement:
 
     def select(self, settings: Settings, profile: SessionProfile, guest: Guest) -> Selection:
         """The server for a session of this profile, the sessions to resume there, and a key if it logs in by one."""
-        account = account_for(profile, guest.user, guest.login)
+        named = _on_servers(account_for(profile, guest.user, guest.login), guest.names)
+        account = named.account
         if guest.user and not account:
             broker_log.warning(
                 "selectsession user=%s login=%s: another account than the broker vouches for: no agent is asked",
                 log_field(guest.user),
                 log_field(guest.login),
             )
-        wish = self._wish(settings, profile, account, guest.user)
+        wish = self._wish(settings, profile, named, guest.user)
         selection = self._services.scheduler.choose(wish, self._services.of(scheduling_stores, settings))
         autologin = profile.broker_flag("session-autologin", settings.boolean(GLOBAL, "default-session-autologin"))
         if not (autologin and account and selection.host and wish.rules.mode != NONE):
@@ -156,11 +173,11 @@ class Placement:
             return str(error)
         return "" if verdict.granted else f"{name} does not let the account in any more: {verdict.reason}"
 
-    def _wish(self, settings: Settings, profile: SessionProfile, account: str, user: str) -> Wish:
+    def _wish(self, settings: Settings, profile: SessionProfile, account: UserNames, user: str) -> Wish:
         return Wish(
             self._backend,
             profile,
-            account,
+            account.account,
             profile.broker_flag("portscan-x2goservers", settings.boolean(GLOBAL, "default-portscan-x2goservers")),
             agent_rules(settings, self._backend, profile),
             uses_load_checker(settings, self._backend, profile),
@@ -168,7 +185,7 @@ class Placement:
             settings.integer(GLOBAL, "new-logins-per-server"),
             settings.integer(GLOBAL, "load-checker-intervals"),
             user,
-            rule_of(settings),
+            _rule(settings, account),
         )
 
     def seen(self, settings: Settings, event: ClientEvent) -> None:
@@ -185,29 +202,30 @@ class Placement:
 
         note_event(self._services.of(Inventory, settings), connection, event, endpoints)
 
-    def sessions(self, settings: Settings, profiles: Iterable[SessionProfile], user: str) -> Sessions:
+    def sessions(self, settings: Settings, profiles: Iterable[SessionProfile], user: UserNames) -> Sessions:
         """What sessions each profile could resume. All servers are asked at once."""
         found = Sessions()
-        if not user or not settings.boolean(GLOBAL, "session-status-in-listing"):
+        if not user.user or not settings.boolean(GLOBAL, "session-status-in-listing"):
             return found
-        asked: dict[tuple[AgentRules, str], list[SessionProfile]] = {}
+        asked: dict[tuple[AgentRules, UserNames], list[SessionProfile]] = {}
         for profile in profiles:
             if profile.is_shadow or mode_of(settings, self._backend, profile) == NONE:
                 continue
             rules = agent_rules(settings, self._backend, profile)
             rules = replace(rules, timeout=min(rules.timeout, LISTING_SECONDS))
-            asked.setdefault((rules, account_for(profile, user)), []).append(profile)
+            account = _on_servers(account_for(profile, user.user), user)
+            asked.setdefault((rules, account), []).append(profile)
         for (rules, account), members in asked.items():
             self._sessions_of(settings, members, rules, account, found)
         return found
 
-    def empty_servers(self, settings: Settings, profiles: Iterable[SessionProfile], account: str) -> frozenset[str]:
-        """The keys of servers of these profiles where an account has no session: nobody need look for one there.
+    def empty_servers(self, settings: Settings, profiles: Iterable[SessionProfile], user: UserNames) -> frozenset[str]:
+        """The keys of servers of these profiles where a user's account has no session: nobody need look for one there.
 
         Of servers that are down, by what was known last: nobody could look.
         """
         keys = {host.endpoint(profile.sshport).key for profile in profiles for host in profile.hosts}
-        rule = rule_of(settings)
+        account, rule = user.account, _rule(settings, user)
         if not rule:
             return frozenset()
         try:
@@ -241,9 +259,10 @@ class Placement:
         return counts
 
     def _sessions_of(
-        self, settings: Settings, profiles: list[SessionProfile], rules: AgentRules, account: str, found: Sessions
+        self, settings: Settings, profiles: list[SessionProfile], rules: AgentRules, names: UserNames, found: Sessions
     ) -> None:
         """Add what is known of an account's sessions on the servers of these profiles; of others, they are asked."""
+        account = names.account
         endpoints: dict[str, Endpoint] = {}
         for profile in profiles:
             for host in profile.hosts:
@@ -254,7 +273,7 @@ class Placement:
             settings.integer(GLOBAL, "load-checker-intervals"),
         )
         with stores.loads.store.begin() as connection:
-            known = known_places(connection, account, endpoints, rule_of(settings))
+            known = known_places(connection, account, endpoints, _rule(settings, names))
             loads = stores.loads.read(connection, known.unknown)
         now = time.time()
         dead = frozenset(key for key, load in loads.items() if load.is_dead(interval, now))

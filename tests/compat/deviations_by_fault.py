@@ -42,8 +42,10 @@ FAULTS: tuple[Deviation, ...] = (
         "deny-spelling",
         "Deny lists match names in any spelling",
         "`acl-users-deny = anna` does not apply to a user who logs in as `Anna`.",
-        "It does: deny lists ignore the case of letters. Allow lists match exactly.",
-        "Directories treat both as one user, who could get around the rule this way.",
+        "It does: deny lists ignore the case of letters, and match other names of the account that the system knows, "
+        "such as `EXAMPLE\\anna`. Allow lists match the name exactly, as the user writes it or as the system itself "
+        "calls the account.",
+        "Directories treat them as one user, who could get around the rule this way.",
     ),
     Deviation(
         "acl-any-order",

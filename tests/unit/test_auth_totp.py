@@ -14,7 +14,17 @@ from sqlalchemy.engine import URL
 from tests.unit.configured import Files
 from x2gobroker.auth import pace
 from x2gobroker.auth import totp as module
-from x2gobroker.auth.base import BAD_PASSWORD, AuthMechanism, Credentials, Outcome, Verdict, granted, refused
+from x2gobroker.auth.base import (
+    BAD_PASSWORD,
+    NOT_AVAILABLE,
+    AuthMechanism,
+    Credentials,
+    Outcome,
+    Verdict,
+    granted,
+    refused,
+)
+from x2gobroker.auth.htpasswd import HtpasswdMechanism
 from x2gobroker.auth.totp import (
     MISSING,
     NOT_ENROLLED,
@@ -28,6 +38,7 @@ from x2gobroker.auth.totp import (
     split_code,
     step_of,
 )
+from x2gobroker.errors import AuthMechanismError
 from x2gobroker.model.acl import Requester, parse_client
 from x2gobroker.model.passwords import LONGEST_TYPED
 from x2gobroker.settings import Settings
@@ -88,6 +99,13 @@ class Mechanism(AuthMechanism):
         return granted(user, "right password") if right else refused(user, "wrong password")
 
 
+class Broken(AuthMechanism):
+    """Can tell nothing."""
+
+    def _check(self, settings: Settings, credentials: Credentials) -> Verdict:
+        raise AuthMechanismError("it is down", looked=False)
+
+
 class WebServer(AuthMechanism):
     """Knows the user without a password."""
 
@@ -104,6 +122,7 @@ class World:
     files: Files
     folder: Path
     groups: dict[str, frozenset[str] | None] = field(default_factory=dict)
+    own_names: dict[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.enrolments = Enrolments(Store(URL.create("sqlite", database=str(self.folder / FILE_NAME))))
@@ -113,7 +132,8 @@ class World:
         self.configure("default-second-factor = enrolled")
 
     def who(self, _settings: Settings, user: str, address: str) -> Requester:
-        return Requester(user, parse_client(address), lambda: self.groups.get(user, frozenset()))
+        groups, own_name = self.groups.get(user, frozenset()), self.own_names.get(user, "")
+        return Requester(user, parse_client(address), lambda: groups, own_name=lambda: own_name)
 
     def configure(self, in_global: str, in_backend: str = "") -> None:
         self.settings = self.files.write(f"[global]\n{in_global}\n[broker_inifile]\n{in_backend}\n")
@@ -236,6 +256,15 @@ def test_another_spelling_of_the_name_is_no_way_around(world: World) -> None:
     assert world.login(RIGHT + code_at(NOW), user="ANNA").granted
 
 
+@pytest.mark.parametrize("name", ["EXAMPLE\\anna", "anna@example.org"])
+def test_another_name_of_the_account_is_no_way_around(world: World, name: str) -> None:
+    """Directories know an account by several names; the name service says which of them the system itself uses."""
+    world.own_names[name] = "anna"
+    assert world.login(RIGHT, user=name).reason == MISSING
+    assert world.login(RIGHT + code_at(NOW), user=name).granted
+    assert world.login(RIGHT + code_at(NOW), user="anna").reason == USED
+
+
 @pytest.mark.parametrize("password", ["secret123456", RIGHT, "", "1234567"])
 def test_a_password_of_somebody_who_needs_no_code_is_passed_on_whole(world: World, password: str) -> None:
     world.login(password, user="bert")
@@ -280,6 +309,7 @@ def test_who_is_not_enrolled_cannot_get_in_with_any_digits(world: World) -> None
     ("in_backend", "groups", "needed"),
     [
         ("", {"staff"}, True),
+        ("", {"Staff"}, True),
         ("", {"other"}, False),
         ("", set(), False),
         ("", None, True),
@@ -424,6 +454,20 @@ def test_who_has_a_second_factor_cannot_be_told_by_the_time_of_a_refusal(world: 
     for number, password in enumerate((RIGHT, "wrong", ""), 1):
         assert not world.login(password, user=user).granted
         assert (mechanism.asked, mechanism.spent) == ([], number)
+
+
+@pytest.mark.parametrize("name", ["htpasswd", "test"])
+def test_while_passwords_cannot_be_checked_everybody_is_told_the_same(world: World, name: str, tmp_path: Path) -> None:
+    """With a second factor or without, with a code or without; and nobody collects failures meanwhile."""
+    missing = tmp_path / "missing"
+    world.configure(f"default-second-factor = enrolled\n[authmech_htpasswd]\nfile = {missing}")
+    world.mechanism = HtpasswdMechanism("htpasswd") if name == "htpasswd" else Broken("test")
+    told = [world.login(RIGHT, user=user) for user in ("bert", "anna", "nobody", "anna")]
+    told.append(world.login(RIGHT + code_at(NOW)))
+    assert {(verdict.outcome, verdict.reason, verdict.looked) for verdict in told} == {
+        (Outcome.UNAVAILABLE, NOT_AVAILABLE, False)
+    }
+    assert [verdict.user for verdict in told] == ["bert", "anna", "nobody", "anna", "anna"]
 
 
 def test_a_password_too_long_is_refused_alike_with_a_second_factor_and_without(world: World) -> None:

@@ -24,10 +24,15 @@ def decide(
     groups: tuple[str, ...] | None = ("staff",),
     address: str = "192.0.2.7",
     names: dict[str, str] | None = None,
+    own_name: str = "",
 ) -> bool:
     known = {name: frozenset({ip_address(text)}) for name, text in (names or {}).items()}
     who = Requester(
-        user, parse_client(address), lambda: None if groups is None else frozenset(groups), lambda name: known.get(name)
+        user,
+        parse_client(address),
+        lambda: None if groups is None else frozenset(groups),
+        lambda name: known.get(name),
+        lambda: own_name,
     )
     return bool(given_rules.decide(who))
 
@@ -94,6 +99,26 @@ def test_nobody_gets_around_a_deny_list_by_another_spelling(spelling: str) -> No
     assert not decide(rules(users_allow="anna"), user=spelling), "an allow list is taken to the letter"
 
 
+@pytest.mark.parametrize("name", ["EXAMPLE\\anna", "anna@example.org", "Anna"])
+def test_a_rule_for_an_account_counts_by_whichever_name_its_user_logs_in(name: str) -> None:
+    """Directories know an account by several names; the name service says which of them the system itself uses."""
+    assert not decide(rules(users_allow="ALL", users_deny="anna"), user=name, own_name="anna")
+    assert not decide(rules(users_deny="anna", groups_allow="staff"), user=name, own_name="anna")
+    assert decide(rules(users_allow="anna"), user=name, own_name="anna")
+    assert decide(rules(users_allow=f"'{name}'"), user=name, own_name="anna")
+    assert not decide(rules(users_allow="anna"), user=name, own_name="bert")
+    assert not decide(rules(users_allow="anna"), user=name)
+
+
+def test_the_name_service_is_asked_for_a_name_only_where_a_list_goes_by_names() -> None:
+    def never() -> str:
+        raise AssertionError("the name service was asked")
+
+    who = Requester("anna", None, lambda: frozenset({"staff"}), own_name=never)
+    assert rules(groups_allow="staff").decide(who)
+    assert rules(users_allow="ALL").decide(who)
+
+
 @pytest.mark.parametrize("what", ["users", "groups", "clients"])
 @pytest.mark.parametrize(("order", "expected"), [("allow-deny", True), ("deny-allow", False)])
 def test_f17_acl_any_order_is_the_order_of_every_kind(what: str, order: str, expected: bool) -> None:
@@ -130,7 +155,7 @@ def test_names_that_do_not_resolve_let_nobody_in_by_allow_or_deny() -> None:
     assert decide(rules(clients_allow="ALL", clients_deny="gone.example")) is False
 
 
-@pytest.mark.parametrize("entry", ["127.0.2.*", "10.0.0.1-10.0.0.9", "999.1.1.1", "10.0.0.0/33", "a b", "ä", "*"])
+@pytest.mark.parametrize("entry", ["127.0.2.*", "10.0.0.1-10.0.0.9", "999.1.1.1", "10.0.0.0/33", "a b", "ä b", "*"])
 def test_f5_one_bad_entry_in_a_deny_list_denies_every_client_and_is_reported(entry: str) -> None:
     said: list[str] = []
     texts = {"acl-clients-allow": "ALL", "acl-clients-deny": f"198.51.100.1, {entry}"}
@@ -217,6 +242,15 @@ def test_client_entries_are_sorted_by_what_they_are() -> None:
     found = parse_clients(("ALL", "10.0.0.0/8", "pc1.example", "10.0.0", "127.0.2.*"))
     assert (found.everyone, [str(net) for net in found.networks]) == (True, ["10.0.0.0/8"])
     assert (found.names, found.bad) == (("pc1.example",), ("10.0.0", "127.0.2.*"))
+
+
+def test_a_client_s_host_name_may_be_of_any_script() -> None:
+    found = parse_clients(("büro.example", "пример.испытание", "büro.example.", "büro büro", "büro/24", "1.2.3.٤"))
+    assert found.names == ("xn--bro-hoa.example", "xn--e1afmkfd.xn--80akhbyknj4f", "xn--bro-hoa.example.")
+    assert found.bad == ("büro büro", "büro/24", "1.2.3.٤")
+    deny = rules(clients_allow="ALL", clients_deny="büro.example")
+    assert decide(deny, names={"xn--bro-hoa.example": "192.0.2.7"}) is False
+    assert decide(deny, names={"xn--bro-hoa.example": "192.0.2.8"}) is True
 
 
 @SOME

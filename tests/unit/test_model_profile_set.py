@@ -62,12 +62,13 @@ def resolve(name: str) -> frozenset[Address] | None:
 
 
 REQUESTERS = st.builds(
-    lambda user, groups, address: Requester(
-        user, None if address is None else ip_address(address), lambda: groups, resolve
+    lambda user, groups, address, own_name: Requester(
+        user, None if address is None else ip_address(address), lambda: groups, resolve, lambda: own_name
     ),
     st.sampled_from(("anna", "bert", "carla", "ALL")),
     st.one_of(st.none(), st.frozensets(st.sampled_from(("staff", "admins", "other")))),
     st.sampled_from(ADDRESSES),
+    st.sampled_from(("", "anna", "bert")),
 )
 
 
@@ -98,9 +99,13 @@ def test_offered_to_is_that_for_every_requester_of_many_sets_of_profiles() -> No
     groups = (None, frozenset[str](), frozenset({"staff"}), frozenset({"admins", "other"}))
     requesters = [
         Requester(
-            user, None if address is None else ip_address(address), functools.partial(lambda mine: mine, mine), resolve
+            user,
+            None if address is None else ip_address(address),
+            functools.partial(lambda mine: mine, mine),
+            resolve,
+            lambda: "anna",
         )
-        for user, mine, address in itertools.product(("anna", "carla"), groups, ADDRESSES)
+        for user, mine, address in itertools.product(("EXAMPLE\\anna", "anna"), groups, ADDRESSES)
     ]
     offered = 0
     for _ in range(60):

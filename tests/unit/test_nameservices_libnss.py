@@ -85,6 +85,46 @@ def test_a_primary_group_that_lists_its_user_as_well_counts_as_a_membership(monk
     assert SERVICE.groups_of("bert", primary=True) == frozenset({"people"})
 
 
+def test_an_account_is_called_as_the_system_itself_calls_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    anna = pwd.struct_passwd(("anna", "x", 7000, 500, "", "/", "/bin/sh"))
+    monkeypatch.setattr("pwd.getpwnam", {"anna": anna, "EXAMPLE\\anna": anna}.__getitem__)
+    service = LibnssNameService()
+    assert service.own_name("EXAMPLE\\anna") == service.own_name("anna") == "anna"
+    assert service.own_name("bert") == service.own_name("") == ""
+
+
+def test_a_name_is_asked_for_once_in_a_while_and_an_unknown_one_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = []
+
+    def getpwnam(name: str) -> pwd.struct_passwd:
+        asked.append(name)
+        return {"Anna": pwd.struct_passwd(("anna", "x", 7000, 500, "", "/", "/bin/sh"))}[name]
+
+    monkeypatch.setattr("pwd.getpwnam", getpwnam)
+    service = LibnssNameService()
+    assert [service.own_name(name) for name in ("Anna", "Anna", "bert", "bert")] == ["anna", "anna", "", ""]
+    assert asked == ["Anna", "bert", "bert"]
+
+
+def test_a_service_that_cannot_tell_knows_no_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    def getpwnam(name: str) -> pwd.struct_passwd:
+        raise OSError(5, "the directory is down")
+
+    monkeypatch.setattr("pwd.getpwnam", getpwnam)
+    assert LibnssNameService().own_name("Anna") == ""
+
+
+def test_a_service_of_a_site_that_says_nothing_of_names_knows_each_account_by_one() -> None:
+    class Site(NameService):
+        def _has_user(self, user: str) -> bool:
+            return user == "anna"
+
+        def _groups(self, user: str, primary: bool) -> frozenset[str]:
+            return frozenset()
+
+    assert (Site().own_name("anna"), Site().own_name("Anna")) == ("anna", "")
+
+
 def test_a_group_number_without_a_name_is_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("os.getgrouplist", lambda user, gid: [gid, 4_000_000_001])
     assert SERVICE.groups_of("root", primary=True) == frozenset({"root"})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import pwd
 import time
 from collections.abc import Callable
 
@@ -11,8 +12,9 @@ from sqlalchemy.engine import URL
 
 from tests.unit.fake_farm import FakeAgents, session_line
 from tests.unit.inventory_values import name_of, seen
-from tests.web.conftest import PASSWORD, Bench
+from tests.web.conftest import HASHED, PASSWORD, Bench
 from x2gobroker.agents.base import REFUSED, UNREACHABLE
+from x2gobroker.auth.htpasswd import write_user
 from x2gobroker.inventory.events import STATES
 from x2gobroker.inventory.happenings import Said, Told
 from x2gobroker.inventory.record import Inventory
@@ -55,6 +57,10 @@ class Site:
     def selected(self, user: str = "anna") -> str:
         """What a client gets for the profile."""
         return str(self.bench.post(task="selectsession", sid="desk", user=user, password=PASSWORD).text)
+
+    def admit(self, user: str) -> None:
+        """A password for a user of this name, who may be the same as one of another name."""
+        write_user(self.bench.folder / "users", user, HASHED)
 
     def asked(self) -> list[str]:
         """The servers that were asked for sessions."""
@@ -250,3 +256,55 @@ def test_what_clients_reported_counts_for_profiles_none_of_whose_servers_was_hea
     assert site.listed() == ([] if shared else ["running=1"]), "ts01 has answered just now"
     site.hear(TS02, ago=0.0)
     assert site.listed() == [], "ts02 is watched, and has no session"
+
+
+OTHER_NAMES = ("Anna", "EXAMPLE\\anna", "anna@example.org")
+
+
+@pytest.fixture
+def directory(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A directory that knows anna by other names as well."""
+    anna = pwd.struct_passwd(("anna", "x", 7000, 7000, "", "/home/anna", "/bin/sh"))
+    monkeypatch.setattr("pwd.getpwnam", dict.fromkeys(("anna", *OTHER_NAMES), anna).__getitem__)
+
+
+@pytest.mark.parametrize("user", OTHER_NAMES)
+@pytest.mark.usefixtures("directory")
+def test_by_whichever_name_of_the_account_a_user_logs_in_the_session_is_found(
+    make: Callable[[str], Site], user: str
+) -> None:
+    site = make("")
+    site.admit(user)
+    site.hear(TS01, "anna", state="S")
+    site.hear(TS02)
+    site.agents.sessions[TS01.key] = [session_line("ts01", "anna")]
+    assert site.listed(user) == ["status=S", "suspended=1"]
+    assert "SESSION_INFO:" in site.selected(user)
+    assert site.asked() == [TS01.key]
+
+
+@pytest.mark.parametrize("user", OTHER_NAMES)
+def test_where_the_broker_does_not_know_what_servers_call_an_account_their_agents_are_asked(
+    make: Callable[[str], Site], user: str
+) -> None:
+    """The servers know Anna as `anna`: that nothing is known of `Anna` does not say that she has no session."""
+    site = make("")
+    site.admit(user)
+    site.hear(TS01, "anna", state="S")
+    site.hear(TS02)
+    site.agents.sessions[TS01.key] = [session_line("ts01", "anna")]
+    assert "SESSION_INFO:" in site.selected(user)
+    assert site.asked() == [TS01.key, TS02.key]
+
+
+@pytest.mark.usefixtures("directory")
+def test_what_a_client_reports_is_of_the_account(make: Callable[[str], Site]) -> None:
+    site = make("client-events = true\n")
+    site.admit("EXAMPLE\\anna")
+    site.hear(TS01, ago=6.0)
+    site.hear(TS02, ago=6.0)
+    asked = {"user": "EXAMPLE\\anna", "password": PASSWORD}
+    server = TS01 if "SERVER:192.0.2.10" in site.selected(asked["user"]) else TS02
+    told = {"event": "CONNECTED", "server": server.address, "login": "anna", "elapsed": "1", "display": ":50"}
+    site.bench.post(task="clientevent", sid="anna-50-4102444800_stDXFCE_dp24", **asked, **told)
+    assert site.listed("anna") == ["running=1", "status=R"]

@@ -17,6 +17,7 @@ from x2gobroker.autologin.keys import Autologin, Grant
 from x2gobroker.frontends.base import EXTENSION, Context
 from x2gobroker.frontends.ssh_command import Command, answer_command
 from x2gobroker.locks import Wanted, lift, lock_out
+from x2gobroker.model.accounts import UserNames
 from x2gobroker.model.hosts import Endpoint, Host
 from x2gobroker.model.vouched import Vouched
 from x2gobroker.placement import Guest
@@ -238,7 +239,7 @@ def test_nobody_is_vouched_for_by_default_or_without_a_reason() -> None:
         with pytest.raises(ValueError, match="without saying how"):
             Vouched(how)
     with pytest.raises(TypeError):
-        Guest("anna")  # type: ignore[call-arg]
+        Guest(UserNames("anna"))  # type: ignore[call-arg]
 
 
 def test_an_account_that_is_gone_gets_no_key(site: MakeSite, caplog: pytest.LogCaptureFixture) -> None:

@@ -10,12 +10,14 @@ import re
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 
 from passlib.exc import TokenError
 from passlib.totp import TOTP
 
 from x2gobroker.auth.base import AuthMechanism, Credentials, Outcome, Verdict, granted, refused
 from x2gobroker.logs import error_log
+from x2gobroker.model.accounts import account_name
 from x2gobroker.model.acl import ALL, Network, Requester, parse_client, parse_network
 from x2gobroker.model.name_lists import fault_of_entry, parts_of
 from x2gobroker.settings import BACKEND_PREFIX, ENVIRONMENT, GLOBAL, Problem, Settings
@@ -109,6 +111,14 @@ class Rules:
             client.version == network.version and client in network for network in self.exempt
         )
 
+    def apply_to(self, groups: frozenset[str]) -> bool:
+        """Whether members of these groups need a second factor. Directories take `Admins` for `admins`."""
+        return bool(self._forms & {account_name(group) for group in groups})
+
+    @cached_property
+    def _forms(self) -> frozenset[str]:
+        return frozenset(map(account_name, self.groups))
+
     def realm(self, address: str) -> str:
         """What an authid is bound to: one given without a code is good only where none is asked for."""
         if self.mode == OFF:
@@ -185,8 +195,9 @@ class SecondFactor:
         """What the mechanism says of the password, and the code where one is needed. Raises StoreError.
 
         Without a code, or without a second factor to compare it with, the mechanism is not asked: not even the time
-        that the answer takes tells whether the password is right. It takes as long as with a wrong password, so that it
-        does not tell who has a second factor either. A code counts, and is used up, only behind the right password.
+        that the answer takes tells whether the password is right. It takes as long as with a wrong password, and is the
+        same where passwords cannot be checked, so that it does not tell who has a second factor either. A code counts,
+        and is used up, only behind the right password.
         """
         if fault := mechanism.fault(credentials):  # before anything that depends on who it is
             return refused(credentials.user, fault, looked=False)
@@ -195,8 +206,7 @@ class SecondFactor:
         passed = credentials
         if given is not None and mechanism.needs_password:
             if fault := given.fault(code):
-                mechanism.spend(settings, credentials)
-                return refused(credentials.user, fault)
+                return mechanism.spend(settings, credentials) or refused(credentials.user, fault)
             passed = dataclasses.replace(credentials, password=password)
         verdict = mechanism.authenticate(settings, passed)
         if not verdict.granted:
@@ -228,9 +238,12 @@ class SecondFactor:
         rules = self.rules(settings)
         if rules.mode == OFF or not user or rules.exempts(address):
             return None
+        who = self._who(settings, user, address)
         if rules.groups:
-            groups = self._who(settings, user, address).groups()
-            if groups is not None and not groups & rules.groups:  # where they are not known, the code is needed
+            groups = who.groups()
+            if groups is not None and not rules.apply_to(groups):  # where they are not known, the code is needed
                 return None
-        enrolment = self._enrolments(settings).find(user)
+        enrolments = self._enrolments(settings)
+        found = map(enrolments.find, sorted(who.names.all))
+        enrolment = next((one for one in found if one is not None), None)
         return None if enrolment is None and rules.mode == ENROLLED else Demand(enrolment)

@@ -10,7 +10,7 @@ from x2gobroker.inventory.happenings import Placed, Said, Told
 from x2gobroker.inventory.reads import Whereabout, at_login
 from x2gobroker.inventory.record import Inventory, News, endpoint_of
 from x2gobroker.model.hosts import Endpoint
-from x2gobroker.model.inventory import BROKER, ENDED, EXPECTED, LEFT, LISTED, Beforehand, Counted, View
+from x2gobroker.model.inventory import BROKER, ENDED, EXPECTED, LEFT, LISTED, WATCH, Beforehand, Counted, View
 from x2gobroker.model.server_report import SeenSession
 from x2gobroker.model.sessions import RUNNING, SUSPENDED, Listing, ServerSession, SessionRecord
 from x2gobroker.store import ServerSessions
@@ -91,6 +91,8 @@ class SelectionNotes:
         news: list[News] = []
         for key, server in servers.items():
             mine = tuple(seen_of(one, now) for where, one in heard.sessions if where.key == key)
+            if any(one.user != user for one in mine):
+                continue  # the server calls the account by another name, under which its sessions are kept
             told = Told(heard.asked, now, mine, LISTED, user, key in whole)
             if (mine or key in known) and not _is_known(known.get(key), told):
                 news.append((server, told))
@@ -110,9 +112,11 @@ def _is_known(view: View | None, told: Told) -> bool:
     """Whether it was known a moment ago as well: a client lists its profiles, and selects one at once."""
     if view is None:
         return False
+    is_watched = view.server.how == WATCH  # then what is listed is not noted as the server's last word
     there = {one.name: one for one in view.sessions.values() if one.state not in (EXPECTED, ENDED)}
     return there.keys() == {seen.name for seen in told.sessions} and all(
-        there[seen.name].state == seen.state == there[seen.name].told
+        there[seen.name].state == seen.state
+        and (is_watched or there[seen.name].told == seen.state)
         and view.as_of(there[seen.name]) > told.asked - MOMENT_SECONDS
         for seen in told.sessions
     )

@@ -12,8 +12,8 @@ from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 
-from x2gobroker.model.accounts import account_name
-from x2gobroker.model.hosts import HOST_NAME
+from x2gobroker.model.accounts import UserNames, account_name
+from x2gobroker.model.hosts import ascii_name, is_host_name
 
 ALL = "ALL"
 ALLOW_DENY = "allow-deny"
@@ -73,8 +73,10 @@ def parse_clients(entries: tuple[str, ...]) -> ClientList:
             networks.append(parse_network(entry))
         except ValueError:
             # what ends in a number is a slip in an address or a range, never a host's name
-            is_name = HOST_NAME.match(entry) and not entry.rstrip(".").rpartition(".")[2].isdigit()
-            (names if is_name else bad).append(entry)
+            if is_host_name(entry) and not entry.rstrip(".").rpartition(".")[2].isdigit():
+                names.append(ascii_name(entry))  # as whoever resolves it has to ask for it
+            else:
+                bad.append(entry)
     return ClientList(ALL in entries, tuple(networks), tuple(names), tuple(bad))
 
 
@@ -83,13 +85,20 @@ class Requester:
     """Who asks: user, the user's groups (asked for only when a rule needs them), and the client's address.
 
     `groups()` gives None where they are not to be had; then no group rule lets anybody in. `resolve(name)` gives the
-    addresses of a host name, or None where they are not to be had.
+    addresses of a host name, or None where they are not to be had. `own_name()` gives the name by which the system
+    itself calls the account, empty where that is not known: a rule for an account counts by whichever name it is used.
     """
 
     user: str
     address: Address | None
     groups: Callable[[], frozenset[str] | None] = frozenset
     resolve: Resolver = field(default=lambda _name: None)
+    own_name: Callable[[], str] = str
+
+    @cached_property
+    def names(self) -> UserNames:
+        """The user's names. The name service is asked for the second one, once."""
+        return UserNames(self.user, self.own_name())
 
 
 @dataclass(frozen=True)
@@ -177,8 +186,9 @@ class AccessRules:
         return _weigh(
             "acl-users",
             self.users_order,
-            _name_match(self.users_allow, frozenset((who.user,))),
-            _denial(self.users_deny, self._users_denied, frozenset((who.user,))) or self._bad_entry("users-deny"),
+            _name_match(self.users_allow, _names_for(self.users_allow, who)),
+            _denial(self.users_deny, self._users_denied, _names_for(self.users_deny, who))
+            or self._bad_entry("users-deny"),
         )
 
     def _by_group(self, who: Requester) -> Decision:
@@ -207,6 +217,11 @@ def _name_match(names: frozenset[str], mine: frozenset[str]) -> str:
     if ALL in names:
         return ALL
     return min(names & mine, default="")
+
+
+def _names_for(names: frozenset[str], who: Requester) -> frozenset[str]:
+    """The user's names, where this list goes by them; else nobody is asked for the second one."""
+    return who.names.all if names and ALL not in names else frozenset()
 
 
 def _by_form(names: frozenset[str]) -> dict[str, str]:

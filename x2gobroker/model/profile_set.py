@@ -79,7 +79,9 @@ class ProfileSet:
         return [profiles[position] for position in sorted(candidates) if profiles[position].rules.decide(who)]
 
     def _of_user(self, who: Requester) -> set[int]:
-        found = set(self.by_user.get(who.user, ()))
+        found: set[int] = set()
+        if self.by_user:
+            found.update(*(self.by_user.get(name, ()) for name in who.names.all))
         if self.by_group:
             for group in who.groups() or ():
                 found.update(self.by_group.get(group, ()))

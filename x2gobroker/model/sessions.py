@@ -12,6 +12,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
+from x2gobroker.model.accounts import may_be_called
 from x2gobroker.model.hosts import Endpoint
 
 RUNNING = "R"
@@ -219,7 +220,7 @@ def parse_session(line: str, user: str = "") -> ServerSession:
     record = SessionRecord.listed(line)
     if record.state == ENDING:
         raise ValueError(f"session {record.name} is neither running nor suspended")
-    if user and record.user != user:
+    if user and not may_be_called(user, record.user):
         raise ValueError(f"session {record.name} belongs to somebody else than was asked for")
     return ServerSession(record.name, record.user, record.server, record.state, record.age, tuple(line.split("|")))
 

@@ -13,13 +13,15 @@ MOST_USERS = 10_000
 
 
 class NameService(ABC):
-    """Knows users and groups. A plug-in writes the two underscore methods; either may raise OSError.
+    """Knows users and groups. A plug-in writes `_has_user` and `_groups`; either may raise OSError, as may `_own_name`.
 
-    A user's groups are asked for once in KEEP_SECONDS: a login is followed by several requests at once.
+    One that knows an account by several names writes `_own_name` as well. A user's groups and name are asked for once
+    in KEEP_SECONDS: a login is followed by several requests at once.
     """
 
     def __init__(self) -> None:
         self._known: dict[tuple[str, bool], tuple[float, frozenset[str]]] = {}
+        self._names: dict[str, tuple[float, str]] = {}
 
     @abstractmethod
     def _has_user(self, user: str) -> bool:
@@ -28,6 +30,32 @@ class NameService(ABC):
     @abstractmethod
     def _groups(self, user: str, primary: bool) -> frozenset[str]:
         """Names of the user's groups; the primary group counts by itself only when `primary`."""
+
+    def _own_name(self, user: str) -> str:
+        """The name by which the service itself calls the account that it knows as `user`; empty for an unknown one."""
+        return user if self._has_user(user) else ""
+
+    @final
+    def own_name(self, user: str) -> str:
+        """The name by which the service itself calls the account that it knows as `user`.
+
+        Directories know an account by several: `Anna`, `DOMAIN\\anna` and `anna@domain` for `anna`. Empty for an unknown
+        user, and when the service cannot tell, which is logged.
+        """
+        now = time.monotonic()
+        known = self._names.get(user)
+        if known is not None and known[0] > now:
+            return known[1]
+        try:
+            name = self._own_name(user) if user else ""
+        except OSError as error:
+            error_log.error("name service: cannot look up user %s: %s", field(user), error)
+            return ""
+        if name:
+            if len(self._names) >= MOST_USERS:
+                self._names = {}
+            self._names[user] = now + KEEP_SECONDS, name
+        return name
 
     @final
     def has_user(self, user: str) -> bool:

@@ -19,6 +19,12 @@ class LibnssNameService(NameService):
             return False
         return True
 
+    def _own_name(self, user: str) -> str:
+        try:
+            return pwd.getpwnam(user).pw_name
+        except KeyError:
+            return ""
+
     def _groups(self, user: str, primary: bool) -> frozenset[str]:
         try:
             primary_gid = pwd.getpwnam(user).pw_gid

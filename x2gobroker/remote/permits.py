@@ -31,11 +31,19 @@ def options_for(kind: SessionType, user: str, size: str, groups_of: GroupsOf) ->
     """
     check_account(user)
     rules = replace(kind.access, clients_allow=ClientList(), clients_deny=ClientList())
-    decision = rules.decide(Requester(user, None, lambda: groups_of(user)))
+    decision = rules.decide(Requester(user, None, lambda: groups_of(user), own_name=lambda: own_name(user)))
     if not decision:
         raise NotPermittedError(f"the session type is not for {user}: {decision.reason}")
     arguments = kind.arguments_for(user, lambda: groups_of(user))
     return {"username": user, "size": size_of(kind, size), "arguments": list(arguments)}
+
+
+def own_name(user: str) -> str:
+    """The name by which this host itself calls the account of a user; empty for a user without one here."""
+    try:
+        return account_named(user).name
+    except AccountError:
+        return ""
 
 
 def size_of(kind: SessionType, size: str) -> str:
