@@ -3,8 +3,10 @@ PYTHON := /usr/bin/python3
 VENV := .venv
 FOLDER := run/demo
 BIND := 127.0.0.1:8080
+# of the packages that `make test-packages` takes as they are
+RELEASE :=
 
-.PHONY: run test setup setup-test packages-run packages-test lint unit fuzz bench docs docs-generate man deb repo clean
+.PHONY: run test test-packages setup setup-test packages-run packages-test lint unit fuzz bench docs docs-generate man deb repo clean
 
 run: setup
 	exec $(VENV)/bin/x2gobroker demo --folder $(FOLDER) --bind $(BIND)
@@ -12,6 +14,13 @@ run: setup
 # what `make lint` says is among the tests: it takes one processor while they wait
 test: setup-test
 	$(VENV)/bin/python -m tests.rooms
+
+# the Debian packages, installed, swapped, upgraded, removed and purged for real: as root, on Debian 12. It takes long.
+# RELEASE=trixie: those of Debian 13, made there and put into dist/trixie; docs/architecture.md
+test-packages: setup-test
+	$(if $(RELEASE),,$(MAKE) --no-print-directory deb)
+	scripts/debian-packages packages
+	tests/packages/all.sh $(RELEASE)
 
 lint: setup-test
 	$(VENV)/bin/ruff check .

@@ -110,6 +110,13 @@ agent_works() {
 	runuser -u x2gobroker -- sudo -n -l /usr/lib/x2go/x2gobroker-agent >"$OUTPUT" 2>&1 || fail "sudo does not let the account run the agent"
 }
 
+# measured PACKAGE [FOLDER]: the figures of docs/reference/packages.md; FOLDER is where Python has compiled
+measured() {
+	local compiled=0
+	[ -z "${2:-}" ] || compiled=$(($(du -sk "$2" | cut -f 1) - $(du -sk --exclude=__pycache__ "$2" | cut -f 1)))
+	echo "  size of $1: file $(stat -c %s "$(debs "$1")") B, on the disk $(dpkg-query -W -f '${Installed-Size}' "$1") kB, compiled $compiled kB"
+}
+
 # what a system holds, for a comparison before and after
 inventory() {
 	{ find /etc /var/lib /var/log /usr /lib /opt /run /srv -xdev \
@@ -121,15 +128,24 @@ scenario_fresh() {
 	apt install python3 sudo adduser procps
 	inventory /root/before
 	apt install $(debs x2gobroker x2gobroker-agent x2gobroker-ssh)
+	measured x2gobroker $VENV
+	measured x2gobroker-agent
+	measured x2gobroker-ssh
 	LINKS="$LINKS" ours
 	agent_works
 	userdel -r berta 2>/dev/null
 	must "$SOURCE/debian/tests/smoke"
 	rm -rf /var/lib/x2gobroker/cookies # where a trial has left its store
+	# what the services leave in /run: their units preserve it
+	install -d -m 700 /run/x2gobroker-tickets
+	install -d -m 711 /run/x2gobroker-remote
+	touch /run/x2gobroker-tickets/1000
 	apt remove x2gobroker
-	there /etc/x2go/x2gobroker.conf
+	there /etc/x2go/x2gobroker.conf /run/x2gobroker-remote
+	gone /run/x2gobroker-tickets
 	apt install $(debs x2gobroker)
 	ours
+	install -d -m 700 /run/x2gobroker-tickets
 	echo "# edited" >>/etc/x2go/x2gobroker.conf
 	rm /etc/x2go/broker/defaults.conf
 	must dpkg --unpack $(debs x2gobroker)
@@ -139,6 +155,7 @@ scenario_fresh() {
 	gone /etc/x2go/broker/defaults.conf # who deletes it wants it gone
 	sed -i '$d' /etc/x2go/x2gobroker.conf
 	apt purge x2gobroker-ssh x2gobroker x2gobroker-agent
+	gone /run/x2gobroker /run/x2gobroker-tickets /run/x2gobroker-remote
 	inventory /root/after
 	diff /root/before /root/after | grep -v 'x2gobroker-users' | grep '^[<>]' >"$OUTPUT" && fail "remove and purge leave or take this"
 	:
@@ -316,7 +333,7 @@ scenario_x2go() {
 	must /usr/sbin/sshd -p 42222
 	inventory /root/before
 	apt install $(debs x2gobroker-x2go)
-	echo "  on the disk: $(du -sk --exclude=__pycache__ /usr/lib/x2gobroker-x2go | cut -f 1) kB, compiled $(du -sk /usr/lib/x2gobroker-x2go | cut -f 1) kB"
+	measured x2gobroker-x2go /usr/lib/x2gobroker-x2go
 	x2go_works
 	printf '#!/usr/lib/x2gobroker-x2go/venv/bin/python\nfrom x2gobroker.x2go import X2GoSession\nprint(X2GoSession.__name__)\n' >/root/script
 	chmod 755 /root/script
@@ -344,6 +361,18 @@ scenario_x2go() {
 	inventory /root/after
 	diff /root/before /root/after | grep '^[<>]' | grep -v /var/cache/man >"$OUTPUT" && fail "installing and purging leave or take this"
 	kill "$(cat /run/sshd.pid)"
+}
+
+# Debian's policy, as far as a program can check it
+scenario_lintian() {
+	apt install lintian
+	must lintian --allow-root --fail-on error,warning "$DEBS"/*.deb
+}
+
+# the tests of debian/tests/control, as Debian runs them
+scenario_autopkgtest() {
+	apt install autopkgtest
+	must autopkgtest -B "$SOURCE" $(debs x2gobroker x2gobroker-x2go) -- null
 }
 
 if [ "$(type -t "scenario_${2:-}")" != function ]; then

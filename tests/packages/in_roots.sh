@@ -20,17 +20,17 @@ if [ -z "$base" ]; then
 fi
 scenarios=$*
 if [ -z "$scenarios" ]; then
-	scenarios="fresh x2go"
-	[ "$suite" != bookworm ] || scenarios="fresh x2go swap unchanged swap_one removed_before purge_one_by_one back agent wsgi"
+	scenarios="lintian autopkgtest fresh x2go"
+	[ "$suite" != bookworm ] || scenarios="$scenarios swap unchanged swap_one removed_before purge_one_by_one back agent wsgi"
 fi
 
-# apt in there reaches what apt out here reaches
+. "$source/tests/packages/reach.sh"
+
+# what the scenarios need, of the source and of the packages
 furnish() {
-	cp -L /etc/resolv.conf "$1/etc/resolv.conf"
-	apt-config dump Acquire >"$1/etc/apt/apt.conf.d/99machine"
-	if [ -f /etc/ssl/certs/ca-certificates.crt ]; then install -D -m 644 /etc/ssl/certs/ca-certificates.crt "$1/etc/ssl/certs/ca-certificates.crt"; fi
+	reach "$1"
 	install -d "$1/root/src/debian" "$1/root/src/tests" "$1/root/debs"
-	cp -r "$source/debian/tests" "$1/root/src/debian/"
+	cp -r "$source"/debian/{changelog,control,copyright,rules,source,tests} "$1/root/src/debian/"
 	cp -r "$source/tests/packages" "$1/root/src/tests/"
 	cp "$debs"/*.deb "$1/root/debs/"
 }

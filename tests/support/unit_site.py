@@ -47,10 +47,10 @@ import sys
 from sqlalchemy.engine import URL
 from x2gobroker.store import RemoteDesktops, Store
 desktops = RemoteDesktops(Store(URL.create("sqlite", database="/var/lib/x2gobroker/cookies/x2gobroker.sqlite")))
-user, kind, per_user = sys.argv[1], sys.argv[2], int(sys.argv[3])
+user, kind, per_user, count = sys.argv[1], sys.argv[2], int(sys.argv[3]), int(sys.argv[4])
 slots = desktops.of_user(user) if per_user == 1 else []
 size = {"size": "320x200"}
-slot = slots[0] if slots else desktops.reserve(kind, 2, user, size, "127.0.0.1", per_user=per_user)
+slot = slots[0] if slots else desktops.reserve(kind, count, user, size, "127.0.0.1", per_user=per_user)
 print(desktops.token(slot, slot.username, "127.0.0.1", False))
 """
 PROFILES = "[desk]\nname = Desk\nhost = ts01.example.org\nacl-users-allow = ALL\n"
@@ -115,10 +115,14 @@ def complaints(site: Machine) -> list[str]:
     return [line for line in site.journal().splitlines() if re.search(marks, line)]
 
 
-def desktop_token(site: Machine, name: str, kind: str = "Shell", per_user: int = 1) -> str:
-    """A place for a user's desktop, as the portal takes it, and a token to connect there."""
+def desktop_token(site: Machine, name: str, kind: str = "Shell", per_user: int = 1, count: int = 2) -> str:
+    """A place for a user's desktop, as the portal takes it, and a token to connect there.
+
+    `count` is how many places the session type `kind` has.
+    """
+    words = (name, kind, str(per_user), str(count))
     python = "/usr/lib/x2gobroker/venv/bin/python"
-    return site.run("runuser", "-u", "x2gobroker", "--", python, "-c", TAKE_PLACE, name, kind, str(per_user)).strip()
+    return site.run("runuser", "-u", "x2gobroker", "--", python, "-c", TAKE_PLACE, *words).strip()
 
 
 @contextlib.contextmanager

@@ -16,7 +16,7 @@ from tests.support.systemd import Machine, booted
 from tests.support.unit_site import log_in
 
 BOOT = Path(__file__).parent / "boot.sh"
-NEWER = Path(__file__).parent / "newer.sh"
+NEWER = [Path(__file__).parent / name for name in ("newer.sh", "newer.py")]
 # folders that the tests are told of: in each, one by the name of a release; of minimal systems and of packages
 BASES = "X2GOBROKER_TEST_BASES"
 DEBS = "X2GOBROKER_TEST_DEBS"
@@ -82,7 +82,7 @@ def bare(folder: Path, release: str) -> Iterator[Bare]:
     """Boot one, with our packages below /root/debs."""
     debs = release_folders(DEBS, release)
     with without_packages(folder, release) as site:
-        for path in (*debs.glob("*.deb"), NEWER):
+        for path in (*debs.glob("*.deb"), *NEWER):
             place = f"/root/debs/{path.name}" if path.suffix == ".deb" else f"/root/{path.name}"
             site.machine.put(path, place)
         yield site

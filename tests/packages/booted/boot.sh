@@ -7,18 +7,14 @@ umask 022
 folder=$1 base=$2
 here=$(dirname "$(realpath "$0")")
 . "$here/../../room/system.sh"
+. "$here/../reach.sh"
 mount --make-rprivate /
 mount -t tmpfs -o mode=755 tmpfs "$folder"
 mkdir "$folder"/{root,upper,work}
 root=$folder/root
 mount -t overlay -o "lowerdir=$base,upperdir=$folder/upper,workdir=$folder/work" overlay "$root"
 furnish "$root"
-cp -L /etc/resolv.conf "$root/etc/resolv.conf"
-# apt in there reaches what apt out here reaches
-apt-config dump Acquire >"$root/etc/apt/apt.conf.d/99machine"
-if [ -f /etc/ssl/certs/ca-certificates.crt ]; then
-  install -D -m 644 /etc/ssl/certs/ca-certificates.crt "$root/etc/ssl/certs/ca-certificates.crt"
-fi
+reach "$root"
 : >"$root/etc/fstab"
 # the kernel is the machine's: Debian 13 fails to load modules into it
 ln -sf /dev/null "$root/etc/systemd/system/systemd-modules-load.service"

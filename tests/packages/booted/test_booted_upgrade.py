@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import contextlib
+import re
 import threading
 import time
 from pathlib import Path
 
 from tests.packages.booted.bare import PYTHON, bare, figure, release  # noqa: F401 - a fixture
+from tests.packages.booted.newer import MADE_UP
 from tests.support.processes import wait_until
 from tests.support.rfb_client import RfbClient
 from tests.support.systemd import Machine
-from tests.support.unit_site import REMOTE, SERVICES, TAKE_PLACE, log_in
+from tests.support.unit_site import REMOTE, SERVICES, desktop_token, log_in
 
 REMOTE_PORT = 6080
 DESKTOPS = 5
@@ -28,6 +30,11 @@ remote-session-config = /etc/x2go/broker/session-types.json
 enable = true
 """
 TYPES = '{"Shell": {"script": "tigervnc.py", "count": 5, "options": {"command": ["xterm"], "display_base": 70}}}'
+COLUMNS = """\
+import sqlite3, sys
+store = sqlite3.connect("/var/lib/x2gobroker/cookies/x2gobroker.sqlite")
+print(*(row[1] for row in store.execute(f"PRAGMA table_info({sys.argv[1]})")))
+"""
 PROFILES = "[desk]\nname = Desk\nhost = ts01.example.org\nacl-users-allow = ALL\n"
 
 
@@ -73,6 +80,19 @@ class Load:
                 self.wrong.append(f"after {self.took[-1]:.1f} s: {status} {text[:200]}")
 
 
+def schemas(machine: Machine) -> tuple[int, int]:
+    """The number of the store's schema, and of the newest one that the installed programs know."""
+    said = machine.run("runuser", "-u", "x2gobroker", "--", "x2gobroker", "store", "status")
+    found = re.search(r"^schema: +(\d+), .* works with (\d+)$", said, re.MULTILINE)
+    assert found, said
+    return int(found[1]), int(found[2])
+
+
+def columns(machine: Machine, table: str) -> list[str]:
+    """The columns of a table of the store; none where there is no such table."""
+    return machine.run("runuser", "-u", "x2gobroker", "--", PYTHON, "-c", COLUMNS, table).split()
+
+
 def _what_happened(machine: Machine) -> str:
     """What systemd and the services said, without the many lines of refused logins."""
     lines = [line for line in machine.journal().splitlines() if "auth mechanism" not in line and " login " not in line]
@@ -94,9 +114,7 @@ def test_no_request_is_lost_and_no_desktop_ends(tmp_path: Path, release: str) ->
         machine.run("systemctl", "enable", "--now", REMOTE)
 
         def desktop(number: int) -> RfbClient:
-            take = TAKE_PLACE.replace('"Shell", 2', f'"Shell", {DESKTOPS}')
-            asked = ("runuser", "-u", "x2gobroker", "--", PYTHON, "-c", take, f"u{number}")
-            return RfbClient(REMOTE_PORT, machine.run(*asked).strip())
+            return RfbClient(REMOTE_PORT, desktop_token(machine, f"u{number}", count=DESKTOPS))
 
         def servers() -> list[str]:
             return sorted(machine.call("pgrep", "-x", "Xvnc|Xtigervnc").stdout.split())
@@ -106,7 +124,9 @@ def test_no_request_is_lost_and_no_desktop_ends(tmp_path: Path, release: str) ->
                 before.enter_context(contextlib.closing(desktop(number)))
             wait_until(lambda: len(servers()) == DESKTOPS, "the desktops")
             running = servers()
-            assert "2" in machine.run("runuser", "-u", "x2gobroker", "--", "x2gobroker", "store", "status")
+            schema, known = schemas(machine)
+            assert schema == known
+            assert MADE_UP not in columns(machine, "authids")
             with Load() as load:
                 time.sleep(3)
                 took = site.apt("install", newer.deb("x2gobroker"))
@@ -122,6 +142,7 @@ def test_no_request_is_lost_and_no_desktop_ends(tmp_path: Path, release: str) ->
                 assert any(again.picture())
         assert servers() == running
         assert machine.run("x2gobroker", "--version").strip().endswith(".99")
-        said = machine.run("runuser", "-u", "x2gobroker", "--", "x2gobroker", "store", "status")
-        print(said)
+        assert schemas(machine) == (schema + 1, schema + 1)
+        assert MADE_UP in columns(machine, "authids")
+        assert columns(machine, MADE_UP)
         assert site.failed_units() == set()
