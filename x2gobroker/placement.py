@@ -12,7 +12,7 @@ from sqlalchemy import Connection
 from x2gobroker.agents.rules import NONE, AgentRules, agent_rules, mode_of, uses_load_checker
 from x2gobroker.errors import PluginError, StoreError
 from x2gobroker.inventory.events import note_event
-from x2gobroker.inventory.reads import empty_places, known_places, rule_of
+from x2gobroker.inventory.reads import Places, empty_places, known_places, rule_of
 from x2gobroker.inventory.record import Inventory
 from x2gobroker.inventory.selections import SelectionNotes
 from x2gobroker.logs import broker_log, error_log
@@ -20,12 +20,12 @@ from x2gobroker.logs import field as log_field
 from x2gobroker.model.accounts import UserNames
 from x2gobroker.model.hosts import Endpoint, Host
 from x2gobroker.model.profile import BROKER_USER, SessionProfile
-from x2gobroker.model.server_names import find_host
-from x2gobroker.model.sessions import SUSPENDED, Listing, ServerSession, resume_order
+from x2gobroker.model.sessions import SUSPENDED, Listing, ServerSession
 from x2gobroker.model.vouched import Vouched
 from x2gobroker.scheduling.choice import Selection, Stores, Wish
+from x2gobroker.scheduling.placing import Placing
 from x2gobroker.scheduling.standing import Count, count_listed, count_reported
-from x2gobroker.scheduling.survey import one_knows_all
+from x2gobroker.scheduling.survey import NOTHING, one_knows_all
 from x2gobroker.services import Services
 from x2gobroker.settings import GLOBAL, Settings
 from x2gobroker.store import (
@@ -272,9 +272,13 @@ class Placement:
             self._services.of(scheduling_stores, settings),
             settings.integer(GLOBAL, "load-checker-intervals"),
         )
-        with stores.loads.store.begin() as connection:
-            known = known_places(connection, account, endpoints, _rule(settings, names))
-            loads = stores.loads.read(connection, known.unknown)
+        try:
+            with stores.loads.store.begin() as connection:
+                known = known_places(connection, account, endpoints, _rule(settings, names))
+                loads = stores.loads.read(connection, known.unknown)
+        except StoreError as error:
+            error_log.error("listing profiles without what is known of sessions: %s", error)
+            known, loads = Places((), frozenset(endpoints)), {}
         now = time.time()
         dead = frozenset(key for key, load in loads.items() if load.is_dead(interval, now))
         # who is down is not asked, unless nothing at all is known
@@ -282,15 +286,13 @@ class Placement:
         if ask and one_knows_all(rules):
             ask = frozenset(endpoints) - dead or ask  # any of them can tell, whichever is broken
         asked = tuple(endpoint for key, endpoint in endpoints.items() if key in ask)
-        findings = self._services.farm.sessions_of(asked, rules, account, dead) if asked else None
-        answered = findings is not None and findings.answered
-        if not answered and len(known.unknown) == len(endpoints):
+        findings = self._services.farm.sessions_of(asked, rules, account, dead) if asked else NOTHING
+        if not findings.answered and len(known.unknown) == len(endpoints):
             return
         told = endpoints.keys() - known.unknown
-        if findings is not None and findings.answered:
+        if findings.answered:
             told |= endpoints.keys() if one_knows_all(rules) else {server.key for server in findings.answered}
-        own_name = socket.gethostname()
-        listed = resume_order(findings.sessions) if findings is not None else []
+        placing = Placing(findings, one_knows_all(rules), known.where, socket.gethostname())
         where: dict[str, tuple[Endpoint, ServerSession]] = {}
         for one in known.sessions:
             if one.backend == self._backend:
@@ -298,11 +300,12 @@ class Placement:
         for profile in profiles:
             hosts = {host.endpoint(profile.sshport).key: host for host in profile.hosts}
             places = [(one.state, hosts[one.key], one.name, one.since) for one in known.sessions if one.key in hosts]
-            for session in listed:
-                its_host = find_host(profile.hosts, session.server, own_name)
-                if its_host is not None:
-                    places.append((session.state, its_host, session.name, now - session.age))
-                    where[session.name] = endpoints[its_host.endpoint(profile.sshport).key], session
+            for session in findings.sessions:
+                key = placing.key_of(session, profile)
+                if key:
+                    where[session.name] = endpoints[key], session
+                if key and not session.is_shadow:
+                    places.append((session.state, hosts[key], session.name, now - session.age))
             places.sort(key=lambda place: (place[0] != SUSPENDED, -place[3], place[2]))
             if not places and told.isdisjoint(hosts):
                 continue  # nobody has said anything of its servers
@@ -310,11 +313,19 @@ class Placement:
             for state, host, name, _since in places:
                 states[name] = state
                 found.resumable.setdefault(profile.id, (state, host))
-        if findings is None or not findings.answered:
+        if not findings.answered:
             return
-        heard = tuple(endpoints.values()) if one_knows_all(rules) else findings.answered
+        for session in findings.sessions:
+            if session.name not in where:
+                broker_log.info(
+                    "session %s of user=%s is not listed: it is not clear which server calls itself %s",
+                    log_field(session.name),
+                    log_field(account),
+                    log_field(session.server),
+                )
+        placed = [(where[one.name][0].key if one.name in where else "", one) for one in findings.sessions]
         try:
             notes = SelectionNotes(self._services.of(Inventory, settings))
-            notes.listed(account, Listing(heard, tuple(where.values()), now))
+            notes.listed(account, Listing(placing.all_told(endpoints, placed), tuple(where.values()), now))
         except StoreError as error:
             error_log.error("listing profiles without a note of the sessions: %s", error)

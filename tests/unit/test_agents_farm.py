@@ -295,6 +295,17 @@ def test_each_session_counts_once_as_its_own_server_tells_it(farm: AgentFarm, la
     land.answers["ts03"] = line("ts02", 1, "R") + "\n"
     found = farm.sessions_of(servers(3), RULES, "anna")
     assert [(session.server, session.state) for session in found.sessions] == [("ts02", "S")]
+    assert found.teller_of(found.sessions[0]) == servers(3)[1]
+
+
+def test_of_what_was_asked_apart_each_session_counts_once(farm: AgentFarm, land: Farmland) -> None:
+    land.answers = {"ts01": line("ts02", 1, "R") + "\n", "ts02": line("ts02", 1, "S") + "\n" + line("ts02", 2) + "\n"}
+    land.answers["ts03"] = AgentError("no", UNREACHABLE)
+    one, two, three = servers(3)
+    both = farm.sessions_of([one], RULES, "anna").joined(farm.sessions_of([two, three], RULES, "anna"))
+    assert [session.state for session in both.sessions] == ["R", "R"]
+    assert [both.teller_of(session) for session in both.sessions] == [one, two]
+    assert (both.answered, list(both.failed)) == ((one, two), [three])
 
 
 def test_what_the_others_say_counts_when_a_server_is_down(farm: AgentFarm, land: Farmland) -> None:

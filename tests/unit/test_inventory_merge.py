@@ -99,7 +99,8 @@ def test_a_session_that_moves_from_suspended_to_running() -> None:
 @pytest.mark.parametrize("hours", [-1, 1])
 def test_clocks_of_servers_decide_nothing(hours: int) -> None:
     wrong = NOW + hours * 3600
-    view = after(EMPTY, told(NOW, seen(since=wrong)), said(NOW + 10, "S"), told(NOW + 5, seen(since=wrong)))
+    late = NOW + 11, Told(NOW + 5, NOW + 11, (seen(since=wrong),))
+    view = after(EMPTY, told(NOW, seen(since=wrong)), said(NOW + 10, "S"), late)
     assert states(view) == {ANNA: "S"}
     assert only(view).since == NOW + 10
     view = after(view, told(NOW + 20, seen(since=wrong + 20)))
@@ -181,8 +182,68 @@ def test_a_change_that_follows_nothing_counts_for_nothing_but_a_voice() -> None:
 
 
 def test_a_change_behind_a_clock_that_was_set_back_is_not_lost() -> None:
-    view = after(watched(seen()), (NOW - 30, Changed(NOW, NOW - 32, NOW - 30, (), frozenset({("anna", ANNA)}))))
+    gone = frozenset({("anna", ANNA)})
+    view = after(watched(seen()), (NOW - 1, Changed(NOW, NOW - 3, NOW - 1, (), gone)))
     assert (states(view), view.server.known) == ({}, NOW)
+    view = after(watched(seen()), (NOW - 30, Changed(NOW, NOW - 32, NOW - 30, (), gone)))
+    assert (states(view), view.server.known) == ({}, NOW - 32), "which is as of now, by the clock as it is"
+
+
+@pytest.mark.parametrize("begins", [True, False])
+def test_a_list_that_was_made_just_before_does_not_hide_what_a_watch_has_told_for_good(begins: bool) -> None:
+    """The agent has said what there is; then a session begins or ends. The choice still waits for another server."""
+    view = watched() if begins else watched(seen())
+    if begins:
+        news = Changed(NOW, NOW + 9, NOW + 11, (seen(since=NOW + 10.5),))
+    else:
+        news = Changed(NOW, NOW + 9, NOW + 11, (), frozenset({("anna", ANNA)}))
+    listed = Told(NOW + 10, NOW + 14, () if begins else (seen(),), LISTED, "anna")
+    view = after(view, (NOW + 11.3, news), (NOW + 14, listed))
+    assert states(view) == {ANNA: "F" if begins else "R"}
+    view = after(view, (NOW + 16, Changed(NOW + 9, NOW + 14, NOW + 16)))
+    assert states(view) == ({ANNA: "R"} if begins else {})
+
+
+def test_what_a_watched_server_lists_holds_until_its_watch_is_heard() -> None:
+    view = watched(seen(), seen("bert", state="S"))
+    view = after(view, told(NOW + 10, seen(state="S"), seen(display=51), how=LISTED, user="anna"))
+    assert states(view, ["anna"]) == {ANNA: "S", name_of("anna", 51): "R"}
+    early = after(view, (NOW + 11.5, Changed(NOW, NOW + 9.5, NOW + 11.5)))
+    assert states(early, ["anna"]) == {ANNA: "S", name_of("anna", 51): "R"}
+    late = after(early, (NOW + 19, Changed(NOW + 9.5, NOW + 17, NOW + 19)))
+    assert states(late) == {ANNA: "R", BERT: "S"}
+    kept = after(early, (NOW + 12, Changed(NOW + 9.5, NOW + 9.9, NOW + 12, (seen(display=51),))))
+    kept = after(kept, (NOW + 19, Changed(NOW + 9.9, NOW + 17, NOW + 19)))
+    assert states(kept) == {ANNA: "R", name_of("anna", 51): "R", BERT: "S"}
+
+
+def test_where_nobody_watches_what_a_server_lists_is_its_last_word() -> None:
+    view = after(EMPTY, told(NOW, seen(), seen("bert")), told(NOW + 10, seen(state="S"), how=LISTED, user="anna"))
+    assert (view.sessions["anna", ANNA].told, view.sessions["bert", BERT].told) == ("S", "R")
+
+
+@pytest.mark.parametrize("ahead", [4.0, 30.0, 59.0])
+def test_who_takes_over_from_a_host_whose_clock_was_ahead_is_heard_at_once(ahead: float) -> None:
+    wrong = NOW + ahead
+    view = after(EMPTY, (wrong, Told(wrong, wrong, (seen(), seen("bert")), WATCH)), said(wrong, "S"))
+    view = after(view, (NOW + 1, Told(NOW + 0.5, NOW + 0.8, (seen(),), WATCH)))
+    assert (states(view, ["bert"]), view.server.known) == ({}, NOW + 0.5)
+    assert states(view) == {ANNA: "S"}, "moments to come are taken for now"
+    view = after(view, (NOW + 4, Changed(NOW + 0.5, NOW + 2, NOW + 4)))
+    assert (states(view), view.server.known, view.server.how) == ({ANNA: "R"}, NOW + 2, WATCH)
+
+
+def test_silence_is_noticed_whatever_the_clock_of_the_host_that_heard_last() -> None:
+    view = after(EMPTY, (NOW + 30, Told(NOW + 30, NOW + 30, (seen(),))), (NOW + 5, Silent(NOW + 4, "timeout")))
+    assert (view.server.is_silent, view.server.silent_since) == (True, NOW + 4)
+
+
+def test_hosts_that_agree_as_they_should_lose_nothing_to_each_other() -> None:
+    """A second apart: the one that is behind does not take back what the other has said, and its watch goes on."""
+    view = after(EMPTY, (NOW + 1, Told(NOW + 1, NOW + 1, (seen(),), WATCH)), (NOW, Answered(NOW, NOW, LISTED)))
+    assert view.server.known == NOW + 1
+    view = after(view, (NOW + 9, Changed(NOW + 1, NOW + 7, NOW + 9)))
+    assert (states(view), view.server.known) == ({ANNA: "R"}, NOW + 7)
 
 
 def test_what_a_broker_ended_does_not_come_back_by_what_was_asked_before() -> None:
@@ -286,7 +347,7 @@ def test_sessions_that_show_up_together_are_given_to_the_profiles_in_their_order
 def test_a_second_selection_takes_the_place_of_the_first_and_one_elsewhere_withdraws_it() -> None:
     view = after(EMPTY, placed(NOW), placed(NOW + 60))
     assert only(view).until == NOW + 150
-    assert after(view, placed(NOW + 30)).sessions == view.sessions, "which came late"
+    assert after(view, (NOW + 60, placed(NOW + 30)[1])).sessions == view.sessions, "which came late"
     assert after(view, (NOW + 70, Withdrawn(NOW + 70, "anna", "inifile/desk"))).sessions == {}
     assert after(view, (NOW + 70, Withdrawn(NOW + 50, "anna", "inifile/desk"))).sessions == view.sessions
     assert after(view, (NOW + 70, Withdrawn(NOW + 70, "anna", "inifile/lab"))).sessions == view.sessions

@@ -1,7 +1,8 @@
 """The merge against a model: of all evidence that there is about a session, that of the latest moment counts.
 
 The merge keeps one row for each session, and sees each happening once, in the order in which it comes in. The model
-keeps everything for ever, and looks through all of it for each question.
+keeps everything for ever, and looks through all of it for each question. What a server has told last of a session is
+what its watch goes on from: where there is one, a list for one account is no such word.
 """
 
 from __future__ import annotations
@@ -78,12 +79,27 @@ class Model:
     evidence: list[Evidence] = field(default_factory=list)
     known: float = 0.0
     told: dict[Key, str] = field(default_factory=dict)
+    how: str = ""
+    asked: float = 0.0
+
+    def hear(self, asked: float, how: str) -> None:
+        """It has answered; by lists for one account nobody goes who is heard otherwise."""
+        if asked >= self.asked:
+            self.asked = asked
+            self.how = self.how or how if how == LISTED else how
+
+    def forget(self, now: float) -> None:
+        """What has ended long ago is not known to have been told either."""
+        for key in KEYS:
+            last = self.last(key)
+            if last is not None and last.states.get(key) == ENDED and last.moment <= now - ENDED_SECONDS:
+                self.told.pop(key, None)
 
     def add(self, evidence: Evidence) -> None:
         if evidence.moment < self.known:
             return
         self.evidence.append(evidence)
-        if evidence.source in (REPORT, LISTED):
+        if evidence.source == REPORT or (evidence.source == LISTED and self.how != WATCH):
             for key in KEYS:
                 if evidence.is_about(key):
                     self.told[key] = evidence.states.get(key, "").replace(ENDED, "")
@@ -114,6 +130,7 @@ class InventoryMachine(RuleBasedStateMachine):
         self.own_names = {key: server.name for key, server in SERVERS.items()}
 
     def pass_on(self, key: str, happening: Happening) -> None:
+        self.models[key].forget(self.now)
         self.views[key] = merge(self.views[key], happening, self.now)
 
     def sessions(self, key: str, states: Mapping[Key, str], clock: float) -> list[SeenSession]:
@@ -133,6 +150,7 @@ class InventoryMachine(RuleBasedStateMachine):
         asked = self.now - lag
         self.pass_on(key, Told(asked, self.now, tuple(self.sessions(key, states, clock)), how))
         model = self.models[key]
+        model.hear(asked, how)
         model.add(Evidence(asked, states))
         model.known = max(model.known, asked)
 
@@ -148,6 +166,7 @@ class InventoryMachine(RuleBasedStateMachine):
         asked = self.now - lag
         self.pass_on(key, Told(asked, self.now, claims.sessions, whole=claims.is_whole))
         model = self.models[key]
+        model.hear(asked, REPORT)
         if lie:
             model.add(Evidence(asked, states, only=frozenset(states)))
         else:
@@ -158,6 +177,7 @@ class InventoryMachine(RuleBasedStateMachine):
     def a_server_leaves_sessions_out(self, key: str, states: dict[Key, str], lag: float, clock: float) -> None:
         asked = self.now - lag
         self.pass_on(key, Told(asked, self.now, tuple(self.sessions(key, states, clock)), whole=False))
+        self.models[key].hear(asked, REPORT)
         self.models[key].add(Evidence(asked, states, only=frozenset(states)))
 
     @rule(key=server_keys, states=lists, user=st.sampled_from(USERS), lag=lags, clock=clocks)
@@ -167,6 +187,7 @@ class InventoryMachine(RuleBasedStateMachine):
         asked = self.now - lag
         self.pass_on(key, Told(asked, self.now, tuple(self.sessions(key, states, clock)), LISTED, user))
         model = self.models[key]
+        model.hear(asked, LISTED)
         # of sessions that nobody has heard of, nobody remembers that they were not there
         ended = {one: ENDED for one in KEYS if one[0] == user and model.state(one, self.now)}
         model.add(
@@ -182,23 +203,41 @@ class InventoryMachine(RuleBasedStateMachine):
         sessions = tuple(self.sessions(key, states, clock))
         self.pass_on(key, Changed(follows, asked, self.now, sessions, frozenset(gone)))
         if broken or not model.known:
+            model.hear(asked, WATCH)
             return
         moment = max(asked, follows)
+        model.hear(moment, WATCH)
         whole = {**{one: state for one, state in model.told.items() if one not in gone}, **states}
         # what was not spoken of is as the server has said before, and is no news where that was later
         model.add(Evidence(moment, whole))
         model.known = moment
 
+    @rule(
+        key=server_keys, states=lists, listed=lists, user=st.sampled_from(USERS), lag=st.sampled_from((0.0, 3.0, 9.0))
+    )
+    def a_server_lists_those_of_a_user_while_it_is_watched(
+        self, key: str, states: dict[Key, str], listed: dict[Key, str], user: str, lag: float
+    ) -> None:
+        """What its agent says may be older or later than what its watch says; then comes a sign of life."""
+        self.a_server_says_all(key, states, 0.0, 0.0, WATCH)
+        self.now += 8.0
+        self.a_watch_says_what_has_changed(key, {}, set(), 2.0, 0.0, False)
+        self.a_server_lists_those_of_a_user(key, listed, user, lag, 0.0)
+        self.now += 2.0
+        self.a_watch_says_what_has_changed(key, {}, set(), 2.0, 0.0, False)
+
     @rule(key=server_keys, lag=lags)
     def a_server_is_silent(self, key: str, lag: float) -> None:
-        before = self.living()
+        before, model = self.living(), self.models[key]
         self.pass_on(key, Silent(self.now - lag, "timeout"))
+        model.asked = max(model.asked, self.now - lag)
         assert self.living() == before, "silence is not an end"
 
     @rule(key=server_keys, lag=lags)
     def a_server_says_nothing_of_sessions(self, key: str, lag: float) -> None:
         before = self.living()
         self.pass_on(key, Answered(self.now - lag, self.now, CHECKLOAD))
+        self.models[key].hear(self.now - lag, CHECKLOAD)
         assert self.living() == before
 
     @rule(key=server_keys, name=st.sampled_from(("new-name", "ts01", "TS04")))

@@ -17,6 +17,7 @@ from sqlalchemy.engine import URL
 from tests.unit.inventory_values import NOW, name_of, seen
 from x2gobroker.errors import StoreError
 from x2gobroker.inventory.happenings import Answered, Changed, Placed, Said, Silent, Told
+from x2gobroker.inventory.reads import at_login
 from x2gobroker.inventory.record import MOST_SERVERS, SWEEP_SECONDS, Inventory, News
 from x2gobroker.model.hosts import Endpoint
 from x2gobroker.model.inventory import CHECKLOAD, WATCH
@@ -108,6 +109,23 @@ def test_a_watch_that_follows_nothing_is_to_tell_all_anew(inventory: Inventory, 
     assert inventory.take(news) == frozenset()
     assert states(inventory) == {"ts01": {"bert": "R"}}
     assert inventory.take([(TS01, Changed(NOW + 3, NOW + 9, NOW + 11))]) == {TS01.key}
+
+
+def test_a_load_checker_that_takes_over_from_one_whose_clock_was_ahead_is_heard_at_once(
+    inventory: Inventory, clock: Clock
+) -> None:
+    ahead = Inventory(inventory.store, lambda: clock.now + 30)
+    ahead.take([(TS01, Told(NOW + 28, NOW + 30, (seen(),), WATCH))])
+    with inventory.store.begin() as connection:
+        assert at_login(connection, "anna", [TS01.key], -1.0, NOW)[0].unknown == {TS01.key}, "it may be of any age"
+    clock.now += 9
+    assert inventory.take([(TS01, Told(NOW + 8, NOW + 9, (), WATCH))]) == frozenset()
+    assert states(inventory) == {"ts01": {}}
+    clock.now += 8
+    assert inventory.take([(TS01, Changed(NOW + 8, NOW + 15, NOW + 17, (seen("bert"),)))]) == frozenset()
+    assert states(inventory) == {"ts01": {"bert": "R"}}
+    with inventory.store.begin() as connection:
+        assert at_login(connection, "bert", [TS01.key], -1.0, clock.now)[0].unknown == frozenset()
 
 
 def test_a_sign_of_life_makes_the_servers_word_count(inventory: Inventory, clock: Clock) -> None:

@@ -123,6 +123,41 @@ def test_a_server_that_speaks_for_another_one_is_not_believed_at_first_nor_later
     assert told(made) == Told(NOW + 18, NOW + 20, (), WATCH, whole=False)
 
 
+def test_a_change_is_told_once_more_as_of_when_it_was_heard() -> None:
+    made = after(reported(ANNA))
+    told(made)
+    assert made.settles_at == NOW + 12
+    assert made.settle(NOW + 12)
+    assert told(made) == ChangeTold(NOW + 8, NOW + 10, NOW + 10)
+    assert (made.settle(NOW + 13), made.settles_at, made.news()) == (False, 0.0, None)
+    made.take(Changed(BERT), FARM, NOW + 20)
+    told(made)
+    made.take(Gone(ANNA.name), FARM, NOW + 21)
+    told(made)
+    assert not made.settle(NOW + 22.9)
+    assert made.settle(NOW + 23)
+    assert told(made) == ChangeTold(NOW + 19, NOW + 21, NOW + 21)
+
+
+def test_a_sign_of_life_that_comes_late_enough_says_the_same() -> None:
+    made = after(reported(ANNA))
+    told(made)
+    made.take(Alive(LOAD), FARM, NOW + 11)
+    assert made.settles_at == NOW + 12
+    made.take(Alive(LOAD), FARM, NOW + 12)
+    assert (made.settles_at, made.settle(NOW + 20)) == (0.0, False)
+
+
+def test_a_change_that_could_not_be_told_is_told_with_everything_and_as_of_when_it_was_heard() -> None:
+    made = after(reported(ANNA))
+    told(made)
+    made.take(Changed(BERT), FARM, NOW + 20)
+    made.news()
+    made.settle(NOW + 22)
+    made.tell_anew()
+    assert made.news() == Told(NOW + 20, NOW + 20, (ANNA, BERT), WATCH)
+
+
 def test_a_clock_that_is_set_back_takes_nothing_back() -> None:
     made = after(reported(ANNA))
     told(made)

@@ -78,7 +78,7 @@ class Running:
             raise StoreError(self.broken)
         return self.loads
 
-    def ports_that_answer(self, targets: Iterable[Endpoint], _deadline: float) -> set[Endpoint]:
+    def ports_that_answer(self, targets: Iterable[Endpoint], _deadline: float, *_more: object) -> set[Endpoint]:
         """Those of servers that are switched on."""
         found = list(targets)
         self.rounds += len(found) > 1

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import threading
+import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from tests.unit.fake_watch import ALIVE, KEY, REPORT, TS01, Agent, Stream
 from tests.unit.inventory_values import name_of, seen
 from x2gobroker.agents.base import NONSENSE, UNREACHABLE
 from x2gobroker.errors import AgentError, StoreError
+from x2gobroker.inventory.happenings import Said
 from x2gobroker.inventory.reads import Reads
 from x2gobroker.inventory.record import Inventory, News
 from x2gobroker.loadchecker.poller import Poller
@@ -24,7 +26,7 @@ from x2gobroker.model.inventory import CHECKLOAD, WATCH
 from x2gobroker.model.load import LoadReport
 from x2gobroker.model.server_report import ServerReport
 from x2gobroker.store import Store
-from x2gobroker.store.loads import Loads
+from x2gobroker.store.loads import Loads, ServerLoad
 
 LOAD = LoadReport(100, 16000, 4, 2500, 0)
 SESSION = b"session:%s|anna|50|R|1800000000|192.0.2.9|30001|30002|30003\n"
@@ -63,7 +65,7 @@ class Site:
     def share(self, keys: Iterable[str]) -> frozenset[str]:
         return frozenset(keys) if self.mine else frozenset()
 
-    def ports(self, targets: Iterable[Endpoint], _deadline: float) -> set[Endpoint]:
+    def ports(self, targets: Iterable[Endpoint], _deadline: float, *_more: object) -> set[Endpoint]:
         return set(targets) if self.is_up else set()
 
     def start(self) -> Stream:
@@ -115,6 +117,30 @@ def test_a_server_that_reports_is_watched_and_what_it_says_is_known(site: Site) 
     stream.says.put(b"gone:%s\n" % name_of("anna").encode())
     wait_until(lambda: site.states() == {}, "its end known", 60)
     assert site.asked == 1
+
+
+def test_what_a_watch_says_right_after_a_client_counts_a_moment_later(site: Site) -> None:
+    """Its line may be older than it looks, and the client right. No sign of life comes in between."""
+    stream = site.start()
+    stream.says.put(REPORT)
+    wait_until(lambda: site.how() == WATCH, "the watch heard", 60)
+    site.inventory.take([(TS01.endpoint, Said(time.time(), "anna", name_of("anna"), "S"))])
+    stream.says.put(SESSION % name_of("anna").encode())
+    wait_until(lambda: site.states() == {"anna": "R"}, "the watch's word counting", 30)
+
+
+def test_one_that_was_down_when_it_was_asked_is_watched_as_soon_as_it_is_taken_over(site: Site) -> None:
+    """The load checker that had it has asked it since, and watched it: there was no need to ask it here."""
+    site.mine = False
+    site.answer = AgentError("nobody answers", UNREACHABLE)
+    site.thread.start()
+    wait_until(lambda: site.load_state() == UNREACHABLE, "the server found down", 60)
+    site.answer = ServerReport(LOAD, (), 0, "ts01")
+    now = time.time()
+    Loads(site.store).put([ServerLoad(KEY, "ts01", "ok", LOAD, now, now, 0.1)])
+    site.mine = True
+    site.stream(1)
+    assert site.asked == 2
 
 
 def test_one_that_tells_its_load_only_is_not_watched(site: Site) -> None:
@@ -185,7 +211,7 @@ def test_a_sign_of_life_during_the_try_of_a_port_does_not_hide_that_it_failed(
     wait_until(lambda: site.how() == WATCH, "the watch heard", 60)
     begun, over = threading.Event(), threading.Event()
 
-    def ports(_targets: Iterable[Endpoint], _deadline: float) -> set[Endpoint]:
+    def ports(_targets: Iterable[Endpoint], _deadline: float, *_more: object) -> set[Endpoint]:
         begun.set()
         over.wait(60)
         return set()
@@ -223,7 +249,7 @@ def test_a_port_that_cannot_be_tried_for_lack_of_descriptors_is_tried_again(
     assert site.asked == 1, "only its port was tried"
 
 
-def no_descriptors(_targets: Iterable[Endpoint], _deadline: float) -> set[Endpoint]:
+def no_descriptors(_targets: Iterable[Endpoint], _deadline: float, *_more: object) -> set[Endpoint]:
     raise OSError(errno.EMFILE, "Too many open files")
 
 

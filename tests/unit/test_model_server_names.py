@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from tests.unit.properties import MANY
 from x2gobroker.model.hosts import Host, parse_host
-from x2gobroker.model.server_names import find_host
+from x2gobroker.model.server_names import find_host, is_named
 
 
 def found(hosts: str, reported: str, own_name: str = "") -> str:
@@ -65,6 +65,22 @@ def test_localhost_stands_for_this_machine(name: str) -> None:
 
 def test_an_entry_of_its_own_wins_over_localhost() -> None:
     assert found("localhost broker1", "broker1", own_name="broker1") == "broker1"
+
+
+@pytest.mark.parametrize(
+    ("hosts", "reported", "expected"),
+    [
+        ("ts01", "ts01.example.org", True),
+        ("ts01.a.org ts01.b.org", "ts01", True),
+        ("ts01.a.org", "ts01.b.org", False),
+        ("localhost", "broker", True),
+        ("", "ts01", False),
+    ],
+)
+def test_a_server_that_profiles_have_by_several_names_is_called_by_each(
+    hosts: str, reported: str, expected: bool
+) -> None:
+    assert is_named([parse_host(text) for text in hosts.split()], reported, "broker") == expected
 
 
 def test_no_hosts_no_host() -> None:

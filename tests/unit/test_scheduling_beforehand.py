@@ -11,7 +11,7 @@ import pytest
 from tests.unit.fake_farm import session_line
 from tests.unit.inventory_values import name_of, seen
 from tests.unit.scheduling_world import World, world
-from x2gobroker.agents.base import REFUSED, TIMEOUT
+from x2gobroker.agents.base import LOGIN, REFUSED, TIMEOUT
 from x2gobroker.agents.rules import SSH
 from x2gobroker.inventory.happenings import Said, Told
 from x2gobroker.inventory.record import Inventory
@@ -228,6 +228,106 @@ def test_behind_a_proxy_a_session_is_offered_whichever_agent_tells_it(shared: Fa
     shared.hear("ts02", "ts03")
     for _ in range(8):
         assert len(shared.select(rule).session_lines) == 1
+
+
+@pytest.fixture(params=["timeout", "login", "host-key", "unreachable"])
+def found_down(farm: Farm, request: pytest.FixtureRequest) -> Farm:
+    """Anna has a session on ts01, which the load checker found down: its agent does not work. The others are watched.
+
+    So it was before; whether its port answers is for the test to say.
+    """
+    farm.hear("ts01", users=["anna"])
+    farm.hear("ts02", "ts03")
+    farm.world.load("ts01", state=request.param)
+    farm.world.agents.broken[farm.world.key("ts01")] = LOGIN
+    return farm
+
+
+@pytest.mark.parametrize("probe", [True, False])
+def test_a_broken_agent_that_the_load_checker_has_noticed_is_said_to_the_user_as_before(
+    found_down: Farm, probe: bool, said: pytest.LogCaptureFixture
+) -> None:
+    found_down.world.probe = probe
+    selection = found_down.select()
+    assert (selection.host, found_down.asked()) == (None, {"ts01"})
+    assert "You have a session on ts01.example.org" in selection.told
+    assert "which cannot be resumed: login: " in said.text
+    assert found_down.world.reserved() == []
+    assert found_down.name(found_down.select(user="bert")) in ("ts02", "ts03")
+
+
+@pytest.mark.parametrize("probe", [True, False])
+def test_an_agent_that_works_again_is_asked_though_the_load_checker_does_not_know(
+    found_down: Farm, probe: bool
+) -> None:
+    found_down.world.probe = probe
+    found_down.world.agents.broken.clear()
+    found_down.world.agents.sessions[found_down.world.key("ts01")] = [session_line("ts01")]
+    selection = found_down.select()
+    assert (found_down.name(selection), len(selection.session_lines)) == ("ts01", 1)
+
+
+@pytest.mark.parametrize("probe", [True, False])
+def test_where_the_server_itself_is_down_its_user_gets_another_one_and_nobody_is_asked(
+    found_down: Farm, probe: bool
+) -> None:
+    found_down.world.probe = probe
+    found_down.ports.down = {found_down.world.key("ts01")}
+    selection = found_down.select()
+    assert (found_down.name(selection) in ("ts02", "ts03"), selection.told, found_down.asked()) == (True, "", set())
+    assert ["ts01"] in found_down.ports.tried
+
+
+def test_who_has_no_session_there_waits_for_no_port_that_was_found_closed(found_down: Farm) -> None:
+    found_down.select(user="bert")
+    assert ["ts01"] not in found_down.ports.tried
+
+
+def test_where_all_agents_are_broken_and_noticed_nobody_gets_a_second_session(found_down: Farm) -> None:
+    """Nothing is known of the others; without a look at ports, all count as down."""
+    found_down.world.now += 60
+    found_down.world.probe = False
+    for name in found_down.world.names:
+        found_down.world.load(name, state="login")
+        found_down.world.agents.broken[found_down.world.key(name)] = LOGIN
+    assert "You have a session on ts01.example.org" in found_down.select().told
+
+
+def test_behind_a_proxy_a_server_that_let_the_load_checker_connect_is_not_down(found_down: Farm) -> None:
+    """Nobody can try its port: of one that did not answer in time, nobody knows."""
+    found_down.world.set_rules(proxy="gate.example.org")
+    found_down.close_ports()
+    state = found_down.world.stores.loads.of([found_down.world.key("ts01")])[found_down.world.key("ts01")].state
+    selection = found_down.select()
+    if state in ("login", "host-key"):
+        assert (selection.host, found_down.asked()) == (None, {"ts01"})
+        assert "You have a session on ts01.example.org" in selection.told
+    else:
+        assert (found_down.name(selection) in ("ts02", "ts03"), found_down.asked()) == (True, set())
+    assert [names for names in found_down.ports.tried if "ts01" in names] == []
+
+
+@pytest.mark.parametrize("is_up", [True, False])
+def test_with_one_database_for_all_a_session_is_offered_where_only_the_agent_is_broken(
+    shared: Farm, is_up: bool
+) -> None:
+    shared.world.load("ts01", state="login")
+    shared.world.agents.broken[shared.world.key("ts01")] = LOGIN
+    if not is_up:
+        shared.ports.down = {shared.world.key("ts01")}
+    for _ in range(3):
+        selection = shared.select()
+        assert ((shared.name(selection) == "ts01"), len(selection.session_lines)) == (is_up, int(is_up))
+        assert selection.told == ""
+        with shared.world.store.begin() as connection:  # so that nobody is expected elsewhere
+            connection.exec_driver_sql("DELETE FROM server_sessions WHERE state = 'E'")
+
+
+def test_with_one_database_for_all_where_all_agents_are_broken_and_noticed(shared: Farm) -> None:
+    for name in shared.world.names:
+        shared.world.load(name, state="login")
+        shared.world.agents.broken[shared.world.key(name)] = LOGIN
+    assert "You have a session on ts01.example.org" in shared.select().told
 
 
 @pytest.fixture

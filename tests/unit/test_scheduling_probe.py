@@ -6,7 +6,7 @@ import contextlib
 import socket
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterable, Iterator
 from typing import Any
 
 import pytest
@@ -134,6 +134,50 @@ def test_names_resolve_again_after_a_moment_without_threads(monkeypatch: pytest.
         assert try_all([at("localhost", up)], 5) == {at("localhost", up)}
 
 
+def test_what_cannot_be_tried_for_lack_of_a_thread_is_not_down(
+    monkeypatch: pytest.MonkeyPatch, said: pytest.LogCaptureFixture
+) -> None:
+    def start(_thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    probe, untried = PortProbe(), set[Endpoint]()
+    with listening() as up, bound() as down:
+        named, address, closed = at("localhost", up), at(LOOPBACK, up), at(LOOPBACK, down)
+        half = Endpoint("no-such-host.invalid", LOOPBACK, down)
+        with monkeypatch.context() as full:
+            full.setattr(threading.Thread, "start", start)
+            assert try_all([named, address, closed, half], 5, (), untried) == {address}
+            assert untried == {named, half}
+            assert probe.reachable([named, address, closed]) == {named, address}
+            assert probe.reachable([named, address], hopeless=[named]) == {address}, "others found it down"
+            assert probe.known_down([named, address, closed]) == {closed}
+        assert "localhost" not in said.text
+    assert probe.reachable([named]) == set(), "it is tried as soon as that can be done"
+
+
+def test_a_server_that_was_hardly_waited_for_is_tried_in_full_where_it_is_not_hopeless(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    tried: list[set[Endpoint]] = []
+
+    def slowly(
+        targets: Iterable[Endpoint], _deadline: float, hopeless: Collection[Endpoint] = (), *_more: object
+    ) -> set[Endpoint]:
+        tried.append(set(targets))
+        return set(targets) - set(hopeless)
+
+    monkeypatch.setattr(module, "try_all", slowly)
+    monkeypatch.setattr(module, "KEEP_UP_SECONDS", 600.0)
+    monkeypatch.setattr(module, "KEEP_SECONDS", 600.0)
+    probe, fast, slow = PortProbe(), at("h", 1), at("h", 2)
+    for _ in range(2):
+        assert probe.reachable([fast, slow], hopeless=[slow]) == {fast}
+    assert probe.known_down([fast, slow]) == {slow}
+    assert probe.reachable([slow]) == {slow}
+    assert probe.reachable([fast, slow]) == {fast, slow}
+    assert tried == [{fast, slow}, {slow}]
+
+
 def test_answers_are_kept_for_some_seconds_and_then_asked_for_again(monkeypatch: pytest.MonkeyPatch) -> None:
     known = PortProbe()
     with listening() as port:
@@ -154,7 +198,7 @@ def test_a_server_that_does_not_answer_is_logged(said: pytest.LogCaptureFixture)
 
 def test_memory_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "MOST_TARGETS", 10)
-    monkeypatch.setattr(module, "try_all", lambda targets, _deadline, _hopeless: set(targets))
+    monkeypatch.setattr(module, "try_all", lambda targets, *_more: set(targets))
     known = PortProbe()
     for number in range(1, 60):
         assert known.reachable([at("h", number)]) == {at("h", number)}

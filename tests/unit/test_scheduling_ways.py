@@ -20,7 +20,7 @@ NAT = "host1.internal (host1.external), host2.internal (host2.external), host3.i
 PLAIN = "host1.mydomain, host2.mydomain, host3.mydomain"
 
 
-def answering(targets: Iterable[Endpoint], _deadline: float, _hopeless: object = ()) -> set[Endpoint]:
+def answering(targets: Iterable[Endpoint], _deadline: float, *_more: object) -> set[Endpoint]:
     return {target for target in targets if ANSWER.intersection(target.ways)}
 
 

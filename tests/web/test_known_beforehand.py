@@ -6,6 +6,7 @@ import json
 import pwd
 import time
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 from sqlalchemy.engine import URL
@@ -15,11 +16,14 @@ from tests.unit.inventory_values import name_of, seen
 from tests.web.conftest import HASHED, PASSWORD, Bench
 from x2gobroker.agents.base import REFUSED, UNREACHABLE
 from x2gobroker.auth.htpasswd import write_user
+from x2gobroker.errors import StoreError
 from x2gobroker.inventory.events import STATES
 from x2gobroker.inventory.happenings import Said, Told
+from x2gobroker.inventory.reads import Places, Reads
 from x2gobroker.inventory.record import Inventory
 from x2gobroker.model.hosts import Endpoint
-from x2gobroker.model.inventory import REPORT, WATCH
+from x2gobroker.model.inventory import EXPECTED, REPORT, WATCH
+from x2gobroker.model.sessions import parse_session
 from x2gobroker.store import Store
 from x2gobroker.store.database import FILE_NAME
 
@@ -223,6 +227,71 @@ def test_an_agent_that_never_works_keeps_nobody_out_for_good(
         said = Said(moment, "anna", name_of("anna"), STATES[what])
         site.inventory.take([(TS01, said)])
     assert site.bench.post(task="selectsession", sid="desk", user="anna", password=PASSWORD).status_int == status
+
+
+def known(site: Site) -> list[tuple[str, str]]:
+    """Server and state of each session that is there."""
+    found = Reads(site.inventory.store).everywhere()
+    return [(one.server.key, one.session.state) for one in found if one.session.state != EXPECTED]
+
+
+def test_a_session_on_a_server_that_was_renamed_is_listed_and_resumed_and_goes_on(make: Callable[[str], Site]) -> None:
+    """The profile has the server by the name that it had before."""
+    site = make("")
+    session = parse_session(session_line("new", "anna", "R"))
+    told = replace(seen("anna", server="new"), name=session.name)
+    moment = time.time() - 3
+    site.inventory.take([(TS01, Told(moment, moment, (told,), WATCH))])
+    site.hear(TS02)
+    site.agents.sessions[TS01.key] = [session_line("new", "anna", "R")]
+    for _ in range(2):
+        assert site.listed() == ["running=1", "status=R"]
+        assert "SERVER:192.0.2.10:22\nSESSION_INFO:" in site.selected()
+    assert known(site) == [(TS01.key, "R")]
+
+
+@pytest.mark.parametrize("name", ["ts01", "ts01.example.org"])
+def test_of_two_servers_of_one_name_the_one_with_the_session_has_it_in_lists_and_selections(
+    make: Callable[[str], Site], name: str
+) -> None:
+    site = make("")
+    site.bench.write("profiles.conf", "[desk]\nhost = ts01.example.org (192.0.2.10), ts01.example.org (192.0.2.11)\n")
+    site.agents.sessions[TS02.key] = [session_line(name, "anna")]
+    assert site.listed() == ["status=S", "suspended=1"]
+    for _ in range(2):
+        assert known(site) == [(TS02.key, "S")]
+        assert "SERVER:192.0.2.11:22\nSESSION_INFO:" in site.selected()
+
+
+def test_a_list_that_an_agent_gives_under_an_unknown_name_ends_nothing(
+    make: Callable[[str], Site], caplog: pytest.LogCaptureFixture
+) -> None:
+    site = make("")
+    site.hear(TS01, "anna", how=REPORT)
+    site.hear(TS02)
+    site.agents.sessions[TS01.key] = [session_line("new", "anna")]
+    with caplog.at_level("INFO", "broker"):
+        assert site.listed() == []
+    assert known(site) == [(TS01.key, "R")]
+    assert "of user=anna is not listed: it is not clear which server calls itself new" in caplog.text
+
+
+def test_lists_ask_all_servers_where_what_is_known_cannot_be_read(
+    make: Callable[[str], Site], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The store fails in the midst of a request."""
+    site = make("")
+    site.hear(TS01)
+    site.hear(TS02)
+    site.agents.sessions[TS01.key] = [session_line("ts01", "anna")]
+
+    def broken(*_arguments: object) -> Places:
+        raise StoreError("it hangs")
+
+    monkeypatch.setattr("x2gobroker.placement.known_places", broken)
+    assert site.listed() == ["status=S", "suspended=1"]
+    assert site.asked() == [TS01.key, TS02.key]
+    assert "listing profiles without what is known of sessions: it hangs" in caplog.text
 
 
 def test_a_broken_agent_keeps_no_session_out_of_lists_where_others_know_it(make: Callable[[str], Site]) -> None:

@@ -34,11 +34,28 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Findings:
-    """A user's sessions on several servers, which servers answered, and why the others did not."""
+    """A user's sessions on several servers, which servers answered, and why the others did not.
+
+    `tellers` has the server whose agent has told a session, by the names of the session and of its server.
+    """
 
     sessions: list[ServerSession]
     answered: tuple[Endpoint, ...]
     failed: dict[Endpoint, AgentError]
+    tellers: dict[tuple[str, str], Endpoint] = field(default_factory=dict)
+
+    def teller_of(self, session: ServerSession) -> Endpoint | None:
+        """The server whose agent has told this session; that which it is on, if that one has told it."""
+        return self.tellers.get((session.name, session.server))
+
+    def joined(self, other: Findings) -> Findings:
+        """With what servers said that were asked apart from these."""
+        return Findings(
+            [*self.sessions, *(session for session in other.sessions if self.teller_of(session) is None)],
+            (*self.answered, *other.answered),
+            {**self.failed, **other.failed},
+            {**other.tellers, **self.tellers},
+        )
 
 
 @dataclass
@@ -339,17 +356,19 @@ def _is(server: Endpoint, name: str) -> bool:
 
 def _merged(answers: dict[Endpoint, list[ServerSession] | AgentError]) -> Findings:
     found: dict[tuple[str, str], tuple[bool, ServerSession]] = {}
+    tellers: dict[tuple[str, str], Endpoint] = {}
     for server, answer in answers.items():
         if isinstance(answer, AgentError):
             continue
         for session in answer:
             key, own = (session.name, session.server), _is(server, session.server)
             if key not in found or (own and not found[key][0]):
-                found[key] = own, session
+                found[key], tellers[key] = (own, session), server
     return Findings(
         [session for _, session in found.values()],
         tuple(server for server, answer in answers.items() if not isinstance(answer, AgentError)),
         {server: answer for server, answer in answers.items() if isinstance(answer, AgentError)},
+        tellers,
     )
 
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from x2gobroker.model.hosts import Endpoint, Host
 from x2gobroker.model.inventory import SessionKey
-from x2gobroker.model.server_names import find_host
+from x2gobroker.model.server_names import is_named
 from x2gobroker.model.server_report import MOST_SESSIONS, SeenSession
 
 MOST_NAMES = 16  # that a server calls itself in one report
@@ -57,6 +57,4 @@ def own_claims(sessions: Iterable[SeenSession], own: Endpoint, others: Sequence[
 
 
 def _is_own(name: str, own: Endpoint, others: tuple[Host, ...]) -> bool:
-    if find_host((Host(own.name, own.address),), name) is not None:
-        return True
-    return not any(find_host((host,), name) is not None for host in others)
+    return is_named((Host(own.name, own.address),), name) or not is_named(others, name)

@@ -7,6 +7,8 @@ The rules, each of which a test holds against a model:
 - A server's silence ends no session. Only the server itself ends one, or a broker that has had it ended.
 - What clients say counts until the server has been heard as of a later moment: then the server's word counts.
 - Clocks of servers count for nothing; moments to come are taken for now.
+- A watch tells a change once. So what its server lists for one account holds until the watch is heard as of a later
+  moment, and does not take the place of what the watch has told.
 """
 
 from __future__ import annotations
@@ -15,8 +17,19 @@ from collections.abc import Iterable
 from dataclasses import replace
 from typing import assert_never
 
-from x2gobroker.inventory.happenings import Answered, Changed, Happening, Placed, Said, Silent, Told, Withdrawn
+from x2gobroker.inventory.happenings import (
+    WATCH_LAG,
+    Answered,
+    Changed,
+    Happening,
+    Placed,
+    Said,
+    Silent,
+    Told,
+    Withdrawn,
+)
 from x2gobroker.model.inventory import (
+    AHEAD_SECONDS,
     BROKER,
     CLOCK_SECONDS,
     ENDED,
@@ -24,6 +37,7 @@ from x2gobroker.model.inventory import (
     EXPECTED,
     LEFT,
     LISTED,
+    REPORT,
     WATCH,
     KnownServer,
     KnownSession,
@@ -37,6 +51,7 @@ SAME_SECONDS = 1.0  # of two events this close nobody knows which one came first
 ENDED_SECONDS = 600.0  # longer than any answer is waited for
 LINGER_SECONDS = 10.0  # for which a client may speak of a session that a broker has had ended
 MOST_CLAIMED = 50  # sessions of one account on one server that only clients have spoken of
+SERVER_SAYS = (WATCH, REPORT, LISTED)
 
 Sessions = dict[SessionKey, KnownSession]
 
@@ -52,7 +67,9 @@ def merge(before: View, happening: Happening, now: float) -> View:
         case Told():
             return _told(view, happening, min(happening.asked, now), min(happening.heard, now))
         case Changed():
-            return _changed(view, happening, min(happening.asked, now), min(happening.heard, now))
+            # as it was written: the same watch goes on, by whatever clock
+            is_next = happening.follows == before.server.known > 0
+            return _changed(view, happening, min(happening.asked, now), min(happening.heard, now), is_next)
         case Answered():
             asked, heard = min(happening.asked, now), min(happening.heard, now)
             return replace(view, server=_answers(view.server, asked, heard, happening.how))
@@ -91,22 +108,26 @@ def _told(view: View, told: Told, asked: float, heard: float) -> View:
         return replace(view, server=server)
     sessions = dict(view.sessions)
     seen = [one for one in told.sessions if told.user in ("", one.user)]
-    mentioned = _take(sessions, seen, asked, heard, told.how, is_sure=told.whole and not told.user)
+    is_word = told.how != LISTED or server.how != WATCH
+    mentioned = _take(sessions, seen, asked, heard, told.how, told.whole and not told.user, is_word)
     if told.whole:
         about = {key for key in view.sessions if not told.user or key[0] == told.user}
         # of all sessions `known` tells that they are not there; of one account nothing does
-        _leave_out(sessions, about - mentioned, asked, told.how if told.user else "")
+        _leave_out(sessions, about - mentioned, asked, told.how if told.user else "", is_word)
         if not told.user:
             server = replace(server, known=asked)
     return View(server, sessions)
 
 
-def _changed(view: View, changed: Changed, asked: float, heard: float) -> View:
-    """A line of a watch, which says of all other sessions that they are as the server has said before."""
+def _changed(view: View, changed: Changed, asked: float, heard: float, is_next: bool) -> View:
+    """A line of a watch, which says of all other sessions that they are as the server has said before.
+
+    `is_next`: it follows what is known.
+    """
     server = view.server
-    if changed.follows != server.known or not server.known:
+    if not is_next:
         return replace(view, server=_answers(server, asked, heard, WATCH))
-    asked = max(asked, changed.follows)  # a clock that is set back does not take anything back
+    asked = max(asked, server.known)  # a clock that is set back does not take anything back
     sessions = dict(view.sessions)
     mentioned = _take(sessions, changed.sessions, asked, heard, WATCH, is_sure=True)
     _leave_out(sessions, changed.gone - mentioned, asked)
@@ -122,11 +143,18 @@ def _changed(view: View, changed: Changed, asked: float, heard: float) -> View:
 
 
 def _take(
-    sessions: Sessions, seen: Iterable[SeenSession], asked: float, heard: float, how: str, is_sure: bool
+    sessions: Sessions,
+    seen: Iterable[SeenSession],
+    asked: float,
+    heard: float,
+    how: str,
+    is_sure: bool,
+    is_word: bool = True,
 ) -> set[SessionKey]:
     """Take what a server says of these sessions, as of `asked`; their keys.
 
     `is_sure`: the whole server is known as of `asked` after this, so that it need not be noted with each session.
+    `is_word`: it takes the place of what the server has told before.
     """
     mentioned = set()
     for one in sorted(seen, key=lambda one: (one.since, one.name)):
@@ -134,19 +162,18 @@ def _take(
         mentioned.add(key)
         known = sessions.get(key)
         since = min(one.since, heard)
+        word = one.state if is_word else "" if known is None else known.told
         if known is None:
-            found = KnownSession(
-                one.user, one.name, one.state, one.state, since, how, heard, asked, one.client, one.display
-            )
+            found = KnownSession(one.user, one.name, one.state, word, since, how, heard, asked, one.client, one.display)
             sessions[key] = _as_expected(sessions, found, heard)
         elif known.last_seen > asked:
-            sessions[key] = replace(known, told=one.state)
+            sessions[key] = replace(known, told=word)
         else:
             same = known.state == one.state
             sessions[key] = replace(
                 known,
                 state=one.state,
-                told=one.state,
+                told=word,
                 since=known.since if same else since,
                 source=how,
                 last_seen=known.last_seen if same and is_sure else asked,
@@ -156,17 +183,20 @@ def _take(
     return mentioned
 
 
-def _leave_out(sessions: Sessions, keys: Iterable[SessionKey], asked: float, ended_by: str = "") -> None:
+def _leave_out(
+    sessions: Sessions, keys: Iterable[SessionKey], asked: float, ended_by: str = "", is_word: bool = True
+) -> None:
     """The server has no such sessions, as of `asked`; `ended_by` is how that is known, empty where nobody notes it."""
     for key in keys:
         session = sessions.get(key)
         if session is None or session.state == EXPECTED:
             continue
+        word = "" if is_word else session.told
         if session.last_seen > asked:
-            sessions[key] = replace(session, told="")
+            sessions[key] = replace(session, told=word)
         elif ended_by:
             since = session.since if session.state == ENDED else asked
-            sessions[key] = replace(session, state=ENDED, told="", since=since, source=ended_by, last_seen=asked)
+            sessions[key] = replace(session, state=ENDED, told=word, since=since, source=ended_by, last_seen=asked)
         else:
             del sessions[key]
 
@@ -282,14 +312,18 @@ def _is_over(session: KnownSession, now: float) -> bool:
 
 
 def _without_future(view: View, now: float) -> View:
-    """With no moment to come: a clock that was ahead and was set back must not keep news away."""
-    latest = now + CLOCK_SECONDS
+    """With no moment to come: a clock that is ahead, or was and was set back, must not keep news away.
+
+    What the server itself has said counts as of when a line of a watch would that comes now: all that was written is
+    older, and who is heard now is believed at once.
+    """
+    latest, lately = now + AHEAD_SECONDS, now - WATCH_LAG
     server = view.server
     if max(server.known, server.asked, server.heard) > latest:
         server = replace(
             server,
-            known=min(server.known, now),
-            asked=min(server.asked, now),
+            known=server.known if server.known <= latest else lately,
+            asked=server.asked if server.asked <= latest else lately,
             heard=min(server.heard, now),
             silent_since=min(server.silent_since, now),
         )
@@ -302,7 +336,7 @@ def _without_future(view: View, now: float) -> View:
             one,
             since=min(one.since, now),
             first_seen=min(one.first_seen, now),
-            last_seen=min(one.last_seen, now),
+            last_seen=min(one.last_seen, lately if one.source in SERVER_SAYS else now),
             until=min(one.until, now + (one.until - one.since)),
         )
     return View(server, sessions)

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Collection, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from sqlalchemy import Connection
 
 from x2gobroker.model.hosts import Host
 from x2gobroker.model.inventory import (
-    CLOCK_SECONDS,
+    AHEAD_SECONDS,
     EXPECTED,
     LEFT,
     SUSPENDED_FIRST,
@@ -56,6 +56,15 @@ class Whereabouts:
 
     found: tuple[Whereabout, ...] = ()
     unknown: frozenset[str] = frozenset()
+
+    @property
+    def where(self) -> dict[str, frozenset[str]]:
+        """The keys of the servers that have each session, by its name: one, as a rule."""
+        keys: dict[str, frozenset[str]] = {}
+        for one in self.found:
+            if one.session.state != EXPECTED:
+                keys[one.session.name] = keys.get(one.session.name, frozenset()) | {one.server.key}
+        return keys
 
     @property
     def to_ask(self) -> frozenset[str]:
@@ -143,10 +152,14 @@ class Place:
 
 @dataclass(frozen=True)
 class Places:
-    """The sessions of an account on servers that are known well enough; `unknown` has the keys of the others."""
+    """The sessions of an account on servers that are known well enough; `unknown` has the keys of the others.
+
+    `where` has the servers of each session, by its name, known well enough or not.
+    """
 
     sessions: tuple[Place, ...]
     unknown: frozenset[str]
+    where: Mapping[str, frozenset[str]] = field(default_factory=dict)
 
 
 def known_places(connection: Connection, user: str, keys: Collection[str], rule: float) -> Places:
@@ -163,6 +176,7 @@ def known_places(connection: Connection, user: str, keys: Collection[str], rule:
             and not is_shadow(one.session.name)
         ),
         found.unknown,
+        found.where,
     )
 
 
@@ -203,9 +217,12 @@ def is_called(server: KnownServer, name: str) -> bool:
 
 
 def counts(how: str, as_of: float, rule: float, now: float) -> bool:
-    """Whether what is known as of a moment, of a server that is heard in this way, counts by the rule."""
+    """Whether what is known as of a moment, of a server that is heard in this way, counts by the rule.
+
+    A moment to come does not: what was written by a clock that is ahead may be of any age.
+    """
     oldest = max(rule, WATCHED_SECONDS) if rule and how == WATCH else rule
-    return oldest > 0 and now - oldest <= as_of <= now + CLOCK_SECONDS
+    return oldest > 0 and now - oldest <= as_of <= now + AHEAD_SECONDS
 
 
 def _once(found: Iterable[Whereabout], seconds: float, now: float) -> list[Whereabout]:

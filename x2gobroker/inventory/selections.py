@@ -55,7 +55,7 @@ class SelectionNotes:
             counted = ServerSessions.counts(connection, keys)
             numbers = {key: Counted(counted.get(key, 0), moment) for key, moment in as_of.items()}
         homes = frozenset(one.server.key for one in found.found if _is_home(one, self._inventory.now()))
-        return Beforehand(found.to_ask, homes, numbers, watched)
+        return Beforehand(found.to_ask, homes, numbers, watched, found.where)
 
     def listed(self, user: str, heard: Listing) -> None:
         """Agents have listed the sessions of an account. Raises StoreError.

@@ -39,6 +39,7 @@ class Picture:
         # of what is still to be told
         self._is_news = False
         self._is_all_news = True
+        self._changed_at = 0.0  # when a change was heard that is not yet told as of then; 0: there is none
         self._new: dict[str, None] = {}
         self._gone: dict[SessionKey, None] = {}
         self._told_as_of = 0.0
@@ -50,21 +51,49 @@ class Picture:
         """
         with self._lock:
             self._heard = now
-            # what is said holds as of a little before, and as of when it was asked for
-            self._as_of = max(self._as_of, now - WATCH_LAG)
+            self._hold_as_of(now)
             match event:
                 case Reported():
                     self._take_all(event, others)
+                    self._changed_at = now
                 case ChangedSession(session=session):
                     self._take_session(session, others)
+                    self._changed_at = now
                 case Gone(name=name):
                     self._take_away(name)
+                    self._changed_at = now
                 case Alive(load=load):
                     self._load = load
                 case Trouble(text=text):
                     self._sessions, self._trouble = None, text
             before, self._is_news = self._is_news, True
             return not before
+
+    def _hold_as_of(self, now: float) -> None:
+        """All that was heard holds as of a little before `now`, and of when it was asked for."""
+        self._as_of = max(self._as_of, now - WATCH_LAG)
+        if self._changed_at <= self._as_of:
+            self._changed_at = 0.0
+
+    @property
+    def settles_at(self) -> float:
+        """When `settle` has something to say; 0: never, unless there is another change."""
+        with self._lock:
+            return self._changed_at + WATCH_LAG if self._changed_at else 0.0
+
+    def settle(self, now: float) -> bool:
+        """Whether a change was heard WATCH_LAG ago, and holds as of when it was heard from now on: that is news.
+
+        At first a change holds as of before: what clients said, or an agent listed, between these moments counts, and
+        hides it until the next sign of life.
+        """
+        with self._lock:
+            if not self._changed_at or now < self._changed_at + WATCH_LAG:
+                return False
+            self._hold_as_of(now)
+            self._changed_at = 0.0
+            self._is_news = True
+            return True
 
     def _take_all(self, event: Reported, others: Sequence[Endpoint]) -> None:
         heard = heard_report(self.server, others, event.report, self._as_of, self._heard, WATCH)

@@ -80,6 +80,7 @@ class Poller:
         self._asked: dict[str, float] = {}
         self._took: dict[str, float] = {}  # seconds for the last answer
         self._reporting: set[str] = set()  # whose agents tell sessions
+        self._mine: frozenset[str] = frozenset()  # to watch
         self._hurry = False
         self._servers: tuple[Endpoint, ...] = ()
         self.watched = Watched()
@@ -113,7 +114,7 @@ class Poller:
             self._hurry = False
             self._schedule.all_now(now)
             self._asked.clear()  # also of those that are watched
-        self._have_watched(watched)
+        self._have_watched(watched, now)
         due = self._schedule.take_due(now)
         self._line_up(self._not_asked_by_others(due, now), watched)
         failed = [key for key in self._waiting if key in self._quiet or self._sayings.state(key) != OK]
@@ -136,14 +137,21 @@ class Poller:
         if self._watching is not None:
             self._watching.forget(key)
 
-    def _have_watched(self, watched: Watched) -> None:
-        """Begin the watches that there are to be, and end the others."""
+    def _have_watched(self, watched: Watched, now: float) -> None:
+        """Begin the watches that there are to be, end the others, and have told anew what changes have made of it."""
         if self._watching is None:
             return
         mine = self._share(watched.targets) if watched.keeps_watch else frozenset()
+        for key in mine - self._mine - self._reporting:
+            # others have asked it in its place, and it may have been down when it was asked here
+            self._asked.pop(key, None)
+            self._schedule.now(key, now)
+        self._mine = mine
         self._watching.end_all_but({key: watched.targets[key] for key in mine})
         for key in mine & self._reporting:
             self._watching.begin(watched.targets[key])
+        for picture in self._watching.settled(now):
+            self._stir(picture)
 
     def _picture(self, key: str) -> Picture | None:
         """What a watch has told; None where there is none, or it has told nothing yet."""
@@ -152,7 +160,10 @@ class Poller:
 
     def _patience(self) -> float:
         """Seconds until there is something to do, unless something comes in before."""
-        patience = min(TICK_SECONDS, self._schedule.seconds_left(time.time()))
+        now = time.time()
+        patience = min(TICK_SECONDS, self._schedule.seconds_left(now))
+        if self._watching is not None:
+            patience = min(patience, self._watching.seconds_left(now))
         if self._waiting or self._held:
             patience = min(patience, CROWDED_SECONDS)
         return min(patience, self._outbox.seconds_left())
@@ -264,6 +275,10 @@ class Poller:
             return
         if self._sayings.watched(key, picture.trouble) and self._sayings.state(key) != OK:
             self._schedule.now(key, time.time())  # it may be back
+        self._stir(picture)
+
+    def _stir(self, picture: Picture) -> None:
+        key = picture.server.key
         # whoever takes no connections is down for users, whatever the watch says of the load
         self._outbox.stir(picture, self._took.get(key, 0.0) if self._sayings.state(key) == OK else None)
 

@@ -44,7 +44,7 @@ def asked(ask: Ask, target: Target, others: Sequence[Endpoint]) -> Result:
     try:
         answer = ask(target)
         took = time.monotonic() - begun
-        _must_take_connections(target)
+        _must_take_connections(target)  # where that cannot be tried, the answer says enough
     except AgentError as error:
         state, why = error.reason, str(error)
     except Exception as error:  # noqa: BLE001 - a query mode is a plug-in; the other servers are asked on
@@ -69,13 +69,15 @@ def tried(target: Target, picture: Picture, took: float) -> Result:
     server = target.endpoint
     load, heard = picture.load
     try:
-        _must_take_connections(target)
+        is_tried = _must_take_connections(target)
     except AgentError as error:
         state, why = error.reason, str(error)
     except Exception as error:  # noqa: BLE001 - no file descriptors, say; whoever waits for the result must know
         state, why = NONSENSE, f"its port cannot be tried: {error!r}"
     else:
-        return Result(ServerLoad(server.key, server.name, OK, load, heard, heard, took), None, "", True)
+        if is_tried:
+            return Result(ServerLoad(server.key, server.name, OK, load, heard, heard, took), None, "", True)
+        state, why = NONSENSE, "its port cannot be tried: there is no thread to resolve its name"
     # as of now: a sign of life during the try does not outdo it
     return Result(ServerLoad(server.key, server.name, state, None, time.time(), 0.0, took), None, why, True)
 
@@ -87,11 +89,15 @@ def unasked(target: Target, took: float, error: Exception) -> Result:
     return Result(failed, None, f"it cannot be asked: {error}")
 
 
-def _must_take_connections(target: Target) -> None:
+def _must_take_connections(target: Target) -> bool:
     """Raises AgentError where an agent answers on a connection that is kept, but users would get none.
 
-    Its sshd was stopped, say: what was connected before goes on.
+    Its sshd was stopped, say: what was connected before goes on. Returns whether that could be tried: this machine may
+    have no thread to resolve the server's name, which says nothing of the server.
     """
-    rules = target.rules
-    if rules.mode == SSH and not rules.proxy and not try_all({target.endpoint}, PROBE_SECONDS):
+    rules, untried = target.rules, set[Endpoint]()
+    if rules.mode != SSH or rules.proxy or try_all({target.endpoint}, PROBE_SECONDS, (), untried):
+        return True
+    if not untried:
         raise AgentError("the agent answers on a kept connection, but the SSH port takes no new one", UNREACHABLE)
+    return False

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 import threading
 import time
@@ -180,6 +181,15 @@ class Watching:
         """What a watch knows; None where there is none."""
         watch = self._watches.get(key)
         return None if watch is None else watch.picture
+
+    def settled(self, now: float) -> list[Picture]:
+        """The pictures with news that are none but that changes have held for a while; `now`: seconds of the epoch."""
+        return [watch.picture for watch in self._watches.values() if watch.picture.settle(now)]
+
+    def seconds_left(self, now: float) -> float:
+        """Seconds until there are such; infinite where there is nothing to wait for."""
+        moments = (watch.picture.settles_at for watch in self._watches.values())
+        return max(0.0, min((moment for moment in moments if moment), default=math.inf) - now)
 
     def lost(self, lost: Lost) -> bool:
         """A watch has ended by itself; whether it is one that was still wanted.

@@ -1,7 +1,8 @@
 """What the broker knows of X2Go Servers between logins: who is on which, since when, and where that is known from.
 
 Moments are seconds since the epoch by the clock of whichever broker host noted them; those of X2Go Servers may be wrong
-by hours, and decide nothing. Broker hosts that share a store are taken to agree to within CLOCK_SECONDS.
+by hours, and decide nothing. Broker hosts that share a store are to agree to within AHEAD_SECONDS: what one of them
+wrote that is further ahead does not count as news of a moment to come, nor as fresh.
 """
 
 from __future__ import annotations
@@ -12,7 +13,8 @@ from typing import NamedTuple
 
 from x2gobroker.model.sessions import ENDING, RUNNING, SUSPENDED
 
-CLOCK_SECONDS = 60.0
+CLOCK_SECONDS = 60.0  # by which the clocks of any two hosts may differ, where nothing but patience hangs on it
+AHEAD_SECONDS = 2.0  # by which what another broker host wrote may lie ahead of this one's clock
 
 # states beside those that servers say
 LEFT = "L"  # its client has gone: it is suspended, or was taken over, or has ended
@@ -37,9 +39,10 @@ class KnownSession:
     """One session of an account on a server, or one that is still to come.
 
     `name` is that of X2Go; where the session is EXPECTED, `backend/profile`, which no session is called. `told` is the
-    state that the server itself gave last, empty where it has given none, or has left the session out. `since` is when
-    the state began. `display` is -1, `client`, `backend` and `profile` are empty where nobody knows. `last_seen` is the
-    moment as of which the state was news; `until` when an expected session is no longer waited for.
+    state that the server itself gave last, empty where it has given none, or has left the session out; where it is
+    watched, what it lists for one account does not count here. `since` is when the state began. `display` is -1,
+    `client`, `backend` and `profile` are empty where nobody knows. `last_seen` is the moment as of which the state was
+    news; `until` when an expected session is no longer waited for.
     """
 
     user: str
@@ -104,13 +107,14 @@ class Beforehand:
     `ask` are the keys of servers to ask all the same: not enough is known of them, or the account has a session there,
     of which a client wants to know more than the broker does; `homes` those where the account has one, quite
     surely. `counts` has how many sessions all accounts have on each server of which that is known. `watched` are those
-    that have said something of late.
+    that have said something of late. `where` has the servers of each of its sessions, by the name of the session.
     """
 
     ask: frozenset[str]
     homes: frozenset[str] = frozenset()
     counts: Mapping[str, Counted] = field(default_factory=dict)
     watched: frozenset[str] = frozenset()
+    where: Mapping[str, frozenset[str]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

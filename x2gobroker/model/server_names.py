@@ -6,7 +6,7 @@ name; of two names that both have a domain the domains must agree; addresses are
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from x2gobroker.model.hosts import Host, ascii_name, is_ip_address
 
@@ -29,6 +29,11 @@ def find_host(hosts: Sequence[Host], reported: str, own_name: str = "") -> Host 
                 return host
     found = [host for host in hosts if _agree(_plain(host.name), wanted)]
     return found[0] if len(found) == 1 else None
+
+
+def is_named(hosts: Iterable[Host], reported: str, own_name: str = "") -> bool:
+    """Whether a server that profiles have as these hosts calls itself `reported`; `own_name` as above."""
+    return any(find_host((host,), reported, own_name) is not None for host in hosts)
 
 
 def _plain(name: str) -> str:

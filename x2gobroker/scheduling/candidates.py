@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 
-from x2gobroker.agents.rules import LOCAL, AgentRules
+from x2gobroker.agents.rules import AgentRules
 from x2gobroker.model.host_weights import parse_weight
 from x2gobroker.model.profile import SessionProfile
-from x2gobroker.model.server_names import find_host
+from x2gobroker.model.server_names import find_host, is_named
 from x2gobroker.scheduling.ranking import Candidate
-from x2gobroker.scheduling.survey import Servers, Survey
+from x2gobroker.scheduling.survey import Servers, Survey, one_knows_all
 from x2gobroker.store import ServerLoad
 
 SPARE = 2  # what a weight of 0 adds to the tier
@@ -58,19 +58,22 @@ def counts_by_key(
 ) -> dict[str, int]:
     """Sessions of each server, as is known, or as agents count them; one that nobody knows about is left out.
 
-    An agent leaves out servers without sessions: its own, and all others where they share a session database.
+    An agent leaves out servers without sessions: its own, and all others where they share a session database. What it
+    counts under the name of its own server is there, even where another one has the same name.
     """
     counts: dict[str, int] = {}
     silent: set[str] = set()
     answers = seen.counts()
-    for answer in answers.values():
+    for server, answer in answers.items():
+        own = [host for host in profile.hosts if host.endpoint(profile.sshport).key == server.key]
         for name, count in answer.items():
-            key = servers.key_of(profile, name, own_name)
+            is_own = not one_knows_all(rules) and is_named(own, name, own_name)
+            key = server.key if is_own else servers.key_of(profile, name, own_name)
             if count is None:
                 silent.add(key)
             elif key:
                 counts[key] = max(count, counts.get(key, 0))
-    if answers and (rules.shared_database or rules.mode == LOCAL):
+    if answers and one_knows_all(rules):
         idle = set(servers.by_key)
     else:
         idle = {server.key for server in answers} & servers.by_key.keys()

@@ -20,8 +20,10 @@ from x2gobroker.model.inventory import Beforehand
 from x2gobroker.model.profile import SessionProfile
 from x2gobroker.model.server_names import find_host
 from x2gobroker.model.sessions import SUSPENDED, Listing, ServerSession, resume_order
+from x2gobroker.scheduling.beforehand import doubted, to_ask, untried
 from x2gobroker.scheduling.candidates import candidates_of
 from x2gobroker.scheduling.notes import Notes
+from x2gobroker.scheduling.placing import Placing
 from x2gobroker.scheduling.probe import PortProbe
 from x2gobroker.scheduling.ranking import UNKNOWN, Candidate, Ranked, ranked
 from x2gobroker.scheduling.survey import Questions, Servers, Survey, one_knows_all, survey
@@ -213,46 +215,48 @@ class _Choice:
         before = self.known.before
         if before is None:
             return Questions(self.servers, wish.rules, wish.user, probe, self.asks_agents, counts, self.dead)
-        # who is down is not asked, unless nothing at all is known
-        ask = before.ask - self.dead
-        if not ask and before.ask == self.servers.by_key.keys():
-            ask = before.ask
-        elif ask and one_knows_all(wish.rules):
-            # two of them are asked: no single one that is broken keeps the others from telling
-            ask = frozenset(self.servers.by_key) - self.dead
+        every = frozenset(self.servers.by_key)
+        ask = to_ask(before, every, self.dead, wish.rules)
+        alive = untried(before, every, self.dead, wish.rules)
+        found_dead = {key: load for key, load in self.known.loads.items() if key in self.dead}
+        doubts = frozenset[str]() if self.is_single else doubted(before, found_dead, wish.rules)
         asked = self.servers, wish.rules, wish.user, probe, self.asks_agents, counts, self.dead
-        return Questions(*asked, ask, before.counts, self._untried(before))
-
-    def _untried(self, before: Beforehand) -> frozenset[str]:
-        """The keys of servers that count as up without a try of their ports."""
-        any_tells = one_knows_all(self.wish.rules)
-        if self.wish.rules.proxy:
-            # only the proxy may reach their ports: those count whose agents are not asked, as they are known
-            known = self.servers.by_key.keys() - before.ask
-            return (before.watched | known | (before.homes if any_tells else frozenset())) - self.dead
-        # a shared database lists the sessions of a server that has died as well
-        return before.watched - self.dead - (before.ask if any_tells else frozenset())
+        return Questions(*asked, ask, before.counts, alive, doubts)
 
     def is_up(self, key: str, seen: Survey) -> bool:
         """Whether a server answers, as far as anybody knows."""
-        return self.is_single or (key in seen.up if seen.up is not None else key not in self.dead)
+        if self.is_single or key in seen.back:
+            return True
+        return key in seen.up if seen.up is not None else key not in self.dead
+
+    def _placing(self, seen: Survey) -> Placing:
+        where = self.known.before.where if self.known.before is not None else {}
+        return Placing(seen.findings, one_knows_all(self.wish.rules), where, self.own_name)
 
     def sessions_to_offer(self, seen: Survey) -> list[tuple[str, ServerSession]]:
         """The user's sessions on servers of the profile that answer, best first, each with the key of its server.
 
         X2Go Client is told one port for all of them: those on servers with another one than the first's are left out.
         """
-        found = []
+        found, placing = [], self._placing(seen)
         for session in resume_order(seen.findings.sessions):
-            key = self.servers.key_of(self.profile, session.server, self.own_name)
-            if key and not self.is_up(key, seen):
+            key = placing.key_of(session, self.profile)
+            if not key:
+                broker_log.info(
+                    "session %s of user=%s is not offered: it is not clear which server of [%s] calls itself %s",
+                    log_field(session.name),
+                    log_field(self.wish.user),
+                    log_field(self.profile.id),
+                    log_field(session.server),
+                )
+            elif not self.is_up(key, seen):
                 broker_log.info(
                     "session %s of user=%s is not offered: %s does not answer",
                     log_field(session.name),
                     log_field(self.wish.user),
                     self._label(key),
                 )
-            elif key:
+            else:
                 found.append((key, session))
         return [(key, session) for key, session in found if self._port(key) == self._port(found[0][0])]
 
@@ -290,12 +294,9 @@ class _Choice:
         """Places that were reserved for sessions that have now shown up are no longer waited for."""
         if not self.known.works:
             return
-        keys = [self.servers.key_of(self.profile, found.server, self.own_name) for found in seen.findings.sessions]
-        sessions = [
-            Seen(key, self.now - found.age, found.name)
-            for key, found in zip(keys, seen.findings.sessions, strict=True)
-            if key
-        ]
+        placing = self._placing(seen)
+        placed = ((placing.key_of(found, self.profile), found) for found in seen.findings.sessions)
+        sessions = [Seen(key, self.now - found.age, found.name) for key, found in placed if key]
         try:
             self.stores.reservations.confirm_all(self.wish.reserves_as, sessions, self.now)
         except StoreError as error:
@@ -311,13 +312,10 @@ class _Choice:
             _store_failed(error)
 
     def _heard(self, seen: Survey) -> Listing:
-        keys = [self.servers.key_of(self.profile, one.server, self.own_name) for one in seen.findings.sessions]
-        pairs = zip(keys, seen.findings.sessions, strict=True)
-        sessions = [(self.servers.endpoints[key], session) for key, session in pairs if key in self.servers.endpoints]
-        answered = seen.findings.answered
-        if answered and one_knows_all(self.wish.rules):
-            answered = tuple(self.servers.endpoints.values())
-        return Listing(answered, tuple(sessions), self.now)
+        placing, endpoints = self._placing(seen), self.servers.endpoints
+        placed = [(placing.key_of(one, self.profile), one) for one in seen.findings.sessions]
+        sessions = tuple((endpoints[key], session) for key, session in placed if key in endpoints)
+        return Listing(placing.all_told(endpoints, placed), sessions, self.now)
 
     def resumed(self, sessions: list[tuple[str, ServerSession]]) -> Selection:
         """The selection that offers these sessions.

@@ -62,7 +62,9 @@ class Questions:
     `ask` has the keys of servers whose agents are asked for sessions; of the others they are known. `dead` has those of
     servers that the load checker found down, `counted` how many sessions there are where that is known: where it is
     known of all, no agent is asked for it. `alive` are servers
-    that need not be tried, as they have said something of late, or cannot be, as they are behind a proxy.
+    that need not be tried, as they have said something of late, or cannot be, as they are behind a proxy. `doubted` are
+    dead ones where the user has a session: their ports are tried in full, whatever `probe` is, and where they answer,
+    their agents are asked; behind a proxy, without a try.
     """
 
     servers: Servers
@@ -75,6 +77,7 @@ class Questions:
     ask: frozenset[str] | None = None
     counted: Mapping[str, Counted] = field(default_factory=dict)
     alive: frozenset[str] = frozenset()
+    doubted: frozenset[str] = frozenset()
 
     @property
     def homes(self) -> tuple[Endpoint, ...]:
@@ -89,13 +92,14 @@ class Survey:
 
     `up` has the keys of servers that answer, None where nobody looked. `counts()` is what each answering agent says
     of sessions by server, None where it counts none; it may have to wait for them. `counted` has, by key, the numbers
-    that were known before.
+    that were known before. `back` has the keys of doubted servers that answer after all.
     """
 
     up: frozenset[str] | None = None
     findings: Findings = NOTHING
     counts: Callable[[], Counts] = dict
     counted: Mapping[str, Counted] = field(default_factory=dict)
+    back: frozenset[str] = frozenset()
 
     @property
     def silent(self) -> frozenset[str]:
@@ -111,22 +115,31 @@ def one_knows_all(rules: AgentRules) -> bool:
 def survey(farm: AgentFarm, probe: PortProbe, asked: Questions) -> Survey:
     """Ask everything at once; takes the agents' timeout or the port probe's deadline, whichever is more, at most.
 
-    The counts are not waited for before somebody wants them: who resumes a session does not.
+    Where there are doubted servers, it may take both. The counts are not waited for before somebody wants them: who
+    resumes a session does not.
     """
     servers = asked.servers
     # ports that are known to be closed belong to servers whose agents need not be waited for
     dead = frozenset(asked.dead) | (_closed(probe, servers) if asked.probe else frozenset())
     end = time.monotonic() + max(asked.rules.timeout, DEADLINE) + GRACE_SECONDS
-    up = _begin(lambda: _reachable(probe, servers, asked.dead, asked.alive)) if asked.probe else None
+    again = _begin(lambda: _again(farm, probe, asked)) if asked.doubted else None
+    up = _begin(lambda: _reachable(probe, asked)) if asked.probe else None
     uncounted = servers.endpoints.keys() - asked.counted.keys()
     counts = _begin(lambda: _count(farm, asked, dead)) if asked.counts and uncounted else None
     findings = NOTHING
     if asked.sessions and asked.homes:
         findings = farm.sessions_of(asked.homes, asked.rules, asked.user, dead)
+    back = frozenset[str]()
+    if again is not None:
+        found = _result(again, end + DEADLINE, "the answers of servers that were found down")
+        if found is not None:
+            back, findings = found[0], findings.joined(found[1])
+        if one_knows_all(asked.rules) and not findings.answered:
+            findings = findings.joined(_sessions_of(farm, asked, back))
     alive = _alive(up, findings, asked, end)
     if counts is None:
-        return Survey(alive, findings, counted=asked.counted)
-    return Survey(alive, findings, lambda: _result(counts, end, "the agents' counts") or {}, asked.counted)
+        return Survey(alive, findings, counted=asked.counted, back=back)
+    return Survey(alive, findings, lambda: _result(counts, end, "the agents' counts") or {}, asked.counted, back)
 
 
 def _begin(call: Callable[[], T]) -> Future[T]:
@@ -151,9 +164,27 @@ def _result(future: Future[T], end: float, what: str) -> T | None:
         return None
 
 
-def _reachable(probe: PortProbe, servers: Servers, dead: Collection[str], alive: frozenset[str]) -> frozenset[str]:
+def _again(farm: AgentFarm, probe: PortProbe, asked: Questions) -> tuple[frozenset[str], Findings]:
+    """The doubted servers that answer, and what their agents say, where others cannot say it in their place."""
+    back = asked.doubted
+    if not asked.rules.proxy:
+        targets = {key: target for key, target in asked.servers.targets().items() if key in asked.doubted}
+        up = probe.reachable(targets.values())
+        back = frozenset(key for key, target in targets.items() if target in up)
+    return back, NOTHING if one_knows_all(asked.rules) else _sessions_of(farm, asked, back)
+
+
+def _sessions_of(farm: AgentFarm, asked: Questions, keys: Collection[str]) -> Findings:
+    """What the agents of these servers say of the user's sessions; those that are asked anyway are left out."""
+    ask = tuple(server for server in map(asked.servers.endpoints.__getitem__, keys) if server not in asked.homes)
+    return farm.sessions_of(ask, asked.rules, asked.user) if ask else NOTHING
+
+
+def _reachable(probe: PortProbe, asked: Questions) -> frozenset[str]:
     """The servers that answer; of those that are `alive` nobody tries that, nor of others, if these are all dead."""
-    targets = {key: target for key, target in servers.targets().items() if key not in alive}
+    dead, alive = asked.dead, asked.alive
+    apart = alive | asked.doubted
+    targets = {key: target for key, target in asked.servers.targets().items() if key not in apart}
     if alive and targets.keys() <= set(dead):
         return alive
     hopeless = {target for key, target in targets.items() if key in dead}
