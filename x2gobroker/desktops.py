@@ -189,10 +189,7 @@ def sign_out(settings: Settings, services: Services, user: str, by: str) -> Sign
     The desktops go on. Raises StoreError.
     """
     sessions, store = services.of(PortalSessions, settings), services.of(RemoteDesktops, settings)
-    names = {user, *(slot.username for slot in chosen(find_slots(settings, services), user))}
-    names |= {name for name in sessions.users() if account_name(name) == account_name(user)}
-    sign_ins = sum(sessions.close_all(name) for name in sorted(names))
-    cut = sum(store.ask_cut(name, links=True) for name in sorted(names))
+    sign_ins, cut = sessions.close_all(user), store.ask_cut(user, links=True)
     tickets.forget(settings, user)
     broker_log.warning("desktops: %s has signed %s out: sign-ins=%d desktops=%d", field(by), field(user), sign_ins, cut)
     return SignedOut(sign_ins, cut)

@@ -136,7 +136,10 @@ def test_the_sample_configuration_is_right(root: Path, tmp_path: Path, uncomment
         assert count > 40
     config = tmp_path / "x2gobroker.conf"
     config.write_text(text, encoding="utf-8")
-    assert config_problems(root, config) == f"{config}: no problems found\n"
+    said = config_problems(root, config).splitlines()
+    # a module of a directory in this host's PAM is none of the sample's
+    of_the_sample = [line for line in said if not line.startswith(f"{config}: warning: [authmech_pam] service: ")]
+    assert of_the_sample in ([], [f"{config}: no problems found"])
 
 
 def test_the_sample_defaults_are_right(root: Path, tmp_path: Path) -> None:

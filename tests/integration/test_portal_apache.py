@@ -142,10 +142,11 @@ def test_a_day_behind_apache(visitor: Visitor, enter: Enter, site: Site, user: A
     assert f"remote: {ADDRESS} views as a guest at Shell/" in site.service.said()
 
 
-def test_a_day_behind_nginx(browser: Browser, certificates: Certificates) -> None:
+@pytest.mark.parametrize("path", ["", "/x2gobroker"])
+def test_a_day_behind_nginx(browser: Browser, certificates: Certificates, path: str) -> None:
     """The same; here the portal is in x2gobroker-daemon, and only the headers say who connects."""
     with (
-        site_with_nginx(certificates, {"Shell": shell(8)}) as site,
+        site_with_nginx(certificates, {"Shell": shell(8)}, path=path) as site,
         account_with_home("Portal & proper 2") as user,
         tab(browser) as one,
         tab(browser) as other,

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 from playwright.sync_api import Browser, expect
+from sqlalchemy import update
 
 from tests.support.browser import DESKTOP, PHONE, Tab, chromium, tab
 from tests.support.portal_desktops import (
@@ -28,6 +29,7 @@ from tests.support.portal_desktops import (
 )
 from tests.support.processes import wait_until
 from x2gobroker.store import PortalSessions
+from x2gobroker.store.remote_tables import REMOTE_ENDS
 
 COUNT_PHASES = """() => {
     window.phases = 0;
@@ -189,6 +191,26 @@ def test_the_end_is_announced_and_why_it_ended_is_said(site: PortalDesktops, ann
     anna.wait_for_phase("ended")
     assert anna.says().startswith("This desktop has ended. It was stopped because its time limit was reached.")
     expect(anna.page.locator("#ending")).to_be_hidden()
+
+
+def test_a_page_that_stays_open_says_how_long_ago_its_desktop_has_ended(site: PortalDesktops, anna: Tab) -> None:
+    anna.page.clock.install()
+    slot = begin(site, anna)
+    anna.wait_for_phase("connected")
+    site.service.desktops.ask_stop(slot, "idle")
+    anna.wait_for_phase("ended")
+    assert anna.says().startswith("This desktop has ended. It was stopped because it was idle for too long.")
+    site.service.wait_for_state(slot, "gone")
+    anna.page.clock.fast_forward("07:00:30")
+    anna.page.clock.run_for(2_000)
+    expect(anna.page.locator("#cover-text")).to_have_text("This desktop ended 7 hours ago.")
+    expect(anna.page.locator("#cover-more")).to_have_text("It was stopped because it was idle for too long.")
+    with site.service.store.begin() as connection:
+        earlier = update(REMOTE_ENDS).where(REMOTE_ENDS.c.id == slot.id)
+        connection.execute(earlier.values(ended=time.time() - 7 * 3600, seconds=4 * 3600.0))
+    anna.page.goto(site.url)
+    told = "This desktop ended 7 hours ago. It had not been used for 4 hours."
+    expect(anna.page.get_by_text(told)).to_be_visible()
 
 
 def test_the_password_of_the_vnc_server_is_asked_for(site: PortalDesktops, anna: Tab) -> None:

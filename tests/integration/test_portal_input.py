@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser
 
+from tests.support.copied_in_parts import copied_in_parts
 from tests.support.person import Person
 from tests.support.portal_desktops import (
     DISPLAYS,
@@ -188,6 +189,32 @@ def test_a_text_up_to_the_limit_arrives_and_a_longer_one_is_refused_with_words(
     anna.click_screen(60, 60)
     anna.press("Shift", "Insert")
     wait_typed(anna, typed, "short\n")
+
+
+def test_a_text_that_does_not_come_out_is_said_and_no_older_one_stands_for_it(
+    site: PortalDesktops, anna: Person, typed: Path
+) -> None:
+    """Xvnc asks a program for what it has copied, and takes no text that comes in parts."""
+    slot = work(site, anna, "Copies")
+    anna.type("\n")
+    value = "return document.getElementById('clipboard-text').value"
+    anna.wait_for("a text that came", lambda: anna.run(value) == "from the desktop")
+    said = "The text that was copied in the desktop did not arrive."
+    display = DISPLAYS + 2 + slot.number
+    with copied_in_parts(display):
+        anna.wait_for("the words over the screen", lambda: said in anna.text("#clipboard-over"))
+        anna.click("#clipboard")
+        assert said in anna.text("#clipboard-said")
+        assert anna.run(value) == ""
+        anna.fill("#clipboard-text", "into the desktop\n")
+        anna.wait_for("the other words", lambda: "Sent to the desktop clipboard." in anna.text("#clipboard-said"))
+        anna.press("Escape")
+    anna.click_screen(60, 60)
+    anna.press("Shift", "Insert")
+    wait_typed(anna, typed, "into the desktop\n")
+    anna.click("#clipboard")
+    assert said not in anna.text("#clipboard-said")
+    anna.press("Escape")
 
 
 @pytest.mark.parametrize(("word", "goes_in", "goes_out"), [("in", True, False), ("out", False, True)])

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import re
+import signal
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -20,6 +22,7 @@ from tests.support.portal_desktops import (
     terminals,
     work,
 )
+from tests.support.processes import wait_until
 from x2gobroker.remote.told import NO_LOGIN
 from x2gobroker.store import PortalSessions
 
@@ -41,6 +44,11 @@ def realize_service(name="", count=1, index=0, common_options=dict()):
     return Why(name, count=count, index=index, common_options=common_options)
 """
 LOST_ONCE = "Connection lost."
+KEEP_PHASES = """
+const state = document.getElementById("state");
+window.phases = [];
+new MutationObserver(() => window.phases.push(state.dataset.phase)).observe(state, { attributes: true });
+"""
 
 
 @pytest.fixture(scope="module")
@@ -85,6 +93,36 @@ def test_a_way_that_is_blocked_is_not_called_lost(site: PortalDesktops, anna: Pe
     finally:
         site.websockets.plug()
     anna.wait_for_phase("connected")
+
+
+def test_a_portal_that_is_away_is_not_called_a_way_that_is_blocked(site: PortalDesktops, anna: Person) -> None:
+    """No websocket was tried. A browser may take a machine for offline that has a loopback interface only."""
+    site.websockets.pull()
+    try:
+        begin(site, anna)
+        anna.wait_for("the first words", lambda: "cannot be reached yet" in anna.says())
+        site.pages.pull()
+        away = re.compile(r"(The portal cannot be reached|This device is offline)\. Trying again in [678] s")
+        anna.wait_for("the fifth try", lambda: away.match(anna.says()), 60)
+    finally:
+        site.plug()
+    anna.click("#again")
+    anna.wait_for_phase("connected")
+
+
+def test_a_session_that_is_closed_is_not_called_a_lost_connection(site: PortalDesktops, anna: Person) -> None:
+    """Its VNC server closes the connection first: the page waits for the word, and does not try again."""
+    slot = work(site, anna)
+    anna.run(KEEP_PHASES)
+    note = site.service.scripts_state / f"terminal-{slot.type}-{slot.number}.pid"
+    os.kill(int(note.read_text(encoding="ascii")), signal.SIGTERM)
+    anna.wait_for_phase("ended")
+    assert "waiting" not in anna.run("return window.phases")
+    said = re.escape("This desktop has ended. ") + "(Its session was closed|The desktop ended right after it started)"
+    assert re.match(said, anna.says())
+    wait_until(lambda: site.service.state(slot) in ("gone", "failed"), "its place being free")
+    anna.go(f"{site.url}desktop/{slot.id}")
+    anna.wait_for("the same for who comes later", lambda: re.search(said, anna.text("body")))
 
 
 def test_a_sign_in_that_ends_ends_the_connection_and_the_page_says_so(site: PortalDesktops, anna: Person) -> None:

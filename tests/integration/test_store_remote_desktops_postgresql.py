@@ -8,7 +8,7 @@ import pytest
 
 from tests.support.postgresql import two_stores
 from tests.support.several_desktops import rush
-from x2gobroker.store import RemoteDesktops, Store
+from x2gobroker.store import DesktopEnds, RemoteDesktops, Store, Why
 
 
 @pytest.fixture(scope="module")
@@ -28,3 +28,17 @@ def test_nobody_gets_more_than_there_may_be(two: tuple[Store, Store], count: int
         assert sorted(slot.ordinal for slot in found if slot.username == user) == list(range(1, owners.count(user) + 1))
     for slot in found:
         RemoteDesktops(two[1]).release(slot.id)
+
+
+def test_how_a_desktop_has_ended_is_kept_in_nobodys_way(two: tuple[Store, Store]) -> None:
+    """Twice: the second end takes the place of the first."""
+    here, there = RemoteDesktops(two[0]), RemoteDesktops(two[1])
+    for why, note in ((Why.IDLE, ""), (Why.MEMORY, "it used more memory than it may")):
+        slot = here.reserve("Ends", 1, "Anna", {}, "")
+        assert slot is not None
+        there.begin_start(slot.id, "there")
+        there.change(slot.id, "stopping", ends=None, ends_why=why.value)
+        there.release(slot.id, note, why, 14400.0)
+        assert here.free("Ends", 1) == 1
+        (end,) = [one for one in DesktopEnds(two[0]).of_user("anna") if one.type == "Ends"]
+        assert (end.id, end.why, end.seconds, end.note) == (slot.id, why, 14400.0, note)

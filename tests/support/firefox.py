@@ -49,6 +49,7 @@ KEYS = {
     "Tab": "\ue004",
     "Backspace": "\ue003",
     "Control": "\ue009",
+    "Alt": "\ue00a",
     " ": " ",
 }
 CORNER = (

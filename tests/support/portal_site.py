@@ -40,6 +40,15 @@ enable = true
 service = {pam}
 """
 COMMAND_SECONDS = 60.0
+# a host that Apache serves already, with pages of its own
+OTHER_HOST = """\
+<VirtualHost 127.0.0.1:{port}>
+    ServerName localhost
+    SSLEngine On
+    SSLCertificateFile {certificate}
+    SSLCertificateKeyFile {key}
+</VirtualHost>
+"""
 
 HAPROXY = "/usr/sbin/haproxy"
 # what is before it in Debian's haproxy.cfg, as far as it matters here
@@ -57,17 +66,18 @@ defaults
 
 @dataclass(frozen=True)
 class Site:
-    """One running site. Browsers reach it by `url`, over a cable that can be pulled."""
+    """One running site. Browsers reach it by `url`, over a cable that can be pulled. `path` is what it is below."""
 
     service: Remote
     cable: Cable
     auth: AuthService
     authority: Path
+    path: str = ""
 
     @property
     def url(self) -> str:
         """The address of the portal's first page."""
-        return f"https://localhost:{self.cable.port}/portal/"
+        return f"https://localhost:{self.cable.port}{self.path}/portal/"
 
     def stop_all(self, user: str) -> None:
         """Have all desktops of a user stopped, and wait until their places are free."""
@@ -119,12 +129,21 @@ def _broker_and_service(
             yield service, auth
 
 
+def _behind(path: str, more: str) -> str:
+    """Further settings of a daemon behind a web server that has this path for it."""
+    return f"daemon-path = {path}\n{more}" if path else more
+
+
 @contextlib.contextmanager
 def site_with_apache(
-    certificates: Certificates, types: Mapping[str, Any], more: str = "", setup: Sequence[str] = ()
+    certificates: Certificates, types: Mapping[str, Any], more: str = "", setup: Sequence[str] = (), path: str = ""
 ) -> Iterator[Site]:
-    """The portal in Apache, by mod_wsgi; Apache passes websockets on. `setup`: answers for `--set`."""
+    """The portal in Apache, by mod_wsgi; Apache passes websockets on. `setup`: answers for `--set`.
+
+    With `path`, it is below that path of a host that Apache serves already.
+    """
     port = free_port()
+    below = ("--path", path) if path else ()
     with (
         _broker_and_service(types, more, setup) as (service, auth),
         apache_folder() as folder,
@@ -138,24 +157,28 @@ def site_with_apache(
             "X2GOBROKER_CONFIG": str(service.config),
             "X2GOBROKER_SESSIONPROFILES": service.env["X2GOBROKER_SESSIONPROFILES"],
             "X2GOBROKER_REMOTE": str(
-                folder.file("remote.conf", ask_program(service, "remote", "print-config", "apache"))
+                folder.file("remote.conf", ask_program(service, "remote", "print-config", "apache", *below))
             ),
+            **({"X2GOBROKER_PATH": path} if path else {}),
         }
         extra = f'SetEnv X2GOBROKER_AUTHSERVICE_SOCKET "{auth.socket}"\n'
-        with apache(folder, "x2gobroker-vhost.conf", [port], defines, extra) as server:
-            yield Site(service, wire, auth, certificates.authority)
+        if path:
+            extra += OTHER_HOST.format(port=port, certificate=certificates.certificate, key=certificates.key)
+        shipped = "x2gobroker.conf" if path else "x2gobroker-vhost.conf"
+        with apache(folder, shipped, [port], defines, extra) as server:
+            yield Site(service, wire, auth, certificates.authority, path)
             no_secrets(server.log())
             assert_apache_is_well(server)
 
 
 @contextlib.contextmanager
 def site_with_nginx(
-    certificates: Certificates, types: Mapping[str, Any], more: str = "", setup: Sequence[str] = ()
+    certificates: Certificates, types: Mapping[str, Any], more: str = "", setup: Sequence[str] = (), path: str = ""
 ) -> Iterator[Site]:
     """The portal in x2gobroker-daemon; nginx passes everything on."""
     port, broker_port = free_port(), free_port()
     with (
-        _broker_and_service(types, more, (*setup, "trusted-proxies=127.0.0.1")) as (service, auth),
+        _broker_and_service(types, _behind(path, more), (*setup, "trusted-proxies=127.0.0.1")) as (service, auth),
         nginx_folder() as folder,
         cable(port) as wire,
     ):
@@ -164,18 +187,18 @@ def site_with_nginx(
         files = ("--certificate", str(certificates.certificate), "--key", str(certificates.key))
         config = ask_program(service, "remote", "print-config", "nginx", *words, *files)
         with daemon_of(service, broker_port), nginx(folder, config, port) as server:
-            yield Site(service, wire, auth, certificates.authority)
+            yield Site(service, wire, auth, certificates.authority, path)
             no_secrets(server.log())
 
 
 @contextlib.contextmanager
 def site_with_haproxy(
-    certificates: Certificates, types: Mapping[str, Any], more: str = "", setup: Sequence[str] = ()
+    certificates: Certificates, types: Mapping[str, Any], more: str = "", setup: Sequence[str] = (), path: str = ""
 ) -> Iterator[Site]:
     """The portal in x2gobroker-daemon; HAProxy passes everything on."""
     port, broker_port = free_port(), free_port()
     with (
-        _broker_and_service(types, more, (*setup, "trusted-proxies=127.0.0.1")) as (service, auth),
+        _broker_and_service(types, _behind(path, more), (*setup, "trusted-proxies=127.0.0.1")) as (service, auth),
         tempfile.TemporaryDirectory(prefix="x2gobroker-haproxy-") as name,
         cable(port) as wire,
     ):
@@ -192,7 +215,7 @@ def site_with_haproxy(
         assert tried.returncode == 0, tried.stdout + tried.stderr
         assert "WARN" not in tried.stdout + tried.stderr, tried.stdout + tried.stderr
         with daemon_of(service, broker_port), running(argv, folder / "haproxy.out", port=port):
-            yield Site(service, wire, auth, certificates.authority)
+            yield Site(service, wire, auth, certificates.authority, path)
 
 
 @contextlib.contextmanager

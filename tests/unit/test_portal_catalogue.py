@@ -25,7 +25,7 @@ from x2gobroker.portal.catalogue import (
 from x2gobroker.remote.told import SCRIPT_FAILED
 from x2gobroker.services import Services
 from x2gobroker.settings import Settings
-from x2gobroker.store import RemoteDesktops
+from x2gobroker.store import RemoteDesktops, Why
 from x2gobroker.store.remote_desktops import BROKEN, RESERVED_SECONDS, RUNNING, STOPPING
 
 ANNA = Requester("anna", None)
@@ -87,10 +87,37 @@ def test_states_of_a_desk(world: World) -> None:
     assert world.desk().state == HERE
     world.store.change(mine, STOPPING)
     assert world.desk().state == ENDING
-    world.store.release(mine, SCRIPT_FAILED)
-    note = "The script for this desktop failed. Contact your administrator."
-    assert (world.desk().state, world.desk().note, world.desk().free) == (FREE, note, 1)
-    assert world.desk(who=Requester("bert", None)).note == ""
+    world.store.release(mine, SCRIPT_FAILED, Why.FAILED)
+    assert (world.desk().state, world.desk().free) == (FREE, 1)
+    assert [(end.id, end.note) for end in world.desk().ends] == [(mine, SCRIPT_FAILED)]
+    assert world.desk(who=Requester("bert", None)).ends == ()
+    assert len(world.desk(who=Requester("Anna", None)).ends) == 1
+    world.reserve("anna")
+    assert world.desk().ends == (), "there is another one"
+
+
+@pytest.mark.parametrize(("why", "shown"), [(Why.IDLE, 1), (Why.ADMINISTRATOR, 1), (Why.STOP, 0), (Why.LOGOUT, 0)])
+def test_ends_are_shown_that_their_user_did_not_want(world: World, why: Why, shown: int) -> None:
+    world.write(Desk={}, Other={})
+    world.store.release(world.reserve("anna"), why=why)
+    assert len(world.desk().ends) == shown
+    assert world.desk("Other").ends == ()
+
+
+def test_of_several_desktops_those_are_shown_in_whose_stead_there_is_none(world: World) -> None:
+    world.write(Desk={"count": 4, "per-user": 2})
+    slots = []
+    for _ in range(2):
+        slots.append(world.reserve("anna", count=4, per_user=2))
+        world.store.begin_start(slots[-1], "here")
+    world.store.release(slots[0], why=Why.GRACE)
+    assert [end.ordinal for end in world.desk().ends] == [1]
+    world.store.release(slots[1], why=Why.IDLE)
+    assert [end.ordinal for end in world.desk().ends] == [2, 1]
+    world.reserve("anna", count=4, per_user=2)
+    assert [end.ordinal for end in world.desk().ends] == [2]
+    world.write(Desk={"count": 4})
+    assert world.desk().ends == ()
 
 
 def test_a_place_that_was_not_used_in_time_is_free_and_nobodys(world: World) -> None:
@@ -125,8 +152,8 @@ def test_a_type_of_which_one_may_have_several(world: World) -> None:
     for user in ("bert", "carl"):
         world.reserve(user, count=4)
     assert (world.desk().another, world.desk().can_start) == (FULL, False)
-    world.store.release(first, SCRIPT_FAILED)
-    assert world.desk().note, "beside the one that runs"
+    world.store.release(first, SCRIPT_FAILED, Why.FAILED)
+    assert world.desk().ends, "beside the one that runs"
     assert len(world.desk().slots) == 1
 
 
@@ -150,6 +177,9 @@ def test_who_has_places_and_when_the_next_one_becomes_free(world: World) -> None
     for user, ends in (("anna", 300.0), ("bert", 200.0)):
         world.store.change(world.reserve(user), RUNNING, ends=ends)
     assert crowd(world.store, world.desk().kind) == Crowd(("anna", "bert"), 0, 0, 200.0)
+    world.write(Desk={"count": 4})
+    world.reserve("Bert", count=4, per_user=2)
+    assert crowd(world.store, world.desk().kind).users == ("anna", "bert"), "once, however it is written"
 
 
 def test_only_types_for_the_user_with_places_and_a_script(world: World) -> None:

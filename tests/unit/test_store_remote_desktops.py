@@ -59,6 +59,26 @@ def test_slots_are_given_in_their_order_and_to_one_user_each(desktops: RemoteDes
     assert third.id != first.id
 
 
+def test_a_user_is_the_same_in_every_spelling(desktops: RemoteDesktops) -> None:
+    """A phone writes the capital by itself."""
+    slot = taken(desktops)
+    assert taken(desktops, "Anna").id == slot.id
+    assert taken(desktops, "ＡＮＮＡ").id == slot.id
+    assert desktops.free("KDE", 2) == 1
+    desktops.begin_start(slot.id, "here")
+    assert [one.id for one in desktops.of_user(" Anna")] == [slot.id]
+    assert desktops.of_user("Bert") == []
+    found = desktops.redeem(desktops.token(slot, "Anna", HOME), HOME)
+    assert found is not None
+    assert found.slot.id == slot.id
+    token = desktops.token(slot, "Anna", HOME)
+    assert desktops.ask_cut("ANNA", links=True) == 1
+    assert desktops.redeem(token, HOME) is None
+    assert desktops.ask_stop_all("Anna", "logout") == 1
+    with pytest.raises(ValueError, match="link"):
+        desktops.token(slot, "Bert", HOME)
+
+
 def test_many_at_once_never_get_one_slot(path: Path) -> None:
     stores = [Store(URL.create("sqlite", database=str(path))) for _ in range(4)]
     desktops = [RemoteDesktops(store) for store in stores]

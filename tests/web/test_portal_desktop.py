@@ -24,8 +24,8 @@ from x2gobroker.portal import static
 from x2gobroker.portal.languages import NAMES
 from x2gobroker.remote.files.messages import WHYS
 from x2gobroker.remote.service import TOKEN_PREFIX
-from x2gobroker.remote.told import FAULTS, REFUSALS, SCRIPT_FAILED
-from x2gobroker.store import Slot
+from x2gobroker.remote.told import FAULTS, MORE_MEMORY, NOT_STOPPED, REFUSALS, SCRIPT_FAILED
+from x2gobroker.store import Slot, Why
 from x2gobroker.store.portal_tables import PORTAL_SESSIONS
 from x2gobroker.store.remote_desktops import FAILED, RUNNING, STOPPING
 
@@ -93,6 +93,19 @@ def test_all_that_the_page_loads_is_there_and_is_kept_by_the_browser(portal: Por
             assert answer.status_int == 200, address
             assert "immutable" in answer.headers["Cache-Control"]
             assert answer.headers["X-Content-Type-Options"] == "nosniff"
+
+
+@pytest.mark.parametrize(
+    ("script", "more", "most"),
+    [("tigervnc.py", {}, 1024), ("own.py", {}, 256), ("own.py", {"clipboard-kilobytes": 900}, 900)],
+)
+def test_the_page_sends_no_more_text_than_the_desktop_takes(
+    tmp_path: Path, script: str, more: dict[str, int], most: int
+) -> None:
+    """`Sent` would be no true word."""
+    portal = PortalBench(tmp_path, types=json.dumps({"Desk <1>": {"script": script, "count": 2, **more}}))
+    page = portal.signed_in().get(at(take(portal)))
+    assert f'data-clipboard-bytes="{most << 10}"' in page.text
 
 
 def test_texts_for_the_scripts_are_in_the_users_language(portal: PortalBench, anna: Browser) -> None:
@@ -164,6 +177,7 @@ def test_the_state_says_what_the_page_shows(portal: PortalBench, anna: Browser) 
         "ends_why": "",
         "left": None,
         "note": "",
+        "why": "",
         "connections": 0,
         "shared": 0,
         "shared_to_work": 0,
@@ -176,18 +190,110 @@ def test_the_state_says_what_the_page_shows(portal: PortalBench, anna: Browser) 
     assert found["state"] == "running"
     assert (found["ends"], found["ends_why"], found["shared"]) == (ends, "idle", 1)
     assert 80 < found["left"] <= 90
-    portal.desktops.release(slot.id, SCRIPT_FAILED)
+    portal.desktops.change(slot.id, STOPPING, ends=None, ends_why="idle")
     found = anna.get(at(slot, "state")).json
-    assert (found["state"], found["note"]) == (
+    assert (found["state"], found["why"], found["left"]) == (STOPPING, "idle", None)
+    assert found["note"] == "It was stopped because it was idle for too long."
+    portal.desktops.change(slot.id, note=NOT_STOPPED)
+    assert anna.get(at(slot, "state")).json["note"].startswith("This desktop could not be stopped.")
+
+
+def test_the_state_says_why_a_desktop_could_not_be_started(portal: PortalBench, anna: Browser) -> None:
+    slot = take(portal)
+    portal.desktops.release(slot.id, SCRIPT_FAILED, Why.FAILED)
+    found = anna.get(at(slot, "state")).json
+    assert (found["state"], found["why"], found["note"]) == (
         FAILED,
+        "failed",
         "The script for this desktop failed. Contact your administrator.",
     )
     german = anna.get(at(slot, "state"), Accept_Language="de").json
     assert german["note"] == "Das Skript für diesen Desktop ist fehlgeschlagen. Wenden Sie sich an Ihren Administrator."
-    portal.desktops.change(slot.id, note="script /var/lib/x/bad.py: RuntimeError: secret")
-    assert anna.get(at(slot, "state")).json["note"].endswith("contact your administrator. The log has details.")
-    portal.desktops.release(slot.id)
-    assert anna.get(at(slot, "state")).json == {"state": "gone"}
+    other = take(portal)
+    portal.desktops.release(other.id, "script /var/lib/x/bad.py: RuntimeError: secret", Why.FAILED)
+    assert anna.get(at(other, "state")).json["note"].endswith("contact your administrator. The log has details.")
+    assert anna.get(at(other)).status_int == 200, "its page says so"
+
+
+@pytest.mark.parametrize("note", ["", MORE_MEMORY])
+def test_a_failure_that_a_service_of_before_has_noted(portal: PortalBench, anna: Browser, note: str) -> None:
+    """It keeps no ends. What ran has ended; only what never did could not be started."""
+    for started, state in ((None, FAILED), (time.time() - 7200, "ended")):
+        slot = take(portal)
+        portal.desktops.change(slot.id, FAILED, note=note, started=started)
+        found = anna.get(at(slot, "state")).json
+        assert (found["state"], bool(found["note"])) == (state, bool(note))
+
+
+@pytest.mark.parametrize(
+    ("why", "seconds", "english", "german"),
+    [
+        (Why.IDLE, 14400.0, "It had not been used for 4 hours.", "Er war seit 4 Stunden nicht benutzt worden."),
+        (
+            Why.ABSOLUTE,
+            36000.0,
+            "Its time limit of 10 hours was reached.",
+            "Sein Zeitlimit von 10 Stunden war erreicht.",
+        ),
+        (Why.GRACE, 900.0, "Nobody had been connected to it for 15 minutes.", "Seit 15 Minuten war niemand mit ihm"),
+        (Why.GRACE, 0.0, "It was stopped because nobody was connected.", "weil niemand verbunden war."),
+        (Why.SESSION, None, "Its session was closed.", "Die Sitzung darin wurde geschlossen."),
+        (Why.SERVICE, None, "The service that runs it was stopped.", "Der Dienst, der ihn ausführt, wurde angehalten."),
+        (Why.MEMORY, None, "This desktop used too much memory.", "zu viel Arbeitsspeicher"),
+        (Why.UNKNOWN, None, "", ""),
+    ],
+)
+def test_when_and_why_a_desktop_has_ended_is_told_for_a_day(
+    portal: PortalBench, anna: Browser, why: Why, seconds: float | None, english: str, german: str
+) -> None:
+    """Whoever opens or reloads its page the next morning, whoever has its place now."""
+    slot, ended = take(portal), time.time() - 7 * 3600 - 5
+    portal.desktops.change(slot.id, RUNNING, started=ended - 90_000)
+    portal.desktops.release(slot.id, why=why, seconds=seconds, now=ended)
+    take(portal, "bert")
+    found = anna.get(at(slot, "state")).json
+    assert (found["state"], found["why"], found["ended"]) == ("ended", why, ended)
+    assert 7 * 3600 < found["ago"] < 7 * 3600 + 60
+    assert found["note"].startswith(english)
+    for language, when, words in (
+        ("en", "This desktop ended 7 hours ago.", english),
+        ("de", "Dieser Desktop wurde vor 7 Stunden beendet.", german),
+    ):
+        page = anna.get(at(slot), Accept_Language=language)
+        assert page.status_int == 404
+        assert when in page.text
+        assert words in page.text
+    assert anna.ask(at(slot, "token")).json["state"] == "gone"
+    bert = portal.signed_in("bert")
+    assert bert.get(at(slot, "state")).json == {"state": "gone"}
+    assert "7 hours" not in bert.get(at(slot)).text
+
+
+def test_what_has_just_ended_has_ended(portal: PortalBench, anna: Browser) -> None:
+    slot = take(portal)
+    portal.desktops.release(slot.id, why=Why.SESSION)
+    assert "This desktop has ended. Its session was closed. Go to the home page" in anna.get(at(slot)).text
+
+
+def test_the_page_has_a_text_for_every_reason_of_the_service(portal: PortalBench, anna: Browser) -> None:
+    page = anna.get(at(take(portal)))
+    texts = json.loads(html.unescape(re.search(r'data-texts="([^"]+)"', page.text)[1]))  # type: ignore[index]
+    assert {why for why in Why if not texts[f"ended_{why}"]} == {Why.UNKNOWN, Why.GIVEN_BACK}
+
+
+def test_the_desktop_of_a_user_who_writes_the_name_otherwise(portal: PortalBench, anna: Browser) -> None:
+    """A phone writes the capital by itself."""
+    slot = take(portal, "Anna")
+    assert anna.get(at(slot)).status_int == 200
+    token = anna.ask(at(slot, "token")).json["token"]
+    holder = portal.desktops.redeem(token, ADDRESS)
+    assert holder is not None
+    assert holder.slot.id == slot.id
+    assert f"/portal/desktop/{slot.id}" in anna.get().text
+    assert f"/portal/desktop/{slot.id}" in anna.get("/portal/sessions").text
+    portal.desktops.release(slot.id, why=Why.IDLE)
+    assert anna.get(at(slot, "state")).json["why"] == "idle"
+    assert "It was stopped because it was idle for too long." in anna.get().text
 
 
 @pytest.mark.parametrize("reason", [*FAULTS, *REFUSALS])
@@ -278,6 +384,46 @@ def test_the_websockets_may_be_on_another_host(tmp_path: Path) -> None:
     assert anna.ask(at(slot, "token")).json["url"] == "https://desktops.example:444/websockify"
     policy = anna.get(at(slot)).headers["Content-Security-Policy"]
     assert "connect-src 'self' wss://desktops.example:444;" in policy
+
+
+@pytest.mark.parametrize("settings", ["", "daemon-path = /x2gobroker"])
+def test_the_websockets_are_below_the_path_of_the_pages(tmp_path: Path, settings: str) -> None:
+    """Apache with mod_wsgi says itself what it has the broker below, other web servers pass the whole path on."""
+    portal = PortalBench(tmp_path, settings, types=TYPES)
+    anna = portal.signed_in()
+    below = "/x2gobroker"
+    slot = take(portal)
+    variables = {
+        "REMOTE_ADDR": ADDRESS, "HTTP_HOST": HOST, "wsgi.url_scheme": "https", "SCRIPT_NAME": "" if settings else below,
+    }  # fmt: skip
+    cookies = "; ".join(f"{name}={value}" for name, value in anna.cookies.items())
+    link = portal.desktops.share(slot)
+    for path, body, more in (
+        (at(slot, "token"), b"", {"Cookie": cookies}),
+        ("/portal/view/token", json.dumps({"share": link}).encode(), {"Content-Type": "application/json"}),
+    ):
+        portal.app.reset()
+        asked = f"{below}{path}" if settings else path
+        answer = portal.app.post(asked, body, headers={**JSON, **more}, extra_environ=variables)
+        assert answer.json["url"] == f"{below}/websockify"
+
+
+def test_the_address_that_the_settings_name_is_the_same_below_a_path(tmp_path: Path) -> None:
+    more = "remote-websocket-url = wss://desktops.example/websockify\ndaemon-path = /x2gobroker"
+    portal = PortalBench(tmp_path, more, types=TYPES)
+    anna = portal.signed_in()
+    answer = anna.ask(f"/x2gobroker{at(take(portal), 'token')}")
+    assert answer.json["url"] == "wss://desktops.example/websockify"
+
+
+@pytest.mark.parametrize("below", ["", "/x2gobroker"])
+def test_websockets_that_come_to_the_broker_are_told_with_their_path(
+    portal: PortalBench, caplog: pytest.LogCaptureFixture, below: str
+) -> None:
+    answer = portal.app.get("/websockify", extra_environ={"SCRIPT_NAME": below}, expect_errors=True)
+    assert answer.status_int == 404
+    assert b"x2gobroker-remote" in answer.body  # by which check-proxy knows who has answered
+    assert f"a browser asks the broker for {below}/websockify at" in caplog.text
 
 
 @pytest.mark.parametrize("host", ["a;script-src *", "a b", "é", "a,b"])

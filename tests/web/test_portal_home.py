@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
+import html
 import json
 import re
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlencode
+from urllib.parse import urlencode, urljoin
 
 import pytest
 from webtest import TestApp
 
 from tests.web.portal import Browser, PortalBench
 from x2gobroker.remote.told import TOO_SLOW
-from x2gobroker.store import Slot
+from x2gobroker.store import Slot, Why
 from x2gobroker.store.remote_desktops import BROKEN, RUNNING, STOPPING
 
 SVG = '<svg xmlns="http://www.w3.org/2000/svg"><script>alert(1)</script></svg>'
@@ -116,12 +118,68 @@ def test_free_places_and_ones_own_desktop(portal: PortalBench) -> None:
     assert "Reconnect" not in anna.get().text + anna.get("/portal/sessions").text
     portal.desktops.change(made, STOPPING)
     assert "Stopping" in anna.get().text
-    portal.desktops.release(made, TOO_SLOW)
+    portal.desktops.release(made, TOO_SLOW, Why.FAILED)
     page = anna.get().text
     assert "Something went wrong last time. The desktop took too long to start. Try again." in page
     german = anna.get(Accept_Language="de").text
     assert "Beim letzten Mal ist ein Fehler aufgetreten. Der Start des Desktops hat zu lange gedauert." in german
     assert "2 of 2 available" in page
+
+
+def test_how_a_desktop_has_ended_is_on_its_card(portal: PortalBench) -> None:
+    anna = portal.signed_in()
+    made, ended = start(anna), time.time() - 7 * 3600
+    portal.desktops.change(made, RUNNING, started=ended - 50_000)
+    portal.desktops.release(made, why=Why.IDLE, seconds=14400.0, now=ended)
+    start(portal.signed_in("bert"))
+    assert "This desktop ended 7 hours ago. It had not been used for 4 hours." in anna.get().text
+    german = anna.get(Accept_Language="de").text
+    assert "Dieser Desktop wurde vor 7 Stunden beendet. Er war seit 4 Stunden nicht benutzt worden." in german
+    other = start(anna)
+    assert "7 hours ago" not in anna.get().text
+    portal.desktops.change(other, RUNNING)
+    portal.desktops.release(other, why=Why.STOP)
+    assert "This desktop" not in anna.get().text, "that is what she wanted"
+
+
+def test_ends_of_several_desktops_have_their_numbers(tmp_path: Path) -> None:
+    portal = portal_with(tmp_path, Desk=kind(5, **{"per-user": 2}))
+    anna = portal.signed_in()
+    _first, second = (come_for(portal, start(anna)) for _ in range(2))
+    portal.desktops.release(second, why=Why.GRACE, seconds=900.0)
+    text = "<strong>Desktop 2</strong> This desktop has ended. Nobody had been connected to it for 15 minutes."
+    assert text in anna.get().text
+
+
+@pytest.mark.parametrize(
+    ("path", "address"),
+    [
+        ("/portal", "/portal/"),
+        ("/portal?x=1&y=a%26b", "/portal/?x=1&y=a%26b"),
+        ("/portal/client/?profile=desk", "/portal/client?profile=desk"),
+        ("/portal/sessions/", "/portal/sessions"),
+    ],
+)
+def test_a_page_has_one_address_so_that_relative_links_are_right(portal: PortalBench, path: str, address: str) -> None:
+    anna = portal.signed_in()
+    answer = anna.get(path)
+    assert (answer.status_int, answer.location) == (303, address)
+    assert anna.get(address).status_int == 200
+
+
+def test_all_links_of_the_pages_lead_somewhere(portal: PortalBench) -> None:
+    anna = portal.signed_in()
+    made = start(anna)
+    portal.desktops.change(made, RUNNING)
+    paths = ["/portal", "/portal/", "/portal/sessions", "/portal/client?profile=desk", "/portal/wait?type=Desk"]
+    for path in (*paths, f"/portal/desktop/{made}", "/portal/no/such/page"):
+        page = anna.get(path)
+        if page.status_int == 303:
+            path = page.location
+            page = anna.get(path)
+        for link in {html.unescape(found) for found in re.findall(r'<a [^>]*href="([^"#]+)"', page.text)}:
+            if not link.startswith(("http", "mailto:", "x2go")):
+                assert anna.get(urljoin(path, link)).status_int == 200, (path, link)
 
 
 def test_a_double_click_on_start_gives_one_desktop(portal: PortalBench) -> None:

@@ -216,6 +216,15 @@ def test_signing_out_everywhere_is_for_every_spelling_of_the_name(careless: Port
     assert [slot.wanted for slot in careless.desktops.of_user("Anna")] == ["logout"]
 
 
+def test_signing_out_stops_desktops_in_every_spelling_of_the_name(careless: PortalBench) -> None:
+    phone = careless.signed_in("Anna")
+    slot = careless.desktops.reserve("Goes", 2, "anna", {}, phone.address)
+    assert slot is not None
+    careless.desktops.begin_start(slot.id, "here")
+    phone.post("/portal/sign-out")
+    assert [one.wanted for one in careless.desktops.of_user("anna")] == ["logout"]
+
+
 def test_a_ban_ends_the_sign_ins_of_every_spelling_of_the_name(careless: PortalBench) -> None:
     victim = careless.signed_in("anna")
     careless.ban("ANNA")
@@ -485,6 +494,15 @@ def test_who_is_locked_or_has_another_password_is_signed_out_everywhere(portal: 
     assert [browser.get().status_int for browser in (mine, also_mine, bert)] == [303, 303, 200]
     write_user(portal.folder / "users", "anna", HASHED)
     assert portal.browser().sign_in().status_int == 303  # and this was no wrong password of anybody's
+
+
+def test_after_a_clock_was_ahead_the_password_is_asked_for_again(portal: PortalBench) -> None:
+    mine = portal.signed_in()
+    write_user(portal.folder / "users", "anna", sha512_crypt.using(rounds=1000).hash("another"))
+    move_back(portal, checked=time.time() + 30)
+    assert mine.get().status_int == 200, "another broker's clock may be a little ahead"
+    move_back(portal, checked=time.time() + 86_400)
+    assert mine.get().status_int == 303
 
 
 def test_an_auth_mechanism_that_cannot_be_asked_signs_nobody_out(portal: PortalBench) -> None:

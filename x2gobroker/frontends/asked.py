@@ -42,9 +42,9 @@ class AskedReader:
 
     def _leave_path(self, environ: Environ) -> None:
         """The path that the web server in front has for the broker is part of the address, and of no route."""
-        below = "/" + self._settings().text(GLOBAL, "daemon-path").strip("/")
+        below = path_in_front(self._settings())
         path = str(environ.get("PATH_INFO", ""))
-        if below != "/" and (path == below or path.startswith(f"{below}/")):
+        if below and (path == below or path.startswith(f"{below}/")):
             environ["SCRIPT_NAME"] = environ.get("SCRIPT_NAME", "") + below
             environ["PATH_INFO"] = path.removeprefix(below)
 
@@ -63,6 +63,12 @@ class AskedReader:
         if asked.fault and self._said.is_new(peer):
             tell_fault(peer, asked)
         return asked if peer else Asked("", False, asked.scheme, asked.host)
+
+
+def path_in_front(settings: Settings) -> str:
+    """The path that the web server in front has for the daemon, by `daemon-path`: `/x2gobroker`; empty for the root."""
+    path = settings.text(GLOBAL, "daemon-path").strip("/")
+    return f"/{path}" if path else ""
 
 
 def tell_fault(peer: str, asked: Asked) -> None:

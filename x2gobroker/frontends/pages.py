@@ -37,8 +37,9 @@ class PagesFrontend(Frontend):
         """A browser that wants a desktop has come to the broker, because the web server does not pass this path on."""
         if context().source.current().boolean(GLOBAL, "enable-portal") and self._said.is_new(http_request.host):
             error_log.error(
-                "portal: a browser asks the broker for /websockify at %s, and gets no desktop: the web server has to "
-                "pass that path on to x2gobroker-remote; x2gobroker remote print-config prints how",
+                "portal: a browser asks the broker for %s at %s, and gets no desktop: the web server has to pass that "
+                "path on to x2gobroker-remote; x2gobroker remote print-config prints how",
+                field(f"{http_request.script_root}/websockify"),
                 field(http_request.host),
             )
         return answer(

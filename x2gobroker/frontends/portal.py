@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from urllib.parse import quote
 
-from flask import Blueprint, Response, abort, g
+from flask import Blueprint, Response, abort, g, url_for
 from flask import request as http_request
 from flask.blueprints import BlueprintSetupState
 from werkzeug.exceptions import HTTPException
@@ -31,11 +32,12 @@ from x2gobroker.portal import (
     static,
 )
 from x2gobroker.portal.languages import _
-from x2gobroker.portal.page import message
+from x2gobroker.portal.page import message, see
 from x2gobroker.portal.session import Portal
 from x2gobroker.settings import GLOBAL
 
 GET, POST = ("GET", "HEAD"), ("POST",)
+OF_QUERIES = "!$%&'()*+,/:;=?@[]~"  # beside letters, digits and `-._`; what is quoted stays as it is
 
 
 @dataclass(frozen=True)
@@ -103,6 +105,7 @@ class PortalFrontend(Frontend):
                 strict_slashes=False,
             )
         blueprint.before_request(self._enter)
+        blueprint.before_request(_lead_to_its_address)
         blueprint.after_request(guard.protect)
         blueprint.register_error_handler(HTTPException, _http_error)
         blueprint.register_error_handler(StoreError, _store_failed)
@@ -120,6 +123,21 @@ class PortalFrontend(Frontend):
         return message(
             _("Request blocked"), _("This request came from another page. Open the portal and try again there."), 403
         )
+
+
+def _lead_to_its_address() -> Response | None:
+    """The way to the page for who has asked for it without its last slash, or with one that it has not.
+
+    Links on pages may be relative: with another address, they would lead elsewhere.
+    """
+    rule = http_request.url_rule
+    if rule is None or http_request.endpoint is None or "<path:" in rule.rule or http_request.method not in GET:
+        return None
+    if rule.rule.endswith("/") == http_request.path.endswith("/"):
+        return None
+    query = quote(http_request.query_string, safe=OF_QUERIES)
+    address = url_for(http_request.endpoint, **(http_request.view_args or {}))
+    return see(f"{address}?{query}" if query else address)
 
 
 def _prepare_templates(state: BlueprintSetupState) -> None:

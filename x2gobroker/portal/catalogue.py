@@ -13,9 +13,9 @@ from flask import Response, abort
 from flask import request as http_request
 
 from x2gobroker.logs import error_log, field
+from x2gobroker.model.accounts import account_name
 from x2gobroker.model.acl import Requester
 from x2gobroker.portal.decorator import signed_in
-from x2gobroker.portal.desktop_texts import fault_text
 from x2gobroker.portal.pictures import PictureError, send_picture
 from x2gobroker.portal.session import SignIn
 from x2gobroker.remote.loader import ScriptError, script_path
@@ -23,7 +23,7 @@ from x2gobroker.remote.types import SessionType
 from x2gobroker.services import Services
 from x2gobroker.settings import Settings
 from x2gobroker.settings.watch import Identity, identity
-from x2gobroker.store import RemoteDesktops, Slot
+from x2gobroker.store import DesktopEnd, DesktopEnds, RemoteDesktops, Slot, Why
 from x2gobroker.store.remote_desktops import (
     BROKEN,
     FAILED,
@@ -40,12 +40,13 @@ KEPT_PICTURE = "private, max-age=86400"
 MOST_HOLDERS = 5
 # what a card says of a session type
 FREE, HERE, FULL, ENDING, CLOSED, ENOUGH = "free", "here", "full", "ending", "closed", "enough"
+OWN_WISH = (Why.STOP, Why.LOGOUT)  # of how desktops end, what their user need not be told
 
 
 @dataclass(frozen=True)
 class Desk:
     """One session type as its user sees it. `slots`: the places that the user has, oldest first, those that are being
-    stopped among them; `note`: why the last one failed.
+    stopped among them; `ends`: how others have ended, or failed, of late, the last one first.
 
     `is_closed`: nobody gets a new desktop at present.
     """
@@ -53,7 +54,7 @@ class Desk:
     kind: SessionType
     free: int
     slots: tuple[Slot, ...] = ()
-    note: str = ""
+    ends: tuple[DesktopEnd, ...] = ()
     is_closed: bool = False
 
     @property
@@ -179,24 +180,35 @@ def desks(settings: Settings, services: Services, who: Requester, is_closed: boo
         return []
     store = services.of(RemoteDesktops, settings)
     taken, mine = store.taken(), store.of_user(who.user)
-    return [_desk(kind, taken.get(kind.name, ()), mine, is_closed) for kind in kinds]
+    ends = services.of(DesktopEnds, settings).of_user(who.user)
+    return [_desk(kind, taken.get(kind.name, ()), mine, ends, is_closed) for kind in kinds]
 
 
 def desk(store: RemoteDesktops, kind: SessionType, user: str, is_closed: bool = False) -> Desk:
-    """One of them. Raises StoreError."""
-    return _desk(kind, store.taken().get(kind.name, ()), store.of_user(user), is_closed)
+    """One of them, without `ends`. Raises StoreError."""
+    return _desk(kind, store.taken().get(kind.name, ()), store.of_user(user), (), is_closed)
 
 
-def _desk(kind: SessionType, taken: Iterable[int], mine: Iterable[Slot], is_closed: bool) -> Desk:
+def _desk(
+    kind: SessionType, taken: Iterable[int], mine: Iterable[Slot], ends: Iterable[DesktopEnd], is_closed: bool
+) -> Desk:
     free = kind.count - sum(1 for number in taken if number < kind.count)
-    slots, failed = [], None
-    for slot in mine:
-        if slot.type == kind.name and slot.state == FAILED:
-            failed = slot
-        elif slot.type == kind.name and slot.state != BROKEN and is_held(slot):
-            slots.append(slot)
-    note = fault_text(failed.note) if failed is not None and (kind.per_user > 1 or not slots) else ""
-    return Desk(kind, max(0, free), tuple(slots), note, is_closed)
+    held = (slot for slot in mine if slot.type == kind.name and slot.state != BROKEN and is_held(slot))
+    slots = tuple(held)
+    return Desk(kind, max(0, free), slots, _shown_ends(kind, slots, ends), is_closed)
+
+
+def _shown_ends(kind: SessionType, slots: Iterable[Slot], ends: Iterable[DesktopEnd]) -> tuple[DesktopEnd, ...]:
+    """The last end of each desktop that the user might miss: not where there is another one in its stead."""
+    there = {slot.ordinal for slot in slots}
+    if there and kind.per_user == 1:
+        return ()
+    last: dict[int, DesktopEnd] = {}
+    for end in ends:
+        if end.type == kind.name and end.ordinal not in there:
+            last.setdefault(end.ordinal, end)
+    shown = [end for end in last.values() if end.why not in OWN_WISH]
+    return tuple(shown[: kind.per_user])
 
 
 def is_held(slot: Slot, now: float | None = None) -> bool:
@@ -209,7 +221,11 @@ def crowd(store: RemoteDesktops, kind: SessionType) -> Crowd:
     """Who has the places of a session type. Raises StoreError."""
     slots = [slot for slot in store.of_type(kind.name) if slot.number < kind.count and slot.state != FAILED]
     broken = sum(1 for slot in slots if slot.state == BROKEN)
-    users = list(dict.fromkeys(slot.username for slot in slots if slot.state != BROKEN))
+    names: dict[str, str] = {}
+    for slot in slots:
+        if slot.state != BROKEN:
+            names.setdefault(account_name(slot.username), slot.username)
+    users = list(names.values())
     ends = min((slot.ends for slot in slots if slot.ends is not None and slot.state != BROKEN), default=None)
     return Crowd(tuple(users[:MOST_HOLDERS]), max(0, len(users) - MOST_HOLDERS), broken, ends)
 

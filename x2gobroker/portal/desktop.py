@@ -12,7 +12,8 @@ from flask import request as http_request
 from x2gobroker.logs import broker_log, error_log, field
 from x2gobroker.portal import guard, static
 from x2gobroker.portal.decorator import signed_in, signed_in_quietly
-from x2gobroker.portal.desktop_texts import fault_text, page_texts, progress_text
+from x2gobroker.portal.desktop_texts import fault_text, page_texts, progress_text, why_texts
+from x2gobroker.portal.end_texts import end_text, why_text
 from x2gobroker.portal.languages import _
 from x2gobroker.portal.looks import announcement
 from x2gobroker.portal.page import go_to, json_answer, message, page
@@ -22,11 +23,11 @@ from x2gobroker.remote.keys import BOTH, NEITHER, OUT, WINDOW
 from x2gobroker.remote.stopping import NUMBER_LETTERS
 from x2gobroker.remote.told import PASSING
 from x2gobroker.settings import GLOBAL, Settings
-from x2gobroker.store import RemoteDesktops, Slot
-from x2gobroker.store.remote_desktops import MINE
+from x2gobroker.store import DesktopEnd, DesktopEnds, RemoteDesktops, Slot, Why
+from x2gobroker.store.remote_desktops import FAILED, MINE
 
-GONE = "gone"
-WEBSOCKET_PATH = "/websockify"
+GONE, ENDED = "gone", "ended"  # what has no place any more, and how it ended is not known, or known
+WEBSOCKET_PATH = "/websockify"  # below the broker's own path, like its pages
 TOKEN_PREFIX = "x2gobroker."  # noqa: S105 - what stands before a token among the subprotocols
 HOST = re.compile(r"[A-Za-z0-9._-]+(:\d{1,5})?|\[[0-9a-fA-F:]+\](:\d{1,5})?")
 SCHEMES = {"ws": "ws", "wss": "wss", "http": "ws", "https": "wss"}
@@ -38,7 +39,17 @@ SOUND_WORKER = "portal/sound-worker.js"
 def find_mine(sign_in: SignIn, desktop: str) -> Slot | None:
     """The user's desktop of this ID. None when it is over, and for that of somebody else. Raises StoreError."""
     slot = sign_in.services.of(RemoteDesktops, sign_in.settings).find(desktop)
-    return slot if slot is not None and slot.username == sign_in.user and sign_in.vouched is not None else None
+    return slot if slot is not None and slot.is_of(sign_in.user) and sign_in.vouched is not None else None
+
+
+def find_end(sign_in: SignIn, desktop: str, slot: Slot | None = None) -> DesktopEnd | None:
+    """How the user's desktop of this ID has ended, of which `slot` is what is left. None where that is not known, and
+    for that of somebody else. Raises StoreError.
+    """
+    end = sign_in.services.of(DesktopEnds, sign_in.settings).find(desktop)
+    if end is None:  # a service of before keeps the note only
+        return None if slot is None else slot.end(Why.FAILED, slot.since, note=slot.note)
+    return end if end.is_of(sign_in.user) and sign_in.vouched is not None else None
 
 
 @signed_in
@@ -46,7 +57,10 @@ def desktop(sign_in: SignIn, desktop: str) -> Response:
     """The page with the desktop. Its script connects; the service starts the desktop then, if it does not run."""
     slot = find_mine(sign_in, desktop)
     if slot is None:
-        return message(_("This desktop has ended"), _("Go to the home page to start a new one."), 404, sign_in)
+        end = find_end(sign_in, desktop)
+        how = "" if end is None else end_text(end, time.time())
+        text = _("Go to the home page to start a new one.")
+        return message(_("This desktop has ended"), f"{how} {text}".strip(), 404, sign_in)
     if not static.has_novnc():
         return without_novnc(sign_in)
     kind = sign_in.services.session_types.current(sign_in.settings).types.get(slot.type)
@@ -122,7 +136,7 @@ def _service_host(settings: Settings) -> str:
 
 def ticket(settings: Settings, token: str) -> dict[str, str]:
     """What a script needs for one connection: the websocket's address, relative to the page's, and the subprotocol."""
-    url = settings.text(GLOBAL, "remote-websocket-url") or WEBSOCKET_PATH
+    url = settings.text(GLOBAL, "remote-websocket-url") or http_request.script_root + WEBSOCKET_PATH
     return {"token": token, "protocol": TOKEN_PREFIX + token, "url": url}
 
 
@@ -130,8 +144,9 @@ def ticket(settings: Settings, token: str) -> dict[str, str]:
 def state(sign_in: SignIn, desktop: str) -> Response:
     """How the desktop is, as JSON. That the page asks keeps nobody signed in; work at the desktop does, elsewhere."""
     slot = find_mine(sign_in, desktop)
-    if slot is None:
-        return json_answer({"state": GONE})
+    if slot is None or slot.state == FAILED:
+        return json_answer(_end_state(find_end(sign_in, desktop, slot)))
+    why = slot.stopped_why
     links = sign_in.services.of(RemoteDesktops, sign_in.settings).shares([slot.id])
     return json_answer(
         {
@@ -141,13 +156,27 @@ def state(sign_in: SignIn, desktop: str) -> Response:
             "ends_why": slot.ends_why,
             # by the server's clock: that of the browser may be wrong
             "left": None if slot.ends is None else max(0.0, round(slot.ends - time.time(), 1)),
-            "note": fault_text(slot.note),
+            "note": fault_text(slot.note) or ("" if why is None else why_texts()[why]),
+            "why": "" if why is None else why.value,
             "connections": slot.connections,
             "announcement": announcement(sign_in.settings),
             "shared": len(links),
             "shared_to_work": sum(links.values()),
         }
     )
+
+
+def _end_state(end: DesktopEnd | None) -> dict[str, object]:
+    """The same of a desktop that has ended: why, and when."""
+    if end is None:
+        return {"state": GONE}
+    return {
+        "state": FAILED if end.never_ran else ENDED,
+        "why": end.why.value,
+        "note": why_text(end),
+        "ended": end.ended,
+        "ago": max(0.0, round(time.time() - end.ended, 1)),  # by the server's clock, as above
+    }
 
 
 @signed_in_quietly

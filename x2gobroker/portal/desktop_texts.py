@@ -5,6 +5,7 @@ from __future__ import annotations
 from x2gobroker.portal.files_texts import files_texts
 from x2gobroker.portal.languages import _, _n
 from x2gobroker.remote import told
+from x2gobroker.store import Why
 
 LAST_MINUTES = 5  # desktop.js says the end of a desktop so long before it
 
@@ -22,6 +23,27 @@ def fault_text(note: str) -> str:
     if note.startswith(told.SAID):
         return note.removeprefix(told.SAID)
     return _faults().get(note) or (_other() if note else "")
+
+
+def why_texts() -> dict[Why, str]:
+    """Why a desktop has ended, as far as the word alone says it."""
+    return {
+        Why.STOP: _("You or an administrator stopped it."),
+        Why.ADMINISTRATOR: _("An administrator stopped it."),
+        Why.LOGOUT: _("It was stopped because you signed out."),
+        Why.LOCKED: _("It was stopped because your account is locked. Contact your administrator."),
+        Why.IDLE: _("It was stopped because it was idle for too long."),
+        Why.ABSOLUTE: _("It was stopped because its time limit was reached."),
+        Why.GRACE: _("It was stopped because nobody was connected."),
+        Why.SESSION: _("Its session was closed."),
+        Why.EARLY: _faults()[told.ENDED_AT_ONCE],
+        Why.MEMORY: _faults()[told.MORE_MEMORY],
+        Why.SERVICE: _("The service was stopped. Try again in a minute."),
+        Why.INTERRUPTED: _faults()[told.INTERRUPTED],
+        Why.FAILED: _other(),
+        Why.GIVEN_BACK: "",
+        Why.UNKNOWN: "",
+    }
 
 
 def progress_text(progress: str) -> str:
@@ -96,6 +118,7 @@ def _refusals() -> dict[str, str]:
             "The VNC server requires a sign-in method that this portal does not support. Contact your administrator."
         ),
         told.WRONG_LOGIN: _("The VNC server does not accept the password. Contact your administrator."),
+        told.NOT_FOR_GUESTS: _("Guests cannot open this desktop: it requires a password that only its user can enter."),
         told.VNC_REFUSES: _("The VNC server refuses the connection. Wait a minute."),
         told.VNC_FAILS: _("The VNC server did not respond correctly."),
         told.NO_FILES: _("You cannot upload or download files here."),
@@ -123,6 +146,8 @@ def _connection() -> dict[str, str]:
             "The web server, a proxy or a network filter does not let the connection through. Tell your administrator "
             "that WebSocket connections fail."
         ),
+        "no_portal": _("The portal cannot be reached."),
+        "no_portal_more": "",
         "lost": _("Connection lost."),
         "lost_more": "",
         "offline": _("This device is offline."),
@@ -143,17 +168,9 @@ def _connection() -> dict[str, str]:
 def _ends() -> dict[str, str]:
     return {
         "ended": _("This desktop has ended."),
+        "ended_ago": _("This desktop ended {time}."),
         "failed": _("The desktop could not be started."),
-        "ended_stop": _("You or an administrator stopped it."),
-        "ended_administrator": _("An administrator stopped it."),
-        "ended_idle": _("It was stopped because it was idle for too long."),
-        "ended_absolute": _("It was stopped because its time limit was reached."),
-        "ended_grace": _("It was stopped because nobody was connected."),
-        "ended_logout": _("It was stopped because you signed out."),
-        "ended_locked": _("It was stopped because your account is locked. Contact your administrator."),
-        "ended_memory": _("This desktop used too much memory. Start it again and open fewer programs."),
-        "ended_self": _("Its session was closed."),
-        "ended_service": _("The service was stopped. Try again in a minute."),
+        **{f"ended_{why}": text for why, text in why_texts().items()},
         "ends_idle": _(
             "This desktop has been idle for a long time. Press a key or move the pointer to keep it running."
         ),
@@ -181,11 +198,16 @@ def _tools() -> dict[str, str]:
         "clipboard_long": _(
             "The text was not sent because it is too long: {size} KB. The desktop accepts up to {most} KB."
         ),
+        "clipboard_missed": _(
+            "The text that was copied in the desktop did not arrive. It may be too long: from many programs, only "
+            "text up to 256 KB arrives."
+        ),
         "clipboard_no_text": _("The clipboard of this device has no text."),
         "clipboard_denied": _("Your browser does not allow this. Paste the text into the box above."),
         "shared_none": _("This desktop is not shared."),
         "shared_some": _("Anyone with a link can view this desktop. Links: {number}."),
         "shared_work": _("Links that let guests control this desktop: {number}."),
+        "guests_work": _("Guests can control this desktop"),
         "taken_back": _("Sharing has stopped. The links no longer work."),
         "sound_gesture": _("Click in the desktop or press a key to hear its sound. Your browser requires this."),
         "sound_no_output": _("Your browser cannot play sound right now. Check the sound settings of this device."),

@@ -15,6 +15,7 @@ from x2gobroker.broker import Offer
 from x2gobroker.model.profile import SessionProfile
 from x2gobroker.portal import catalogue
 from x2gobroker.portal.decorator import signed_in
+from x2gobroker.portal.end_texts import end_text
 from x2gobroker.portal.languages import _, present
 from x2gobroker.portal.page import page
 from x2gobroker.portal.passwords import needs_password
@@ -43,6 +44,7 @@ def home(sign_in: SignIn) -> Response:
         closing=closing,
         profiles=profile_rows(sign_in.broker.list_profiles(settings, sign_in.login)),
         is_ending=catalogue.is_ending,
+        end_text=partial(end_text, now=time.time()),
         age=partial(desktop_age, now=time.time()),
         picture=url_for("portal.picture"),
         has_pictures=any(desk.kind.picture for desk in desks),

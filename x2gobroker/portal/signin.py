@@ -162,11 +162,8 @@ def _no_cookies() -> str:
 def _close_block(portal: Portal, user: str) -> None:
     """Sign a user out in the browsers at the address that is banned."""
     sessions = portal.services.of(PortalSessions, portal.settings)
-    names = sessions.names_of(user)  # before they are gone
     if sessions.close_block(user, portal.address):
-        desktops = portal.services.of(RemoteDesktops, portal.settings)
-        for name in sorted(names):
-            desktops.ask_cut(name)
+        portal.services.of(RemoteDesktops, portal.settings).ask_cut(user)
         tickets.forget_unless_signed_in(portal.settings, sessions, user)
 
 
@@ -196,22 +193,19 @@ def _time(seconds: int) -> str:
 def sign_out(sign_in: SignIn) -> Response:
     """Sign this browser out."""
     sign_in.services.of(PortalSessions, sign_in.settings).close(sign_in.token)
-    return _signed_out(sign_in, {sign_in.user}, _("You are signed out."))
+    return _signed_out(sign_in, _("You are signed out."))
 
 
 @signed_in
 def sign_out_everywhere(sign_in: SignIn) -> Response:
     """Sign the user out in all browsers."""
-    sessions = sign_in.services.of(PortalSessions, sign_in.settings)
-    names = sessions.names_of(sign_in.user)  # before they are gone
-    sessions.close_all(sign_in.user)
-    return _signed_out(sign_in, names | {sign_in.user}, _("You are signed out of all browsers."))
+    sign_in.services.of(PortalSessions, sign_in.settings).close_all(sign_in.user)
+    return _signed_out(sign_in, _("You are signed out of all browsers."))
 
 
-def _signed_out(sign_in: SignIn, names: set[str], text: str) -> Response:
-    """What is left to do for a user who was signed out under these spellings of the name, and the page with `text`."""
-    for name in sorted(names):
-        _stop_desktops(sign_in, name)
+def _signed_out(sign_in: SignIn, text: str) -> Response:
+    """What is left to do for a user who was signed out, and the page with `text`."""
+    _stop_desktops(sign_in)
     sessions = sign_in.services.of(PortalSessions, sign_in.settings)
     tickets.forget_unless_signed_in(sign_in.settings, sessions, sign_in.user)
     broker_log.info("portal: %s signed out, from %s", log_field(sign_in.user), log_field(sign_in.address))
@@ -220,18 +214,18 @@ def _signed_out(sign_in: SignIn, names: set[str], text: str) -> Response:
     return response
 
 
-def _stop_desktops(sign_in: SignIn, user: str) -> None:
-    """Stop the desktops of this user whose session type says so (`stop-at-logout`), and cut connections to the others.
+def _stop_desktops(sign_in: SignIn) -> None:
+    """Stop the user's desktops whose session type says so (`stop-at-logout`), and cut connections to the others.
 
     Browsers in which the user is still signed in connect again by themselves.
     """
     types = sign_in.services.session_types.current(sign_in.settings).types
     desktops = sign_in.services.of(RemoteDesktops, sign_in.settings)
-    for slot in desktops.of_user(user):
+    for slot in desktops.of_user(sign_in.user):
         session_type: SessionType | None = types.get(slot.type)
         if session_type is not None and session_type.stop_at_logout:
             desktops.ask_stop(slot, LOGOUT)
-    desktops.ask_cut(user)
+    desktops.ask_cut(sign_in.user)
 
 
 def language() -> Response:

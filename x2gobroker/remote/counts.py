@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from http import HTTPStatus
 
+from x2gobroker.model.accounts import account_name
 from x2gobroker.model.acl import Network
 from x2gobroker.remote.told import TOO_MANY, TOO_MANY_OF_YOURS
 
@@ -55,7 +56,7 @@ class Counts:
 
     def refuse_user(self, rules: Rules, user: str) -> Refusal | None:
         """The same of the owner of a desktop."""
-        if self._users[user] >= rules.per_user:
+        if self._users[account_name(user)] >= rules.per_user:
             why = "this user has too many connections (remote-connections-per-user)"
             return Refusal(HTTPStatus.TOO_MANY_REQUESTS, why, TOO_MANY_OF_YOURS)
         return None
@@ -63,6 +64,7 @@ class Counts:
     @contextlib.contextmanager
     def counted(self, user: str, address: str) -> Iterator[None]:
         """One connection, for the length of a `with` block. `user`: empty where it leads to no desktop."""
+        user = account_name(user)
         self._open += 1
         self._users[user] += 1
         self._addresses[address] += 1

@@ -9,9 +9,9 @@ from typing import Protocol
 
 from x2gobroker.remote.types import SessionType
 from x2gobroker.remote.workers import Worker
-from x2gobroker.store import SignInTie, Slot
+from x2gobroker.store import SignInTie, Slot, Why
 
-ABSOLUTE, IDLE, GRACE = "absolute", "idle", "grace"
+ABSOLUTE, IDLE, GRACE = Why.ABSOLUTE, Why.IDLE, Why.GRACE
 DEFAULT_STOP_SECONDS = 20
 
 
@@ -47,6 +47,7 @@ class Desktop:
     broken_since: float | None = None
     began: bool = False  # whether its script may have begun to start it; if not, nothing runs
     fault: str = ""  # for the user
+    why: Why = Why.UNKNOWN  # it is being stopped
     password: str | None = field(
         default=None, repr=False
     )  # of its VNC server, as its worker said at the last connection
@@ -70,6 +71,11 @@ class Desktop:
         if connection.share is None:
             self.last_seen = time.time()
 
+    def cut(self, why: str) -> None:
+        """End all of them, those for files and sound, too; browsers are told why."""
+        for connection in self.links:
+            connection.cut(why)
+
     @property
     def links(self) -> list[Connection]:
         """All connections, those for files and sound, too."""
@@ -85,7 +91,15 @@ class Desktop:
         """How long its script may take to stop."""
         return self.kind.stop_seconds if self.kind else DEFAULT_STOP_SECONDS
 
-    def end(self) -> tuple[float, str] | None:
+    def limit(self, why: Why) -> float | None:
+        """How many seconds the limit is that has ended it; None for all other reasons."""
+        if self.kind is None:
+            return None
+        kind = self.kind
+        limits = {ABSOLUTE: kind.absolute_minutes * 60.0, IDLE: kind.idle_minutes * 60.0, GRACE: kind.grace_seconds}
+        return limits.get(why)
+
+    def end(self) -> tuple[float, Why] | None:
         """When it is to end as things stand, and by which limit; None: never."""
         if self.kind is None:
             return None

@@ -21,10 +21,12 @@ from x2gobroker.remote.cutting import DROP, PASS, Cutter
 from x2gobroker.remote.rfb import (
     CLIENT_CUT_TEXT,
     NONE,
+    SERVER_CLOSED,
     SHARED,
     VNC_AUTH,
     BrowserSide,
     Kind,
+    Peer,
     RfbError,
     browser_messages,
     choose_security,
@@ -32,6 +34,7 @@ from x2gobroker.remote.rfb import (
     greet_server,
     log_in,
 )
+from x2gobroker.remote.told import NOT_FOR_GUESTS
 from x2gobroker.remote.viewer import RightsToWork, Viewer
 
 BUFFER_BYTES = 1 << 18  # what waits in a Unix socket at most, on Linux by default, in one piece
@@ -39,7 +42,6 @@ SERVER_SECONDS = 15.0  # for the handshake of the VNC server
 USER_SECONDS = 180.0  # for a user who types a password
 FINAL_BINARY = 0x82  # the first byte of a message that is whole (RFC 6455, 5.2)
 LONGEST_HEAD = 10
-FULL = Clipboard()
 
 
 class Browser:
@@ -129,7 +131,7 @@ class Server:
         while len(data) < size:
             more = await self.receive(size - len(data))
             if not more:
-                raise RfbError("the VNC server has closed the connection")
+                raise RfbError(SERVER_CLOSED)
             data += more
         return data
 
@@ -172,18 +174,18 @@ class Server:
         try:
             await self._loop.sock_sendall(self._socket, data)
         except OSError as error:
-            raise RfbError("the VNC server has closed the connection") from error
+            raise RfbError(SERVER_CLOSED) from error
 
     def close(self) -> None:
         """Close the connection."""
         self._socket.close()
 
 
-async def shake_hands(browser: Browser, server: Server, password: str | None) -> None:
+async def shake_hands(browser: Peer, server: Peer, password: str | None, *, is_guest: bool) -> None:
     """Both handshakes, up to the browser's ClientInit. Raises RfbError, which the browser has been told.
 
     With `password` the service logs in. Where the VNC server asks and there is none, the user is asked, and the answer
-    goes through.
+    goes through; guests, who cannot know it, are refused.
     """
     side = BrowserSide(browser)
     try:
@@ -192,6 +194,8 @@ async def shake_hands(browser: Browser, server: Server, password: str | None) ->
             minor, offered = await greet_server(server)
             chosen = choose_security(offered, password)
             ask_user = chosen == VNC_AUTH and password is None
+            if ask_user and is_guest:
+                raise RfbError("the VNC server wants a password, and guests are not asked for it", NOT_FOR_GUESTS)
             await side.offer(VNC_AUTH if ask_user else NONE)
 
         async def answer(challenge: bytes) -> bytes:
@@ -235,7 +239,7 @@ class Carrier:
         while await server.feed(space, lambda size: browser.put(self._with_head(size))):
             if not await browser.drained():
                 return "the browser has gone"
-        return "the VNC server has closed the connection"
+        return SERVER_CLOSED
 
     def _with_head(self, size: int) -> memoryview:
         head = head_of_message(size)
@@ -250,9 +254,10 @@ async def relay(
     carrier: Carrier,
     view_only: bool,
     touched: Callable[[], None],
-    name: str = "",
-    clipboard: Clipboard = FULL,
-    is_guest: bool = False,
+    *,
+    name: str,
+    clipboard: Clipboard,
+    is_guest: bool,
 ) -> str:
     """Carry bytes until one side ends; why it ended. `touched` is called when the user does something.
 
@@ -266,7 +271,7 @@ async def relay(
     elif is_guest:
         viewer = Viewer(server, browser, name, RightsToWork(NO_CLIPBOARD, touched, is_guest=True))
     elif not clipboard.goes_out:
-        viewer = Viewer(server, browser, name, RightsToWork(clipboard, touched))
+        viewer = Viewer(server, browser, name, RightsToWork(clipboard, touched, is_guest=False))
     pumps = []
     try:
         if viewer:

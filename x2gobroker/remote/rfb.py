@@ -19,6 +19,7 @@ from cryptography.hazmat.primitives.ciphers import Cipher, modes
 from x2gobroker.errors import BrokerError
 from x2gobroker.remote.clipboard import is_extended
 from x2gobroker.remote.cutting import GIVE, TAKE, Grammar
+from x2gobroker.remote.keys import PASSWORD_BYTES
 from x2gobroker.remote.told import NO_LOGIN, NO_VNC, VNC_FAILS, VNC_REFUSES, WRONG_LOGIN
 
 VERSION = re.compile(rb"RFB (\d{3})\.(\d{3})\n")
@@ -26,10 +27,10 @@ VERSION_BYTES = 12
 OUR_VERSION = b"RFB 003.008\n"
 NONE, VNC_AUTH = 1, 2
 CHALLENGE_BYTES = 16
-PASSWORD_BYTES = 8
 LONGEST_REASON = 1024
 MOST_MESSAGE_BYTES = 1 << 24
 SHARED = b"\x01"
+SERVER_CLOSED = "the VNC server has closed the connection"
 
 
 class RfbError(BrokerError):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import logging
 import socket
 import ssl
@@ -32,9 +33,10 @@ from x2gobroker.remote.files.requests import FileRequests
 from x2gobroker.remote.files.tickets import Tickets
 from x2gobroker.remote.keys import NEITHER
 from x2gobroker.remote.patient import PatientConnection, patient_connections
+from x2gobroker.remote.readiness import ReadinessCheck
 from x2gobroker.remote.relay import Browser, Carrier, Server, refuse, relay, shake_hands
 from x2gobroker.remote.requests import PATHS, asked_of, one, origin_allowed, peer_of
-from x2gobroker.remote.rfb import RfbError
+from x2gobroker.remote.rfb import SERVER_CLOSED, RfbError
 from x2gobroker.remote.slots import Desktops, FindType
 from x2gobroker.remote.sound.link import SOUND_PROTOCOL, SoundLink, hear
 from x2gobroker.remote.stopping import name_of
@@ -46,6 +48,7 @@ from x2gobroker.remote.told import (
 )
 from x2gobroker.remote.trial import CHECK_PROTOCOL, Trial
 from x2gobroker.store import Pass, ProxyChecks
+from x2gobroker.store.probe import probe
 
 PROTOCOL = "binary"
 BESIDE = {FILES_PROTOCOL: FILES, SOUND_PROTOCOL: SOUND}
@@ -102,6 +105,7 @@ class RemoteService:
         self._counts = Counts()
         self._tickets: Tickets[FilesLink] = Tickets()
         self._requests = FileRequests(self._tickets, self._counts, rules)
+        self._readiness = ReadinessCheck(lambda: desktops.ask_store(lambda store: probe(store.store)))
 
     async def listen(self, listener: socket.socket, tls: ssl.SSLContext | None) -> Listening:
         """Serve this socket from now on, until what is given back is closed."""
@@ -150,13 +154,16 @@ class RemoteService:
         headers, rules = request.headers, self._rules()
         asked = asked_of(websocket.remote_address, headers, rules.proxies)
         address = asked.address
-        if asked.fault and self._said.is_new(asked.fault):
+        if asked.fault and self._said.is_new(peer_of(websocket.remote_address)):
             error_log.error(
-                "remote: the web server does not say for whom it asks in a way that can be read: %s",
+                "remote: the web server does not say for whom it asks in a way that can be read: %s; have it send "
+                "X-Forwarded-For with the client's address",
                 field(asked.fault, 200),
             )
         if request.path == "/health":
             return websocket.respond(HTTPStatus.OK, "ok\n")
+        if request.path == "/health/ready":
+            return _ready_answer(websocket, await self._readiness.failing())
         found = await self._check(request, rules, asked, peer_of(websocket.remote_address))
         if isinstance(found, Refusal):
             broker_log.warning("remote: connection from %s refused: %s", field(address), found.why)
@@ -268,7 +275,8 @@ class RemoteService:
             server = Server(connected)
             try:
                 password = desktop.password if desktop.password is not None else self._rules().password
-                await shake_hands(browser, server, password)
+                is_guest = link.share is not None
+                await shake_hands(browser, server, password, is_guest=is_guest)
                 view_only = link.holder.view_only
 
                 def touched() -> None:
@@ -277,10 +285,14 @@ class RemoteService:
 
                 kind = self._find_type(slot.type) or desktop.kind
                 clipboard = Clipboard.of(kind.clipboard if kind else NEITHER)
-                is_guest = link.share is not None
-                why = await relay(browser, server, self._carrier, view_only, touched, slot.type, clipboard, is_guest)
+                carrier, name = self._carrier, slot.type
+                why = await relay(
+                    browser, server, carrier, view_only, touched, name=name, clipboard=clipboard, is_guest=is_guest
+                )
             finally:
                 server.close()
+            if why == SERVER_CLOSED:  # mostly, the whole desktop has ended: then that is what the browser is told
+                await self._desktops.look_now(desktop)
             self._desktops.look_soon()
         except RfbError as error:
             why = str(error)
@@ -333,6 +345,16 @@ class RemoteService:
             hearing.cancel()
             desktop.beside.discard(link)
             broker_log.info("remote: %s no longer hears %s", field(link.address), name_of(slot))
+
+
+def _ready_answer(websocket: ServerConnection, failing: tuple[str, ...]) -> Response:
+    """As the broker's own `/health/ready` says it."""
+    status = HTTPStatus.SERVICE_UNAVAILABLE if failing else HTTPStatus.OK
+    said = json.dumps({"status": "not ready" if failing else "ready", "failing": failing})
+    response = websocket.respond(status, said + "\n")
+    del response.headers["Content-Type"]
+    response.headers["Content-Type"] = "application/json"
+    return response
 
 
 async def _tell(browser: Browser, reason: str) -> None:

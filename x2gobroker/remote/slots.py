@@ -20,12 +20,11 @@ from x2gobroker.errors import BrokerError, StoreError
 from x2gobroker.logs import broker_log, error_log, field
 from x2gobroker.remote.beside import Beside, Opened, open_beside
 from x2gobroker.remote.desktop import Connection, Desktop
-from x2gobroker.remote.stopping import ASK_SECONDS, LOOK_SECONDS, name_of, try_stop, worker_of
+from x2gobroker.remote.stopping import ASK_SECONDS, LOOK_SECONDS, name_of, reason_of, try_stop, worker_of
 from x2gobroker.remote.told import (
     BEING_STOPPED,
     ELSEWHERE,
     ENDED_AT_ONCE,
-    FAULTS,
     GIVEN_BACK,
     INTERRUPTED,
     MORE_MEMORY,
@@ -34,6 +33,8 @@ from x2gobroker.remote.told import (
     NO_TYPE,
     NOT_STARTED,
     NOT_STOPPED,
+    SERVICE_STOPS,
+    STOPPED,
     STORE_FAILS,
     TOO_SLOW,
     NoDesktopError,
@@ -41,7 +42,7 @@ from x2gobroker.remote.told import (
 from x2gobroker.remote.types import SessionType
 from x2gobroker.remote.wishes import Wishes
 from x2gobroker.remote.workers import Worker, WorkerError, Workers
-from x2gobroker.store import DesktopOrders, RemoteDesktops, Slot
+from x2gobroker.store import DesktopOrders, RemoteDesktops, Slot, Why
 from x2gobroker.store.remote_desktops import ADMINISTRATOR, BROKEN, FAILED, RESERVED, RUNNING, STOPPING
 
 POLL_SECONDS = 5.0  # how often a script is asked whether its session runs
@@ -52,6 +53,7 @@ MOST_ASKED = 32  # desktops at a time, after a start of the service: each proces
 RECOVER_SECONDS = 30.0  # then the service begins, whatever it knows; systemd waits 90 seconds for that
 LOOK_AGAIN_SECONDS = 5.0  # for the place of one whose script did not answer
 EARLY_SECONDS = 10.0  # a session that ends sooner has failed
+CLOSED_SECONDS = 2.0  # for which those wait whose VNC server has closed the connection, to be told why
 
 T = TypeVar("T")
 FindType = Callable[[str], SessionType | None]
@@ -149,8 +151,8 @@ class Desktops:
             desktop.fault = error.told if isinstance(error, WorkerError) else STORE_FAILS
             desktop.settled.set()  # those who wait are told
             if desktop.stopping is None:  # else somebody waits to stop it
-                desktop.stopping = asyncio.current_task()
-                await self._end(desktop, desktop.fault)
+                desktop.stopping, desktop.why = asyncio.current_task(), Why.FAILED
+                await self._end(desktop)
 
     async def _start_script(self, desktop: Desktop) -> None:
         """Raises WorkerError, StoreError."""
@@ -195,12 +197,27 @@ class Desktops:
         """Something has ended: see whether desktops still run, at the next turn."""
         self._next_poll = 0.0
 
-    def stop(self, desktop: Desktop, why: str, note: str = "", by: str = "") -> asyncio.Task[None]:
-        """Stop a desktop, in the background. `note` is left for the user; `by`: which administrator wants it."""
+    async def look_now(self, desktop: Desktop) -> None:
+        """A connection to its VNC server has ended: see whether all of it has, for a moment. If so, it is being stopped
+        then, and its browsers have been told why.
+        """
+        end = time.monotonic() + CLOSED_SECONDS
+        while desktop.running and desktop.stopping is None and (left := end - time.monotonic()) > 0:
+            if not desktop.looked_after:
+                desktop.looked_after = True
+                await asyncio.wait([self._task(self._look_after(desktop))], timeout=left)
+            if desktop.stopping is None:
+                await asyncio.sleep(LOOK_SECONDS)
+
+    def stop(self, desktop: Desktop, why: Why, note: str = "", by: str = "") -> asyncio.Task[None]:
+        """Stop a desktop, in the background. `why` and `note` are left for the user, and browsers are told `why` before
+        anything else ends their connections. `by`: which administrator wants it.
+        """
         if desktop.stopping is None:
-            who = f"{why} {field(by)}" if by else why
-            broker_log.info("remote: %s is being stopped: %s", name_of(desktop.slot), who)
-            desktop.stopping = self._task(self._end(desktop, note, why))
+            broker_log.info("remote: %s is being stopped: %s", name_of(desktop.slot), reason_of(why, by))
+            desktop.why, desktop.fault = why, note or desktop.fault
+            desktop.cut(f"{STOPPED}{why}")
+            desktop.stopping = self._task(self._end(desktop))
         return desktop.stopping
 
     async def _stop_again(self, desktop: Desktop) -> None:
@@ -211,8 +228,9 @@ class Desktops:
             self._tell_store_fails(error)
             return
         if mine:
-            desktop.broken_since, desktop.stopping = None, None
-            self.stop(desktop, "once more")
+            desktop.broken_since = None
+            broker_log.info("remote: %s is being stopped: %s", name_of(desktop.slot), "once more")
+            desktop.stopping = self._task(self._end(desktop))
         else:
             self._forget(desktop)
 
@@ -224,16 +242,14 @@ class Desktops:
         who = f"{ADMINISTRATOR} {field(by)}" if by else "its row in the state store is gone"
         broker_log.warning("remote: the place of %s was given back: %s", name_of(desktop.slot), who)
 
-    async def _end(self, desktop: Desktop, note: str = "", why: str = "") -> None:
+    async def _end(self, desktop: Desktop) -> None:
         """Have it stopped, whatever that takes; then its slot is free, or broken."""
         desktop.running = False
-        for connection in desktop.links if why else ():
-            connection.cut(NO_START + note if note in FAULTS else f"this desktop was stopped: {why}")
         if desktop.starting is not None and desktop.starting is not asyncio.current_task():
             seconds = desktop.kind.start_seconds if desktop.kind else ASK_SECONDS
             _done, late = await asyncio.wait([desktop.starting], timeout=seconds)
             desktop.began = desktop.began or bool(late)
-        await self._write(desktop, STOPPING)
+        await self._write(desktop, STOPPING, ends=None, ends_why=desktop.why.value)
         fault = ""
         for _attempt in range(2):
             fault = await try_stop(self._workers, desktop)
@@ -246,12 +262,12 @@ class Desktops:
             return
         if desktop.worker is not None:
             desktop.worker.close(group=True)
-        await self._release(desktop, note or desktop.fault)
+        await self._release(desktop)
 
-    async def _release(self, desktop: Desktop, note: str) -> None:
-        slot = desktop.slot
+    async def _release(self, desktop: Desktop) -> None:
+        slot, why = desktop.slot, desktop.why
         try:
-            await self.ask_store(lambda store: store.release(slot.id, note))
+            await self.ask_store(lambda store: store.release(slot.id, desktop.fault, why, desktop.limit(why)))
         except StoreError as error:
             self._tell_store_fails(error)
             desktop.broken_since = time.monotonic()  # it is gone, and its row is not: tried again
@@ -291,7 +307,8 @@ class Desktops:
                 error_log.error("remote: %s cannot be found again: %s", name_of(slot), error)
                 desktop.running = desktop.unsure = error.told == TOO_SLOW or await self._may_run(desktop)
         if not desktop.running:
-            self.stop(desktop, "it was left by a service that has ended", self._note_of_left(slot))
+            note = INTERRUPTED if slot.state not in (STOPPING, BROKEN, RUNNING) else ""
+            self.stop(desktop, slot.stopped_why or Why.INTERRUPTED, note)
             return
         if not desktop.unsure:
             broker_log.info("remote: %s was found again", name_of(slot))
@@ -314,10 +331,6 @@ class Desktops:
                 return bool((await worker.ask("look", ASK_SECONDS)).values["alive"])
         except (WorkerError, TimeoutError):  # the log has the reason of before
             return True
-
-    @staticmethod
-    def _note_of_left(slot: Slot) -> str:
-        return INTERRUPTED if slot.state not in (STOPPING, BROKEN, RUNNING) else ""
 
     async def tick(self) -> None:
         """What has to be done once a second or so: limits, wishes from the portal, desktops that have died."""
@@ -346,9 +359,9 @@ class Desktops:
                     desktop.looked_after = True
                     self._task(self._look_after(desktop))
 
-    async def _write_times(self, desktop: Desktop, end: tuple[float, str] | None, now: float) -> None:
+    async def _write_times(self, desktop: Desktop, end: tuple[float, Why] | None, now: float) -> None:
         """Tell the portal how many are connected, and when it will end."""
-        ends, why = end or (None, "")
+        ends, why = (end[0], end[1].value) if end else (None, "")
         count = len(desktop.connections)
         important = (count, why, None if ends is None else round(ends / 5))
         if important == desktop.written and now - desktop.written_at < WRITE_SECONDS:
@@ -381,21 +394,21 @@ class Desktops:
             if why := found["why"]:
                 error_log.error("remote: %s: %s", name_of(desktop.slot), why)
             if found["memory"]:
-                self.stop(desktop, MORE_MEMORY, MORE_MEMORY)
+                self.stop(desktop, Why.MEMORY, MORE_MEMORY)
+            elif early:
+                self.stop(desktop, Why.EARLY, ENDED_AT_ONCE)
             else:
-                self.stop(desktop, "its VNC server has ended", ENDED_AT_ONCE if early else "")
+                self.stop(desktop, Why.SESSION)
         elif found["locked"]:
-            self.stop(desktop, "the user is locked")
+            self.stop(desktop, Why.LOCKED)
 
     async def close(self, stop: bool) -> None:
         """The service ends: end all connections, and with `stop` all desktops; else they go on, to be found again."""
+        tasks = [self.stop(desktop, Why.SERVICE) for desktop in list(self._known.values())] if stop else []
         for desktop in list(self._known.values()):
-            for connection in desktop.links:
-                connection.cut("the service is being stopped")
-        if stop:
-            tasks = [self.stop(desktop, "the service is being stopped") for desktop in list(self._known.values())]
-            if tasks:
-                await asyncio.wait(tasks, timeout=3 * max(d.stop_seconds for d in self._known.values()) + ASK_SECONDS)
+            desktop.cut(SERVICE_STOPS)  # those of desktops that end have been told that already
+        if tasks:
+            await asyncio.wait(tasks, timeout=3 * max(d.stop_seconds for d in self._known.values()) + ASK_SECONDS)
         for desktop in list(self._known.values()):
             if desktop.running:
                 await self._write(desktop, connections=0, last_seen=time.time())

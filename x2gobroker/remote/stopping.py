@@ -7,18 +7,32 @@ import time
 
 from x2gobroker.logs import error_log, field
 from x2gobroker.remote.desktop import Desktop
-from x2gobroker.remote.told import SCRIPT_FAILED
+from x2gobroker.remote.told import MORE_MEMORY, SCRIPT_FAILED
 from x2gobroker.remote.workers import Worker, WorkerError, Workers
-from x2gobroker.store import Slot
+from x2gobroker.store import Slot, Why
 
 ASK_SECONDS = 10.0  # for poll and connect
 LOOK_SECONDS = 0.1
 NUMBER_LETTERS = 8  # of a slot's ID, as people read it to each other
+# in the log, where the word alone says too little
+IN_LOG = {
+    Why.SESSION: "its VNC server has ended",
+    Why.EARLY: "its VNC server has ended",
+    Why.MEMORY: MORE_MEMORY,
+    Why.SERVICE: "the service is being stopped",
+    Why.INTERRUPTED: "it was left by a service that has ended",
+    Why.GIVEN_BACK: "its row in the state store is gone",
+}
 
 
 def name_of(slot: Slot) -> str:
     """A slot in a line of the log, with the number that its user sees where something has gone wrong."""
     return f"{field(slot.type)}/{slot.number} of {field(slot.username)} ({slot.id[:NUMBER_LETTERS]})"
+
+
+def reason_of(why: Why, by: str = "") -> str:
+    """Why a desktop is stopped, in a line of the log; `by`: which administrator wants it."""
+    return f"{why} {field(by)}" if by else IN_LOG.get(why, str(why))
 
 
 def worker_of(workers: Workers, desktop: Desktop) -> Worker:

@@ -56,6 +56,7 @@ NO_STORE = "the service cannot look up who you are at present; it is tried again
 NO_VNC = "what answers is no VNC server; tell your administrator"
 NO_LOGIN = "its VNC server wants a login that this portal does not know; tell your administrator"
 WRONG_LOGIN = "its VNC server refuses the password; tell your administrator"
+NOT_FOR_GUESTS = "its VNC server wants a password that only its user is asked for"
 VNC_REFUSES = "its VNC server refuses the connection; wait a minute, then try again"
 VNC_FAILS = "its VNC server did not answer as it should; try again, and tell your administrator if that goes on"
 NO_FILES = "this desktop takes and gives no files"
@@ -75,6 +76,7 @@ REFUSALS = (
     NO_VNC,
     NO_LOGIN,
     WRONG_LOGIN,
+    NOT_FOR_GUESTS,
     VNC_REFUSES,
     VNC_FAILS,
     NO_FILES,
@@ -95,12 +97,14 @@ PASSING = (
     VNC_FAILS,
 )
 NO_START = "this desktop could not be started: "  # and one of the faults
+STOPPED = "this desktop was stopped: "  # and the word for why, one of `Why`
 
 # why a desktop that ran has ended
 MORE_MEMORY = "it used more memory than it may"
 
 # why a connection was ended, without its desktop
 SIGNED_OUT = "you were signed out"
+SERVICE_STOPS = "the service is being stopped"
 
 
 class NoDesktopError(BrokerError):

@@ -21,6 +21,7 @@ from x2gobroker.remote.rfb import (
     FENCE,
     FLAGS_BYTES,
     MOST_MESSAGE_BYTES,
+    SERVER_CLOSED,
     SET_ENCODINGS,
     Kind,
     RfbError,
@@ -93,7 +94,7 @@ class RightsToWork(Rights):
     encodings = frozenset(ENCODINGS | FOR_INPUT | {EXTENDED_CLIPBOARD})
     longest = MOST_MESSAGE_BYTES
 
-    def __init__(self, clipboard: Clipboard, touched: Callable[[], None], is_guest: bool = False) -> None:
+    def __init__(self, clipboard: Clipboard, touched: Callable[[], None], *, is_guest: bool) -> None:
         self.clipboard = clipboard
         self._touched = touched
         self._is_guest = is_guest
@@ -139,7 +140,7 @@ class Viewer:
                 if part:
                     await self._browser.write(part)
                 await asyncio.sleep(0)
-        return "the VNC server has closed the connection"
+        return SERVER_CLOSED
 
     async def ask(self) -> str:
         """Carry what the browser may ask, without end. Raises RfbError, ConnectionClosed at the browser's end."""
@@ -153,7 +154,7 @@ class Viewer:
         while size:
             data = await self._server.receive(min(size, CHUNK_BYTES))
             if not data:
-                raise RfbError("the VNC server has closed the connection")
+                raise RfbError(SERVER_CLOSED)
             size -= len(data)
 
 

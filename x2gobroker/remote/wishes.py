@@ -9,11 +9,11 @@ import time
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Protocol, TypeVar
 
-from x2gobroker.logs import broker_log, field
+from x2gobroker.logs import broker_log
 from x2gobroker.remote.desktop import Connection, Desktop
 from x2gobroker.remote.stopping import name_of
 from x2gobroker.remote.told import SIGNED_OUT
-from x2gobroker.store import RemoteDesktops, SignInTie, Slot
+from x2gobroker.store import RemoteDesktops, SignInTie, Slot, Why
 from x2gobroker.store.remote_desktops import ADMINISTRATOR, CUT, FAILED
 
 SWEEP_SECONDS = 10.0  # how often the store is rid of what counts no longer
@@ -31,16 +31,18 @@ class AskStore(Protocol):
 class Stop(Protocol):
     """Stops a desktop, in the background."""
 
-    def __call__(self, desktop: Desktop, why: str, /, *, by: str) -> object:
+    def __call__(self, desktop: Desktop, why: Why, /, *, by: str) -> object:
         """`by`: which administrator wants it; empty for all others."""
 
 
-def wish_of(slot: Slot | None) -> tuple[str, str]:
-    """Why a desktop is to be stopped, as its row says, and which administrator wants it; empty for what goes on."""
+def wish_of(slot: Slot | None) -> tuple[Why | None, str]:
+    """Why a desktop is to be stopped, as its row says, and which administrator wants it; None for what goes on."""
     if slot is None:
-        return "its row in the state store is gone", ""
+        return Why.GIVEN_BACK, ""
     word, _, name = slot.wanted.partition(" ")
-    return (word, name) if word == ADMINISTRATOR else (field(slot.wanted) if slot.wanted else "", "")
+    if word == ADMINISTRATOR:
+        return Why.ADMINISTRATOR, name
+    return (Why.of(slot.wanted) if slot.wanted else None), ""
 
 
 class Wishes:
@@ -77,7 +79,7 @@ class Wishes:
             if desktop.broken_since is not None:
                 if slot is None or slot.state == FAILED:
                     self._forget(desktop, by)
-            elif why and (slot is not None or desktop.running):
+            elif why is not None and (slot is not None or desktop.running):
                 self._stop(desktop, why, by=by)
         await self._cut_guests()
         await self._cut_locked()

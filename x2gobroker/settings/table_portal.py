@@ -164,7 +164,7 @@ PORTAL = (
         Kind.TEXT,
         "",
         "Where browsers reach `x2gobroker-remote`, such as `wss://desktops.example.org/websockify`. Empty: "
-        "`/websockify` on the portal's own host.",
+        "`/websockify` on the portal's own host, below the broker's path if it has one.",
         since=OURS,
         environment=WEBSOCKET_VARIABLES,
     ),

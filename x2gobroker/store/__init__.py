@@ -9,6 +9,7 @@ Servers.
 from x2gobroker.store.authids import Authids, Standing
 from x2gobroker.store.autologin_keys import AutologinKeys, StoredKey
 from x2gobroker.store.database import Store
+from x2gobroker.store.desktop_ends import DesktopEnd, DesktopEnds, Why
 from x2gobroker.store.desktop_orders import DesktopOrders
 from x2gobroker.store.drains import Drain, Drains
 from x2gobroker.store.events import ClientEvent, ClientEvents
@@ -35,6 +36,8 @@ __all__ = [
     "ClientEvent",
     "ClientEvents",
     "Closing",
+    "DesktopEnd",
+    "DesktopEnds",
     "DesktopOrders",
     "DesktopsClosedError",
     "Drain",
@@ -64,4 +67,5 @@ __all__ = [
     "TakenAway",
     "UserLock",
     "UserLocks",
+    "Why",
 ]

@@ -10,6 +10,7 @@ import time
 from sqlalchemy import delete, select, update
 
 from x2gobroker.store.database import Store
+from x2gobroker.store.desktop_ends import Why, note_end
 from x2gobroker.store.remote_closing import Closing, read_closing
 from x2gobroker.store.remote_desktops import ADMINISTRATOR, FAILED, LOCK, RESERVED, STOPPING, Slot
 from x2gobroker.store.remote_tables import REMOTE_CLOSED, REMOTE_SHARES, REMOTE_SLOTS, REMOTE_TOKENS
@@ -68,6 +69,7 @@ class DesktopOrders:
                 return False
             connection.execute(delete(REMOTE_TOKENS).where(K.slot == slot.id))
             connection.execute(delete(REMOTE_SHARES).where(H.slot == slot.id))
+            note_end(connection, slot.end(slot.stopped_why or Why.ADMINISTRATOR, moment))
             return True
 
     def stop_again(self, slot_id: str, now: float | None = None) -> bool:

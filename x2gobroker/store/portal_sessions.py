@@ -10,7 +10,7 @@ import re
 import secrets
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from cryptography.exceptions import InvalidTag
@@ -20,6 +20,7 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from sqlalchemy import ColumnElement, Connection, and_, delete, insert, or_, select, update
 
 from x2gobroker.model.accounts import account_name
+from x2gobroker.model.inventory import CLOCK_SECONDS
 from x2gobroker.model.penalty import address_block
 from x2gobroker.model.vouched import Vouched
 from x2gobroker.store.authids import digest_of
@@ -73,7 +74,8 @@ class PortalSession:
 class PortalSessions:
     """The sign-ins of one store. All methods raise StoreError; `now` is for tests, seconds since the epoch.
 
-    Users are compared by `account_name`: `Anna` and `anna` are one.
+    Users are compared by `account_name`: `Anna` and `anna` are one. A moment still to come is of a clock that was
+    ahead: a sign-in of then is over, and a sign of life of then counts as one of now.
     """
 
     def __init__(self, store: Store) -> None:
@@ -121,10 +123,12 @@ class PortalSessions:
             row = connection.execute(select(*S).where(S.digest == digest_of(token))).one_or_none()
             if row is None:
                 return None
-            if row.ends < moment or row.last_seen + idle < moment:
+            last_seen = _seen_by_now(connection, row, moment)
+            if row.ends < moment or last_seen + idle < moment or _is_to_come(row.created, moment):
                 connection.execute(delete(PORTAL_SESSIONS).where(S.digest == row.digest))
                 return None
-        return None if UserLocks(self.store).find(row.username) is not None else _session(row)
+        locked = UserLocks(self.store).find(row.username) is not None
+        return None if locked else replace(_session(row), last_seen=last_seen)
 
     def seen(self, session: PortalSession, idle: float, moment: float) -> None:
         """Note that the user did something then; the sign-in ends after `idle` seconds without that.
@@ -148,13 +152,14 @@ class PortalSessions:
         by_digest = {tie.digest: (tie.idle, min(at, moment)) for tie, at in worked.items()}
         going_on = set()
         with self.store.begin() as connection:
-            found = select(S.digest, S.last_seen, S.ends).where(S.digest.in_(list(by_digest)))
+            found = select(S.digest, S.created, S.last_seen, S.ends).where(S.digest.in_(list(by_digest)))
             for row in connection.execute(found).all():
                 idle, at = by_digest[row.digest]
-                if row.ends < moment or max(row.last_seen, at) + idle < moment:
+                last_seen = _seen_by_now(connection, row, moment)
+                if row.ends < moment or max(last_seen, at) + idle < moment or _is_to_come(row.created, moment):
                     continue
                 going_on.add(row.digest)
-                if at >= row.last_seen + _rarely(idle):
+                if at >= last_seen + _rarely(idle):
                     later = update(PORTAL_SESSIONS).where(S.digest == row.digest, S.last_seen < at)
                     connection.execute(later.values(last_seen=at))
         return going_on
@@ -177,16 +182,6 @@ class PortalSessions:
         with self.store.begin() as connection:
             query = select(*S).where(_of(connection, user), going_on)
             return [_session(row) for row in connection.execute(query.order_by(S.last_seen.desc(), S.created))]
-
-    def users(self) -> set[str]:
-        """The names of all who have a sign-in, as they stand there."""
-        with self.store.begin() as connection:
-            return set(connection.execute(select(S.username).distinct()).scalars())
-
-    def names_of(self, user: str) -> set[str]:
-        """The names under which a user has sign-ins, in whatever spelling, as they stand there."""
-        with self.store.begin() as connection:
-            return _spellings(connection, user)
 
     def close_all(self, user: str) -> int:
         """Sign a user out everywhere; how many sign-ins there were."""
@@ -221,6 +216,19 @@ class PortalSessions:
 
 def _now(now: float | None) -> float:
     return time.time() if now is None else now
+
+
+def _is_to_come(noted: float, now: float) -> bool:
+    """Whether no broker can have noted this moment by now, whose clocks agree to within CLOCK_SECONDS."""
+    return noted > now + CLOCK_SECONDS
+
+
+def _seen_by_now(connection: Connection, row: Any, now: float) -> float:
+    """When a sign-in was seen last. Written anew where a clock was ahead then: else it could not end for want of it."""
+    if not _is_to_come(row.last_seen, now):
+        return float(row.last_seen)
+    connection.execute(update(PORTAL_SESSIONS).where(S.digest == row.digest).values(last_seen=now))
+    return now
 
 
 def _rarely(idle: float) -> float:

@@ -18,11 +18,13 @@ from sqlalchemy import Connection, and_, delete, func, insert, or_, select, upda
 from x2gobroker.errors import StoreError
 from x2gobroker.store.authids import digest_of
 from x2gobroker.store.database import Store
+from x2gobroker.store.desktop_ends import DesktopEnd, Why, forget_ends, note_end
 from x2gobroker.store.portal_sessions import PortalSessions
 from x2gobroker.store.remote_closing import DesktopsClosedError, read_closing
 from x2gobroker.store.remote_tables import REMOTE_SHARES, REMOTE_SLOTS, REMOTE_TOKENS
 from x2gobroker.store.server_tables import lock
 from x2gobroker.store.sign_in_ties import SignInTie
+from x2gobroker.store.spellings import is_of, same_account
 from x2gobroker.store.user_locks import UserLocks
 
 LOCK = "remote_slots"
@@ -48,9 +50,10 @@ class Slot:
     """One instance of a session type, `number` from 0 on, and the user who has it. Times are seconds of the epoch.
 
     `id` names this use of the slot, not the slot: it is another one for the next user. `ends` is when the service will
-    stop it, as things stand, and `ends_why` the limit (`grace`, `idle`, `absolute`). `note` says what went wrong,
-    `progress` what is being done. `node` is the host whose service started it. States: `reserved`, `starting`,
-    `running`, `stopping`, `broken` (it could not be stopped, so nobody gets it), `failed` (free; only for the note).
+    stop it, as things stand, and `ends_why` the limit (`grace`, `idle`, `absolute`); while it is being stopped, there
+    is no `ends`, and `ends_why` says why. `note` says what went wrong, `progress` what is being done. `node` is the
+    host whose service started it. States: `reserved`, `starting`, `running`, `stopping`, `broken` (it could not be
+    stopped, so nobody gets it), `failed` (free; only for the note).
     """
 
     type: str
@@ -85,6 +88,20 @@ class Slot:
     def is_unwanted(self) -> bool:
         """Whether the service was asked to stop it."""
         return self.wanted not in ("", CUT)
+
+    @property
+    def stopped_why(self) -> Why | None:
+        """Why it is being stopped; None where it is not, or where nobody has written that."""
+        is_known = self.state in (STOPPING, BROKEN) and self.ends is None and self.ends_why
+        return Why.of(self.ends_why) if is_known else None
+
+    def is_of(self, user: str) -> bool:
+        """Whether this is the user's, in whatever spelling the name is written."""
+        return same_account(self.username, user)
+
+    def end(self, why: Why, at: float, seconds: float | None = None, note: str = "") -> DesktopEnd:
+        """Its end, `at` that moment."""
+        return DesktopEnd(self.id, self.type, self.ordinal, self.username, self.started, at, why, seconds, note)
 
 
 @dataclass(frozen=True)
@@ -159,7 +176,7 @@ class RemoteDesktops:
             lock(connection, LOCK)
             _drop_free(connection, session_type, moment)
             slots = [_slot(row) for row in connection.execute(select(*S).where(S.type == session_type))]
-            own = [slot for slot in slots if slot.username == user]
+            own = [slot for slot in slots if slot.is_of(user)]
             mine = comes_back_to(own, per_user)
             if mine is not None:
                 if mine.state == RESERVED:
@@ -185,8 +202,10 @@ class RemoteDesktops:
             return self._find(connection, slot_id)
 
     def of_user(self, user: str) -> list[Slot]:
-        """What a user has, and what failed of late, oldest first."""
-        return self._all(S.username == user)
+        """What a user has, in whatever spelling the name is written, and what failed of late, oldest first."""
+        with self.store.begin() as connection:
+            mine = is_of(connection, S.username, user)
+        return self._all(mine)
 
     def of_type(self, session_type: str, now: float | None = None) -> list[Slot]:
         """The slots of a type that somebody has, oldest first."""
@@ -211,7 +230,7 @@ class RemoteDesktops:
         Only its hash is kept. The connection ends with `sign_in`. For somebody who has followed a link, `share` is the
         link's token: what that one may do is for `redeem` to see. Raises ValueError when `user` is neither of both.
         """
-        if user != slot.username and share is None:
+        if share is None and not slot.is_of(user):
             raise ValueError("a token for somebody else needs the link that shares the desktop")
         token = secrets.token_hex(TOKEN_BYTES)
         row = {
@@ -260,7 +279,7 @@ class RemoteDesktops:
                 if link is None or link.slot != slot.id:
                     return None
                 view_only = not link.works
-            elif row.username != slot.username:
+            elif not slot.is_of(row.username):
                 return None
         if self.locked((slot.username, row.username)):
             return None
@@ -322,13 +341,14 @@ class RemoteDesktops:
 
         Whoever may still have tokens gets new ones, and comes back. With `links`, links for guests are taken back, too.
         """
-        mine = select(S.id).where(S.username == user, S.state.in_(MINE))
         with self.store.begin() as connection:
+            owned = is_of(connection, S.username, user)
+            mine = select(S.id).where(owned, S.state.in_(MINE))
             tokens = delete(REMOTE_TOKENS).where(K.slot.in_(mine))
             connection.execute(tokens if links else tokens.where(K.share.is_(None)))
             if links:
                 connection.execute(delete(REMOTE_SHARES).where(H.slot.in_(mine)))
-            started = and_(S.username == user, S.state.in_((STARTING, RUNNING)), S.wanted.in_(("", CUT)))
+            started = and_(owned, S.state.in_((STARTING, RUNNING)), S.wanted.in_(("", CUT)))
             return connection.execute(update(REMOTE_SLOTS).where(started).values(wanted=CUT)).rowcount
 
     def forget_cut(self, slot_id: str) -> None:
@@ -361,25 +381,35 @@ class RemoteDesktops:
         with self.store.begin() as connection:
             return connection.execute(update(REMOTE_SLOTS).where(S.id == slot_id).values(values)).rowcount == 1
 
-    def release(self, slot_id: str, note: str = "") -> None:
-        """The slot is free again. With a `note`, the user can see for FAILED_SECONDS what went wrong."""
+    def release(
+        self, slot_id: str, note: str = "", why: Why = Why.UNKNOWN, seconds: float | None = None,
+        now: float | None = None,
+    ) -> None:  # fmt: skip
+        """The slot is free again. Why its desktop has ended is kept, see `DesktopEnds`; `seconds` is the limit that it
+        has reached. With a `note`, which says what went wrong, the row stays for FAILED_SECONDS, for administrators.
+        """
+        moment = _now(now)
         with self.store.begin() as connection:
+            slot = self._find(connection, slot_id)
+            if slot is not None and slot.state != FAILED:
+                note_end(connection, slot.end(why, moment, seconds, note[:LONGEST_TEXT]))
             connection.execute(delete(REMOTE_TOKENS).where(K.slot == slot_id))
             connection.execute(delete(REMOTE_SHARES).where(H.slot == slot_id))
             if not note:
                 connection.execute(delete(REMOTE_SLOTS).where(S.id == slot_id))
                 return
-            values = {"state": FAILED, "since": time.time(), "note": note[:LONGEST_TEXT], "node": "", "connections": 0}
+            values = {"state": FAILED, "since": moment, "note": note[:LONGEST_TEXT], "node": "", "connections": 0}
             gone = {"wanted": "", "ends": None, "ends_why": ""}
             connection.execute(update(REMOTE_SLOTS).where(S.id == slot_id).values(values | gone))
 
     def sweep(self, now: float | None = None) -> None:
-        """Drop expired tokens, places that nobody came for, and old notes."""
+        """Drop expired tokens, places that nobody came for, old notes, and ends of long ago."""
         moment = _now(now)
         with self.store.begin() as connection:
             connection.execute(delete(REMOTE_TOKENS).where(K.expires < moment))
             connection.execute(delete(REMOTE_SLOTS).where(_over(moment)))
             connection.execute(delete(REMOTE_SHARES).where(H.slot.not_in(select(S.id))))
+            forget_ends(connection, moment)
 
     def _all(self, condition: Any) -> list[Slot]:
         query = select(*S).where(condition).order_by(S.reserved, S.type, S.number)

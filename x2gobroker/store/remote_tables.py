@@ -1,5 +1,5 @@
-"""Tables about desktops in the browser: their slots, the tokens that lead to them, links that share them, and whether
-there are new ones.
+"""Tables about desktops in the browser: their slots, how they have ended, the tokens that lead to them, links that
+share them, and whether there are new ones.
 """
 
 from __future__ import annotations
@@ -33,6 +33,21 @@ REMOTE_SLOTS = Table(
     Column("progress", String, nullable=False),
     Column("note", String, nullable=False),
     Column("wanted", String, nullable=False),
+)
+
+# since schema 6: a row for each desktop that has ended of late, whoever has its slot now
+REMOTE_ENDS = Table(
+    "remote_ends",
+    METADATA,
+    Column("id", String, primary_key=True),
+    Column("type", String, nullable=False),
+    Column("ordinal", Integer, nullable=False),
+    Column("username", String, nullable=False, index=True),
+    Column("started", Float),
+    Column("ended", Float, nullable=False, index=True),
+    Column("why", String, nullable=False),
+    Column("seconds", Float),
+    Column("note", String, nullable=False),
 )
 
 REMOTE_TOKENS = Table(

@@ -88,6 +88,7 @@ STEPS: tuple[Step, ...] = (
     Step(3, "sign-ins that tokens of desktops belong to, links with an end", 1, _tie_tokens_and_bound_links),
     Step(4, "sessions on X2Go Servers, and how these servers are heard", 1),
     Step(5, "load checkers that share the servers", 1),
+    Step(6, "how desktops in the browser have ended", 1),
 )
 
 

@@ -9,6 +9,7 @@ from x2gobroker.cli.common import add_config_options, check_usable, source_of
 from x2gobroker.cli.remote import proxy as remote_proxy
 from x2gobroker.cli.remote import setup as remote_setup
 from x2gobroker.cli.remote.web import Site, apache_config, haproxy_config, nginx_config, remarks
+from x2gobroker.errors import ConfigurationError
 
 
 def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -30,6 +31,12 @@ def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
     )
     add_config_options(printing)
     printing.add_argument("server", choices=("apache", "nginx", "haproxy"), help="the web server")
+    apache = printing.add_argument_group("Apache")
+    apache.add_argument(
+        "--path",
+        help="the path of the broker, where Apache runs it with mod_wsgi below a path, such as /x2gobroker (default: "
+        "daemon-path)",
+    )
     usual = Site()
     nginx = printing.add_argument_group("nginx and HAProxy")
     nginx.add_argument("--host", default=usual.host, help="the name that browsers ask for (default: %(default)s)")
@@ -50,7 +57,12 @@ def run_print_config(options: argparse.Namespace) -> int:
     """Print the configuration of a web server. Raises ConfigurationError."""
     settings = check_usable(source_of(options))
     if options.server == "apache":
-        text = apache_config(settings)
+        below = None if options.path is None else f"/{options.path.strip('/')}".rstrip("/")
+        text = apache_config(settings, below)
+    elif options.path is not None:
+        raise ConfigurationError(
+            f"--path is for Apache with mod_wsgi; for {options.server}, set daemon-path in x2gobroker.conf"
+        )
     else:
         listen = options.listen or Site.listen
         site = Site(options.host, options.certificate, options.key, listen, options.log)

@@ -36,7 +36,7 @@ from x2gobroker.store import ProxyChecks
 SECONDS = 15.0
 LARGEST_PAGE = 1 << 20
 NO_TOKEN = "0" * 40
-ROOT = re.compile(r"(https?)://([^/\s\"'<>]+)(?:[^\s\"'<>]*)/plain/")
+ROOT = re.compile(r"(https?)://([^/\s\"'<>]+)([^\s\"'<>]*?)/(?:plain|pubkeys)/")
 SCHEMES = {"https": "wss", "http": "ws"}
 
 
@@ -132,6 +132,7 @@ def _get(url: str, tls: ssl.SSLContext) -> tuple[str, str]:
 
 
 def _address_fault(page: str, base: str) -> str:
+    """What the broker has wrong of its own address: then links and websockets lead elsewhere."""
     seen = ROOT.search(page)
     if seen is None:
         return ""  # no frontend that would tell
@@ -142,6 +143,12 @@ def _address_fault(page: str, base: str) -> str:
         return (
             f"the broker takes {seen[1]}:// for its scheme: have the web server send X-Forwarded-Proto, and put its "
             "address into trusted-proxies"
+        )
+    if seen[3] != parts.path.rstrip("/"):
+        here, there = parts.path.rstrip("/") or "/", seen[3] or "/"
+        return (
+            f"the broker takes {field(there)} for its path, and not {field(here)}: have the web server pass the path "
+            f"on unchanged, and set daemon-path = {field(here)}"
         )
     return ""
 

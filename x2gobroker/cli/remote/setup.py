@@ -17,14 +17,12 @@ from x2gobroker.cli.remote.web import reachable
 from x2gobroker.errors import ConfigurationError
 from x2gobroker.model.options import did_you_mean, format_value, parse_value
 from x2gobroker.privilege import TrustError, own_folder
-from x2gobroker.remote.check import remote_problems
+from x2gobroker.remote.check import PASSWORD, remote_problems, unlimited
 from x2gobroker.remote.keys import PAM_SERVICE
 from x2gobroker.remote.types import types_path
 from x2gobroker.settings import GLOBAL, Settings, SettingsSource, options_of
 from x2gobroker.settings.edit import change_file
 
-PASSWORD = "remote-vnc-password"  # noqa: S105 - the name of an option
-PASSWORD_COUNTS = 8
 LONGEST_ANSWER = 4096
 ENABLE, TYPES, LISTEN = "enable-portal", "remote-session-config", "remote-listen"
 CERTIFICATE, KEY, PROXIES = "remote-tls-certificate", "remote-tls-key", "trusted-proxies"
@@ -204,7 +202,7 @@ def check_certificate(certificate: str, key: str) -> None:
 
 
 def report(source: SettingsSource, changes: dict[str, str], path: Path) -> int:
-    """Say what is wrong with the session types, and what comes next. Gives the exit status."""
+    """Say what is wrong with password and session types, and what comes next. Gives the exit status."""
     settings = source.current()
     for name in changes:
         if name != PASSWORD and shown(settings, name) != shown_text(name, changes[name]):
@@ -212,16 +210,16 @@ def report(source: SettingsSource, changes: dict[str, str], path: Path) -> int:
     has_password = bool(settings.text(GLOBAL, PASSWORD))
     if has_password and path.stat().st_mode & 0o004:
         print(f"note: everybody can read the VNC password in {path}: chmod o-r {path}", file=sys.stderr)
-    if len(settings.text(GLOBAL, PASSWORD)) > PASSWORD_COUNTS:
-        print(f"note: of a VNC password only {PASSWORD_COUNTS} characters count", file=sys.stderr)
-    if types_path(settings) is None:
-        return 1
     problems = remote_problems(settings)
     for problem in problems:
         print(problem, file=sys.stderr)
+    if types_path(settings) is None:
+        return 1
     if any(problem.error for problem in problems):
         print("mend this, and ask: x2gobroker check-config", file=sys.stderr)
         return 1
+    if remark := unlimited(settings):
+        print(f"note: {remark}", file=sys.stderr)
     server = "nginx" if shown(settings, PROXIES) else "apache"
     print("next, as root:")
     print("  systemctl enable x2gobroker-remote && systemctl restart x2gobroker-remote")

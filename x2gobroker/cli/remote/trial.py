@@ -62,7 +62,11 @@ def address_finding(seen: Seen, here: str, there: str) -> Finding:
     what = f"the address of browsers, as x2gobroker-remote sees it: {field(seen.address)} for this machine"
     here, there, peer = _plain(here), _plain(there), _plain(seen.peer)
     if seen.address == UNKNOWN_ADDRESS:
-        return Finding(what, "the web server says it in a way that cannot be read; the log of the service has more")
+        return Finding(
+            what,
+            "the web server does not say it in X-Forwarded-For, or in a way that cannot be read: print-config prints "
+            "what to tell it, and the log of the service says what came",
+        )
     if seen.address != peer or (seen.address == here and not seen.by_proxy):
         return Finding(what)
     if seen.by_proxy and here == peer:

@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 
 from x2gobroker.cli.daemon.program import parse_bind
 from x2gobroker.errors import ConfigurationError
+from x2gobroker.frontends.asked import path_in_front
 from x2gobroker.model.penalty import is_within
 from x2gobroker.settings import GLOBAL, Settings
 
@@ -26,12 +27,14 @@ APACHE_NEEDED = "proxy proxy_http"
 APACHE = """\
 # Desktops in the browser: websockets go to x2gobroker-remote; all else stays with the broker.
 # Written by: x2gobroker remote print-config apache
-# It belongs into the VirtualHost of the broker, and needs: a2enmod {needed}
+# It belongs into the VirtualHost of the broker, before any other ProxyPass, and needs: a2enmod {needed}
 <IfModule !proxy_http_module>
     Error "x2gobroker: desktops in the browser need a2enmod {needed}"
 </IfModule>
-{tls}# the page's host name and port, with which the service compares the page's origin
-ProxyPreserveHost On
+{tls}<Location "{path}">
+    # the page's host name and port, with which the service compares the page's origin
+    ProxyPreserveHost On
+</Location>
 ProxyPass "{path}" "{target}" upgrade=websocket timeout={quiet} disablereuse=on
 """
 
@@ -51,10 +54,9 @@ server {{
     ssl_session_tickets off;
     add_header Strict-Transport-Security "max-age=31536000" always;
     access_log {log} x2gobroker;
-    client_max_body_size 1m;
 
     # the broker, x2gobroker-daemon
-    location / {{
+    location {root} {{
         proxy_pass {broker};
         proxy_http_version 1.1;
         proxy_set_header Host $http_host;
@@ -62,6 +64,7 @@ server {{
         proxy_set_header X-Forwarded-Proto $scheme;
         proxy_set_header X-Forwarded-Host "";
         proxy_read_timeout {login}s;
+        client_max_body_size 1m;
     }}
 
     # the desktops, x2gobroker-remote
@@ -128,15 +131,18 @@ class Site:
     log: str = "/var/log/nginx/x2gobroker-access.log"
 
 
-def apache_config(settings: Settings) -> str:
-    """What stands in the VirtualHost. Raises ConfigurationError for settings that Apache could not be told."""
+def apache_config(settings: Settings, below: str | None = None) -> str:
+    """What stands beside the broker. `below`: its path, where Apache itself runs it below one; None: `daemon-path`.
+
+    Raises ConfigurationError for what Apache could not be told.
+    """
     place, scheme = settings.text(GLOBAL, "remote-listen"), _scheme(settings)
     if place.startswith("/"):
         target = f"unix:{_safe(place)}|{scheme}://localhost{SERVED_PATH}"
     else:
         target = f"{scheme}://{reachable(place)}{SERVED_PATH}"
     tls = "SSLProxyEngine On\n" if scheme == "https" else ""
-    path = browser_path(settings)
+    path = browser_path(settings, below)
     return APACHE.format(needed=APACHE_NEEDED, tls=tls, path=path, target=target, quiet=QUIET_SECONDS)
 
 
@@ -153,6 +159,7 @@ def nginx_config(settings: Settings, site: Site) -> str:
         key=_safe(site.key),
         log=_safe(site.log),
         broker=broker,
+        root=_safe(f"{path_in_front(settings)}/"),
         path=browser_path(settings),
         target=target + SERVED_PATH,
         login=LOGIN_SECONDS,
@@ -190,9 +197,13 @@ def reachable(place: str) -> str:
     return _safe(f"{address}:{port}")
 
 
-def browser_path(settings: Settings) -> str:
-    """The path that browsers open: that of `remote-websocket-url`, or the usual one."""
-    return _safe(urlsplit(settings.text(GLOBAL, "remote-websocket-url")).path or SERVED_PATH)
+def browser_path(settings: Settings, below: str | None = None) -> str:
+    """The path that browsers open: that of `remote-websocket-url`, or the usual one, which is below the broker's own.
+
+    `below`: the broker's own path; None: `daemon-path`.
+    """
+    usual = (path_in_front(settings) if below is None else below) + SERVED_PATH
+    return _safe(urlsplit(settings.text(GLOBAL, "remote-websocket-url")).path or usual)
 
 
 def remarks(settings: Settings, server: str) -> list[str]:

@@ -1,11 +1,11 @@
 // One desktop on the page: it connects, notices when the connection is dead, and connects again, with a new token each
-// time. Events: `phase` (detail: see #tell), `clipboard` (detail.text), `size` (detail.own: as large as this window),
-// `password` (detail.wrong): call sendPassword.
+// time. Events: `phase` (detail: see #tell), `clipboard` (detail.text), `clipboardmissed` (the desktop has a text that did
+// not come), `size` (detail.own: as large as this window), `password` (detail.wrong): call sendPassword.
 import Screen from "./rfb.js";
 
 const BACK_OFF = [0.5, 1, 2, 4, 8, 15]; // seconds; the last one from then on
 const GIVE_UP_AFTER = 15 * 60; // seconds without a connection
-const BLOCKED_AFTER = 3; // attempts, on a page that was never connected
+const BLOCKED_AFTER = 3; // websockets without a word from the service, on a page that was never connected
 const STEADY_SECONDS = 10; // a connection that has held so long was a good one
 const OPEN_SECONDS = 15; // for the websocket to open
 const SHAKE_SECONDS = 25; // for the rest, once the desktop runs
@@ -60,6 +60,7 @@ export class Connection extends EventTarget {
   #target; #ask; #look; #viewOnly; #scaling = "fit"; #leads = false; #zoomed = false; #been = false; #reached = false; #why = "";
   #rfb = null; #socket = null; #closed = null; #refused = "";
   #number = 0; // of the attempt; what belongs to an earlier one no longer counts
+  #silent = 0; // websockets one after the other that ended without a word
   #phase = ""; #attempts = 0; #since = 0; #failing = 0; #heard = 0; #asked = 0; #opened = 0; #ticked = 0;
   #retry = null; #retryAt = 0; #running = false; #typedPassword = false; #tryAgain = false; #last = null;
 
@@ -182,6 +183,7 @@ export class Connection extends EventTarget {
     rfb.addEventListener("securityfailure", mine((event) => { this.#refused = event.detail.reason || "?"; }));
     rfb.addEventListener("credentialsrequired", mine(() => this.#askPassword()));
     rfb.addEventListener("clipboard", mine((event) => this.#dispatch("clipboard", { text: event.detail.text })));
+    rfb.addEventListener("clipboardmissed", mine(() => this.#dispatch("clipboardmissed", {})));
     this.#socket = socket;
     this.#rfb = rfb;
     this.#scale();
@@ -211,6 +213,7 @@ export class Connection extends EventTarget {
     this.#asked = 0;
     this.#failing = 0;
     this.#been = true;
+    this.#silent = 0;
     this.#why = "";
     this.#forgetLast();
     this.#tell("connected");
@@ -222,6 +225,7 @@ export class Connection extends EventTarget {
     const { code, reason } = this.#closed || { code: 0, reason: "" };
     const refused = this.#refused;
     const asked = this.#typedPassword && this.#phase !== "connected" && refused;
+    this.#silent = reason || refused ? 0 : this.#silent + 1;
     if (this.#phase === "connected" && now() - this.#since > STEADY_SECONDS) this.#attempts = 0;
     const number = this.#drop(hung);
     this.#tell("lost");
@@ -246,7 +250,7 @@ export class Connection extends EventTarget {
 
   #end({ phase = "ended", ...detail }) {
     this.#drop();
-    this.#failing = this.#attempts = 0;
+    this.#failing = this.#attempts = this.#silent = 0;
     this.#tell(phase, detail);
   }
 
@@ -265,9 +269,10 @@ export class Connection extends EventTarget {
   }
 
   #tellWaiting() {
-    const blocked = this.#attempts >= BLOCKED_AFTER && !this.#been;
     // browsers take a device for offline that has a network of a kind they do not know: who has just asked knows better
-    const state = !navigator.onLine && !this.#reached ? "offline" : this.#been ? "lost" : blocked ? "blocked" : "not_reached";
+    const offline = !navigator.onLine && !this.#reached;
+    const never = !this.#reached ? "no_portal" : this.#silent >= BLOCKED_AFTER ? "blocked" : "not_reached";
+    const state = offline ? "offline" : this.#been ? "lost" : never;
     this.#tell("waiting", { seconds: Math.max(1, Math.ceil(this.#retryAt - now())), text: state, why: this.#why });
   }
 

@@ -8,11 +8,14 @@ export function text(name, values = {}) {
   return (texts[name] ?? name).replace(/\{(\w+)\}/g, (all, key) => (key in values ? values[key] : all));
 }
 
+// Whether the portal has words for what the service has said.
+export const knows = (words) => Object.hasOwn(texts, words);
+
 // What the service has said, for the user. The portal knows all that is meant for users; the rest is for the log.
 // A script of the site may have words of its own for its users.
 export function said(words) {
   if (words.startsWith("said: ")) return words.slice("said: ".length);
-  return Object.hasOwn(texts, words) ? texts[words] : texts.other;
+  return knows(words) ? texts[words] : texts.other;
 }
 
 // Whether what the service has said may be over in a moment.

@@ -1,11 +1,12 @@
 // The desktop page: what the connection and the portal say becomes words and buttons.
 import { Connection, RequestError, ask } from "./connection.js";
-import { by, enable, missing, offer, page, passing, said, setUpFullScreen, show, speak, text } from "./cover.js";
+import { by, enable, knows, missing, offer, page, passing, said, setUpFullScreen, show, speak, text } from "./cover.js";
 import { setUpAnnouncement } from "./announcement.js";
 import { setUpClipboard } from "./clipboard.js";
 import { setUpFiles } from "./files.js";
 import { setUpFocus } from "./focus.js";
 import { setUpKeys } from "./keys.js";
+import { setUpLeaving } from "./leaving.js";
 import { setUpScaling } from "./scaling.js";
 import "./window.js";
 import { setUpShare } from "./share.js";
@@ -19,16 +20,12 @@ const WARN_SECONDS = 5 * 60;
 const WARN_AGAIN = [300, 60]; // when those who hear the page are told, seconds before the end
 const OVER = ["ended", "signed-out", "closed"];
 const HAS = ["reserved", "starting", "running"]; // states of a desktop that one can come back to
-// why a desktop was stopped, as the service says
-const WHY = {
-  stop: "ended_stop", administrator: "ended_administrator", idle: "ended_idle", absolute: "ended_absolute", grace: "ended_grace",
-  logout: "ended_logout", "the user is locked": "ended_locked", "its VNC server has ended": "ended_self",
-  "it used more memory than it may": "ended_memory",
-};
+const AGO = [[86400, 2, "day"], [3600, 2, "hour"], [60, 1, "minute"]]; // seconds, from how many of them on, and what they are
 const name = page.dataset.name;
 
 let latest = { state: "reserved" };
 let endsAt = null; // by performance.now(), seconds
+let endedAt = null; // by Date.now(), milliseconds: a device that sleeps does not stop that clock
 let told = Infinity;
 let asking = null;
 
@@ -73,8 +70,7 @@ function failure(words) {
 // The connection has ended: is there something to come back to?
 async function look({ reason, refused }) {
   const stopped = /^this desktop was stopped: (.*)$/.exec(reason);
-  if (stopped && stopped[1] === "the service is being stopped") return { text: "ended", more: text("ended_service"), restart: true };
-  if (stopped) return { text: "ended", more: WHY[stopped[1]] ? text(WHY[stopped[1]]) : "", restart: true };
+  if (stopped) return { text: "ended", more: knows(`ended_${stopped[1]}`) ? text(`ended_${stopped[1]}`) : "", restart: true };
   const failed = /^this desktop could not be started: (.*)$/.exec(reason);
   if (failed) return failure(said(failed[1]));
   let found;
@@ -90,8 +86,8 @@ async function look({ reason, refused }) {
     return { words: said(reason), more: text("number", { number: page.dataset.number }), again: true };
   }
   if (found.state === "failed") return failure(found.note || said(reason));
-  if (refused && found.state !== "stopping") return failure(said(reason));
-  return { text: "ended", more: found.note || "", restart: true };
+  if (refused && !["stopping", "ended"].includes(found.state)) return failure(said(reason));
+  return { text: "ended", more: found.note || "", restart: true, ago: found.ago };
 }
 
 // --- the connection
@@ -123,8 +119,9 @@ function tellPhase({ detail }) {
     show("signed-out", text(detail.text));
   } else if (detail.phase === "ended") {
     endsAt = null;
+    endedAt = detail.text === "ended" ? Date.now() - (detail.ago || 0) * 1000 : null;
     offer(...(detail.again ? ["again"] : []), ...(detail.restart ? ["restart"] : []), "leave");
-    show("ended", detail.text ? text(detail.text) : detail.words || text("ended"), { more: detail.more || "" });
+    show("ended", endedAgo() || (detail.text ? text(detail.text) : detail.words || text("ended")), { more: detail.more || "" });
   }
   countDown();
 }
@@ -141,24 +138,19 @@ function nameScreen(canvas) {
   if (document.activeElement === document.body || document.activeElement === by("main")) comeBack();
 }
 
-// Control, Alt and Shift, let go without another key: the keyboard goes back to the tools.
-function setUpLeaving() {
-  let chord = false;
-  by("screen").addEventListener("keydown", (event) => {
-    const only = ["Control", "Alt", "Shift", "Meta", "AltGraph"].includes(event.key);
-    chord = only && (chord || (event.ctrlKey && event.altKey && event.shiftKey));
-  }, true);
-  by("screen").addEventListener("keyup", (event) => {
-    if (!chord || event.ctrlKey || event.altKey || event.shiftKey) return;
-    chord = false;
-    if (document.body.classList.contains("no-bar")) by("show-bar").focus();
-    else by("keys").focus();
-  }, true);
-}
-
 // --- the end of the desktop
 
+// How long ago it ended, where that was not just now.
+function endedAgo() {
+  const seconds = endedAt === null ? 0 : (Date.now() - endedAt) / 1000;
+  const [unit, , word] = AGO.find(([size, from]) => seconds >= size * from) || [];
+  if (!unit) return "";
+  const time = new Intl.RelativeTimeFormat(document.documentElement.lang).format(-Math.floor(seconds / unit), word);
+  return text("ended_ago", { time });
+}
+
 function countDown() {
+  if (connection.phase === "ended" && endedAgo()) by("cover-text").textContent = endedAgo();
   const left = endsAt === null ? Infinity : Math.max(0, endsAt - performance.now() / 1000);
   const warn = left <= WARN_SECONDS && connection.phase === "connected";
   by("ending").hidden = !warn;

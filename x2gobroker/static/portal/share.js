@@ -10,7 +10,7 @@ export function setUpShare() {
   };
   let count = 0;
   let working = 0;
-  // `number` of links, and of them those by which guests may work
+  // `number` of links, and of them those by which guests may work: that is over the screen, too, where there is no bar
   const tell = (number, work = 0) => {
     count = number;
     working = work;
@@ -18,6 +18,8 @@ export function setUpShare() {
     by("share-count").textContent = work ? `${words} ${text("shared_work", { number: work })}` : words;
     by("share").title = work ? text("shared_work", { number: work }) : by("share").dataset.title;
     by("share").classList.toggle("work", work > 0);
+    const warning = work ? text("guests_work") : "";
+    if (by("guests").textContent !== warning) by("guests").textContent = warning; // it is read out when it changes
     by("share-end").hidden = !number;
     by("share").classList.toggle("on", number > 0);
     if (!number) show("");

@@ -159,16 +159,18 @@ class Touchpad {
 // `comeBack` gives the keyboard back to the desktop.
 export function setUpTouchpad(connection, comeBack) {
   const button = by("touch");
-  button.hidden = !isTouchDevice; // only there noVNC draws the pointer by itself
   const stage = by("page");
   const screen = by("screen");
   const choices = [...document.querySelectorAll("#touch-dialog input[name=touch]")];
   const pad = new Touchpad(connection);
   const isOn = () => stage.classList.contains("touchpad");
-  const choose = (value) => {
-    for (const choice of choices) choice.checked = choice.value === value;
+  let chosen = remembered("touch") === "touchpad" ? "touchpad" : "direct";
+  const apply = () => {
+    // only on touch screens noVNC draws the pointer by itself; and guests who only look on move none
+    button.hidden = !isTouchDevice || connection.viewOnly;
+    for (const choice of choices) choice.checked = choice.value === chosen;
     if (isOn()) pad.reset();
-    stage.classList.toggle("touchpad", value === "touchpad" && !button.hidden);
+    stage.classList.toggle("touchpad", chosen === "touchpad" && !button.hidden);
     if (isOn()) pad.show();
   };
   const takes = (name, work) => screen.addEventListener(name, (event) => {
@@ -188,19 +190,20 @@ export function setUpTouchpad(connection, comeBack) {
   for (const choice of choices) {
     choice.addEventListener("change", () => {
       remember("touch", choice.value);
-      choose(choice.value);
+      chosen = choice.value;
+      apply();
     });
   }
   button.addEventListener("click", () => by("touch-dialog").showModal());
   by("hand").addEventListener("click", () => pad.reset());
   connection.addEventListener("phase", ({ detail }) => {
     pad.reset();
-    if (isOn() && detail.phase === "connected") pad.show();
+    if (detail.phase === "connected") apply(); // a guest's link may be another one now
   });
   const showAgain = () => isOn() && pad.show();
   connection.addEventListener("size", showAgain);
   stage.addEventListener("scroll", showAgain);
   const watcher = new ResizeObserver(showAgain);
   for (const element of [stage, screen]) watcher.observe(element);
-  choose(remembered("touch") === "touchpad" ? "touchpad" : "direct");
+  apply();
 }

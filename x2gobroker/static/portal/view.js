@@ -1,7 +1,11 @@
 // The page of a guest, who comes by a link. The secret is behind the # of the address, and goes to no log.
 import { Connection, ask } from "./connection.js";
-import { by, enable, missing, offer, page, passing, said, setUpFullScreen, show, text } from "./cover.js";
+import { by, enable, knows, missing, offer, page, passing, said, setUpFullScreen, show, text } from "./cover.js";
+import { setUpFocus } from "./focus.js";
+import { setUpKeys } from "./keys.js";
+import { setUpLeaving } from "./leaving.js";
 import { setUpScaling } from "./scaling.js";
+import { setUpTouchpad } from "./touchpad.js";
 
 const secret = () => location.hash.slice(1);
 
@@ -17,23 +21,33 @@ async function askToken() {
 async function look({ reason, refused }) {
   if (reason.includes("taken back")) return { text: "link_gone" };
   if (refused && passing(reason)) return { wait: said(reason) };
+  if (refused && knows(reason)) return { words: said(reason), again: true };
   if (refused) return { text: "link_gone", more: said(reason), again: true };
   return reason.startsWith("this desktop was stopped") ? { text: "ended" } : null;
 }
 
 const connection = new Connection(by("screen"), askToken, look, true);
 
+// What only those have who may work is shown to them; and the page, and its screen for those who see nothing, are called
+// what they are.
+function tellKind(canvas) {
+  const works = !connection.viewOnly;
+  document.title = `${text(works ? "working" : "looking")} · ${page.dataset.title}`;
+  by("keys").hidden = !works;
+  canvas.setAttribute("role", works ? "application" : "img");
+  canvas.setAttribute("aria-label", text(works ? "screen" : "screen_view", { name: connection.canvasName }));
+  if (!works) return;
+  canvas.tabIndex = 0;
+  if ([document.body, by("main")].includes(document.activeElement)) comeBack();
+}
+
 connection.addEventListener("phase", ({ detail }) => {
   enable(detail.phase === "connected");
+  if (detail.phase !== "connected") by("touch-dialog").close();
   if (detail.phase === "connected") {
     offer();
     show("connected", text(connection.viewOnly ? "looking" : "working"), { cover: false });
-    connection.canvas.setAttribute("role", connection.viewOnly ? "img" : "application");
-    connection.canvas.setAttribute("aria-label", text(connection.viewOnly ? "screen_view" : "screen", { name: connection.canvasName }));
-    if (!connection.viewOnly) {
-      connection.canvas.tabIndex = 0;
-      connection.canvas.focus();
-    }
+    tellKind(connection.canvas);
   } else if (detail.phase === "waiting") {
     offer("again");
     const quiet = by("state").dataset.phase === "waiting";
@@ -55,6 +69,14 @@ function start() {
 
 by("again").addEventListener("click", () => connection.connect());
 addEventListener("hashchange", start);
+// its address would take the place of the secret
+document.querySelector(".skip").addEventListener("click", (event) => {
+  event.preventDefault();
+  by("main").focus();
+});
 setUpFullScreen();
 setUpScaling(connection);
+const comeBack = setUpFocus(connection, setUpKeys(connection));
+setUpTouchpad(connection, comeBack);
+setUpLeaving();
 start();
