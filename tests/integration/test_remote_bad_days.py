@@ -9,6 +9,7 @@ import struct
 import subprocess
 import time
 from collections.abc import Iterator
+from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ from tests.support.remote import SCRIPT, Remote, remote, servers_below
 from tests.support.rfb_client import RfbClient
 from x2gobroker.logs import field
 from x2gobroker.remote.told import NO_TYPE, NOT_STOPPED, SCRIPT_FAILED, SIGNED_OUT, TOO_SLOW
-from x2gobroker.store import Slot
+from x2gobroker.store import DesktopEnds, Slot, Why
 
 DISPLAYS = 30000 + os.getpid() % 2000 * 10
 # each wrong in its own way, by the option `how`
@@ -193,8 +194,11 @@ def test_a_vnc_server_that_dies_ends_its_desktop(service: Remote) -> None:
     client = service.connect(slot)
     (server,) = set(servers_below(service.folder)) - before
     os.kill(server, signal.SIGKILL)
-    assert client.wait_closed() == "the VNC server has closed the connection"
+    assert client.wait_closed() == "this desktop was stopped: early", "it has hardly begun"
     service.wait_for_state(slot, "gone", "failed")
+    end = DesktopEnds(service.store).find(slot.id)
+    assert end is not None
+    assert (end.why, end.never_ran) == (Why.EARLY, False)
     assert service.desktops.free("good", 2) == 1
 
 
@@ -297,7 +301,7 @@ def test_a_locked_user_loses_the_desktop() -> None:
         slot = service.reserve("good", made.name)
         client = service.connect(slot)
         made.lock()
-        assert client.wait_closed() == "this desktop was stopped: the user is locked"
+        assert client.wait_closed() == "this desktop was stopped: locked"
         service.wait_for_state(slot, "gone")
 
 
@@ -331,6 +335,16 @@ def test_a_row_that_is_gone_takes_its_desktop_with_it() -> None:
         wait_until(lambda: not servers_below(service.folder), "the VNC server's end")
 
 
+def ask(service: Remote, path: str) -> int:
+    """The status that a monitor gets."""
+    connection = HTTPConnection("127.0.0.1", service.port, timeout=60)
+    try:
+        connection.request("GET", path)
+        return connection.getresponse().status
+    finally:
+        connection.close()
+
+
 def test_the_disk_is_full() -> None:
     """Whoever works goes on; nobody new gets in; and all is well when there is room again."""
     with bad_remote({"good": kind("good", 33, 2)}) as service:
@@ -348,9 +362,12 @@ def test_the_disk_is_full() -> None:
                 while stream.write(b"x" * 4096):
                     pass
             wait_until(lambda: "desktops go on, and nobody gets a new one" in service.said(), "the service noticing")
+            wait_until(lambda: ask(service, "/health/ready") == 503, "the service being not ready")
+            assert ask(service, "/health") == 200
             client.picture()
             filler.unlink()
             wait_until(lambda: "the state store works again" in service.said(), "the service noticing again")
+            wait_until(lambda: ask(service, "/health/ready") == 200, "the service being ready again")
             with contextlib.suppress(Exception):
                 service.connect(slot).close()
             client.picture()

@@ -7,6 +7,7 @@ import pwd
 import shutil
 import signal
 import subprocess
+import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -34,6 +35,18 @@ env; } > ~/found.new 2>&1
 touch "$XDG_RUNTIME_DIR/left behind"; mkdir -p "$XDG_RUNTIME_DIR/deep/er"
 mv ~/found.new ~/found
 exec sleep 600
+"""
+ROOT = Path(__file__).resolve().parents[2]
+WITHOUT_MOUNTS = ["setpriv", "--bounding-set", "-sys_admin", "--inh-caps", "-sys_admin"]
+NO_FOLDER = """\
+import pwd, sys
+sys.path.append(sys.argv[1])
+from x2gobroker.remote.userfolder import UserFolder, UserFolderError
+who = pwd.getpwnam(sys.argv[2])
+try:
+    UserFolder(who.pw_uid, who.pw_gid)
+except UserFolderError as error:
+    print(error)
 """
 Start = Callable[..., RemoteServiceScript]
 
@@ -141,6 +154,48 @@ def test_what_pam_says_holds_in_a_desktop(hold: str, start: Start, user: Account
     finally:
         Path("/etc/security/limits.conf").write_text("", encoding="utf-8")
         Path("/etc/environment").write_text("", encoding="utf-8")
+
+
+def test_the_folder_takes_nothing_from_run(hold: str, start: Start, user: Account) -> None:
+    """It is as large as logind would make it, and everybody sees it, whatever mounts the desktop has of its own."""
+    look = """\
+    { stat -f -c '%T %S' "$XDG_RUNTIME_DIR"; stat -f -c '%b %d' "$XDG_RUNTIME_DIR"
+    fallocate -l 1M "$XDG_RUNTIME_DIR/small" && echo it fits
+    fallocate -l $(($(stat -f -c '%S * %b' "$XDG_RUNTIME_DIR") + 4096)) "$XDG_RUNTIME_DIR/large" || echo it is full; } \
+      > ~/look.new 2>&1
+    mv ~/look.new ~/look
+    exec sleep 600
+    """
+    script = start(["bash", "-c", look])
+    wait_until((user.home / "look").exists, "the desktop having looked")
+    kind, numbers, *said = (user.home / "look").read_text(encoding="utf-8").splitlines()
+    size, (blocks, inodes) = int(kind.split()[1]), map(int, numbers.split())
+    memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    assert kind.split()[0] == "tmpfs"
+    assert 0.09 * memory < size * blocks <= memory / 10 + size
+    assert 0.9 * blocks < inodes <= blocks + 1
+    assert said[0] == "it fits"
+    assert "No space left" in said[1], said
+    assert said[2] == "it is full"
+    assert (folder_of(user) / "small").stat().st_size == 1 << 20
+    roots = USERS.parent / "x2gt-roots"
+    roots.write_bytes(b"x" * (1 << 20))
+    roots.unlink()
+    assert script.stop()
+    assert not folder_of(user).exists()
+    assert str(folder_of(user)) not in Path("/proc/self/mountinfo").read_text(encoding="utf-8", errors="replace")
+
+
+def test_desktops_do_without_a_folder_where_nothing_can_be_mounted(start: Start, user: Account) -> None:
+    """As in many containers: the process that keeps the desktop lacks CAP_SYS_ADMIN."""
+    taken = [*WITHOUT_MOUNTS, sys.executable, "-I", "-S", "-c", NO_FOLDER, str(ROOT), user.name]
+    said = subprocess.run(taken, capture_output=True, text=True, timeout=60, check=False)
+    assert said.returncode == 0, said.stderr
+    assert f"no file system in memory can be mounted at {folder_of(user)}: Operation not permitted" in said.stdout
+    assert not folder_of(user).exists()
+    script = start()  # which still may
+    assert folder_of(user).exists()
+    assert script.stop()
 
 
 def test_a_desktop_that_ends_itself_leaves_no_folder(start: Start, user: Account) -> None:

@@ -245,6 +245,7 @@ def test_what_is_no_connection_to_a_desktop_is_refused(service: Remote, slot: Sl
     assert refused(service, "", protocols=["binary"]) == 400
     assert refused(service, service.desktops.token(slot, "anna", ""), path="/elsewhere") == 404
     assert refused(service, "", path="/health") == 200
+    wait_until(lambda: refused(service, "", path="/health/ready") == 200, "the service being ready")
 
 
 def test_limits_of_connections() -> None:

@@ -38,8 +38,11 @@ def listening(request: pytest.FixtureRequest, certificates: Certificates) -> Ite
 
 
 @pytest.mark.parametrize("opened", [site_with_apache, site_with_nginx, site_with_haproxy])
-def test_a_desktop_comes_through(opened: Opened, listening: tuple[str, ...], certificates: Certificates) -> None:
-    with opened(certificates, TYPES, setup=listening) as site:
+@pytest.mark.parametrize("path", ["", "/x2gobroker"])
+def test_a_desktop_comes_through(
+    opened: Opened, path: str, listening: tuple[str, ...], certificates: Certificates
+) -> None:
+    with opened(certificates, TYPES, setup=listening, path=path) as site:
         store = site.service.desktops
         slot = store.reserve("Desktop", 1, "anna", {"size": "320x200"}, ADDRESS)
         assert slot is not None
@@ -48,7 +51,7 @@ def test_a_desktop_comes_through(opened: Opened, listening: tuple[str, ...], cer
 
         def greeting(token: str, origin: str = f"https://{host}") -> bytes:
             protocols = [Subprotocol("binary"), Subprotocol(f"x2gobroker.{token}")]
-            url = f"wss://{host}/websockify"
+            url = f"wss://{host}{path}/websockify"
             with connect(
                 url, ssl=context, origin=Origin(origin), subprotocols=protocols, open_timeout=60, proxy=None
             ) as websocket:
@@ -68,12 +71,12 @@ def test_a_desktop_comes_through(opened: Opened, listening: tuple[str, ...], cer
         assert greeting(store.token(slot, "anna", ADDRESS), "https://elsewhere.example") == WRONG_PAGE.encode()
         authority = site.service.folder / "authority.pem"  # where the account of the broker can read it
         authority.write_bytes(site.authority.read_bytes())
-        words = ("--ca", str(authority), "--wait", "3", f"https://{host}/portal/")
+        words = ("--ca", str(authority), "--wait", "3", f"https://{host}{path}/portal/")
         said = ask_program(site.service, "remote", "check-proxy", *words)
         assert said.splitlines() == [
             "ok     the portal's sign-in page",
             "ok     the address that the broker takes for its own",
-            f"ok     websockets at wss://{host}/websockify",
+            f"ok     websockets at wss://{host}{path}/websockify",
             f"ok     the address of browsers, as x2gobroker-remote sees it: {ADDRESS} for this machine",
             "ok     a connection on which nothing moves for 3 s",
         ]

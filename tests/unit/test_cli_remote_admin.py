@@ -5,17 +5,19 @@ from __future__ import annotations
 import io
 import json
 import os
+import re
 import stat
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from textwrap import dedent
 
 import pytest
 
 from tests.support.tls import Certificates, make_certificates
 from x2gobroker.cli.main import main
 from x2gobroker.cli.remote import setup as remote_setup
-from x2gobroker.cli.remote.web import Site, apache_config, nginx_config, reachable, remarks
+from x2gobroker.cli.remote.web import Site, apache_config, haproxy_config, nginx_config, reachable, remarks
 from x2gobroker.errors import ConfigurationError
 from x2gobroker.model.options import Value
 from x2gobroker.settings import ENVIRONMENT, GLOBAL, Settings
@@ -111,6 +113,48 @@ def test_the_path_is_that_of_the_configured_url() -> None:
     assert "location = /some/where {" in nginx_config(settings, Site())
 
 
+@pytest.mark.parametrize("written", ["/x2gobroker", "x2gobroker/"])
+def test_below_a_path_all_that_is_printed_is_below_it(written: str) -> None:
+    settings = of(daemon_path=written)
+    apache = apache_config(settings)
+    assert 'ProxyPass "/x2gobroker/websockify" "http://127.0.0.1:6080/websockify"' in apache
+    assert '<Location "/x2gobroker/websockify">' in apache
+    nginx = nginx_config(settings, Site())
+    assert "location /x2gobroker/ {\n        proxy_pass http://127.0.0.1:8080;" in nginx
+    assert "location = /x2gobroker/websockify {\n        proxy_pass http://127.0.0.1:6080/websockify;" in nginx
+    haproxy = haproxy_config(settings, Site())
+    assert "use_backend x2gobroker_remote if { path /x2gobroker/websockify }" in haproxy
+    assert "http-request set-path /websockify" in haproxy
+
+
+def test_below_a_path_what_the_page_says_is_what_is_printed() -> None:
+    page = (ROOT / "docs/how-to/web-server-in-front.md").read_text(encoding="utf-8")
+    (said,) = re.findall(r"^```nginx\n(.*?)^```", page, re.MULTILINE | re.DOTALL)
+    printed = nginx_config(of(daemon_path="/x2gobroker"), Site())
+    begin = printed.index("    # the broker, x2gobroker-daemon")
+    assert dedent(printed[begin : printed.rindex("}")]) == said
+
+
+def test_apache_that_runs_the_broker_below_a_path_is_told_of_that_path(remote: Remote, capsys: Capture) -> None:
+    for path in ("/x2gobroker", "x2gobroker/"):
+        assert remote("print-config", "apache", "--path", path) == 0
+        assert 'ProxyPass "/x2gobroker/websockify"' in capsys.readouterr().out
+    assert remote("print-config", "apache", "--path", "/") == 0
+    assert 'ProxyPass "/websockify"' in capsys.readouterr().out
+    assert remote("print-config", "apache", "--path", "/a b") == 1
+    assert "cannot stand in a web server's configuration" in capsys.readouterr().err
+    assert remote("print-config", "nginx", "--path", "/x2gobroker") == 1
+    assert "set daemon-path" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", ["x2gobroker.conf", "x2gobroker-vhost.conf", "x2gobroker-proxy.conf"])
+def test_apache_reads_what_is_printed_before_what_it_passes_on_by_itself(name: str) -> None:
+    """Of two paths that fit, it takes the first."""
+    text = (ROOT / "apache" / name).read_text(encoding="utf-8")
+    place = text.index("IncludeOptional ${X2GOBROKER_REMOTE}")
+    assert "ProxyPass " not in text[:place]
+
+
 def test_nginx_reaches_the_daemon_where_it_listens() -> None:
     daemon = Settings({(ENVIRONMENT, "DAEMON_BIND_ADDRESS"): "*:9000", (ENVIRONMENT, "X2GOBROKER_SSL_CERTFILE"): "/c"})
     assert "proxy_pass https://127.0.0.1:9000;" in nginx_config(daemon, Site())
@@ -176,8 +220,9 @@ def test_setup_asks_the_questions(remote: Remote, config: Path, types: Path, cap
     }
     assert COMMENT in config.read_text(encoding="utf-8")
     assert stat.S_IMODE(config.stat().st_mode) == 0o640
-    assert "only 8 characters count" in captured.err
+    assert f"{config}: warning: remote-vnc-password is longer than 8 bytes" in captured.err
     assert "mytestpassword" not in captured.out + captured.err
+    assert "note: nothing limits what one desktop may take of this host: session types " in captured.err
     assert "x2gobroker remote print-config apache" in captured.out
 
 
@@ -320,6 +365,20 @@ def test_a_password_that_everybody_could_read_is_told(
     said = capsys.readouterr().err
     assert f"chmod o-r {config}" in said
     assert "Vnc-pw-1" not in said
+
+
+@pytest.mark.parametrize(
+    ("password", "is_told"),
+    [("Vnc-pw-1", False), ("p\u00e4ssw\u00f6rd", True), ("\u20ac\u20ac\u20ac", True), ("p\u00e4ssw\u00f6", False)],
+)
+def test_of_a_password_bytes_count_and_not_characters(
+    remote: Remote, types: Path, typed: Remote, capsys: Capture, password: str, is_told: bool
+) -> None:
+    typed(password)
+    assert remote("setup", "--yes", "--password-stdin", "--set", f"remote-session-config={types}") == 0
+    said = capsys.readouterr().err
+    assert ("remote-vnc-password is longer than 8 bytes" in said) is is_told
+    assert password not in said
 
 
 def test_what_the_environment_overrides_is_told(

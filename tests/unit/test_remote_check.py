@@ -17,10 +17,11 @@ from tests.support.remote_types import one_type, write_types
 from tests.unit.configured import Files
 from x2gobroker.cli.admin.check_config import find_problems
 from x2gobroker.remote import kept
-from x2gobroker.remote.check import NO_SOUND, remote_problems, try_script
+from x2gobroker.remote.check import NO_SOUND, remote_problems, try_script, unlimited
 from x2gobroker.remote.kept import no_service
 from x2gobroker.remote.loader import realize
 from x2gobroker.remote.sound.server import NO_RECORDER, NO_SERVER
+from x2gobroker.remote.types import SessionType
 
 # whether this host has the PAM service is another matter
 RIGHT: dict[str, Any] = {"script": "tigervnc.py", "count": 2, "pam-service": ""}
@@ -42,6 +43,20 @@ def problems(files: Files, path: Path) -> list[str]:
 
 def test_without_a_file_nothing_is_wrong(files: Files) -> None:
     assert remote_problems(files.write("")) == []
+
+
+@pytest.mark.parametrize(
+    ("password", "is_told"),
+    [("Vnc-pw-1", False), ("Vnc-pw-12", True), ("p\u00e4ssw\u00f6rd", True), ("p\u00e4ssw\u00f6", False)],
+)
+def test_a_password_of_which_vnc_knows_a_part_only_is_told(files: Files, password: str, is_told: bool) -> None:
+    """With the one that counts everybody gets in who knows its beginning."""
+    files.write(f"[global]\nremote-vnc-password = {password}\n")
+    told = [problem for problem in find_problems(files.source) if "remote-vnc-password" in problem.message]
+    assert [problem.error for problem in told] == ([False] if is_told else [])
+    for problem in told:
+        assert "longer than 8 bytes" in problem.message
+        assert password not in str(problem)
 
 
 def test_a_file_that_is_not_there(files: Files, tmp_path: Path) -> None:
@@ -81,6 +96,23 @@ def test_everything_that_is_wrong_is_said_once(files: Files, tmp_path: Path) -> 
         f"{path}:13: error: session type 'Slip': count must be a whole number",
         f"{path}:8: error: session type 'Broken': script {tmp_path}/broken.py does not load: OSError: no disk (line 2)",
     ]
+
+
+def test_desktops_that_nothing_limits_are_named(files: Files, tmp_path: Path) -> None:
+    types = {
+        "Desk": RIGHT,
+        "Small": {**RIGHT, "memory-megabytes": 512},
+        "Other": {**RIGHT, "memory-megabytes": 0, "tasks": 0},
+        "Shown": {**RIGHT, "script": "x11vnc.py"},
+    }
+    path = write_types(tmp_path, types)
+    said = unlimited(files.write(f"[global]\nremote-session-config = {path}\n"))
+    assert "session types Desk, Other. " in said
+    path.unlink()
+    assert unlimited(files.source.current()) == ""
+    path.write_text("nonsense")
+    assert unlimited(files.source.current()) == ""
+    assert unlimited(files.write("")) == ""
 
 
 def test_the_command_finds_them(files: Files, tmp_path: Path) -> None:
@@ -161,6 +193,50 @@ def test_what_is_missing_for_sound_is_told(tmp_path: Path, monkeypatch: pytest.M
 def test_sound_of_a_script_that_has_none_is_told(tmp_path: Path) -> None:
     wanted = write_types(tmp_path, {"Desk": {**RIGHT, "script": "x11vnc.py", "sound": "out"}})
     assert try_script(wanted, "Desk") == NO_SOUND
+
+
+@pytest.mark.parametrize("script", ["tigervnc.py", "x11vnc.py"])
+@pytest.mark.parametrize(
+    ("booted", "controllers", "handed_down", "lacking", "to_do"),
+    [
+        (True, "cpuset cpu io memory pids", "", "", ""),
+        (True, "cpuset cpu pids", "", "memory-megabytes: ", "unified_cgroup_hierarchy=1 cgroup_enable=memory"),
+        (True, "", "", "memory-megabytes, tasks, cpu-percent: ", "systemd.unified_cgroup_hierarchy=1"),
+        (True, None, None, "memory-megabytes, tasks, cpu-percent: ", "systemd.unified_cgroup_hierarchy=1"),
+        (False, "cpu memory pids", "cpu memory pids", "", ""),
+        (False, "cpu memory pids", "memory", "tasks, cpu-percent: ", "cgroup.subtree_control"),
+        (False, None, None, "memory-megabytes, tasks, cpu-percent: ", "cgroup.subtree_control"),
+    ],
+)
+def test_limits_that_this_host_cannot_keep_are_told_before_somebody_starts_a_desktop(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    script: str,
+    booted: bool,
+    controllers: str | None,
+    handed_down: str | None,
+    lacking: str,
+    to_do: str,
+) -> None:
+    root = tmp_path / "cgroup"
+    root.mkdir()
+    if controllers is not None:
+        (root / "cgroup.controllers").write_text(f"{controllers}\n", encoding="ascii")
+        (root / "cgroup.subtree_control").write_text(f"{handed_down}\n", encoding="ascii")
+    module = import_module(f"x2gobroker.remote.scripts.{script.removesuffix('.py')}")
+    monkeypatch.setattr(kept, "cgroup_root", lambda: root if controllers is not None else None)
+    monkeypatch.setattr(kept, "SYSTEMD", tmp_path if booted else tmp_path / "not there")
+    kind = replace(one_type(tmp_path, script), pam_service="")
+
+    def said(kind: SessionType) -> str:
+        return "".join(fault for fault in realize(kind, 0, module=module).check() if "control groups" in fault)
+
+    assert said(kind) == ""
+    found = said(replace(kind, memory_megabytes=512, tasks=99, cpu_percent=150))
+    assert found.startswith(lacking)
+    assert to_do in found
+    assert bool(found) == bool(lacking)
+    assert ("tasks" in said(replace(kind, tasks=99))) == ("tasks" in lacking)
 
 
 def test_a_script_that_sleeps_is_ended(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import struct
 
 import pytest
@@ -10,8 +11,9 @@ from hypothesis import strategies as st
 
 from x2gobroker.remote.clipboard import CAPS, EXTENDED_CLIPBOARD, NOTIFY, PROVIDE, Clipboard
 from x2gobroker.remote.cutting import Cutter, Grammar
+from x2gobroker.remote.relay import relay, shake_hands
 from x2gobroker.remote.rfb import RfbError, browser_messages
-from x2gobroker.remote.viewer import ENCODINGS, RightsToWork, server_messages
+from x2gobroker.remote.viewer import ENCODINGS, RightsToWork, Viewer, server_messages
 
 REQUEST, PEEK, TEXT = 1 << 25, 1 << 26, 1
 IN, OUT, BOTH, NEITHER = Clipboard.of("in"), Clipboard.of("out"), Clipboard.of("both"), Clipboard.of("none")
@@ -42,7 +44,7 @@ def through(grammar: Grammar, data: bytes, step: int = 0) -> bytes:
 
 
 def inwards(clipboard: Clipboard) -> Grammar:
-    return browser_messages(RightsToWork(clipboard, lambda: None).let_in)
+    return browser_messages(RightsToWork(clipboard, lambda: None, is_guest=False).let_in)
 
 
 @pytest.mark.parametrize("step", [0, 1, 3])
@@ -117,9 +119,22 @@ def test_a_guest_who_works_changes_nothing_for_all() -> None:
     assert through(inwards(BOTH), sent) == sent
 
 
+def test_nobody_works_or_has_the_clipboard_by_default() -> None:
+    """Whoever calls says who it is: what is forgotten must not be the most that there is."""
+    with pytest.raises(TypeError):
+        Clipboard()  # type: ignore[call-arg]
+    with pytest.raises(TypeError):
+        RightsToWork(NEITHER, lambda: None)  # type: ignore[call-arg]
+    for function, needed in ((relay, {"name", "clipboard", "is_guest"}), (shake_hands, {"is_guest"})):
+        taken = inspect.signature(function).parameters.values()
+        assert {one.name for one in taken if one.kind is one.KEYWORD_ONLY and one.default is one.empty} == needed
+        assert all(one.default is one.empty for one in taken)
+    assert Viewer.__init__.__defaults__ == (None,), "a guest who may only view"
+
+
 def test_work_is_noticed_and_looking_is_not() -> None:
     seen: list[None] = []
-    grammar = browser_messages(RightsToWork(NEITHER, lambda: seen.append(None)).let_in)
+    grammar = browser_messages(RightsToWork(NEITHER, lambda: seen.append(None), is_guest=False).let_in)
     through(grammar, struct.pack(">BBHHHH", 3, 1, 0, 0, 1, 1))
     assert seen == []
 

@@ -15,7 +15,7 @@ import pytest
 
 from x2gobroker.remote import display, kept
 from x2gobroker.remote.display import display_words, xauthority
-from x2gobroker.remote.hold import own_cgroup
+from x2gobroker.remote.hold import cgroup_root, own_cgroup
 from x2gobroker.remote.kept import KEEPER, DesktopError, account_of, environment_of, scope_for, words_of
 from x2gobroker.remote.limits import Limits
 from x2gobroker.remote.uses import Use
@@ -118,6 +118,15 @@ def test_a_process_that_was_killed_and_waits_for_a_disk_is_nobodys_business(
     assert kept._marked(b"MARK=1", tmp_path) == ([] if killed else [4711])
 
 
+@pytest.mark.parametrize("end", ["\x85", "\u2028"])
+def test_a_process_that_names_itself_as_one_that_was_killed_is_not_left_out(tmp_path: Path, end: str) -> None:
+    (tmp_path / "4711").mkdir()
+    (tmp_path / "4711/environ").write_bytes(b"MARK=1\0")
+    status = f"Name:\t{end}SigPnd: 100\nSigPnd:\t{0:016x}\n"
+    (tmp_path / "4711/status").write_text(status, encoding="utf-8")
+    assert kept._marked(b"MARK=1", tmp_path) == [4711]
+
+
 def test_xvnc_finds_a_display_by_itself_until_the_usual_ones_are_taken(monkeypatch: pytest.MonkeyPatch) -> None:
     """Given a socket, it looks no further than 99."""
     monkeypatch.setattr(display, "display_is_taken", lambda number: number < 99)
@@ -143,6 +152,18 @@ def test_the_control_group_of_the_service_is_found(tmp_path: Path, own: str, roo
     mounts = f"22 1 0:20 / /proc rw - proc proc rw\n30 22 0:26 {root} /sys/fs/cgroup rw shared:9 - cgroup2 cgroup2 rw\n"
     (tmp_path / "self/mountinfo").write_text(mounts, encoding="ascii")
     assert own_cgroup(tmp_path) == (None if found is None else Path(found))
+    assert cgroup_root(tmp_path) == (None if found is None else Path("/sys/fs/cgroup"))
+
+
+@pytest.mark.parametrize("end", ["\r", "\x0c", "\x85", "\u2028"])
+def test_a_user_s_mount_moves_the_control_group_nowhere(tmp_path: Path, end: str) -> None:
+    """Users mount file systems of their own, at places with any name."""
+    (tmp_path / "self").mkdir()
+    (tmp_path / "self/cgroup").write_text("0::/one\n", encoding="ascii")
+    place = f"/home/anna/x{end}-{end}cgroup2"
+    lines = (f"40 1 0:50 / {place} rw - fuse x rw", "30 22 0:26 / /sys/fs/cgroup rw shared:9 - cgroup2 cgroup2 rw", "")
+    (tmp_path / "self/mountinfo").write_bytes("\n".join(lines).encode())
+    assert own_cgroup(tmp_path) == Path("/sys/fs/cgroup/one")
 
 
 class Kept(kept.KeptDesktop):

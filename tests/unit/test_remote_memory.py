@@ -18,11 +18,11 @@ from x2gobroker.remote.hold import own_stat
 from x2gobroker.remote.keeper import Keeper
 from x2gobroker.remote.limits import MEMORY_SECONDS, OOM_SCORE, SPARED, MemoryWatch
 from x2gobroker.remote.slots import Desktops
-from x2gobroker.remote.told import MORE_MEMORY
+from x2gobroker.remote.told import ENDED_AT_ONCE, MORE_MEMORY
 from x2gobroker.remote.types import SessionType
 from x2gobroker.remote.uses import Use
 from x2gobroker.remote.workers import Answer, Worker, Workers
-from x2gobroker.store import RemoteDesktops, SignInTie, Slot
+from x2gobroker.store import DesktopEnds, RemoteDesktops, SignInTie, Slot, Why
 from x2gobroker.store.remote_desktops import FAILED, RUNNING
 
 
@@ -123,15 +123,21 @@ class Browser:
 
 
 @pytest.mark.parametrize(
-    ("memory", "told", "note"), [(True, MORE_MEMORY, MORE_MEMORY), (False, "its VNC server has ended", "")]
+    ("memory", "ago", "why", "note"),
+    [
+        (True, 3600.0, Why.MEMORY, MORE_MEMORY),
+        (False, 3600.0, Why.SESSION, ""),
+        (False, 1.0, Why.EARLY, ENDED_AT_ONCE),
+    ],
 )
-def test_its_user_is_told(tmp_path: Path, memory: bool, told: str, note: str) -> None:
+def test_its_user_is_told(tmp_path: Path, memory: bool, ago: float, why: Why, note: str) -> None:
     kind = SessionType("Desk", "tigervnc.py", 1, {}, tmp_path)
     browser = Browser()
 
     async def look(store: RemoteDesktops, slot: Slot) -> None:
         desktops = Desktops(cast(Workers, None), lambda _name: kind, lambda: store, "here")
-        desktop = Desktop(slot, kind, cast(Worker, OneAnswer(memory)), {browser}, running=True, started=1.0)
+        desktop = Desktop(slot, kind, cast(Worker, OneAnswer(memory)), {browser}, running=True)
+        desktop.started = time.time() - ago
         await desktops._look_after(desktop)
         assert desktop.stopping is not None
         await desktop.stopping
@@ -141,8 +147,10 @@ def test_its_user_is_told(tmp_path: Path, memory: bool, told: str, note: str) ->
         store = RemoteDesktops(made)
         slot = store.reserve("Desk", 1, "anna", {}, "")
         assert slot is not None
-        store.change(slot.id, RUNNING, node="here")
+        store.change(slot.id, RUNNING, node="here", started=slot.reserved)
         asyncio.run(look(store, slot))
-        assert browser.told == f"this desktop was stopped: {told}"
+        assert browser.told == f"this desktop was stopped: {why}"
         rows = store.of_user("anna")
         assert [(row.state, row.note) for row in rows] == ([(FAILED, note)] if note else [])
+        (end,) = DesktopEnds(made).of_user("anna")
+        assert (end.why, end.note, end.never_ran) == (why, note, False)

@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import logging
 import socket
+import time
 from collections.abc import Awaitable, Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, cast
@@ -17,12 +19,12 @@ from tests.support.remote_types import one_type
 from x2gobroker.errors import StoreError
 from x2gobroker.remote import slots
 from x2gobroker.remote.slots import Desktops
-from x2gobroker.remote.told import NO_ANSWER, NoDesktopError
+from x2gobroker.remote.told import NO_ANSWER, SERVICE_STOPS, NoDesktopError
 from x2gobroker.remote.types import SessionType
 from x2gobroker.remote.workers import Answer, WorkerError, Workers
-from x2gobroker.store import DesktopOrders, RemoteDesktops, SignInTie, Slot, Store
+from x2gobroker.store import DesktopEnds, DesktopOrders, RemoteDesktops, SignInTie, Slot, Store, Why
 from x2gobroker.store.desktop_orders import by_administrator
-from x2gobroker.store.remote_desktops import BROKEN, RUNNING, STARTING
+from x2gobroker.store.remote_desktops import BROKEN, RUNNING, STARTING, STOPPING
 
 NODE = "here"
 
@@ -36,6 +38,17 @@ class Browser:
 
     def cut(self, why: str) -> None:
         """Not called here."""
+
+
+class Listener(Browser):
+    """One that keeps what it is told."""
+
+    def __init__(self) -> None:
+        self.told: list[str] = []
+
+    def cut(self, why: str) -> None:
+        """A connection keeps the first of these."""
+        self.told.append(why)
 
 
 class FakeWorker:
@@ -56,7 +69,8 @@ class FakeWorker:
             raise WorkerError(self.farm.fault)
         if what == "stop" and not self.farm.ends:
             raise WorkerError("something of it still runs")
-        alive = not (self.farm.ends and ("stop", self.number) in self.farm.asked)
+        is_dead = ("stop", self.number) in self.farm.asked or len(self.farm.asked) >= self.farm.dead_after
+        alive = not (self.farm.ends and is_dead)
         values = {"alive": alive, "locked": False, "memory": False, "why": "", "asks": False, "password": ""}
         return Answer(MappingProxyType(values), socket.socket() if what == "connect" else None)
 
@@ -68,13 +82,14 @@ class FakeWorker:
 
 class FakeWorkers:
     """Makes such workers; `ends`: whether desktops can be stopped, `fault`: why none answers, `most`: how many were
-    asked at the same time.
+    asked at the same time, `dead_after`: after so many questions they end by themselves.
     """
 
     def __init__(self) -> None:
         self.ends = False
         self.fault = ""
         self.most = self.now = 0
+        self.dead_after = 10_000
         self.asked: list[tuple[str, int]] = []
         self.closed: list[tuple[int, bool]] = []
 
@@ -105,9 +120,21 @@ def state(store: Store, slot: Slot) -> str:
     return "gone" if found is None else found.state
 
 
-def served(store: Store, folder: Path, work: Callable[[Desktops, FakeWorkers], Awaitable[None]]) -> FakeWorkers:
+def end_of(store: Store, slot: Slot) -> tuple[Why, float | None]:
+    """Why a desktop has ended, and by which limit."""
+    end = DesktopEnds(store).find(slot.id)
+    assert end is not None
+    return end.why, end.seconds
+
+
+def served(
+    store: Store,
+    folder: Path,
+    work: Callable[[Desktops, FakeWorkers], Awaitable[None]],
+    given: FakeWorkers | None = None,
+) -> FakeWorkers:
     """Do something with a service that has found its desktops again."""
-    workers = FakeWorkers()
+    workers = given or FakeWorkers()
     kind = one_type(folder, "tigervnc.py", 2)
 
     async def run() -> None:
@@ -210,6 +237,106 @@ def test_what_nobody_has_given_back_is_tried_again(
         await tick_until(service, lambda: state(store, slot) == "gone")
 
     served(store, tmp_path, work)
+    assert end_of(store, slot) == (Why.STOP, None)
+
+
+@pytest.mark.parametrize(
+    ("wanted", "why"),
+    [
+        ("stop", Why.STOP),
+        ("logout", Why.LOGOUT),
+        ("locked", Why.LOCKED),
+        ("administrator eva", Why.ADMINISTRATOR),
+        ("a word of another release", Why.UNKNOWN),
+    ],
+)
+def test_why_a_desktop_was_stopped_is_kept_and_told(store: Store, tmp_path: Path, wanted: str, why: Why) -> None:
+    slot, browser = running(store), Listener()
+
+    async def work(service: Desktops, workers: FakeWorkers) -> None:
+        workers.ends = True
+        service._known[slot.id].enter(browser)
+        RemoteDesktops(store).ask_stop(slot, wanted)
+        await tick_until(service, lambda: state(store, slot) == "gone")
+
+    served(store, tmp_path, work)
+    assert browser.told[0] == f"this desktop was stopped: {why}"
+    assert end_of(store, slot) == (why, None)
+
+
+@pytest.mark.parametrize("why", [Why.IDLE, Why.ABSOLUTE, Why.GRACE])
+def test_a_limit_that_ends_a_desktop_is_kept_with_its_length(store: Store, tmp_path: Path, why: Why) -> None:
+    slot = running(store)
+
+    async def work(service: Desktops, workers: FakeWorkers) -> None:
+        workers.ends = True
+        desktop = service._known[slot.id]
+        desktop.kind = replace(one_type(tmp_path, "tigervnc.py", 2), idle_minutes=240, absolute_minutes=480)
+        early = time.time() - 250 * 60
+        if why is Why.GRACE:
+            desktop.last_seen = early
+        else:
+            desktop.enter(Browser())
+            desktop.last_input = early if why is Why.IDLE else time.time()
+            desktop.started = early * (why is Why.IDLE)
+        await tick_until(service, lambda: state(store, slot) == "gone")
+
+    served(store, tmp_path, work)
+    assert end_of(store, slot) == (why, {Why.IDLE: 14400.0, Why.ABSOLUTE: 28800.0, Why.GRACE: 900.0}[why])
+
+
+def test_what_a_service_was_stopping_when_it_ended_keeps_its_reason(store: Store, tmp_path: Path) -> None:
+    stopped, ran = running(store), running(store, "bert")
+    RemoteDesktops(store).change(stopped.id, STOPPING, ends=None, ends_why="idle")
+
+    async def work(service: Desktops, workers: FakeWorkers) -> None:
+        await tick_until(service, lambda: state(store, stopped) == state(store, ran) == "gone")
+
+    workers = FakeWorkers()
+    workers.ends = True
+    workers.asked = [("stop", stopped.number), ("stop", ran.number)]  # what ran has ended meanwhile
+    served(store, tmp_path, work, workers)
+    assert end_of(store, stopped)[0] is Why.IDLE
+    assert end_of(store, ran)[0] is Why.INTERRUPTED
+
+
+@pytest.mark.parametrize("stops", [True, False])
+def test_the_end_of_the_service_is_told_in_words_that_pages_know(store: Store, tmp_path: Path, stops: bool) -> None:
+    slot, browser = running(store), Listener()
+
+    async def work(service: Desktops, workers: FakeWorkers) -> None:
+        workers.ends = True
+        service._known[slot.id].enter(browser)
+        if stops:  # else that is what comes next
+            await service.close(stop=True)
+
+    served(store, tmp_path, work)
+    if stops:
+        assert browser.told[0] == "this desktop was stopped: service"
+        assert end_of(store, slot) == (Why.SERVICE, None)
+    else:
+        assert browser.told[0] == SERVICE_STOPS
+        assert state(store, slot) == RUNNING
+
+
+@pytest.mark.parametrize("dead_after", [1, 3, 10_000])
+def test_who_is_connected_hears_at_once_that_the_session_was_closed(
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, dead_after: int
+) -> None:
+    """Its VNC server closes connections first, and ends a moment later."""
+    slot, browser = running(store), Listener()
+    monkeypatch.setattr(slots, "CLOSED_SECONDS", 60.0 if dead_after < 100 else 0.3)
+
+    async def work(service: Desktops, workers: FakeWorkers) -> None:
+        desktop = service._known[slot.id]
+        desktop.started -= 3600
+        desktop.enter(browser)
+        workers.ends, workers.dead_after = True, len(workers.asked) + dead_after
+        await service.look_now(desktop)
+        assert browser.told == (["this desktop was stopped: session"] if dead_after < 100 else [])
+        assert (desktop.stopping is not None) is (dead_after < 100), "a connection alone may have ended"
+
+    served(store, tmp_path, work)
 
 
 @pytest.mark.parametrize("left", [RUNNING, STARTING])
@@ -227,13 +354,14 @@ def test_a_desktop_that_ends_while_the_store_fails_gives_its_place_back_later(
         RemoteDesktops(store).change(slot.id, left)
         with monkeypatch.context() as broken:
             broken.setattr(service, "_desktops", fails)
-            await service.stop(service._known[slot.id], "its VNC server has ended")
+            await service.stop(service._known[slot.id], Why.SESSION)
         assert state(store, slot) == left
         monkeypatch.setattr(slots, "RETRY_SECONDS", 0.0)
         await tick_until(service, lambda: state(store, slot) == "gone")
         assert slot.id not in service._known
 
     served(store, tmp_path, work)
+    assert end_of(store, slot) == (Why.SESSION, None), "known all the while"
 
 
 def test_a_restart_ends_no_desktop_of_which_nobody_can_say_whether_it_runs(

@@ -16,12 +16,15 @@ from tests.unit.test_remote_files_carrier import Desktops, closed, kind, page, r
 from x2gobroker.model.forwarded import UNKNOWN_ADDRESS
 from x2gobroker.remote import service
 from x2gobroker.remote.clipboard import Clipboard
+from x2gobroker.remote.counts import Counts, Rules
 from x2gobroker.remote.desktop import Connection, Desktop
 from x2gobroker.remote.loader import ScriptError
 from x2gobroker.remote.permits import is_locked
 from x2gobroker.remote.requests import asked_of, origin_allowed
+from x2gobroker.remote.rfb import SERVER_CLOSED
 from x2gobroker.remote.runner import make_state_folder
 from x2gobroker.remote.service import PROTOCOL, token_of
+from x2gobroker.remote.told import TOO_MANY_OF_YOURS
 from x2gobroker.remote.types import SessionType
 from x2gobroker.store import Slot
 
@@ -92,6 +95,12 @@ def test_the_address_of_a_browser(peer: str, forwarded: str | None, address: str
 def test_origins(origin: str, host: str, origins: tuple[str, ...], allowed: bool) -> None:
     given = headers(("Host", host), *([("Origin", origin)] if origin else []))
     assert origin_allowed(given, origins, host) is allowed
+
+
+def test_a_web_server_that_names_nobody_is_not_the_browser() -> None:
+    given = headers(("X-Forwarded-Proto", "https"), ("Host", "portal.example"))
+    found = asked_of(("127.0.0.1", 1), given, PROXIES)
+    assert (found.address, found.fault) == (UNKNOWN_ADDRESS, "X-Forwarded-Proto: https, and no X-Forwarded-For")
 
 
 def test_the_host_that_a_proxy_was_asked_for() -> None:
@@ -166,12 +175,12 @@ def test_the_clipboard_works_as_the_session_type_says_now(
         desktops.desktop.enter(link)
         return desktops.desktop, socket.socketpair()[0]
 
-    async def shake_hands(*_given: object) -> None:
+    async def shake_hands(*_given: object, **_named: object) -> None:
         await asyncio.sleep(0)
 
-    async def relay(*given: Any) -> str:
+    async def relay(*_given: object, **named: Any) -> str:
         await asyncio.sleep(0)
-        seen.extend(each for each in given if isinstance(each, Clipboard))
+        seen.append(named["clipboard"])
         return "it has ended"
 
     monkeypatch.setattr(Desktops, "enter", enter, raising=False)
@@ -185,3 +194,56 @@ def test_the_clipboard_works_as_the_session_type_says_now(
 
     run(work, tmp_path, kind=now)
     assert seen == [Clipboard.of(works)]
+
+
+@pytest.mark.parametrize(
+    ("why", "has_ended", "told"),
+    [
+        (SERVER_CLOSED, True, "this desktop was stopped: session"),
+        (SERVER_CLOSED, False, SERVER_CLOSED),
+        ("the browser has gone", True, "the browser has gone"),
+    ],
+)
+def test_whose_vnc_server_closes_the_connection_hears_whether_the_desktop_has_ended(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, why: str, has_ended: bool, told: str
+) -> None:
+    async def enter(desktops: Desktops, _slot: Slot, link: Connection) -> tuple[Desktop, socket.socket]:
+        desktops.desktop.enter(link)
+        return desktops.desktop, socket.socketpair()[0]
+
+    async def nothing(*_given: object, **_named: object) -> None:
+        await asyncio.sleep(0)
+
+    async def relay(*_given: object, **_named: object) -> str:
+        await asyncio.sleep(0)
+        return why
+
+    async def look_now(desktops: Desktops, desktop: Desktop) -> None:
+        assert desktop is desktops.desktop
+        assert desktop.connections, "it is there to be told"
+        await asyncio.sleep(0)
+        if has_ended:
+            desktop.cut("this desktop was stopped: session")
+
+    monkeypatch.setattr(Desktops, "enter", enter, raising=False)
+    monkeypatch.setattr(Desktops, "look_now", look_now, raising=False)
+    monkeypatch.setattr(Desktops, "look_soon", lambda _self: None, raising=False)
+    monkeypatch.setattr(service, "shake_hands", nothing)
+    monkeypatch.setattr(service, "relay", relay)
+
+    async def work(desktops: Desktops) -> None:
+        async with served(desktops) as port, page(port, PROTOCOL) as websocket:
+            assert await closed(websocket) == (1000, told)
+
+    desktops = run(work, tmp_path)
+    assert not desktops.desktop.connections
+
+
+def test_connections_of_a_user_are_counted_in_every_spelling() -> None:
+    counts, rules = Counts(), Rules(per_user=2)
+    with counts.counted("anna", "192.0.2.1"), counts.counted("Anna", "192.0.2.2"):
+        refusal = counts.refuse_user(rules, "ANNA")
+        assert refusal is not None
+        assert refusal.told == TOO_MANY_OF_YOURS
+        assert counts.refuse_user(rules, "bert") is None
+    assert counts.refuse_user(rules, "anna") is None

@@ -17,6 +17,8 @@ from websockets.asyncio.server import ServerConnection, serve
 from websockets.frames import Frame, Opcode
 
 from tests.support.tls import make_certificates
+from x2gobroker.remote.clipboard import Clipboard
+from x2gobroker.remote.keys import BOTH
 from x2gobroker.remote.patient import PatientConnection, patient_connections, read_little
 from x2gobroker.remote.relay import Browser, Carrier, Server, relay
 
@@ -63,7 +65,8 @@ async def desktop(
             pass
 
     async def handle(websocket: ServerConnection) -> None:
-        await relay(Browser(websocket), Server(ours), Carrier(), view_only, lambda: None, "desk")
+        given = (Browser(websocket), Server(ours), Carrier(), view_only, lambda: None)
+        await relay(*given, name="desk", clipboard=Clipboard.of(BOTH), is_guest=False)
 
     swallowing = asyncio.ensure_future(swallow())
     context = tls[0] if tls else None

@@ -17,12 +17,28 @@ from tests.unit.configured import Files
 from tests.unit.properties import MANY, SOME
 from x2gobroker.model.acl import Requester, parse_client
 from x2gobroker.remote import keys
-from x2gobroker.remote.keys import KEYS, MOST_SLOTS, OPTION_KEYS, SIZES, schema
+from x2gobroker.remote.keys import CLIPBOARDS, KEYS, MOST_SLOTS, OPTION_KEYS, SIZES, schema
+from x2gobroker.remote.loader import SHIPPED, realize
 from x2gobroker.remote.types import SessionType, SessionTypes, SessionTypeSource, parse_types, read_types
 from x2gobroker.settings import GLOBAL, IniError, SettingsSource
 
 FILE = Path("/etc/x2go/broker/types.json")
 SCHEMA = Path(keys.__file__).with_name("schema.json")
+SCRIPT = """\
+from nexus_remote_service import RemoteServiceScript
+
+
+class Own(RemoteServiceScript):
+    def start(self, token, timestamp=None, options={}):
+        return super().start(token, timestamp, options)
+
+    def stop(self):
+        return super().stop()
+
+
+def realize_service(name="", count=1, index=0, common_options={}):
+    return Own(name, count=count, index=index, common_options=common_options)
+"""
 
 
 def parse(**more: Any) -> SessionTypes:
@@ -175,6 +191,40 @@ def test_doubts_are_warnings(more: dict[str, Any], message: str) -> None:
     assert messages(found) == [message]
     assert not found.problems[0].error
     assert "Desk" in found.types
+
+
+@pytest.mark.parametrize(
+    ("script", "wanted", "taken"),
+    [
+        ("desk.py", None, 256),
+        ("desk.py", 100, 100),
+        ("desk.py", 2048, 2048),
+        ("tigervnc.py", None, 1024),
+        ("tigervnc.py", 8192, 8192),
+        ("x11vnc.py", None, 1024),
+        ("x11vnc.py", 100, 100),
+        ("x11vnc.py", 4096, 1024),
+    ],
+)
+def test_the_clipboard_carries_no_more_than_the_vnc_server_takes(
+    tmp_path: Path, script: str, wanted: int | None, taken: int
+) -> None:
+    """What is more would be lost, or end the connection, after the page has said that it was sent."""
+    more = {} if wanted is None else {"clipboard-kilobytes": wanted}
+    path = write_types(tmp_path, {"Desk": {"script": script, "count": 1, **more}}, desk=SCRIPT)
+    found = read_types(path).types["Desk"]
+    assert found.clipboard_kilobytes == taken
+    assert realize(found, 0)._clipboard_bytes == taken << 10
+
+
+def test_a_sites_own_script_is_its_own_whatever_it_is_called(tmp_path: Path) -> None:
+    for name in CLIPBOARDS:
+        path = write_types(tmp_path, {"Desk": {"script": name, "count": 1}}, **{name.removesuffix(".py"): SCRIPT})
+        assert read_types(path).types["Desk"].clipboard_kilobytes == 256
+
+
+def test_how_much_text_it_takes_is_known_of_every_script_that_ships() -> None:
+    assert set(CLIPBOARDS) == {path.name for path in SHIPPED.glob("*.py")} - {"__init__.py"}
 
 
 def test_a_mistake_costs_its_own_type_only() -> None:
@@ -344,15 +394,100 @@ def test_the_variables_of_nexus_are_read(files: Files, monkeypatch: pytest.Monke
     assert SettingsSource.of_process().current().text(GLOBAL, "remote-session-config") == "/b.json"
 
 
-@pytest.mark.parametrize("key", ["users", "users-deny", "groups", "groups-deny"])
+SLIPS = ("anna, bert", "anna;bert", "anna\nbert", "all", "All", " anna", "@anna", "'anna", "anna # no", "*", "a\u200b")
+LISTS = ("users", "users-deny", "groups", "groups-deny")
+
+
 @pytest.mark.parametrize(
-    "entry",
-    ["anna, bert", "anna;bert", "anna\nbert", "all", "All", " anna", "@anna", "'anna", "anna # no", "*", "a\u200b"],
+    ("key", "entry"),
+    [*((key, entry) for key in LISTS for entry in SLIPS), ("users", "anna bert"), ("users-deny", "anna bert")],
 )
 def test_a_slip_in_a_list_of_names_takes_the_type_out_of_service(key: str, entry: str) -> None:
     found = parse(**{"users": ["ALL"], key: ["carl", entry]})
     assert not found.types
     assert any(problem.error and key in problem.message and problem.line for problem in found.problems)
+
+
+@pytest.mark.parametrize("entry", ["anna/staff", "anna+staff", "staff / anna", "anna/bert+staff"])
+@pytest.mark.parametrize("key", ["users-deny", "groups-deny"])
+def test_what_may_be_several_names_denies_all_of_them_and_is_told(key: str, entry: str) -> None:
+    entry = entry.replace(" ", "") if key == "users-deny" else entry
+    found = parse(**{key.removesuffix("-deny"): ["ALL"], key: [entry]})
+    (problem,) = found.problems
+    assert not problem.error
+    assert problem.line == 8
+    assert f"{key}: {entry!r} may be several names, which are all denied" in problem.message
+    if key == "users-deny":
+        assert not allowed(found.types["Desk"], "anna")
+        assert allowed(found.types["Desk"], "carl")
+    else:
+        assert not allowed(found.types["Desk"], "bert", "192.0.2.1", "staff")
+        assert not allowed(found.types["Desk"], "bert", "192.0.2.1", entry)
+        assert allowed(found.types["Desk"], "carl", "192.0.2.1", "guests")
+
+
+def test_a_group_with_blanks_that_is_denied_is_told_unless_it_stands_in_quotes() -> None:
+    found = parse(groups=["ALL"], **{"groups-deny": ["Domain Users"]})
+    assert messages(found) == [
+        "groups-deny: 'Domain Users' may be several names, which are all denied; give each an item of its own, or "
+        "write \"'Domain Users'\" if it is one"
+    ]
+    for group in ("Domain Users", "Domain", "Users"):
+        assert not allowed(found.types["Desk"], "anna", "192.0.2.1", group)
+    quoted = desk(groups=["ALL"], **{"groups-deny": ["'Domain Users'"]})
+    assert not allowed(quoted, "anna", "192.0.2.1", "Domain Users")
+    assert allowed(quoted, "anna", "192.0.2.1", "Users")
+
+
+@pytest.mark.parametrize(
+    "more",
+    [{"users": ["anna/bert"]}, {"users": ["anna+bert"]}, {"groups": ["a+b"]}, {"options": {"group": "staff/cluster"}}],
+)
+def test_what_may_be_several_names_allows_none_of_them_and_is_told(more: dict[str, Any]) -> None:
+    found = parse(**more)
+    (problem,) = found.problems
+    assert not problem.error
+    assert "counts as one name" in problem.message
+    assert not allowed(found.types["Desk"], "anna", "192.0.2.1", "a", "staff")
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "anna bert",
+        "anna/bert",
+        "anna, bert",
+        "all",
+        "",
+        "'anna",
+        "'@staff'",
+        "@",
+        "@a/b",
+        "@a+b",
+        "@a, b",
+        "@'a",
+        "@@a",
+    ],
+)
+def test_a_slip_in_a_name_that_has_arguments_takes_the_type_out_of_service(name: str) -> None:
+    """Whoever it was meant for would get what all others get."""
+    found = parse(arguments={name: ["--restricted"], "ALL": []})
+    assert not found.types
+    (problem,) = found.problems
+    assert problem.error
+    assert problem.line == 6
+    assert f"arguments: {name!r} " in problem.message
+
+
+def test_names_that_have_arguments_may_stand_in_quotes() -> None:
+    found = desk(arguments={"'a,b'": ["1"], "@'c+d'": ["2"], "@Domain Users": ["3"], "SITE\\anna": ["4"]})
+    assert found.arguments_for("a,b") == ("1",)
+    assert found.arguments_for("bert", lambda: frozenset({"c+d"})) == ("2",)
+    assert found.arguments_for("bert", lambda: frozenset({"Domain Users"})) == ("3",)
+    assert found.arguments_for("SITE\\anna") == ("4",)
+    assert messages(parse(arguments={"anna": [], "'anna'": ["1"]})) == [
+        "arguments: \"'anna'\" stands twice; delete one"
+    ]
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from x2gobroker.model.options import split_list
@@ -57,18 +58,24 @@ def parts_of(entry: str) -> list[str]:
     return MAY_SEPARATE.split(entry)
 
 
-def only_name(text: str) -> str:
-    """The name that a text of its own stands for, such as an item of a JSON list: `anna`, or `'a,b'` in quotes.
-
-    Raises ValueError with the reason where it is a slip and no name.
-    """
-    items = split_list(text)
-    if len(items) != 1 or not (items[0].quoted or items[0].text == text.strip()):
-        raise ValueError("is not one name; give each name an item of its own, and a name that holds a comma quotes")
-    fault = fault_of_name(items[0].text) if items[0].quoted else fault_of_entry(text)
-    if fault:
-        raise ValueError(fault)
-    return items[0].text
+def read_items(texts: Iterable[str], blanks: bool) -> NameList:
+    """The same for a list in which each name is a text of its own, as in JSON: `anna`, or `'a,b'` in quotes."""
+    names: set[str] = set()
+    bad: list[tuple[str, str]] = []
+    parted: list[str] = []
+    for text in texts:
+        items = split_list(text)
+        if len(items) != 1 or not (items[0].quoted or items[0].text == text.strip()):
+            fault = "is not one name; give each name an item of its own, and a name that holds a comma quotes"
+        else:
+            fault = fault_of_name(items[0].text) if items[0].quoted else fault_of_entry(text, blanks)
+        if fault:
+            bad.append((text, fault))
+            continue
+        names.add(items[0].text)
+        if not items[0].quoted and MAY_SEPARATE.search(text):
+            parted.append(text)
+    return NameList(frozenset(names), tuple(bad), tuple(parted))
 
 
 def fault_of_name(name: str) -> str:

@@ -14,18 +14,39 @@ from pathlib import Path
 from typing import NoReturn
 
 from x2gobroker.model.json_text import JsonError, read_json
+from x2gobroker.remote.keys import PASSWORD_BYTES
 from x2gobroker.remote.loader import ScriptError, describe, owners, realize_all
 from x2gobroker.remote.script import RemoteServiceScript
 from x2gobroker.remote.types import OPTION, SessionType, SessionTypes, read_types_trusted, types_path
-from x2gobroker.settings import IniError, Problem, Settings
+from x2gobroker.settings import GLOBAL, IniError, Problem, Settings
 
+PASSWORD = "remote-vnc-password"  # noqa: S105 - the name of an option
 TRIAL_SECONDS = 15.0
 LARGEST_ANSWER = 4096
+LIMITED = "tigervnc.py"  # the script whose desktops are on this host, and all that users start in them
+UNLIMITED = (
+    "nothing limits what one desktop may take of this host: session types {}. To set limits, give them values such as "
+    '"memory-megabytes": 4096, "tasks": 1000, "cpu-percent": 200'
+)
 NO_SOUND = "sound: sessions of this script have no sound; those of tigervnc.py can"
 
 
 def remote_problems(settings: Settings) -> list[Problem]:
-    """All that is wrong with the configured file of session types; nothing where none is configured."""
+    """All that is wrong with the password of VNC servers and the file of session types, if they are configured."""
+    return [*_password_problems(settings), *_types_problems(settings)]
+
+
+def _password_problems(settings: Settings) -> list[Problem]:
+    if len(settings.text(GLOBAL, PASSWORD).encode("utf-8", "replace")) <= PASSWORD_BYTES:
+        return []
+    message = (
+        f"{PASSWORD} is longer than {PASSWORD_BYTES} bytes, and VNC uses only the first {PASSWORD_BYTES}: they are the "
+        "whole password. Letters beyond ASCII, such as umlauts, have two bytes or more"
+    )
+    return [Problem(settings.environment("X2GOBROKER_CONFIG"), 0, message, error=False)]
+
+
+def _types_problems(settings: Settings) -> list[Problem]:
     path = types_path(settings)
     if path is None:
         return []
@@ -43,6 +64,25 @@ def script_problems(found: SessionTypes, types: Iterable[SessionType]) -> list[P
     return [
         found.problem(kind.name, "script", reason) for kind in types if (reason := try_script(found.path, kind.name))
     ]
+
+
+def unlimited(settings: Settings) -> str:
+    """What to say of session types whose desktops may take all of this host, as it is by default; nothing where there
+    are none. No fault: whether that is right is for the site to say.
+    """
+    path = types_path(settings)
+    if path is None or not path.exists():
+        return ""
+    try:
+        found = read_types_trusted(path, owners())
+    except IniError:  # `remote_problems` says so
+        return ""
+    names = [
+        kind.name
+        for kind in found.types.values()
+        if kind.script == LIMITED and not (kind.memory_megabytes or kind.tasks or kind.cpu_percent)
+    ]
+    return UNLIMITED.format(", ".join(names)) if names else ""
 
 
 def try_script(path: Path, name: str, seconds: float = TRIAL_SECONDS) -> str:

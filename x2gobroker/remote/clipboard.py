@@ -19,8 +19,8 @@ CAPS, NOTIFY, PROVIDE = 1 << 24, 1 << 27, 1 << 28  # a message of capabilities l
 class Clipboard:
     """Whether texts go in to the session, and out of it."""
 
-    goes_in: bool = True
-    goes_out: bool = True
+    goes_in: bool
+    goes_out: bool
 
     @classmethod
     def of(cls, word: str) -> Clipboard:

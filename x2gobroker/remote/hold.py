@@ -79,19 +79,36 @@ class Cgroup:
 
 def own_cgroup(proc: Path = Path("/proc")) -> Path | None:
     """The folder of this process's control group of version 2; None where there is none, or it is not mounted."""
+    found = _hierarchy(proc)
+    return None if found is None else found[0] / found[1]
+
+
+def cgroup_root(proc: Path = Path("/proc")) -> Path | None:
+    """The folder of the topmost group that can be seen from there; None as above."""
+    found = _hierarchy(proc)
+    return None if found is None else found[0]
+
+
+def _hierarchy(proc: Path) -> tuple[Path, Path] | None:
+    """Where the groups of version 2 are mounted, and which one below that is this process's."""
     try:
-        own = (proc / "self/cgroup").read_text(encoding="utf-8", errors="surrogateescape").splitlines()
-        mounts = (proc / "self/mountinfo").read_text(encoding="utf-8", errors="surrogateescape").splitlines()
+        own, mounts = (_kernel_lines(proc / "self" / name) for name in ("cgroup", "mountinfo"))
     except OSError:
         return None
     within = next((Path(line.removeprefix("0::")) for line in own if line.startswith("0::/")), None)
     if within is None or ".." in within.parts:
         return None
     for line in mounts:
-        words = line.split()
+        words = line.split(" ")
         if words[words.index("-") + 1] == "cgroup2" and within.is_relative_to(words[3]):
-            return Path(words[4]) / within.relative_to(words[3])
+            return Path(words[4]), within.relative_to(words[3])
     return None
+
+
+def _kernel_lines(path: Path) -> list[str]:
+    """The lines of a file of proc(5). In the paths of users' mounts, only blanks, tabs and line feeds are escaped."""
+    text = path.read_bytes().decode("utf-8", "surrogateescape")
+    return text.removesuffix("\n").split("\n") if text else []
 
 
 def own_stat() -> str:

@@ -42,6 +42,7 @@ from x2gobroker.remote.programs import TERM_SECONDS, NoDesktopError, Plan, Progr
 from x2gobroker.remote.sound import server as sound
 from x2gobroker.remote.ticket import LOOK_SECONDS
 from x2gobroker.remote.told import MORE_MEMORY, LoginError
+from x2gobroker.remote.userfolder import UserFolderError, share
 
 PR_SET_CHILD_SUBREAPER = 36
 LARGEST_PLAN = 1 << 20
@@ -360,6 +361,9 @@ def main() -> NoReturn:
     plan: Plan = json.loads(sys.stdin.buffer.read(LARGEST_PLAN))
     cgroup = Cgroup.make(os.path.basename(plan["folder"])) if CGROUP in plan["holds"] else None
     wants_namespace = cgroup is None and NAMESPACE in plan["holds"] and os.geteuid() == 0
+    if wants_namespace and plan["pam"]:
+        with contextlib.suppress(OSError, UserFolderError):  # then each of a user's desktops has a folder of its own
+            share()
     outside = fork_into_namespace() if wants_namespace else ""
     if not outside and os.fork():
         os._exit(0)

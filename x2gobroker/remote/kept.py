@@ -27,7 +27,7 @@ from typing import IO, Any, cast
 from x2gobroker.authservice.pamfiles import service_exists
 from x2gobroker.errors import BrokerError
 from x2gobroker.remote import ticket, userfolder
-from x2gobroker.remote.hold import CGROUP, HOLDS, Cgroup, children_of
+from x2gobroker.remote.hold import CGROUP, HOLDS, Cgroup, cgroup_root, children_of
 from x2gobroker.remote.keys import PAM_SERVICE
 from x2gobroker.remote.limits import Limits
 from x2gobroker.remote.script import RemoteServiceScript
@@ -125,6 +125,7 @@ class KeptDesktop(RemoteServiceScript, ABC):
         seconds = self._common_options.get("seconds", START_SECONDS)
         if isinstance(seconds, bool) or not isinstance(seconds, int | float) or not 0 < seconds <= LONGEST_START:
             yield f"the option seconds must be a number above 0, and at most {LONGEST_START:g}"
+        yield from limit_faults(self._limits)
 
     def pam_faults(self) -> Iterator[str]:
         """What is wrong with the key `pam-service` on this host."""
@@ -251,6 +252,23 @@ def scope_for(use: Use, limits: Limits) -> list[str]:
     return [*words, *(f"--property={text}" for text in limits.properties()), "--"]
 
 
+def limit_faults(limits: Limits) -> Iterator[str]:
+    """What to do where this host cannot keep limits: no desktop would start."""
+    by_systemd = SYSTEMD.is_dir()
+    lacking = limits.lacking(cgroup_root(), by_systemd)
+    if not lacking:
+        return
+    keys, controllers = ", ".join(lacking), ", ".join(lacking.values())
+    wanted = "have the topmost group hand them down (cgroup.subtree_control)"
+    if by_systemd:
+        wanted = "start the kernel with systemd.unified_cgroup_hierarchy=1"
+        wanted += " cgroup_enable=memory" if "memory" in lacking.values() else ""
+    yield (
+        f"{keys}: no desktop starts with that, because the control groups of version 2 on this host lack the "
+        f"controllers {controllers}: {wanted}, or leave the limits out"
+    )
+
+
 def no_service(service: str) -> str:
     """What to do where there is no such PAM service: libpam would take `other` for it, which lets nobody in."""
     put = f"run `x2gobroker remote setup`, which puts {PAM_SERVICE} there" if service == PAM_SERVICE else "put it there"
@@ -328,7 +346,8 @@ def is_killed(process: Path) -> bool:
     """Whether SIGKILL is on its way to a process of proc(5): it waits for a disk or for a file system of its user's
     own, perhaps for ever, and does nothing more. Raises OSError.
     """
-    lines = (process / "status").read_text(encoding="utf-8", errors="replace").splitlines()
+    # a process names itself, and might put more into a line than the kernel has: only a line feed ends one
+    lines = (process / "status").read_text(encoding="utf-8", errors="replace").split("\n")
     pending = [line.split()[1] for line in lines if line.startswith(("SigPnd:", "ShdPnd:"))]
     return any(int(mask, 16) >> (signal.SIGKILL - 1) & 1 for mask in pending)
 

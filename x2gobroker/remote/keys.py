@@ -39,6 +39,10 @@ HALF = re.compile(r"[\ud800-\udfff\x00]")
 SERVICE = r"^[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}$"
 PAM_SERVICE = "x2gobroker-desktop"
 SCRIPT = r"^[A-Za-z0-9_][A-Za-z0-9_.-]*\.py$"
+PASSWORD_BYTES = 8  # of a password, in UTF-8, VNC knows no more
+# how much text VNC servers take, in kilobytes: those of scripts that ship, and Xvnc of any other that does not say more
+USUAL_CLIPBOARD = 256
+CLIPBOARDS = {"tigervnc.py": 8192, "x11vnc.py": 1024}
 EXAMPLES = {SCRIPT: "desktop.py", PICTURE: "desktop.png", SERVICE: PAM_SERVICE}  # of what the patterns take
 
 
@@ -231,8 +235,9 @@ KEYS = (
         "clipboard-kilobytes",
         Shape.INTEGER,
         1024,
-        "Kilobytes that the clipboard can carry into the session. A VNC server that your own script starts has to "
-        "accept as much: `Xvnc -MaxCutText`, in bytes.",
+        "Kilobytes that the clipboard can carry into the session; with `x11vnc.py`, 1024 at most. With a script of "
+        "your own, 256 unless this key is set. If it says more, the VNC server that the script starts has to accept as "
+        "much: `Xvnc -MaxCutText`, in bytes.",
         minimum=1,
         maximum=8192,
     ),

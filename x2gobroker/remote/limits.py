@@ -19,6 +19,7 @@ SYSTEMD_SECONDS = 10.0
 MEMORY_SECONDS = 10.0
 OOM_SCORE = Path("/proc/self/oom_score_adj")  # proc(5): -1000 to 1000; whoever has most ends first
 SPARED = "-900"
+KEY_OF = {"memory": "memory-megabytes", "pids": "tasks", "cpu": "cpu-percent"}  # by the kernel's controller
 NO_LIMITS = (
     "memory-megabytes, tasks and cpu-percent need control groups of version 2 with the controllers memory, pids and "
     "cpu, as systemd has them: leave them out of the session type on this host"
@@ -53,6 +54,20 @@ class Limits(NamedTuple):
             yield f"TasksMax={self.tasks}"
         if self.cpu_percent:
             yield f"CPUQuota={self.cpu_percent}%"
+
+    def lacking(self, root: Path | None, by_systemd: bool) -> dict[str, str]:
+        """The keys that nothing on this host can keep, each with the controller that is missing for it.
+
+        `root` is the topmost control group, None where there is none of version 2. systemd hands controllers down as
+        they are needed; without it, they have to be handed down already.
+        """
+        try:
+            name = "cgroup.controllers" if by_systemd else "cgroup.subtree_control"
+            there = (root / name).read_text(encoding="ascii").split() if root is not None else []
+        except OSError:
+            there = []
+        wanted = (file.partition(".")[0] for file, _ in self.files())
+        return {KEY_OF[controller]: controller for controller in wanted if controller not in there}
 
     def write(self, group: Path) -> None:
         """Have the kernel keep them for a control group. Raises LimitsError where it has no such controller."""

@@ -69,6 +69,14 @@ def script_path(folder: Path, name: str) -> Path:
     raise ScriptError(f"script {name} is not in {folder}, and none of that name ships: put it there")
 
 
+def ships(folder: Path, name: str) -> bool:
+    """Whether the script of this name is the one that ships, for a file of session types in this folder."""
+    try:
+        return script_path(folder, name).parent == SHIPPED
+    except ScriptError:
+        return False
+
+
 def owners() -> set[int]:
     """Whose files are believed: root's, and those of the account that reads them."""
     return {0, os.geteuid()}

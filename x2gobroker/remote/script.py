@@ -109,7 +109,7 @@ class RemoteServiceScript:
     def set_password(self, password: str | None) -> None:
         """The password that the VNC server asks for; the service gives it, and no browser sees it. None: no password.
 
-        VNC compares its first 8 characters only.
+        VNC uses its first 8 bytes only, in UTF-8.
         """
         self._password = password
 

@@ -16,20 +16,23 @@ from typing import Any
 
 from x2gobroker.logs import broker_log, error_log
 from x2gobroker.model.acl import AccessRules, ClientList, parse_clients
-from x2gobroker.model.name_lists import only_name
 from x2gobroker.model.near_names import looks_like_a_rule
 from x2gobroker.model.options import did_you_mean
 from x2gobroker.privilege import TrustError, read_trusted
 from x2gobroker.remote.keys import (
     BY_NAME,
+    CLIPBOARDS,
     EVERYBODY,
     GROUP_SIGN,
     KEYS,
     OPTION_KEYS,
     SIZES,
+    USUAL_CLIPBOARD,
     fault_of,
     name_fault,
 )
+from x2gobroker.remote.loader import ships
+from x2gobroker.remote.names import read_access_names, read_arguments
 from x2gobroker.remote.positions import Path as Place
 from x2gobroker.remote.positions import Positions, positions
 from x2gobroker.settings import GLOBAL, IniError, Problem, Settings, WatchedFile
@@ -203,7 +206,7 @@ class _Reader:
             access=self._access(value, options.get("group", "")),
             description=value["description"],
             picture=value["picture"],
-            arguments={name: tuple(texts) for name, texts in value["arguments"].items()},
+            arguments=read_arguments(value["arguments"], self.complain),
             start_seconds=value["start-seconds"],
             stop_seconds=value["stop-seconds"],
             grace_seconds=value["grace-seconds"],
@@ -215,14 +218,24 @@ class _Reader:
             pam_service=value["pam-service"],
             stop_at_logout=value["stop-at-logout"],
             clipboard=value["clipboard"],
-            clipboard_kilobytes=value["clipboard-kilobytes"],
+            clipboard_kilobytes=self._clipboard_kilobytes(found),
             sound=value["sound"],
             files=value["files"],
             files_megabytes=value["files-megabytes"],
         )
 
+    def _clipboard_kilobytes(self, found: dict[str, Any]) -> int:
+        """How much text the VNC server takes, at most as much as the key says. Of what is more, nothing would arrive.
+
+        Of a site's own script, nothing is known but what the key itself says.
+        """
+        key, script = BY_NAME["clipboard-kilobytes"], found["script"]
+        if ships(self.path.parent, script):
+            return min(int(found.get(key.name, key.default)), CLIPBOARDS[script])
+        return int(found.get(key.name, USUAL_CLIPBOARD))
+
     def _access(self, value: dict[str, Any], group: str) -> AccessRules:
-        groups = {*self._names("groups", value), *self._names("group", {"group": [group] if group else []})}
+        groups = self._names("groups", value) | self._names("group", {"group": [group] if group else []})
         for kind, also in (("users", groups), ("groups", {*groups, *value["users"]}), ("addresses", ())):
             if value[f"{kind}-deny"] and not value[kind] and not also:
                 message = f'{kind}-deny alone lets nobody in: add "{kind}": ["{EVERYBODY}"]'
@@ -230,20 +243,14 @@ class _Reader:
         return AccessRules(
             users_allow=self._names("users", value),
             users_deny=self._names("users-deny", value),
-            groups_allow=frozenset(groups),
+            groups_allow=groups,
             groups_deny=self._names("groups-deny", value),
             clients_allow=self._clients("addresses", value),
             clients_deny=self._clients("addresses-deny", value),
         )
 
     def _names(self, key: str, value: dict[str, Any]) -> frozenset[str]:
-        names = []
-        for entry in value[key]:
-            try:
-                names.append(only_name(entry))
-            except ValueError as error:
-                self.complain(("options", key) if key == "group" else (key,), f"{key}: {entry!r} {error}")
-        return frozenset(names)
+        return read_access_names(key, value[key], self.complain)
 
     def _clients(self, key: str, value: dict[str, Any]) -> ClientList:
         clients = parse_clients(tuple(value[key]))

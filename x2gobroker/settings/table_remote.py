@@ -22,7 +22,7 @@ REMOTE = (
         Kind.TEXT,
         "",
         "Password that VNC servers of sessions in the browser ask for if their script sets none; VNC uses only the "
-        "first 8 characters. The service gives it to the VNC servers, and no browser sees it. Empty: the user is "
+        "first 8 bytes (in UTF-8). The service gives it to the VNC servers, and no browser sees it. Empty: the user is "
         "asked for it.",
         since=OURS,
         secret=True,
