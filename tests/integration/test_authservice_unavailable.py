@@ -10,9 +10,11 @@ import requests
 
 from tests.support.accounts import Account, account, change_accounts, pam_service
 from tests.support.authservice import AuthService, UnprivilegedBroker
+from tests.support.kerberos import kdc
 from tests.support.nss_module import compile_nss_module, source_of_users
 from tests.support.pam_modules import PamModule, compile_module
 from x2gobroker.authservice.pamcodes import OUTCOMES
+from x2gobroker.authservice.pamstack import outage_is_refused
 from x2gobroker.authservice.protocol import OK, REFUSED, UNAVAILABLE
 from x2gobroker.errors import AuthMechanismError
 
@@ -27,6 +29,22 @@ COMMON = (
     "auth [success=1 default=ignore] pam_unix.so nodelay\nauth requisite pam_deny.so\nauth required pam_permit.so\n"
     "account required pam_unix.so\n"
 )
+# Kerberos as pam-auth-update puts it there, and as the how-to on authentication writes it out
+KERBEROS_COMMON = """\
+auth [success=3 default=ignore] pam_krb5.so minimum_uid=1000
+auth [success=2 default=ignore] pam_unix.so nodelay try_first_pass
+auth requisite pam_deny.so
+auth required pam_deny.so
+auth required pam_permit.so
+account required pam_unix.so
+"""
+KERBEROS_APART = """\
+auth [success=done default=ignore] pam_unix.so nodelay
+auth [success=done authinfo_unavail=die cred_unavail=die system_err=die default=ignore] pam_krb5.so use_first_pass
+auth requisite pam_deny.so
+account required pam_unix.so
+"""
+OF_KERBEROS = "Known to the KDC 3"
 CONFIG = """\
 [global]
 default-auth-mech = pam
@@ -113,6 +131,28 @@ def test_a_directory_that_is_down_is_no_wrong_password_where_the_stack_says_it_i
             assert outcome(service, pam, "x2gt-of-the-directory", RIGHT) == UNAVAILABLE
             assert outcome(service, pam, user.name, RIGHT) == OK
             assert outcome(service, pam, user.name, WRONG) == REFUSED
+
+
+def test_a_kdc_that_is_down_is_no_wrong_password_where_the_stack_is_written_out(user: Account) -> None:
+    with (
+        kdc() as realm,
+        pam_service("krb-common", KERBEROS_COMMON) as common,
+        pam_service("krb-apart", KERBEROS_APART) as apart,
+        AuthService(common, apart) as service,
+    ):
+        realm.add(user.name, OF_KERBEROS)
+        for pam in (common, apart):
+            found = [outcome(service, pam, user.name, password) for password in (RIGHT, OF_KERBEROS, WRONG)]
+            assert found == [OK, OK, REFUSED]
+        realm.stop()
+        try:
+            assert outcome(service, common, user.name, OF_KERBEROS) == REFUSED
+            assert outcome(service, apart, user.name, OF_KERBEROS) == UNAVAILABLE
+            assert outcome(service, apart, user.name, RIGHT) == OK, "an account of the host itself"
+        finally:
+            realm.start()
+        assert [outage_is_refused(pam, "pam_krb5.so") for pam in (common, apart)] == [True, False]
+        assert outcome(service, apart, user.name, OF_KERBEROS) == OK
 
 
 def statuses(broker: UnprivilegedBroker, user: str, password: str) -> tuple[int, int, int]:

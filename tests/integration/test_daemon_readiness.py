@@ -62,23 +62,41 @@ def test_probes_cost_nothing(broker: OurBroker) -> None:
 
 def test_the_authentication_service_stops_and_freezes() -> None:
     with AuthService("login") as service:
-        config = "[global]\ndefault-auth-mech = pam\ncookie-directory = {state}\n"
+        config = "[global]\ndefault-auth-mech = pam\ncookie-directory = {state}\n[authmech_pam]\nservice = login\n"
         with UnprivilegedBroker(config, PROFILES, service.socket) as broker:
             becomes(broker)
             processes = [service.pid, *service.descendants()]
             for process in processes:
                 os.kill(process, signal.SIGSTOP)
             try:
-                becomes(broker, "authentication-service")
+                becomes(broker, "authentication")
             finally:
                 for process in processes:
                     os.kill(process, signal.SIGCONT)
             becomes(broker)
             assert service.program is not None
             service.program.stop()
-            becomes(broker, "authentication-service")
+            becomes(broker, "authentication")
             service.start()
             becomes(broker)
+
+
+def test_a_pam_service_that_is_not_there() -> None:
+    config = "[global]\ndefault-auth-mech = pam\ncookie-directory = {{state}}\n[authmech_pam]\nservice = {}\n"
+    with (
+        AuthService("login") as service,
+        UnprivilegedBroker(config.format("login"), PROFILES, service.socket) as broker,
+    ):
+        becomes(broker)
+        broker.write_config(config.format("x2gt-no-such-service"))
+        becomes(broker, "authentication")
+
+
+def test_a_daemon_that_starts_with_session_profiles_that_it_cannot_read(tmp_path: Path) -> None:
+    with OurBroker(OPEN, "[desk\n") as broker:
+        becomes(broker, "session-profiles")
+        broker.write_profiles(PROFILES)
+        becomes(broker)
 
 
 def test_postgresql_stops_and_freezes() -> None:

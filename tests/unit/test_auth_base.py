@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import time
+from dataclasses import dataclass
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.unit.properties import SOME
+from x2gobroker.auth import pace
 from x2gobroker.auth.base import (
     ACCOUNT_SECONDS,
     LONGEST_USER,
+    NOT_AVAILABLE,
     AuthMechanism,
     Credentials,
     Outcome,
@@ -19,6 +22,7 @@ from x2gobroker.auth.base import (
     Verdict,
     granted,
     refused,
+    unavailable,
 )
 from x2gobroker.errors import AuthMechanismError
 from x2gobroker.model.passwords import LONGEST_PASSWORD, LONGEST_TYPED, can_be_typed
@@ -186,3 +190,124 @@ def test_an_account_that_may_come_in_is_not_asked_about_again_for_a_moment(monke
 def test_an_account_of_which_nobody_can_tell_is_no_account_that_may_come_in() -> None:
     verdict = Leaver(fails=True).account(SETTINGS, "anna", "")
     assert (verdict.granted, verdict.outcome) == (False, Outcome.UNAVAILABLE)
+
+
+@dataclass
+class Clock:
+    """Goes on only where somebody waits or works."""
+
+    now: float = 1000.0
+
+    def monotonic(self) -> float:
+        return self.now
+
+    def sleep(self, seconds: float) -> None:
+        self.now += seconds
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    """Time as mechanisms see it."""
+    made = Clock()
+    monkeypatch.setattr(time, "monotonic", made.monotonic)
+    monkeypatch.setattr(time, "sleep", made.sleep)
+    return made
+
+
+class Slow(AuthMechanism):
+    """Finds `found` after so many seconds; with an error where it is None. `ready` is whether it would answer."""
+
+    def __init__(self, clock: Clock) -> None:
+        super().__init__("slow")
+        self.clock = clock
+        self.seconds = 0.7
+        self.found: Verdict | None = refused("anna", "wrong password")
+        self.looked = True
+        self.ready = True
+        self.asked_if_ready = 0
+
+    def _check(self, settings: Settings, credentials: Credentials) -> Verdict:
+        self.clock.now += self.seconds
+        if self.found is None:
+            raise AuthMechanismError("the server is down", looked=self.looked)
+        return self.found
+
+    def is_ready(self, settings: Settings, seconds: float) -> bool:
+        self.asked_if_ready += 1
+        return self.ready
+
+    def check(self) -> Verdict:
+        """A login that is looked at."""
+        return self.authenticate(SETTINGS, Credentials("anna", "x"))
+
+    def spent(self) -> tuple[float, Verdict | None]:
+        """A refusal without a check: how long it takes, and what is said instead."""
+        began = self.clock.now
+        verdict = self.spend(SETTINGS, Credentials("bert", "x"))
+        return round(self.clock.now - began, 6), verdict
+
+
+@pytest.fixture
+def slow(clock: Clock) -> Slow:
+    """A mechanism that needs 0.7 s to find a password wrong, and was never asked."""
+    return Slow(clock)
+
+
+def test_a_refusal_without_a_check_takes_as_long_as_the_refusals_before(slow: Slow) -> None:
+    slow.check()
+    assert slow.spent() == (0.7, None)
+    slow.seconds, slow.found = 0.001, refused("anna", "no possible name", looked=False)
+    slow.check()  # that one says nothing about those whose password is compared
+    slow.seconds, slow.found = 9.0, granted("anna", "")
+    slow.check()
+    assert [slow.spent() for _ in range(20)] == [(0.7, None)] * 20
+
+
+def test_before_the_first_refusal_it_takes_as_long_as_a_right_password(slow: Slow) -> None:
+    assert slow.spent() == (pace.FIRST_SECONDS, None)
+    assert pace.FIRST_SECONDS >= 0.1, "PAM takes as long"
+    slow.found = granted("anna", "")
+    slow.check()
+    assert slow.spent() == (0.7, None)
+
+
+@pytest.mark.parametrize("looked", [True, False])
+@pytest.mark.parametrize("raises", [True, False])
+def test_while_nobody_can_check_passwords_those_without_a_check_are_told_so_as_well(
+    slow: Slow, looked: bool, raises: bool
+) -> None:
+    """Else whoever is refused all the same has a second factor."""
+    slow.check()
+    slow.seconds, slow.looked = 2.5, looked
+    slow.found = None if raises else unavailable("anna", NOT_AVAILABLE, looked)
+    told = slow.check()
+    assert (told.outcome, told.looked) == (Outcome.UNAVAILABLE, looked)
+    assert slow.spent() == (2.5, unavailable("bert", told.reason, looked))
+    slow.seconds, slow.found = 0.7, refused("anna", "wrong password")
+    slow.check()
+    assert slow.spent() == (0.7, None)
+
+
+def test_a_process_that_has_checked_nothing_lately_looks_whether_it_could(slow: Slow, clock: Clock) -> None:
+    slow.ready = False
+    assert slow.spent() == (0.0, unavailable("bert", NOT_AVAILABLE, looked=False))
+    slow.ready = True
+    assert slow.spent() == (pace.FIRST_SECONDS, None)
+    assert slow.asked_if_ready == 2
+    slow.check()
+    slow.spent()
+    assert slow.asked_if_ready == 2, "the check has just told"
+    clock.now += pace.FINE_SECONDS
+    slow.ready = False
+    assert slow.spent()[1] is not None
+
+
+def test_a_failure_of_long_ago_is_none_of_now(slow: Slow, clock: Clock) -> None:
+    """Else a user who forgets the code would be told for ever that passwords cannot be checked."""
+    slow.found = None
+    slow.check()
+    assert slow.spent()[1] is not None
+    clock.now += pace.FAILING_SECONDS
+    assert slow.spent()[1] is None
+    slow.ready = False
+    assert slow.spent()[1] is not None

@@ -17,7 +17,7 @@ from passlib.hash import bcrypt, sha512_crypt
 from tests.unit.configured import replace
 from tests.unit.properties import SOME
 from x2gobroker.auth import htpasswd
-from x2gobroker.auth.base import Credentials, Outcome, Verdict
+from x2gobroker.auth.base import LONGEST_USER, Credentials, Outcome, Verdict
 from x2gobroker.auth.htpasswd import HtpasswdMechanism, parse_users, read_users, write_user
 from x2gobroker.auth.passwords import hash_password, verify_password
 from x2gobroker.errors import ConfigurationError
@@ -141,6 +141,33 @@ def test_other_lines_stay_as_they_are(users: Path) -> None:
     assert lines[0] == "# people"
     assert f"bert:{HASH}" in lines
     assert lines.count("anna:h") == 1
+
+
+@pytest.mark.parametrize("end", ["\x0b", "\x0c", "\x1c", "\x1e", "\x85", "\u2028", "\u2029"])
+def test_what_a_comment_holds_does_not_become_a_user(users: Path, end: str) -> None:
+    """Editors and Python take more characters for the end of a line than whoever reads the file."""
+    comment = f"# left:{end}carla:{HASH}"
+    users.write_text(f"{comment}\nanna:{HASH}\n", encoding="utf-8")
+    assert set(read_users(users)) == {"anna"}
+    write_user(users, "bert", "h")
+    assert set(read_users(users)) == {"anna", "bert"}
+    assert users.read_text(encoding="utf-8").split("\n")[0] == comment
+
+
+def test_a_name_that_nobody_could_log_in_with_is_refused_and_can_be_removed(
+    mechanism: HtpasswdMechanism, users: Path
+) -> None:
+    longest, too_long = "x" * LONGEST_USER, "x" * (LONGEST_USER + 1)
+    write_user(users, longest, HASH)
+    assert check(mechanism, users, longest).granted
+    before = users.read_bytes()
+    with pytest.raises(ValueError, match="257 characters is too long"):
+        write_user(users, too_long, HASH)
+    assert users.read_bytes() == before
+    users.write_text(f"{too_long}:{HASH}\n", encoding="utf-8")
+    assert not check(mechanism, users, too_long).granted
+    assert write_user(users, too_long, None) is True
+    assert read_users(users) == {}
 
 
 def test_a_user_is_removed_and_one_who_is_not_there_is_told(users: Path) -> None:
@@ -306,6 +333,26 @@ def test_a_folder_that_the_broker_may_not_enter_is_no_wrong_password(
     assert mechanism.account(settings(users), "anna", "").outcome is Outcome.UNAVAILABLE
     change = mechanism.change_password(settings(users), Credentials("anna", PASSWORD), "another one")
     assert (change.changed, change.outcome, change.looked) == (False, Outcome.UNAVAILABLE, False)
+
+
+@pytest.mark.parametrize("user", ["anna", "locked", "nobody"])
+def test_a_refusal_without_a_check_costs_one_comparison_as_well(
+    mechanism: HtpasswdMechanism, tmp_path: Path, compared: list[str], user: str
+) -> None:
+    """As a login without the code of a second factor: who has one must not show by the time."""
+    (tmp_path / "users").write_text(f"anna:{BCRYPT}\nlocked:!\n")
+    for number in range(1, 4):
+        assert mechanism.spend(settings(tmp_path / "users"), Credentials(user, "p")) is None
+        assert compared.count(BCRYPT) == number
+
+
+def test_a_refusal_without_a_check_says_as_well_that_nobody_can_check(
+    mechanism: HtpasswdMechanism, tmp_path: Path, said: pytest.LogCaptureFixture
+) -> None:
+    verdict = check(mechanism, tmp_path / "missing", "anna")
+    assert verdict.outcome is Outcome.UNAVAILABLE
+    assert mechanism.spend(settings(tmp_path / "missing"), Credentials("anna", "p")) == verdict
+    assert said.text.count("x2gobroker passwd") == 2
 
 
 @pytest.mark.parametrize("ends", ["\n", "\r\n", "\r"])

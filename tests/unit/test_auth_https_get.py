@@ -51,6 +51,52 @@ def ask(
     return HttpsGetMechanism("https_get").authenticate(settings, Credentials(user, password))
 
 
+def ready(port: int, ca: Path | str, host: str = "localhost", times: int = 1) -> list[bool]:
+    """What it says of itself, so many times."""
+    section = "authmech_https_get"
+    settings = Settings({(section, "host"): host, (section, "port"): port, (section, "ca-file"): str(ca)})
+    mechanism = HttpsGetMechanism("https_get")
+    return [mechanism.is_ready(settings, 1.0) for _ in range(times)]
+
+
+def test_a_web_server_is_ready_whose_certificate_is_trusted_and_is_sent_nothing(
+    certificates: Certificates, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []
+    monkeypatch.setattr("tests.unit.tls_server.Handler.do_GET", lambda handler: asked.append(handler.path))
+    with serving(certificates.certificate, certificates.key) as server:
+        assert ready(server.port, certificates.authority) == [True]
+        assert ready(server.port, certificates.authority, host="127.0.0.2") == [False]
+        assert ready(server.port, tmp_path / "missing.pem") == [False]
+        assert ready(server.port, "") == [False]
+        assert ready(server.port, certificates.authority, host="no-such-host.invalid") == [False]
+    assert asked == []
+    with serving() as plain:
+        assert ready(plain.port, certificates.authority) == [False]
+
+
+def test_a_web_server_that_is_ready_is_not_asked_again_for_a_while(
+    certificates: Certificates, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        began = time.monotonic()
+        assert ready(silent.getsockname()[1], certificates.authority) == [False]
+        assert time.monotonic() - began < 10
+    connected: list[object] = []
+    connect = socket.create_connection
+
+    def counted(address: tuple[str, int], timeout: float) -> socket.socket:
+        connected.append(address)
+        return connect(address, timeout=timeout)
+
+    monkeypatch.setattr(socket, "create_connection", counted)
+    with serving(certificates.certificate, certificates.key) as server:
+        assert ready(server.port, certificates.authority, times=3) == [True] * 3
+        assert len(connected) == 1
+    assert ready(free_port(), certificates.authority, times=2) == [False] * 2
+    assert len(connected) == 3
+
+
 def test_the_right_password_with_colon_and_non_ascii_is_right(server: Server, certificates: Certificates) -> None:
     verdict = ask(server.port, certificates.authority)
     assert (verdict.granted, verdict.user) == (True, USER)

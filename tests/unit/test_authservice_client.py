@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from x2gobroker.authservice.client import AuthServiceClient
+from x2gobroker.authservice.client import AuthServiceClient, Sign, sign_of_life
 from x2gobroker.authservice.protocol import HELLO, LENGTH, decode_body, encode_frame, frame_length
 from x2gobroker.errors import AuthMechanismError
 
@@ -252,3 +252,19 @@ def test_a_password_that_cannot_be_sent_lets_nobody_in(peer: Peer, client: AuthS
     except AuthMechanismError:
         granted = False
     assert not granted
+
+
+@pytest.mark.parametrize("says", [HELLO, b"", b"x2gobroker-auth 2\n"])
+def test_a_sign_of_life(peer: Peer, says: bytes) -> None:
+    peer.script = peer.lines_only(b"", says)
+    assert sign_of_life(peer.path, 5.0) is Sign.HERE
+    assert peer.got == [HELLO], "it is asked nothing"
+
+
+def test_no_sign_of_life(tmp_path: Path) -> None:
+    assert sign_of_life(tmp_path / "none", 5.0) is None
+    with socket.socket(socket.AF_UNIX) as frozen:
+        frozen.bind(str(tmp_path / "frozen"))
+        assert sign_of_life(tmp_path / "frozen", 5.0) is None, "nobody listens"
+        frozen.listen()
+        assert sign_of_life(tmp_path / "frozen", 0.2) is None

@@ -8,7 +8,8 @@ import os
 import socket
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -157,7 +158,38 @@ def test_a_full_queue_answers_at_once_and_has_room_again_later(tmp_path: Path) -
     with_service(tmp_path, waits, body, workers=1, queue=1)
 
 
-def test_one_process_has_no_more_than_its_share(tmp_path: Path) -> None:
+@dataclass(frozen=True)
+class Processes(Allowed):
+    """Admits everybody, and takes connections for those of these processes, one after the other: ID and user ID."""
+
+    who: Iterator[tuple[int, int]] = field(default_factory=lambda: iter(()))
+
+    def admits(self, peer: socket.socket) -> tuple[bool, int, int]:
+        return True, *next(self.who)
+
+
+def processes(*who: tuple[int, int]) -> Processes:
+    return Processes(frozenset(), frozenset(), iter(who))
+
+
+def test_one_account_has_no_more_than_its_share(tmp_path: Path) -> None:
+    """However many processes it has: whoever has taken one over can start more."""
+
+    async def body(connect: Connect, pool: StandIn) -> None:
+        first, second, other = [await connect() for _ in range(3)]
+        first.send(b"a\rb\rc\n")
+        await asyncio.sleep(0.05)
+        second.send(b"a\rb\rc\n")
+        assert await second.line() == b"fail\n"
+        other.send(b"a\rb\rc\n")
+        await asyncio.sleep(0.05)
+        assert not other.reader.at_eof()
+        assert len(pool.sent) == 2
+
+    with_service(tmp_path, never, body, processes((11, 1), (12, 1), (13, 2)), per_user=1)
+
+
+def test_one_process_has_no_more_than_the_share_of_its_account(tmp_path: Path) -> None:
     async def body(connect: Connect, _pool: StandIn) -> None:
         first, second = await connect(), await connect()
         first.send(b"a\rb\rc\n")
@@ -165,7 +197,7 @@ def test_one_process_has_no_more_than_its_share(tmp_path: Path) -> None:
         second.send(b"a\rb\rc\n")
         assert await second.line() == b"fail\n"
 
-    with_service(tmp_path, never, body, per_peer=1)
+    with_service(tmp_path, never, body, per_user=1)
 
 
 def test_a_login_that_takes_too_long_is_answered(tmp_path: Path) -> None:
@@ -200,20 +232,77 @@ def test_a_connection_that_says_nothing_more_is_ended(tmp_path: Path, data: byte
     with_service(tmp_path, granted, body, idle_seconds=0.2)
 
 
-def test_connections_beyond_the_limit_are_ended(tmp_path: Path) -> None:
+async def works(client: Client) -> bool:
+    """Whether a login is answered on this connection."""
+    client.send(b"a\rb\rc\n")
+    with contextlib.suppress(ConnectionError):
+        return await client.line() == b"ok\n"
+    return False
+
+
+def test_for_a_connection_beyond_the_limit_the_longest_waiting_one_makes_way(
+    tmp_path: Path, said: pytest.LogCaptureFixture
+) -> None:
     async def body(connect: Connect, _pool: StandIn) -> None:
-        first, second, third = [await connect() for _ in range(3)]
-        assert await third.ended()
-        for client in (first, second):
-            client.send(b"a\rb\rc\n")
-            assert await client.line() == b"ok\n"
-        first.writer.close()
-        await asyncio.sleep(0.05)
+        first, second = await connect(), await connect()
+        assert await works(first)  # so that the second one has waited longer
+        third = await connect()
+        assert await second.ended()
+        assert await works(third)
         fourth = await connect()
-        fourth.send(b"a\rb\rc\n")
-        assert await fourth.line() == b"ok\n"
+        assert await first.ended()
+        assert [await works(client) for client in (third, fourth)] == [True, True]
 
     with_service(tmp_path, granted, body, connections=2)
+    own = os.getpid()
+    assert said.messages.count(f"too many connections: 1 were ended, 1 of them of process {own}") == 1
+    assert sum("too many connections" in message for message in said.messages) == 1, "one line a minute"
+
+
+def test_silent_connections_take_no_place_from_others(tmp_path: Path) -> None:
+    """Whoever opens many, from one process or from one after the other, loses those; others keep what they have."""
+    many = [(100, 7)] * 6 + [(100 + number, 7) for number in range(20)]
+
+    async def body(connect: Connect, _pool: StandIn) -> None:
+        early = await connect()
+        silent = [await connect() for _ in many]
+        late = await connect()
+        assert [await works(client) for client in (early, late)] == [True, True]
+        assert await silent[0].ended()
+
+    with_service(tmp_path, granted, body, processes((1, 5), *many, (2, 6)), connections=8)
+
+
+def test_of_one_account_the_process_that_has_most_makes_way(tmp_path: Path) -> None:
+    async def body(connect: Connect, _pool: StandIn) -> None:
+        oldest, first, second, new = [await connect() for _ in range(4)]
+        assert await first.ended()
+        assert [await works(client) for client in (oldest, second, new)] == [True] * 3
+
+    with_service(tmp_path, granted, body, processes((1, 5), (2, 5), (2, 5), (3, 5)), connections=3)
+
+
+def test_nobody_whose_request_is_under_way_makes_way(tmp_path: Path) -> None:
+    gate = asyncio.Event()
+
+    async def waits() -> dict[str, Any]:
+        await gate.wait()
+        return await granted()
+
+    async def body(connect: Connect, _pool: StandIn) -> None:
+        asking, silent = await connect(), await connect()
+        asking.send(b"a\rb\rc\n")
+        await asyncio.sleep(0.05)
+        new = await connect()
+        assert await silent.ended()
+        new.send(b"a\rb\rc\n")
+        await asyncio.sleep(0.05)
+        assert await (await connect()).ended(), "nobody can make way"
+        gate.set()
+        assert [await client.line() for client in (asking, new)] == [b"ok\n"] * 2
+        assert await works(await connect())
+
+    with_service(tmp_path, waits, body, connections=2)
 
 
 def test_whom_nobody_allowed_gets_no_answer(tmp_path: Path) -> None:

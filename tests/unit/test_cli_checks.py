@@ -13,7 +13,8 @@ from tests.support.portal_texts import forget, texts_in
 from tests.support.tls import make_certificates
 from tests.unit.test_cli_check_config import Check
 from tests.unit.test_cli_check_config import check as check_fixture
-from x2gobroker.cli.admin.checks import CHECKS, may_read
+from x2gobroker.cli.admin.checks import CHECKS
+from x2gobroker.cli.admin.modes import folder_fault, may_read
 from x2gobroker.privilege.accounts import Account
 
 check = check_fixture
@@ -117,17 +118,14 @@ def test_a_pam_stack_that_takes_a_directory_that_is_down_for_a_wrong_password(
     check: Check, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setattr("x2gobroker.authservice.pamfiles.SERVICE_FOLDERS", (str(tmp_path),))
-    unix, sss = "auth [success=2 default=ignore] pam_unix.so\n", "auth [success=1 default=ignore] pam_sss.so\n"
-    for common, own, is_named in (
-        (unix, "@include common-auth\n", False),
-        (unix + sss, "@include common-auth\n", True),
-        (unix + sss, "auth substack common-auth\n", True),
-        (unix + sss, unix + sss + "auth requisite pam_deny.so\n", False),
-        (unix + sss, "# @include common-auth\n" + unix, False),
-    ):
-        (tmp_path / "common-auth").write_text(common)
-        (tmp_path / "x2gobroker").write_text(own)
-        assert ("includes common-auth with SSSD" in configure(check, "pam")) is is_named
+    unix, deny = "auth [success=2 default=ignore] pam_unix.so\n", "auth requisite pam_deny.so\n"
+    for module in ("pam_krb5.so", "pam_sss.so", "pam_winbind.so"):
+        said = f": warning: [authmech_pam] service: x2gobroker: while nobody answers {module}, right passwords count as"
+        for down, is_named in (("", True), ("authinfo_unavail=die ", False)):
+            (tmp_path / "common-auth").write_text(f"{unix}auth [success=1 {down}default=ignore] {module}\n{deny}")
+            (tmp_path / "x2gobroker").write_text("@include common-auth\n")
+            assert (said in configure(check, "pam")) is is_named
+            assert "while nobody answers" not in configure(check, "none")
 
 
 @pytest.mark.parametrize(("content", "said"), [(None, "No such file"), ("nothing", "no certificate")])
@@ -201,10 +199,86 @@ def test_paths_of_authorized_keys_as_they_should_be(check: Check, path: str) -> 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can tell")
 def test_files_that_the_account_of_the_broker_cannot_read(check: Check, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("X2GOBROKER_DAEMON_USER", "nobody")
+    monkeypatch.setenv("X2GOBROKER_DAEMON_GROUP", "nogroup")
     (check.folder / "htpasswd").write_text(f"anna:{HASH}\n")
     (check.folder / "htpasswd").chmod(0o600)
     out = configure(check, "htpasswd")
     assert f"{check.folder}/htpasswd cannot be read by the broker's user nobody" in out
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can tell")
+def test_a_state_folder_that_the_account_of_the_broker_cannot_use(
+    check: Check, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said = "the broker's user: nobody can log in"
+    assert said not in configure(check)
+    monkeypatch.setenv("X2GOBROKER_DAEMON_USER", "nobody")
+    monkeypatch.setenv("X2GOBROKER_DAEMON_GROUP", "nogroup")
+    with tempfile.TemporaryDirectory(prefix="x2gobroker-state-") as name:
+        above = Path(name)
+        url = f"database-url = sqlite:///{above}/state/x.sqlite\n"
+        assert f"{above}/state does not exist, and nobody cannot make it below {above}, {said}" in configure(
+            check, more=url
+        )
+        above.chmod(0o777)
+        assert said not in configure(check, more=url)
+        (above / "state").mkdir()
+        assert f"{above}/state cannot be read, written and entered by nobody, {said}" in configure(check, more=url)
+        (above / "state").chmod(0o777)
+        (above / "state/x.sqlite").touch(0o644)
+        assert f"{above}/state/x.sqlite cannot be read and written by nobody, {said}" in configure(check, more=url)
+        (above / "state/x.sqlite").chmod(0o666)
+        assert said not in configure(check, more=url)
+    assert said in configure(check)  # cookie-directory, below a folder of root's own
+    for elsewhere in ("postgresql://x2gobroker@db.example.org/x2gobroker", "sqlite://"):
+        assert said not in configure(check, more=f"database-url = {elsewhere}\n")
+
+
+def test_what_an_account_may_do_in_a_folder() -> None:
+    with tempfile.TemporaryDirectory(prefix="x2gobroker-modes-") as name:
+        above = Path(name)
+        folder = above / "a/b"
+        for mode, fault in ((0o700, f"does not exist, and x cannot make it below {above}"), (0o703, "")):
+            above.chmod(mode)
+            assert folder_fault(STRANGER, folder) == fault
+        above.chmod(0o755)
+        folder.mkdir(parents=True)
+        for mode in range(8):
+            folder.chmod(0o700 | mode)
+            fault = "" if mode == 7 else "cannot be read, written and entered by x"
+            assert folder_fault(STRANGER, folder) == fault
+        folder.chmod(0o777)
+        (above / "a").chmod(0o700)
+        assert folder_fault(STRANGER, folder) != ""
+        (above / "a").chmod(0o755)
+        (above / "file").touch()
+        assert folder_fault(STRANGER, above / "file") == "is no folder"
+        assert folder_fault(STRANGER, above / "file/state") != ""
+        (above / "link").symlink_to(folder)
+        assert folder_fault(STRANGER, above / "link") == ""
+
+
+@pytest.mark.parametrize(
+    ("written", "said"),
+    [
+        ("gate.example:ssh", "'gate.example:ssh': 'ssh' is not a port"),
+        ("x2go@", "'x2go@': write [user@]host[:port]"),
+        ('"gate example"', "'gate example': "),
+        ("gate.example", ""),
+        ('"x2go@gate.example:2222"', ""),
+        ("'gate.example'", ""),
+        ("none", ""),
+        ("", ""),
+    ],
+)
+def test_a_proxy_host_of_the_agents_that_cannot_be_one(check: Check, written: str, said: str) -> None:
+    out = configure(check, more=f"default-agent-ssh-proxy = {written}\n")
+    assert (f"error: default-agent-ssh-proxy: {said}" in out) is bool(said)
+    assert ("agent-ssh-proxy" in out) is bool(said)
+    (check.folder / "profiles.conf").write_text(f"[desk]\nhost = h\nbroker-agent-ssh-proxy = {written}\n")
+    out = configure(check)
+    assert (f"error: session profile desk: broker-agent-ssh-proxy: {said}" in out) is bool(said)
+    assert ("agent-ssh-proxy" in out) is bool(said)
 
 
 def test_modes_are_read_as_the_kernel_does() -> None:

@@ -106,6 +106,10 @@ def parsed() -> list[AuthorizedKey]:
         (f"# {LINE}\n", f"# {LINE}\n{LINE}\n"),
         (f'command="/bin/sh" {BARE}\n', f"{LINE}\n"),
         ("\udcff\udcfe rubbish\n", f"\udcff\udcfe rubbish\n{LINE}\n"),
+        # sshd ends a line with a line feed only: what a comment holds must not become a key
+        (f"# gone:\x0c{KEYS['rsa'].line()}\n", f"# gone:\x0c{KEYS['rsa'].line()}\n{LINE}\n"),
+        (f"# gone:\u2028{KEYS['rsa'].line()}\n", f"# gone:\u2028{KEYS['rsa'].line()}\n{LINE}\n"),
+        (f"# gone:\r{BARE}", f"# gone:\r{BARE}\n{LINE}\n"),
     ],
 )
 def test_other_lines_stay_and_the_key_is_there_once(before: str, after: str) -> None:

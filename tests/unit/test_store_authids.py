@@ -11,8 +11,18 @@ import pytest
 from sqlalchemy import func, select
 from sqlalchemy.engine import URL
 
+from x2gobroker.broker import EVENT_GRACE
+from x2gobroker.model.inventory import CLOCK_SECONDS
 from x2gobroker.store import authids as module
-from x2gobroker.store.authids import KEEP_SPENT_SECONDS, LONGEST_AUTHID, SWEEP_SECONDS, Authids, Standing
+from x2gobroker.store.authids import (
+    KEEP_SPENT_SECONDS,
+    LONGEST_AUTHID,
+    LONGEST_GRACE,
+    SWEEP_SECONDS,
+    Authids,
+    Standing,
+    digest_of,
+)
 from x2gobroker.store.database import FILE_NAME, Store
 from x2gobroker.store.tables import AUTHIDS
 
@@ -276,6 +286,40 @@ def test_what_was_spent_a_moment_ago_stays_known_as_spent(authids: Authids, cloc
     clock.now += SWEEP_SECONDS + 1
     issue(authids)
     assert fault(look_up(authids, spent)) == "authid was used before"
+
+
+def test_a_clock_that_was_ahead_prolongs_no_login(authids: Authids, clock: Clock) -> None:
+    clock.now += 86_400
+    authid = issue(authids)
+    following = replace(authids, good(look_up(authids, issue(authids))))
+    clock.now -= 86_400
+    for one in (authid, following):
+        assert fault(look_up(authids, one)) == "authid has expired"
+    clock.now += CLOCK_SECONDS - 1  # by which the clocks of two brokers may differ
+    near = issue(authids)
+    clock.now -= CLOCK_SECONDS - 1
+    good(look_up(authids, near))
+
+
+def test_an_authid_that_was_spent_by_a_clock_that_was_ahead_stays_spent(authids: Authids, clock: Clock) -> None:
+    spent, reported = issue(authids), issue(authids)
+    clock.now += 86_400
+    authids.replace(Standing(digest_of(spent), "anna", clock.now), "realm", ADDRESS, LIFETIME)
+    clock.now -= 86_400
+    assert fault(look_up(authids, spent)) == "authid was used before"
+    assert EVENT_GRACE <= LONGEST_GRACE
+    authids.replace(good(look_up(authids, reported)), "realm", ADDRESS, LIFETIME, EVENT_GRACE)
+    assert good(look_up(authids, reported)).spent, "a report of a client does not wait for the answer to another one"
+
+
+def test_a_sweep_waits_no_longer_after_the_clock_was_ahead(authids: Authids, clock: Clock) -> None:
+    clock.now += 86_400
+    issue(authids)
+    clock.now -= 86_400
+    issue(authids, lifetime=10)
+    clock.now += SWEEP_SECONDS + 1
+    issue(authids)
+    assert count(authids) == 2
 
 
 def test_eight_threads_of_one_login_lose_nothing(authids: Authids) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import socket
 import ssl
 import threading
@@ -19,7 +20,12 @@ from flask import Flask
 from flask.testing import FlaskClient
 
 from tests.support.portal_texts import forget, texts_in
+from tests.support.tls import make_certificates
+from tests.unit.tls_server import serving
 from x2gobroker.app import create_app
+from x2gobroker.auth import https_get
+from x2gobroker.authservice.client import Sign
+from x2gobroker.authservice.protocol import HELLO
 from x2gobroker.cli.daemon.program import tell_certificate
 from x2gobroker.frontends import readiness
 from x2gobroker.frontends.base import EXTENSION
@@ -65,6 +71,14 @@ def ask(client: FlaskClient) -> tuple[int, dict[str, object]]:
 
 
 DAY = timedelta(days=1)
+BY = "[broker_inifile]\nenable = true\nauth-mech = {}\n"
+FAILS = (503, {"status": "not ready", "failing": ["authentication"]})
+
+
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each question is looked into."""
+    monkeypatch.setattr(readiness, "KEEP_SECONDS", 0.0)
 
 
 @pytest.mark.parametrize(
@@ -164,7 +178,111 @@ def test_an_authentication_service_that_does_not_answer(tmp_path: Path) -> None:
     conf = tmp_path / "x2gobroker.conf"
     conf.write_text(conf.read_text().replace("default-auth-mech = none", "default-auth-mech = pam"))
     time.sleep(readiness.KEEP_SECONDS)
-    assert ask(app.test_client()) == (503, {"status": "not ready", "failing": ["authentication-service"]})
+    assert ask(app.test_client()) == FAILS
+    conf.write_text(f"{conf.read_text()}require-password = false\nrequire-cookie = false\n")
+    time.sleep(readiness.KEEP_SECONDS)
+    assert ask(app.test_client())[0] == 200, "nobody is asked for a password"
+
+
+@pytest.mark.usefixtures("impatient")
+def test_a_pam_service_that_is_not_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("x2gobroker.authservice.pamfiles.SERVICE_FOLDERS", (str(tmp_path),))
+    place = tmp_path / "service"
+    more = "[authmech_pam]\nservice = desks\n"
+    client = make(tmp_path, BY.format("pam") + more, X2GOBROKER_AUTHSERVICE_SOCKET=str(place)).test_client()
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(place))
+        listener.listen()
+        threading.Thread(target=greet, args=(listener,), daemon=True).start()
+        assert ask(client) == FAILS
+        with monkeypatch.context() as patch:  # in another container: this one's /etc is none of its
+            patch.setattr("x2gobroker.auth.pam.sign_of_life", lambda _path, _seconds: Sign.ELSEWHERE)
+            assert ask(client)[0] == 200
+        (tmp_path / "desks").write_text("auth required pam_unix.so\n")
+        assert ask(client)[0] == 200
+    place.unlink()
+    conf = tmp_path / "x2gobroker.conf"
+    conf.write_text(f"{conf.read_text()}without-authservice = true\n")
+    assert ask(client)[0] == 200
+    (tmp_path / "desks").unlink()
+    assert ask(client) == FAILS
+
+
+def greet(listener: socket.socket) -> None:
+    """An authentication service as far as anybody asks for a sign of life."""
+    with contextlib.suppress(OSError):
+        while True:
+            peer, _ = listener.accept()
+            with peer:
+                peer.recv(len(HELLO))
+                peer.sendall(HELLO)
+
+
+@pytest.mark.usefixtures("impatient")
+def test_a_file_of_users_that_is_missing_or_cannot_be_read(tmp_path: Path) -> None:
+    users = tmp_path / "htpasswd"
+    client = make(tmp_path, f"{BY.format('htpasswd')}[authmech_htpasswd]\nfile = {users}\n").test_client()
+    assert ask(client) == FAILS
+    users.write_bytes(b"anna:\xff\n")
+    assert ask(client) == FAILS
+    users.write_text("anna:hash\n")
+    assert ask(client)[0] == 200
+    users.write_bytes(b"anna:\xff\n")
+    assert ask(client)[0] == 200, "the last good version lets users in"
+    users.unlink()
+    assert ask(client) == FAILS
+
+
+@pytest.mark.usefixtures("impatient")
+def test_a_web_server_that_is_down(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(https_get, "READY_FOR_SECONDS", 0.0)
+    made = make_certificates(tmp_path)
+    with serving(made.certificate, made.key) as server:
+        section = f"[authmech_https_get]\nhost = localhost\nport = {server.port}\nca-file = {made.authority}\n"
+        client = make(tmp_path, BY.format("https_get") + section).test_client()
+        assert ask(client)[0] == 200
+    assert ask(client) == FAILS
+
+
+@pytest.mark.usefixtures("impatient")
+def test_a_pre_shared_authid_that_clients_have_to_show_and_nobody_knows(tmp_path: Path) -> None:
+    path, old = tmp_path / "authid", tmp_path / "old"
+    client = make(tmp_path, f"my-cookie-file = {path}\nmy-cookie-old-file = {old}\n").test_client()
+    assert ask(client)[0] == 200, "none is asked for"
+    conf = tmp_path / "x2gobroker.conf"
+    conf.write_text(f"{conf.read_text()}require-cookie = true\n")
+    fails = (503, {"status": "not ready", "failing": ["pre-shared-authid"]})
+    assert ask(client) == fails
+    path.write_text("xxxxxxxx-xxxx-xxxx-xxxx-xxxxxxxxxxxx\n")
+    assert ask(client) == fails
+    old.write_text("of before\n")
+    assert ask(client)[0] == 200
+    old.unlink()
+    path.write_text("secret\n")
+    assert ask(client)[0] == 200
+
+
+@pytest.mark.usefixtures("impatient")
+def test_session_profiles_that_could_never_be_read(tmp_path: Path) -> None:
+    profiles = tmp_path / "profiles.conf"
+    profiles.write_bytes(b"[desk]\nhost = caf\xe9\n")
+    client = make(tmp_path, X2GOBROKER_SESSIONPROFILES=str(profiles)).test_client()
+    fails = (503, {"status": "not ready", "failing": ["session-profiles"]})
+    assert ask(client) == fails
+    profiles.write_text("[desk]\nhost = ts1\n")
+    assert ask(client)[0] == 200
+    profiles.write_bytes(b"[desk]\nhost = caf\xe9\n")
+    assert ask(client)[0] == 200, "the last good version is offered"
+    profiles.write_text("[DEFAULT]\nacl-usrs-allow = anna\n[desk]\nhost = ts1\n[other]\nhost = ts2\n")
+    assert ask(client) == fails, "nobody is offered anything"
+    profiles.write_text("[desk\nhost = ts1\n")
+    assert ask(client) == fails
+    profiles.write_text("")
+    assert ask(client)[0] == 200
+    profiles.write_text("[desk]\nacl-usrs-allow = anna\nhost = ts1\n[other]\nhost = ts2\n")
+    assert ask(client)[0] == 200
+    profiles.unlink()
+    assert ask(client)[0] == 200, "no profiles are none"
 
 
 def test_load_reports_that_nobody_makes_any_more(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -176,7 +294,7 @@ def test_load_reports_that_nobody_makes_any_more(tmp_path: Path, monkeypatch: py
     assert ask(app.test_client()) == (503, late)
     context = app.extensions[EXTENSION]
     loads = context.services.of(scheduling_stores, context.source.current()).loads
-    for ago, status in ((1000 * 300, 503), (0, 200)):
+    for ago, status in ((1000 * 300, 503), (-86_400, 503), (0, 200)):  # in between, a clock was a day ahead
         loads.put([ServerLoad("ts1:22", "ts1", OK, None, time.time() - ago, 0.0, 0.1)])
         assert ask(app.test_client())[0] == status
 
@@ -228,7 +346,7 @@ def test_many_who_ask_at_once_get_one_look(tmp_path: Path, monkeypatch: pytest.M
 
 def test_a_mechanism_that_is_not_installed_is_named(tmp_path: Path) -> None:
     app = make(tmp_path, "[broker_inifile]\nenable = true\nauth-mech = nosuch\n")
-    assert "authentication-service" in ask(app.test_client())[1]["failing"]  # type: ignore[operator]
+    assert "authentication" in ask(app.test_client())[1]["failing"]  # type: ignore[operator]
     assert app.extensions[EXTENSION].readiness.current().failing
 
 

@@ -261,6 +261,23 @@ def test_wrong_codes_count_as_failed_logins(make: Make) -> None:
     assert 429 in statuses
 
 
+@pytest.mark.parametrize("path", ["/plain/inifile/", JSON])
+def test_while_passwords_cannot_be_checked_nobody_learns_who_has_a_second_factor(make: Make, path: str) -> None:
+    broker = make("default-second-factor = enrolled\npenalty-ban-failures = 3")
+    users = broker.folder / "users"
+    text = users.read_text(encoding="utf-8")
+    users.unlink()
+    for number in range(5):
+        said = [
+            broker.post(path, user=user, password=f"wrong {number}{digits}")
+            for user, digits in (("bert", ""), ("anna", ""), ("anna", code()))
+        ]
+        assert {(answer.status, answer.text) for answer in said} == {(said[0].status, said[0].text)}
+        assert said[0].status_int == 503
+    broker.write("users", text)
+    assert granted(broker, PASSWORD + code()), "nobody has collected failures meanwhile"
+
+
 def test_a_store_that_fails_lets_nobody_in(make: Make) -> None:
     broker = make()
     broker.start()

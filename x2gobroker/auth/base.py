@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import ClassVar, final
 
-from x2gobroker.auth.pace import Pace
+from x2gobroker.auth.pace import Failure, Pace
 from x2gobroker.errors import AuthMechanismError
 from x2gobroker.logs import error_log
 from x2gobroker.model.options import Option
@@ -18,6 +18,7 @@ from x2gobroker.settings import AUTH_PREFIX, Settings
 
 LONGEST_USER = 256
 ACCOUNT_SECONDS = 3.0
+READY_SECONDS = 1.5
 MOST_WELCOME = 1000
 
 NO_USER = "no user name"
@@ -137,9 +138,21 @@ class AuthMechanism(ABC):
     def _check(self, settings: Settings, credentials: Credentials) -> Verdict:
         """Whether the credentials are right. Raises AuthMechanismError when that cannot be told."""
 
-    def _spend(self, settings: Settings, credentials: Credentials) -> None:
-        """Take as long as `_check` takes to find a password wrong. By default, as long as some of the last took."""
-        self._pace.wait()
+    def _spend(self, settings: Settings, credentials: Credentials) -> Verdict | None:
+        """Take as long as `_check` takes to find a password wrong; a verdict where `_check` could not tell at present.
+
+        By default, as long as some of the last took; and nobody can tell where the last check could not, or, if there
+        was none lately, where the mechanism is not ready. Raises AuthMechanismError, as `_check`.
+        """
+        began = time.monotonic()
+        failure = self._pace.failure()
+        if failure is None and not self._pace.is_fine() and not self.is_ready(settings, READY_SECONDS):
+            failure = Failure()
+        if failure is None:
+            self._pace.wait(began)
+            return None
+        failure.wait(began)
+        return unavailable(credentials.user, NOT_AVAILABLE, failure.looked)
 
     def _account(self, settings: Settings, user: str, address: str) -> Verdict:
         """Whether a user who was let in before may still come in, without a password. Raises AuthMechanismError.
@@ -198,10 +211,17 @@ class AuthMechanism(ABC):
             verdict = self._check(settings, credentials)
         except AuthMechanismError as error:
             error_log.error("auth mechanism %s: %s", self.name, error)
-            return unavailable(credentials.user, NOT_AVAILABLE, error.looked)
-        if verdict.outcome is Outcome.REFUSED:
-            self._pace.took(time.monotonic() - began)
+            verdict = unavailable(credentials.user, NOT_AVAILABLE, error.looked)
+        self._keep_pace(verdict, time.monotonic() - began)
         return verdict
+
+    def _keep_pace(self, verdict: Verdict, seconds: float) -> None:
+        if verdict.outcome is Outcome.UNAVAILABLE:
+            self._pace.failed(seconds, verdict.looked)
+        elif verdict.granted:
+            self._pace.let_in(seconds)
+        elif verdict.looked:  # where nobody has compared anything, the time says nothing
+            self._pace.took(seconds)
 
     @final
     def fault(self, credentials: Credentials) -> str:
@@ -213,12 +233,17 @@ class AuthMechanism(ABC):
         return "" if can_be_typed(credentials.password) else BAD_PASSWORD
 
     @final
-    def spend(self, settings: Settings, credentials: Credentials) -> None:
-        """Take as long as the refusal of a wrong password, for one that is refused whatever the password."""
+    def spend(self, settings: Settings, credentials: Credentials) -> Verdict | None:
+        """Take as long as the refusal of a wrong password, for one that is refused whatever the password.
+
+        Where nobody could tell at present whether a password is right, that is the verdict; else None.
+        """
         try:
-            self._spend(settings, credentials)
+            verdict = self._spend(settings, credentials)
         except AuthMechanismError as error:
             error_log.error("auth mechanism %s: %s", self.name, error)
+            return unavailable(credentials.user, NOT_AVAILABLE, error.looked)
+        return verdict if verdict is not None and verdict.outcome is Outcome.UNAVAILABLE else None
 
     @final
     def change_password(self, settings: Settings, credentials: Credentials, new: str) -> PasswordChange:

@@ -10,7 +10,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from x2gobroker.auth.base import WRONG_PRESENT, AuthMechanism, Credentials, PasswordChange, Verdict, granted, refused
+from x2gobroker.auth.base import (
+    LONGEST_USER,
+    WRONG_PRESENT,
+    AuthMechanism,
+    Credentials,
+    PasswordChange,
+    Verdict,
+    granted,
+    refused,
+)
 from x2gobroker.auth.passwords import hash_password, kind_of, verify_password
 from x2gobroker.errors import AuthMechanismError, ConfigurationError
 from x2gobroker.logs import error_log
@@ -60,10 +69,15 @@ class Users:
         return None
 
 
+def _lines(text: str) -> list[str]:
+    """The lines of a file's text. Nothing but a line feed ends one: what a comment holds does not become a user."""
+    return text.removesuffix("\n").split("\n") if text else []
+
+
 def parse_users(text: str) -> dict[str, str]:
     """User names and hashes of a file's text; comments, empty lines and lines without a colon are no users."""
     users: dict[str, str] = {}
-    for line in text.split("\n"):
+    for line in _lines(text):
         name, colon, hashed = line.strip().partition(":")
         if colon and name and not name.startswith("#"):
             users[name] = hashed
@@ -84,14 +98,18 @@ def write_user(path: Path, user: str, hashed: str | None, new_group: int | None 
 
     The file is replaced whole, with its owner and mode; a new one is readable by its owner and group, `new_group` where
     that is given and may be. Returns whether the user was there before. Raises ValueError for a name that the format
-    cannot hold, OSError, ConfigurationError for a file that is no text, and as root TrustError in a folder that is not
-    root's alone.
+    cannot hold, or that is too long to log in with, OSError, ConfigurationError for a file that is no text, and as root
+    TrustError in a folder that is not root's alone.
     """
     if not user or ":" in user or user.startswith("#") or not user.isprintable() or user != user.strip():
         raise ValueError(f"{user!r} is no user name: no colon, no leading #, no blanks around it")
+    if hashed is not None and len(user) > LONGEST_USER:  # one that was written before can be removed
+        raise ValueError(
+            f"a user name of {len(user)} characters is too long; nobody logs in with more than {LONGEST_USER}"
+        )
     target = path.resolve()
     with own_folder(target.parent) as folder, folder.locked():
-        lines = decode_text(folder.read(target.name, MAX_FILE_SIZE) or b"", path).splitlines()
+        lines = _lines(decode_text(folder.read(target.name, MAX_FILE_SIZE) or b"", path))
         kept = [line for line in lines if line.strip().partition(":")[0] != user or ":" not in line]
         known = len(kept) != len(lines)
         if hashed is not None:
@@ -149,8 +167,16 @@ class HtpasswdMechanism(AuthMechanism):
         with contextlib.suppress(ValueError):  # a stand-in that is damaged
             verify_password(password, users.stand_in(user) or self._nobody)
 
-    def _spend(self, settings: Settings, credentials: Credentials) -> None:
-        self._check(settings, credentials)
+    def _spend(self, settings: Settings, credentials: Credentials) -> Verdict | None:
+        return self._check(settings, credentials)
+
+    def is_ready(self, settings: Settings, seconds: float) -> bool:
+        """Whether the file of users is there and can be read."""
+        try:
+            self._users(settings)
+        except AuthMechanismError:
+            return False
+        return True
 
     def _account(self, settings: Settings, user: str, address: str) -> Verdict:
         hashed = self._users(settings).hashes.get(user)

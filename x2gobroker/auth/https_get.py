@@ -12,12 +12,15 @@ import http.client
 import socket
 import ssl
 import threading
+import time
 from collections.abc import Iterator
 
 from x2gobroker import __version__
 from x2gobroker.auth.base import AuthMechanism, Credentials, Verdict, granted, refused
 from x2gobroker.errors import AuthMechanismError
 from x2gobroker.settings import Settings
+
+READY_FOR_SECONDS = 10.0  # for which a web server that shook hands is not asked again whether it would
 
 
 @contextlib.contextmanager
@@ -51,6 +54,10 @@ class HttpsGetMechanism(AuthMechanism):
 
     vouches = "password"
 
+    def __init__(self, name: str) -> None:
+        super().__init__(name)
+        self._shook_hands: tuple[Settings, float] | None = None
+
     def _check(self, settings: Settings, credentials: Credentials) -> Verdict:
         if ":" in credentials.user:
             reason = "HTTP Basic authentication knows no user name with a colon"
@@ -69,7 +76,7 @@ class HttpsGetMechanism(AuthMechanism):
         timeout = settings.integer(self.section, "timeout")
         sent = False
         try:
-            context = ssl.create_default_context(cafile=settings.text(self.section, "ca-file") or None)
+            context = self._context(settings)
             with _deadline(http.client.HTTPSConnection(host, port, timeout=timeout, context=context)) as connection:
                 sent = True
                 connection.request("GET", settings.text(self.section, "path"), headers=headers)
@@ -81,3 +88,26 @@ class HttpsGetMechanism(AuthMechanism):
         except (OSError, http.client.HTTPException, ValueError) as error:
             reason = getattr(error, "strerror", None) or type(error).__name__
             raise AuthMechanismError(f"{host}:{port} cannot be asked: {reason}", looked=sent) from None
+
+    def _context(self, settings: Settings) -> ssl.SSLContext:
+        return ssl.create_default_context(cafile=settings.text(self.section, "ca-file") or None)
+
+    def is_ready(self, settings: Settings, seconds: float) -> bool:
+        """Whether the web server shakes hands, with a certificate that is trusted; a yes counts for READY_FOR_SECONDS.
+
+        It is sent no request: one without a password, or with a wrong one, would be a failed login there, and might get
+        the broker's address banned.
+        """
+        known, now = self._shook_hands, time.monotonic()
+        if known is not None and known[0] is settings and now - known[1] < READY_FOR_SECONDS:
+            return True
+        host, port = settings.text(self.section, "host"), settings.integer(self.section, "port")
+        try:
+            with (
+                socket.create_connection((host, port), timeout=seconds) as raw,
+                self._context(settings).wrap_socket(raw, server_hostname=host),
+            ):
+                self._shook_hands = settings, now
+        except (OSError, ValueError):
+            return False
+        return True

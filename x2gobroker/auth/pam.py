@@ -22,7 +22,8 @@ from x2gobroker.auth.base import (
     refused,
 )
 from x2gobroker.authservice import direct
-from x2gobroker.authservice.client import AuthServiceClient, answers
+from x2gobroker.authservice.client import AuthServiceClient, Sign, sign_of_life
+from x2gobroker.authservice.pamfiles import service_exists
 from x2gobroker.errors import AuthMechanismError
 from x2gobroker.settings import Settings
 
@@ -87,12 +88,15 @@ class PamMechanism(AuthMechanism):
         return settings.integer(self.section, "code-digits") > 0
 
     def is_ready(self, settings: Settings, seconds: float) -> bool:
-        """Whether the authentication service answers, or PAM can be asked without it."""
+        """Whether the authentication service answers, or PAM can be asked without it; and whether there is the PAM
+        service, unless the authentication service runs in another container.
+        """
         try:
             client = self._service_client(settings)
         except AuthMechanismError:
             return False
-        return client is None or answers(client.path, seconds)
+        sign = Sign.HERE if client is None else sign_of_life(client.path, seconds)
+        return sign is Sign.ELSEWHERE or (sign is Sign.HERE and service_exists(settings.text(self.section, "service")))
 
     def _split(self, settings: Settings, password: str) -> tuple[str, str | None]:
         """Password and one-time code of the one string that a client sends; no code where none is asked for."""

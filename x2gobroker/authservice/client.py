@@ -5,10 +5,12 @@ from __future__ import annotations
 import contextlib
 import os
 import socket
+import struct
 import threading
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from enum import Enum
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +38,7 @@ from x2gobroker.errors import AuthMechanismError
 
 DEADLINE = 35.0
 RETRY_SECONDS = 0.02
+PEER_PID = struct.Struct("i8x")  # of struct ucred
 ADVICE = "start x2gobroker-authservice, or see docs/how-to/authentication-service.md"
 
 
@@ -188,10 +191,17 @@ def understood(reply: dict[str, Any]) -> Answer:
     raise ProtocolError("the service's answer means nothing")
 
 
-def answers(path: Path, seconds: float) -> bool:
-    """Whether a service behind this socket says anything within so many seconds; it is asked nothing.
+class Sign(Enum):
+    """A sign of life of a service: whether it runs among the processes of this host, as far as can be seen."""
 
-    The service of the older form ends the connection: that is a sign of life as well.
+    HERE = "here"
+    ELSEWHERE = "elsewhere"  # in another container: what is in /etc here says nothing about it
+
+
+def sign_of_life(path: Path, seconds: float) -> Sign | None:
+    """Whether a service behind this socket says anything within so many seconds, and where it runs; None: nothing.
+
+    It is asked nothing. The service of the older form ends the connection: that is a sign of life as well.
     """
     try:
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as raw:
@@ -199,9 +209,10 @@ def answers(path: Path, seconds: float) -> bool:
             connection.connect(path)
             connection.send(HELLO)
             connection.receive_line()
-        return True
+            (pid,) = PEER_PID.unpack(raw.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, PEER_PID.size))
+        return Sign.HERE if pid else Sign.ELSEWHERE  # the kernel has no number for a process that cannot be seen here
     except OSError:
-        return False
+        return None
 
 
 class Connection:

@@ -6,10 +6,13 @@ from x2gobroker.authservice.protocol import OK, REFUSED, UNAVAILABLE
 
 PAM_SUCCESS = 0
 PAM_SYSTEM_ERR = 4
+PAM_PERM_DENIED = 6
 PAM_AUTH_ERR = 7
+PAM_AUTHINFO_UNAVAIL = 9
 PAM_USER_UNKNOWN = 10
 PAM_NEW_AUTHTOK_REQD = 12
 PAM_CONV_ERR = 19
+PAM_IGNORE = 25
 
 # Every code of Linux-PAM. REFUSED: about this user, password or account; a refusal that is counted. UNAVAILABLE: about
 # a module, a server or a file, whoever asks; PAM cannot tell whether the password is right.
@@ -20,10 +23,10 @@ OUTCOMES = {
     3: UNAVAILABLE,  # SERVICE_ERR
     PAM_SYSTEM_ERR: UNAVAILABLE,
     5: UNAVAILABLE,  # BUF_ERR
-    6: REFUSED,  # PERM_DENIED
+    PAM_PERM_DENIED: REFUSED,
     PAM_AUTH_ERR: REFUSED,
     8: UNAVAILABLE,  # CRED_INSUFFICIENT: this process may not look
-    9: UNAVAILABLE,  # AUTHINFO_UNAVAIL: the directory cannot be reached
+    PAM_AUTHINFO_UNAVAIL: UNAVAILABLE,  # the directory cannot be reached
     PAM_USER_UNKNOWN: REFUSED,
     11: REFUSED,  # MAXTRIES
     PAM_NEW_AUTHTOK_REQD: REFUSED,
@@ -39,7 +42,7 @@ OUTCOMES = {
     22: UNAVAILABLE,  # AUTHTOK_LOCK_BUSY
     23: REFUSED,  # AUTHTOK_DISABLE_AGING
     24: UNAVAILABLE,  # TRY_AGAIN
-    25: REFUSED,  # IGNORE: nobody has said yes
+    PAM_IGNORE: REFUSED,  # nobody has said yes
     26: UNAVAILABLE,  # ABORT
     27: REFUSED,  # AUTHTOK_EXPIRED
     28: UNAVAILABLE,  # MODULE_UNKNOWN

@@ -23,9 +23,14 @@ def names_module(service: str, module: str) -> bool:
     return any(os.path.basename(word) == module for words in _lines_of(service) for word in words)
 
 
-def includes(service: str, other: str) -> bool:
-    """Whether the service includes what the service `other` has (`common-auth`), at any depth."""
-    return any(other == included for words in _lines_of(service) if (included := _included(words)))
+def read_service(service: str) -> list[str] | None:
+    """The lines of a service's own file, without comments and as libpam puts them together; None: there is no file."""
+    path = _path_of(service)
+    if path is None:
+        return None
+    with open(path, encoding="utf-8", errors="replace") as stream:
+        lines = stream.read(LONGEST_FILE).replace("\\\n", " ").split("\n")
+    return [line.partition("#")[0] for line in lines]
 
 
 def _lines_of(service: str) -> Iterator[list[str]]:
@@ -33,14 +38,11 @@ def _lines_of(service: str) -> Iterator[list[str]]:
     left, seen = [service], set[str]()
     while left and len(seen) < MOST_FILES:
         name = left.pop()
-        path = _path_of(name)
-        if name in seen or path is None:
+        if name in seen or (lines := read_service(name)) is None:
             continue
         seen.add(name)
-        with open(path, encoding="utf-8", errors="replace") as stream:
-            lines = stream.read(LONGEST_FILE).replace("\\\n", " ").splitlines()
         for line in lines:
-            words = line.partition("#")[0].split()
+            words = line.split()
             yield words
             if included := _included(words):
                 left.append(included)

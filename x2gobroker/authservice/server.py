@@ -39,6 +39,7 @@ SO_PEERGROUPS = 59
 MOST_GROUP_BYTES = 1024
 STOP_SECONDS = 5.0
 STEP_SECONDS = 0.02
+TELL_SECONDS = 60.0
 BACKLOG = 1024
 ANSWERED = ("result", "reason", "delay_ms", "wrong_present", "looked", "ticket")
 BUFFER_SIZE = max(MAX_LINE, LENGTH.size + MAX_FRAME)
@@ -46,11 +47,14 @@ BUFFER_SIZE = max(MAX_LINE, LENGTH.size + MAX_FRAME)
 
 @dataclass(frozen=True)
 class Limits:
-    """What the service puts up with. Seconds and numbers; `services` are the PAM services that may be asked."""
+    """What the service puts up with. Seconds and numbers; `services` are the PAM services that may be asked.
+
+    `per_user` is for all processes of one user ID together: whoever has taken one of them over can start more.
+    """
 
     workers: int = 32
     queue: int = 256
-    per_peer: int = 256
+    per_user: int = 256
     connections: int = 1024
     login_seconds: float = 30.0
     idle_seconds: float = 15.0
@@ -87,19 +91,59 @@ class Service:
         self.limits = limits
         self.connections: set[Connection] = set()
         self.under_way: Counter[int] = Counter()
+        self._ended: Counter[int] = Counter()
+        self._next_word = 0.0
 
-    def has_room_for(self, peer: int) -> bool:
-        """Whether one more login may be begun or queued for this peer process."""
+    def has_room_for(self, user: int) -> bool:
+        """Whether one more login may be begun or queued for processes of this user ID."""
         room = self.limits.workers + self.limits.queue
-        return self.under_way.total() < room and self.under_way[peer] < self.limits.per_peer
+        return self.under_way.total() < room and self.under_way[user] < self.limits.per_user
+
+    def enter(self, connection: Connection) -> bool:
+        """Take a new connection; whether there is room for it, for which another one may have had to make way."""
+        if len(self.connections) >= self.limits.connections:
+            going = self._who_makes_way()
+            self._count(connection.peer if going is None else going.peer)
+            if going is None:
+                return False
+            self.connections.discard(going)
+            going.close()
+        self.connections.add(connection)
+        return True
+
+    def _who_makes_way(self) -> Connection | None:
+        """Of those that have no request under way, who has waited longest.
+
+        It is one of the user who has most, and of that user's process which has most: nobody takes places from those
+        who have fewer.
+        """
+        waiting = [known for known in self.connections if known.busy is None or known.busy.done()]
+        users = Counter(known.user for known in waiting)
+        peers = Counter((known.user, known.peer) for known in waiting)
+        return min(
+            waiting, key=lambda one: (-users[one.user], -peers[one.user, one.peer], one.waits_since), default=None
+        )
+
+    def _count(self, peer: int) -> None:
+        """One line a minute: a line for each would be a way to fill the log."""
+        self._ended[peer] += 1
+        now = asyncio.get_running_loop().time()
+        if now < self._next_word:
+            return
+        self._next_word = now + TELL_SECONDS
+        most, count = self._ended.most_common(1)[0]
+        authservice_log.warning(
+            "too many connections: %d were ended, %d of them of process %d", self._ended.total(), count, most
+        )
+        self._ended.clear()
 
     async def perform(self, connection: Connection, kind: bytes, job: bytearray) -> Mapping[str, Any]:
         """Have one request done; what came of it. `job` is wiped as soon as it is handed on."""
-        peer = connection.peer
-        if not self.has_room_for(peer):
+        user = connection.user
+        if not self.has_room_for(user):
             wipe(job)
             return {"result": BUSY, "reason": "too many logins at the same time"}
-        self.under_way[peer] += 1
+        self.under_way[user] += 1
         whom: dict[str, Any] = {}
         try:
             async with asyncio.timeout(self.limits.login_seconds), self.pool.worker() as worker:
@@ -128,9 +172,9 @@ class Service:
             return {"result": FAILED, "reason": f"no worker process could be started: {error.strerror}"}
         finally:
             wipe(job)
-            self.under_way[peer] -= 1
-            if not self.under_way[peer]:
-                del self.under_way[peer]
+            self.under_way[user] -= 1
+            if not self.under_way[user]:
+                del self.under_way[user]
 
     async def stop(self) -> None:
         """Answer who has come already, within STOP_SECONDS, and close all connections."""
@@ -154,6 +198,8 @@ class Connection(asyncio.BufferedProtocol):
     def __init__(self, service: Service) -> None:
         self.service = service
         self.peer = 0
+        self.user = -1
+        self.waits_since = 0.0
         self._buffer = bytearray(BUFFER_SIZE)
         self._filled = 0
         self._framed = False
@@ -166,24 +212,22 @@ class Connection(asyncio.BufferedProtocol):
         self._transport: asyncio.Transport | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Look who it is, and refuse whom we do not know or when there are too many."""
+        """Look who it is, and refuse whom we do not know."""
         assert isinstance(transport, asyncio.Transport)  # noqa: S101 - for the type checker
         self._transport = transport
         try:
             admitted, pid, user = self.service.allowed.admits(transport.get_extra_info("socket"))
         except (OSError, struct.error):
             admitted, pid, user = False, 0, -1
-        self.peer = pid
+        self.peer, self.user = pid, user
         if not admitted:
             authservice_log.warning("connection of process %d, user ID %d, refused: not allowed to ask", pid, user)
             transport.abort()
             return
-        if len(self.service.connections) >= self.service.limits.connections:
-            authservice_log.warning("connection of process %d refused: too many connections", pid)
+        if self.service.enter(self):
+            self._wait_for_more()
+        else:
             transport.abort()
-            return
-        self.service.connections.add(self)
-        self._wait_for_more()
 
     def connection_lost(self, _error: Exception | None) -> None:
         """Forget everything; a login under way is given up."""
@@ -227,6 +271,7 @@ class Connection(asyncio.BufferedProtocol):
         if self._idle is not None:
             self._idle.cancel()
         loop = asyncio.get_running_loop()
+        self.waits_since = loop.time()
         self._idle = loop.call_later(self.service.limits.idle_seconds, self.close)
 
     def close(self) -> None:

@@ -34,6 +34,14 @@ class Backend(ABC):
         """What is wrong with the profiles' source, for `x2gobroker check-config`. Nothing, unless overridden."""
         return []
 
+    def _is_ready(self, settings: Settings) -> bool:
+        """Whether the profiles' source is at hand, for `/health/ready`. By default, whether `_profiles` gives anything.
+
+        No session profiles are as good as many, but profiles that cannot be read are not none.
+        """
+        self._profiles(settings)
+        return True
+
     @final
     def offered(self, settings: Settings, who: Requester) -> list[SessionProfile]:
         """The session profiles that `who` may have, sorted by ID."""
@@ -59,3 +67,8 @@ class Backend(ABC):
     def problems(self, settings: Settings) -> list[Problem]:
         """What is wrong with the profiles' source."""
         return self._problems(settings)
+
+    @final
+    def is_ready(self, settings: Settings) -> bool:
+        """Whether the profiles' source is at hand. Raises what a plug-in raises."""
+        return self._is_ready(settings)

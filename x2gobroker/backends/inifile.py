@@ -127,3 +127,10 @@ class InifileBackend(Backend):
         if not watched.path.exists():
             return [Problem(str(watched.path), 0, "does not exist: there are no session profiles", error=False)]
         return list(loaded.value.problems)
+
+    def _is_ready(self, settings: Settings) -> bool:
+        """Not while the file cannot be read and never could be, or faults leave nobody any of its profiles."""
+        loaded = self._watched(settings).current()
+        compiled = loaded.value
+        is_offered = any(not profile.rules.broken for profile in compiled.profiles.profiles)
+        return loaded.good and (is_offered or not any(problem.error for problem in compiled.problems))

@@ -77,7 +77,7 @@ def limits_of(settings: Settings) -> Limits:
     return Limits(
         workers=number("WORKERS"),
         queue=number("QUEUE"),
-        per_peer=number("PER_PEER"),
+        per_user=number("PER_PEER"),
         login_seconds=float(number("TIMEOUT")),
         services=frozenset(services if isinstance(services, tuple) else ()),
     )

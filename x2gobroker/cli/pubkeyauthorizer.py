@@ -150,7 +150,7 @@ def _why(error: Exception) -> str:
 def read_keys(text: str, commands: Sequence[str]) -> list[AuthorizedKey]:
     """The keys in what a broker gives. Raises ConfigurationError on the first line that is not as it should be."""
     keys = []
-    for number, line in enumerate(text.splitlines(), 1):
+    for number, line in enumerate(text.split("\n"), 1):
         if not line.strip() or line.lstrip().startswith("#"):
             continue
         try:

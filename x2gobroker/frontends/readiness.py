@@ -23,7 +23,6 @@ from x2gobroker.plugins import BACKENDS, registered
 from x2gobroker.portal import languages, static
 from x2gobroker.services import Services
 from x2gobroker.settings import ENVIRONMENT, GLOBAL, Settings, SettingsSource
-from x2gobroker.store.loads import FRESH_INTERVALS
 from x2gobroker.store.probe import probe
 
 KEEP_SECONDS = 1.0  # for which an answer counts, however often somebody asks
@@ -91,8 +90,10 @@ class ReadinessCheck:
         self._known: tuple[float, Readiness] | None = None
         checks: Mapping[str, Callable[[], bool]] = {
             "configuration": self._configuration,
+            "session-profiles": self._profiles,
             "store": self._store,
-            "authentication-service": self._authentication,
+            "authentication": self._authentication,
+            "pre-shared-authid": self._preset_authid,
             "load-reports": self._load_reports,
             "certificate": self._certificate,
             "novnc": self._novnc,
@@ -141,15 +142,28 @@ class ReadinessCheck:
         settings = self._source.current()
         return settings.usable and not self._source.faults and bool(self._backends(settings))
 
+    def _profiles(self) -> bool:
+        settings = self._source.current()
+        return all(self._services.backend(name).is_ready(settings) for name in self._backends(settings))
+
     def _store(self) -> bool:
         probe(self._services.store(self._source.current()))
         return True
 
     def _authentication(self) -> bool:
-        """The service that checks passwords, where a mechanism that is configured asks one."""
+        """What passwords are checked by: a service, a file, a web server."""
         settings = self._source.current()
+        if not settings.boolean(GLOBAL, "require-password"):
+            return True
         names = {settings.for_backend(name, "auth-mech").lower() for name in self._backends(settings)}
         return all(self._services.mechanism(name).is_ready(settings, DEADLINE_SECONDS) for name in names)
+
+    def _preset_authid(self) -> bool:
+        """What clients have to show at first contact, where they have to."""
+        settings, authids = self._source.current(), self._services.preset_authids
+        return not settings.boolean(GLOBAL, "require-cookie") or bool(
+            authids.present(settings) or authids.former(settings)
+        )
 
     def _load_reports(self) -> bool:
         """Whether the load checker goes round, where session profiles go by load."""
@@ -157,8 +171,8 @@ class ReadinessCheck:
         if not watched.by_load:
             return True
         loads = self._services.of(scheduling_stores, self._source.current()).loads.of(watched.by_load)
-        late = time.time() - FRESH_INTERVALS * watched.interval
-        return any(load.asked > late for load in loads.values())
+        now = time.time()
+        return any(load.was_asked_of_late(watched.interval, now) for load in loads.values())
 
     def _certificate(self) -> bool:
         days = self._certificate_days()

@@ -124,12 +124,13 @@ class Merged:
 def merge(existing: str, keys: Sequence[AuthorizedKey]) -> Merged:
     """Bring keys into the text of an authorized_keys file. Other lines stay as they are, comments too.
 
-    A line of the same key is replaced, unless it restricts the key further (`from=` and the like).
+    A line of the same key is replaced, unless it restricts the key further (`from=` and the like). As sshd reads the
+    file, nothing but a line feed ends a line: what a comment holds does not become a key.
     """
     wanted = {key.blob: key for key in keys}
     done: dict[str, bool] = {}  # whether the line was as wanted, or stricter
     lines = []
-    for line in existing.splitlines():
+    for line in existing.removesuffix("\n").split("\n") if existing else ():
         present = _key_in(line)
         key = wanted.get(present.blob) if present else None
         if present is None or key is None:

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 from sqlalchemy import bindparam, delete, insert, or_, select, update
 
+from x2gobroker.model.inventory import CLOCK_SECONDS
 from x2gobroker.store.database import Store
 from x2gobroker.store.tables import AUTHIDS
 
@@ -20,6 +21,7 @@ TOKEN_BYTES = 20
 LONGEST_AUTHID = 200
 SWEEP_SECONDS = 60
 KEEP_SPENT_SECONDS = 300
+LONGEST_GRACE = 30.0  # the most for which one that is being spent may go on counting: for reports of a client
 
 
 @dataclass(frozen=True)
@@ -64,7 +66,7 @@ class Authids:
         with self.store.begin() as connection:
             authid = secrets.token_hex(TOKEN_BYTES)
             connection.execute(_ADD, self._row(authid, user, realm, address, began, lifetime))
-            if now > self._next_sweep:
+            if not self._next_sweep - SWEEP_SECONDS <= now <= self._next_sweep:  # also after the clock was set back
                 self._next_sweep = now + SWEEP_SECONDS
                 connection.execute(_SWEEP, {"now": now, "spent_before": now - KEEP_SPENT_SECONDS})
         return authid
@@ -83,21 +85,22 @@ class Authids:
 
         `address` is None where addresses are not compared. `lifetime` is counted from the login, as configured now.
         One that was spent counts for `grace` seconds more. One that came from a wrong address is dropped: somebody else
-        has it.
+        has it. A moment that no broker can have noted by now is of a clock that was ahead: it prolongs nothing.
         """
         if len(authid) > LONGEST_AUTHID:
             return None
         digest = digest_of(authid)
+        latest = max(arrived, time.time()) + CLOCK_SECONDS
         with self.store.begin() as connection:
             row = connection.execute(_FIND, {"shown": digest}).one_or_none()
             if row is None or row.username != user or row.realm != realm:
                 return None
-            if row.spent_at is not None and row.spent_at + grace < arrived:
+            if row.spent_at is not None and not arrived - grace <= row.spent_at <= latest + LONGEST_GRACE:
                 return Standing(digest, user, row.login_time, "authid was used before")
             if address is not None and row.address != address:
                 connection.execute(_DROP, {"shown": digest})
                 return Standing(digest, user, row.login_time, "authid is of another address")
-            if min(row.expires, row.login_time + lifetime) < arrived:
+            if min(row.expires, row.login_time + lifetime) < arrived or row.login_time > latest:
                 return Standing(digest, user, row.login_time, "authid has expired")
             return Standing(digest, user, row.login_time, spent=self._is_spent(row.spent_at, arrived))
 
@@ -107,7 +110,9 @@ class Authids:
         return spent_at is not None and (spent_at < arrived or spent_at > time.time())
 
     def replace(self, standing: Standing, realm: str, address: str, lifetime: float, grace: float = 0.0) -> str:
-        """Spend an authid, in `grace` seconds, and give the next one of the same login, whose time goes on counting."""
+        """Spend an authid, in `grace` seconds (LONGEST_GRACE at most), and give the next one of the same login, whose
+        time goes on counting.
+        """
         authid = secrets.token_hex(TOKEN_BYTES)
         row = self._row(authid, standing.user, realm, address, standing.login_time, lifetime)
         with self.store.begin() as connection:

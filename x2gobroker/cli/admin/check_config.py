@@ -15,7 +15,7 @@ from x2gobroker.errors import PluginError
 from x2gobroker.model.penalty import read_networks
 from x2gobroker.nameservices.base import NameService
 from x2gobroker.plugins import AUTH_MECHANISMS, BACKENDS, NAME_SERVICES, load, registered
-from x2gobroker.remote.check import remote_problems
+from x2gobroker.remote.check import remote_problems, unlimited
 from x2gobroker.scripts.chain import script_problems
 from x2gobroker.services import Services
 from x2gobroker.settings import BACKEND_PREFIX, ENVIRONMENT, GLOBAL, Problem, Settings, SettingsSource
@@ -116,4 +116,6 @@ def run(options: argparse.Namespace) -> int:
     print(f"state store: {shown_url(database_url(settings))}", file=sys.stderr)
     if settings.boolean(GLOBAL, "require-password") is False:
         print("passwords are not checked", file=sys.stderr)
+    if remark := unlimited(settings):
+        print(remark, file=sys.stderr)
     return 1 if errors else 0

@@ -16,20 +16,25 @@ from ipaddress import ip_address
 from pathlib import Path
 
 from x2gobroker.agents.base import KEYS_FILE
+from x2gobroker.agents.rules import proxy_fault
 from x2gobroker.auth import tickets
 from x2gobroker.auth.htpasswd import read_users
 from x2gobroker.auth.preset import FORMER_FILE, read_preset_authid
-from x2gobroker.authservice.pamfiles import includes, names_module, service_exists
-from x2gobroker.errors import ConfigurationError
+from x2gobroker.authservice.pamfiles import names_module, service_exists
+from x2gobroker.authservice.pamstack import DIRECTORIES, outage_is_refused
+from x2gobroker.cli.admin.modes import READ, WRITE, folder_fault, may, may_read
+from x2gobroker.cli.broker_account import broker_account
+from x2gobroker.errors import ConfigurationError, StoreError
+from x2gobroker.model.profile import SessionProfile
 from x2gobroker.plugins import BACKENDS, FRONTENDS, registered
 from x2gobroker.portal import languages, looks
-from x2gobroker.privilege.accounts import Account, AccountError, account_named
+from x2gobroker.privilege import Account
 from x2gobroker.services import Services
 from x2gobroker.settings import AUTH_PREFIX, BACKEND_PREFIX, ENVIRONMENT, GLOBAL, Problem, Settings
 from x2gobroker.settings.text_files import TextFileError, read_text
+from x2gobroker.store.database import database_url
 
 HTPASSWD, PAM, HTTPS_GET = "htpasswd", "pam", "https_get"
-COMMON_AUTH = "common-auth"  # of Debian: it ends in pam_deny, whatever a module before it could not find out
 TICKET_MODULES = ("pam_krb5.so", "pam_sss.so", "pam_winbind.so")
 TLS_VARIABLES = ("X2GOBROKER_SSL_CERTFILE", "X2GOBROKER_SSL_KEYFILE")
 LOG_VARIABLES = ("X2GOBROKER_LOGCONFIG", "X2GOBROKER_AUTHSERVICE_LOGCONFIG", "X2GOBROKER_LOADCHECKER_LOGCONFIG")
@@ -109,10 +114,10 @@ def _pam_service(settings: Settings) -> Iterator[Words]:
         yield (service,)
 
 
-def _sssd_stack(settings: Settings) -> Iterator[Words]:
+def _outages(settings: Settings) -> Iterator[Words]:
     service = settings.text(AUTH_PREFIX + PAM, "service")
-    if PAM in mechanisms(settings) and includes(service, COMMON_AUTH) and names_module(COMMON_AUTH, "pam_sss.so"):
-        yield (service,)
+    if PAM in mechanisms(settings):
+        yield from ((service, module) for module in DIRECTORIES if outage_is_refused(service, module))
 
 
 def _ca_file(settings: Settings) -> Iterator[Words]:
@@ -193,26 +198,39 @@ def keys_path_fault(path: str) -> str:
     return ""
 
 
-def _profile_keys_paths(settings: Settings) -> Iterator[Words]:
+def _profiles(settings: Settings) -> Iterator[SessionProfile]:
+    """The session profiles of all backends that are served."""
     services = Services()
     for backend in sorted(registered(BACKENDS)):
-        for profile in services.backend(backend).all_profiles(settings) if settings.backend_enabled(backend) else ():
-            for name in ("authorized-keys", "sshproxy-authorized-keys"):
-                if fault := keys_path_fault(profile.broker_text(name)):
-                    yield (profile.id, f"broker-{name}", fault)
+        if settings.backend_enabled(backend):
+            yield from services.backend(backend).all_profiles(settings)
+
+
+def _profile_keys_paths(settings: Settings) -> Iterator[Words]:
+    for profile in _profiles(settings):
+        for name in ("authorized-keys", "sshproxy-authorized-keys"):
+            if fault := keys_path_fault(profile.broker_text(name)):
+                yield (profile.id, f"broker-{name}", fault)
+
+
+def _agent_proxies(settings: Settings) -> Iterator[Words]:
+    if fault := proxy_fault(settings.text(GLOBAL, "default-agent-ssh-proxy")):
+        yield ("default-agent-ssh-proxy", fault)
+    for profile in _profiles(settings):
+        if fault := proxy_fault(profile.broker_text("agent-ssh-proxy")):
+            yield (f"session profile {profile.id}: broker-agent-ssh-proxy", fault)
 
 
 def _key_and_ticket(settings: Settings) -> Iterator[Words]:
     """Profiles that have clients log in by Kerberos, and by a key as well."""
-    services, by_default = Services(), settings.boolean(GLOBAL, "default-session-autologin")
-    for backend in sorted(registered(BACKENDS)):
-        for profile in services.backend(backend).all_profiles(settings) if settings.backend_enabled(backend) else ():
-            if not is_on(profile.options.get("krblogin")):
-                continue
-            if profile.broker_flag("session-autologin", by_default):
-                yield (profile.id, "broker-session-autologin")
-            elif is_on(profile.options.get("autologin")):
-                yield (profile.id, "autologin")
+    by_default = settings.boolean(GLOBAL, "default-session-autologin")
+    for profile in _profiles(settings):
+        if not is_on(profile.options.get("krblogin")):
+            continue
+        if profile.broker_flag("session-autologin", by_default):
+            yield (profile.id, "broker-session-autologin")
+        elif is_on(profile.options.get("autologin")):
+            yield (profile.id, "autologin")
 
 
 def is_on(value: object) -> bool:
@@ -238,13 +256,11 @@ def _own_server(settings: Settings) -> Iterator[Words]:
     """Profiles that lead to this very host, as the sample's, where there is nothing to lead to."""
     if shutil.which("x2golistsessions"):
         return
-    services = Services()
-    for backend in sorted(registered(BACKENDS)):
-        for profile in services.backend(backend).all_profiles(settings) if settings.backend_enabled(backend) else ():
-            is_here = all(is_loopback(host.address or host.name) for host in profile.hosts)
-            another_way = profile.options.get("usesshproxy") or profile.options.get("directrdp")
-            if profile.hosts and is_here and not another_way:
-                yield (profile.id, profile.hosts[0].name)
+    for profile in _profiles(settings):
+        is_here = all(is_loopback(host.address or host.name) for host in profile.hosts)
+        another_way = profile.options.get("usesshproxy") or profile.options.get("directrdp")
+        if profile.hosts and is_here and not another_way:
+            yield (profile.id, profile.hosts[0].name)
 
 
 def is_loopback(name: str) -> bool:
@@ -255,13 +271,20 @@ def is_loopback(name: str) -> bool:
         return name.lower().rstrip(".") == "localhost"
 
 
+def _broker_account(settings: Settings) -> Account | None:
+    """The account that the broker runs as; None where there is none of these names, or this process cannot tell."""
+    if os.geteuid() != 0:
+        return None
+    try:
+        return broker_account(settings)
+    except ConfigurationError:
+        return None
+
+
 def _unreadable(settings: Settings) -> Iterator[Words]:
     """Files that root can read and the broker's account cannot; who is not root cannot tell."""
-    if os.geteuid() != 0:
-        return
-    try:
-        account = account_named(settings.environment("X2GOBROKER_DAEMON_USER"))
-    except AccountError:
+    account = _broker_account(settings)
+    if account is None:
         return
     for path in _files_of_the_broker(settings):
         if path.is_file() and not may_read(account, path):
@@ -282,21 +305,22 @@ def _files_of_the_broker(settings: Settings) -> Iterator[Path]:
         yield settings.path(AUTH_PREFIX + HTTPS_GET, "ca-file")
 
 
-def may_read(account: Account, path: Path) -> bool:
-    """Whether the modes of a file and of the folders above it let an account read it."""
-    real = path.resolve()
-    return all(_allows(account, folder, 0o1) for folder in real.parents) and _allows(account, real, 0o4)
-
-
-def _allows(account: Account, path: Path, bit: int) -> bool:
-    status = path.stat()
-    if account.uid == 0:
-        return True
-    if status.st_uid == account.uid:
-        return bool(status.st_mode & bit << 6)
-    if status.st_gid in account.groups:
-        return bool(status.st_mode & bit << 3)
-    return bool(status.st_mode & bit)
+def _state_folder(settings: Settings) -> Iterator[Words]:
+    """Where the broker's account cannot keep the state store; who is not root cannot tell."""
+    account = _broker_account(settings)
+    if account is None:
+        return
+    try:
+        url = database_url(settings)
+    except StoreError:
+        return  # said elsewhere
+    path = Path(url.database or "")
+    if url.get_backend_name() != "sqlite" or not path.is_absolute():
+        return
+    if fault := folder_fault(account, path.parent):
+        yield (str(path.parent), fault)
+    elif path.is_file() and not may(account, path, READ | WRITE):
+        yield (str(path), f"cannot be read and written by {account.name}")
 
 
 def _languages(settings: Settings) -> Iterator[Words]:
@@ -322,10 +346,10 @@ CHECKS = (
     Check("old-authid", f"{FORMER_FILE}: {{}}", _old_authid, error=False),
     Check("pam-service", "[authmech_pam] service: there is no file {} in /etc/pam.d: nobody can log in", _pam_service),
     Check(
-        "sssd-stack",
-        "[authmech_pam] service: {} includes common-auth with SSSD: while the directory is down, right passwords count "
-        "as wrong; the how-to on authentication says what to write instead",
-        _sssd_stack,
+        "outages",
+        "[authmech_pam] service: {}: while nobody answers {}, right passwords count as wrong; the how-to on "
+        "authentication says what to write instead",
+        _outages,
         error=False,
     ),
     Check("ca-file", "[authmech_https_get] ca-file: {} {}: nobody can log in", _ca_file),
@@ -340,6 +364,7 @@ CHECKS = (
     Check("log-files", "{}: {}: all goes to the standard error stream", _log_files, error=False),
     Check("keys-paths", "{}: {}", _keys_paths),
     Check("profile-keys-paths", "session profile {}: {}: {}", _profile_keys_paths),
+    Check("agent-proxies", "{}: {}: broker agents are not reached", _agent_proxies),
     Check(
         "krblogin-autologin",
         "session profile {}: krblogin is set together with {}: who logs in by a key has no Kerberos ticket on the "
@@ -355,6 +380,11 @@ CHECKS = (
         error=False,
     ),
     Check("unreadable", "{} cannot be read by the broker's user {}; mend owner, group or mode", _unreadable),
+    Check(
+        "state-folder",
+        "cookie-directory or database-url: {} {}, the broker's user: nobody can log in; mend owner, group or mode",
+        _state_folder,
+    ),
 )
 
 
