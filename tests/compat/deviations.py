@@ -15,6 +15,7 @@ from typing import Any
 from tests.compat.deviation import Deviation
 from tests.compat.deviations_by_fault import FAULTS
 from tests.compat.meaning import Meaning, Profile, as_text
+from tests.compat.not_compared import not_compared_markdown
 from tests.compat.reference_results import reference_tests_markdown
 from tests.compat.runner import Exchange
 
@@ -418,7 +419,7 @@ def deviations_markdown() -> str:
         "",
         "Where this broker answers differently from Debian's x2gobroker 0.0.4.3, it does so on purpose. This page is",
         "written from the table that the compatibility test uses. The test runs both brokers side by side, and allows",
-        "no difference that is not listed here.",
+        "no difference that is not listed here. What it cannot show has [a section of its own](#not-compared).",
         "",
     ]
     for deviation in sorted(DEVIATIONS, key=lambda one: one.title.strip("`").lower()):
@@ -431,4 +432,5 @@ def deviations_markdown() -> str:
             f"- Why: {deviation.why}",
             "",
         ]
-    return "\n".join([*lines, *reference_tests_markdown({one.id: one.title for one in DEVIATIONS})])
+    titles = {one.id: one.title for one in DEVIATIONS}
+    return "\n".join([*lines, *not_compared_markdown(), *reference_tests_markdown(titles)])

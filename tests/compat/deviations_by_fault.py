@@ -48,6 +48,38 @@ FAULTS: tuple[Deviation, ...] = (
         "Directories treat them as one user, who could get around the rule this way.",
     ),
     Deviation(
+        "bad-name-rule",
+        "A slip in a list of users or groups fails closed",
+        "An entry such as `bert;anna`, `anna # remark`, `all` or `'anna` is a name that nobody has: a deny list of it "
+        "denies nobody.",
+        "In a deny list it denies everybody, in an allow list it allows nobody; `x2gobroker check-config` names it.",
+        "A mistake in a deny list must not let anybody in.",
+    ),
+    Deviation(
+        "quoted-names",
+        "Quotes around a name in a list of users or groups are not part of it",
+        'With `acl-users-deny = "anna"`, anna is not denied, because the quotes count as part of the name.',
+        "The name between the quotes counts; it may contain commas and blanks.",
+        "Everybody writes it in one of these ways, and expects the same.",
+    ),
+    Deviation(
+        "profile-layout",
+        "A slip in the layout of a session profile closes it",
+        "Text after `[desk]` is ignored, with the rules in it. An indented option or section continues the value above "
+        "it, so a rule has no effect.",
+        "Nobody is offered the profile; `x2gobroker check-config` names the line. In `[DEFAULT]`, such a slip closes "
+        "all profiles of the file.",
+        "Somebody wanted to protect this profile.",
+    ),
+    Deviation(
+        "default-section",
+        "A section that is meant to be `[DEFAULT]` opens nothing",
+        "`[default]` and `[Defaults]` are session profiles: their rules do not count for the others.",
+        "Nobody is offered such a profile. If it has access rules, nobody is offered any profile of the file; "
+        "`x2gobroker check-config` says what to write.",
+        "Somebody wanted to protect all profiles.",
+    ),
+    Deviation(
         "acl-any-order",
         "`acl-any-order` works",
         "Documented, but never used.",

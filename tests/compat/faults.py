@@ -108,6 +108,60 @@ def client_rules() -> Iterator[Scenario]:
     )  # fmt: skip
 
 
+def name_rules() -> Iterator[Scenario]:
+    """Slips in lists of users and groups, which nobody is called, and quotes around names."""
+    for kind in ("users", "groups"):
+        everybody = {f"acl-{kind}-allow": "ALL"}
+        for slip in ("bert;anna", "bert\nanna", "anna # no longer here", "all", "'anna", "@staff"):
+            yield repaired(
+                "bad-name-rule", f"{kind}: deny {slip!r}", files({**everybody, f"acl-{kind}-deny": slip}),
+                files({**everybody, f"acl-{kind}-deny": "ALL"}), listings(),
+            )  # fmt: skip
+    yield repaired(
+        "bad-name-rule", "users: deny 'bert anna'", files({"acl-users-allow": "ALL", "acl-users-deny": "bert anna"}),
+        files({"acl-users-allow": "ALL", "acl-users-deny": "ALL"}), listings(),
+    )  # fmt: skip
+    for written in ('"anna"', "'anna'", "bert, 'anna'", "\"a,b\", 'anna'"):
+        yield repaired(
+            "quoted-names", f"allow {written}", files({"acl-users-allow": written}),
+            files({"acl-users-allow": "anna"}), listings(),
+        )  # fmt: skip
+        yield repaired(
+            "quoted-names", f"deny {written}", files({"acl-users-allow": "ALL", "acl-users-deny": written}),
+            files({"acl-users-allow": "ALL", "acl-users-deny": "anna"}), listings(),
+        )  # fmt: skip
+
+
+def layout() -> Iterator[Scenario]:
+    """Slips in the layout of the profile file, each in a profile `one` that anna is not to have, before `other`."""
+    other = ini({"other": {"name": "Other", "host": "h2"}})
+    denied = ini({"one": {**PROFILE, "acl-users-allow": "bert"}})
+    for label, text in (
+        ("text behind the header", "[one] acl-users-allow = bert\nname = One\nhost = h1\n\n"),
+        ("an indented rule", "[one]\nhost = h1\nname = One\n  acl-users-allow = bert\n\n"),
+        ("an indented section", "[one]\nhost = h1\nname = One\n  [two]\n  acl-users-allow = bert\n\n"),
+    ):
+        yield repaired(
+            "profile-layout", label, Files(conf_text(), text + other), Files(conf_text(), denied + other), listings()
+        )
+    both = ini({"DEFAULT": {"acl-users-allow": "bert"}, "one": PROFILE})
+    yield repaired(
+        "profile-layout", "an indented rule in [DEFAULT]",
+        Files(conf_text(), "[DEFAULT]\ntype = auto\n  acl-users-allow = bert\n\n" + ini({"one": PROFILE}) + other),
+        Files(conf_text(), both + other), listings(),
+    )  # fmt: skip
+    for name in ("default", "Default", "Defaults"):
+        rule = ini({name: {"acl-users-allow": "bert"}, "one": PROFILE})
+        yield repaired(
+            "default-section", f"[{name}] with a rule", Files(conf_text(), rule + other),
+            Files(conf_text(), both + other), listings(),
+        )  # fmt: skip
+        yield repaired(
+            "default-section", f"[{name}] without a rule", files({}, others={name: {"name": "D", "host": "h3"}}),
+            files({}), listings(),
+        )  # fmt: skip
+
+
 def hosts() -> Iterator[Scenario]:
     """F19: ways to write a server that the reference gets wrong, and one that it gets right."""
     for wrong, right, port in (
@@ -187,5 +241,5 @@ def zeroconf() -> Iterator[Scenario]:
 
 def faults() -> Iterator[Scenario]:
     """All of them."""
-    for group in (bad_values, client_rules, hosts, broker_options, authids, zeroconf):
+    for group in (bad_values, client_rules, name_rules, layout, hosts, broker_options, authids, zeroconf):
         yield from group()

@@ -315,7 +315,12 @@ class PlainClient:
         return None if answer.status_code == 404 else answer.text
 
 
-def _try_all(targets: Iterable[Endpoint], deadline: float, hopeless: Collection[Endpoint] = ()) -> set[Endpoint]:
+def _try_all(
+    targets: Iterable[Endpoint],
+    deadline: float,
+    hopeless: Collection[Endpoint] = (),
+    untried: set[Endpoint] | None = None,
+) -> set[Endpoint]:
     return {target for target in targets if any(utils.portscan(way, port=target.port) for way in target.ways)}
 
 

@@ -1,19 +1,23 @@
 """Runs the reference's own tests, as Debian's python3-x2gobroker ships them, against our broker.
 
 A program of its own, as it takes the reference's names for modules of ours: `python -m tests.compat.reference_tests`.
-It prints, as JSON, what became of each test: nothing where it passes, else the last line of what it said.
+It prints, as JSON, what became of each test: nothing where it passes, else the line of the test that failed, the `key`
+of its loop if it has one, and the message. `SAID` in reference_results.py has parts of these.
 """
 
 from __future__ import annotations
 
 import importlib.util
 import json
+import linecache
 import os
 import shutil
 import sys
 import tempfile
+import traceback
 import unittest
 from pathlib import Path
+from types import TracebackType
 from typing import Any
 
 from tests.compat.reference_shim import install, reset
@@ -29,6 +33,18 @@ MODULES = (
     "test_web_plain_zeroconf",
 )
 SAMPLE = Path("/etc/x2go/broker/x2gobroker-sessionprofiles.conf")
+
+
+def failure(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> str:
+    """Where in the reference's own code a test has failed, and with what words, as one line."""
+    where = ""
+    for frame, number in traceback.walk_tb(trace):
+        name = frame.f_code.co_filename
+        if name.startswith(str(LIBRARY)):
+            where = linecache.getline(name, number).strip()
+            if "key" in frame.f_locals:
+                where += f" [key = {frame.f_locals['key']!r}]"
+    return f"{where} -> {kind.__name__}: {' '.join(str(error).split())}"
 
 
 class Results(unittest.TestResult):
@@ -47,12 +63,12 @@ class Results(unittest.TestResult):
     def addFailure(self, test: unittest.TestCase, err: Any) -> None:
         """A test has failed."""
         super().addFailure(test, err)
-        self.said[test.id().split(".")[-1]] = self.failures[-1][1].strip().splitlines()[-1]
+        self.said[test.id().split(".")[-1]] = failure(*err)
 
     def addError(self, test: unittest.TestCase, err: Any) -> None:
         """A test has ended with an exception."""
         super().addError(test, err)
-        self.said[test.id().split(".")[-1]] = self.errors[-1][1].strip().splitlines()[-1]
+        self.said[test.id().split(".")[-1]] = failure(*err)
 
 
 def main() -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.compat.deviations import BY_ID
-from tests.compat.reference_results import BROKEN, DIFFERENT, INTERNAL, NOT_RUN
+from tests.compat.reference_results import BROKEN, DIFFERENT, INTERNAL, NOT_RUN, SAID
 from tests.support.debian_broker import LIBRARY
 
 pytestmark = pytest.mark.reference
@@ -39,6 +39,20 @@ def test_exactly_the_listed_tests_differ(results: dict[tuple[str, str], str]) ->
     failed = {test: said for test, said in results.items() if said}
     assert {test: said for test, said in failed.items() if test not in LISTED} == {}
     assert LISTED - failed.keys() == set()
+
+
+@pytest.mark.parametrize(("module", "test"), sorted(LISTED))
+def test_a_listed_test_fails_for_the_reason_that_is_listed(
+    results: dict[tuple[str, str], str], module: str, test: str
+) -> None:
+    """Where it fails, and with what: `python -m tests.compat.reference_tests` prints that, and SAID has parts of it."""
+    said = results[module, test]
+    assert [part for part in SAID[module, test] if part not in said] == [], said
+
+
+def test_of_each_listed_test_is_known_what_it_says() -> None:
+    assert SAID.keys() == LISTED
+    assert all(SAID.values())
 
 
 def test_the_reference_has_as_many_tests_as_it_ships(results: dict[tuple[str, str], str]) -> None:
