@@ -22,6 +22,7 @@ from bench.world import THREADS, WORKERS
 from tests.support.our_broker import OurBroker
 from tests.support.slow_clients import SlowClients
 from tests.support.tls import Certificates, make_certificates
+from x2gobroker.remote.clipboard import NO_CLIPBOARD
 from x2gobroker.remote.patient import PatientConnection
 from x2gobroker.remote.relay import Browser, Carrier, Server, relay
 
@@ -98,7 +99,8 @@ async def _longest_turn(fragments: int) -> float:
     theirs.send(INIT)
 
     async def handle(websocket: ServerConnection) -> None:
-        await relay(Browser(websocket), Server(ours), Carrier(), True, lambda: None, "desk")
+        given = (Browser(websocket), Server(ours), Carrier(), True, lambda: None)
+        await relay(*given, name="desk", clipboard=NO_CLIPBOARD, is_guest=True)
 
     async with serve(handle, "127.0.0.1", 0, compression=None, create_connection=PatientConnection) as server:
         port = next(iter(server.sockets)).getsockname()[1]

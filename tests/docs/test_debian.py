@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from x2gobroker.migration import plan, survey
+
 ROOT = Path(__file__).resolve().parents[2]
 DEBIAN = ROOT / "debian"
 LOCKS = sorted((DEBIAN / "wheels").glob("*.lock"))
@@ -89,6 +91,73 @@ def test_every_package_of_debian_has_a_successor() -> None:
     control = (DEBIAN / "control").read_text(encoding="utf-8")
     ours = sorted(re.findall(r"^Package: (\S+)$", control, re.MULTILINE))
     assert ours == sorted([*FORMER, "x2gobroker-x2go"])
+
+
+def piece(name: str) -> str:
+    """One of the maintainer scripts, as it is in the source."""
+    return (DEBIAN / "pieces" / name).read_text(encoding="utf-8")
+
+
+def words_of(name: str, script: str) -> list[str]:
+    """The words of a variable of a script, which may go over several lines."""
+    found = re.search(rf'^{name}="([^"]*)"', script, re.MULTILINE)
+    assert found, name
+    return found.group(1).split()
+
+
+def test_the_package_guards_what_a_migration_guards() -> None:
+    """Old packages that are purged later delete account and state, unless these folders are there."""
+    rules = (DEBIAN / "rules").read_text(encoding="utf-8")
+    names = re.search(r"for name in ([a-z ]+); do install -D \S+ \S+ debian/pieces/README\.state (\S+);", rules)
+    assert names
+    place = names.group(2).replace("$(D)", "")
+    assert {place.replace("$$name", name) for name in names.group(1).split()} == set(plan.GUARDS)
+    assert len(plan.GUARDS) == 2
+    assert piece("README.state").split() == plan.README.split()
+
+
+def test_the_guards_stay_when_the_package_goes() -> None:
+    postrm = piece("x2gobroker.postrm")
+    function = re.search(r"^guard\(\) \{\n(.*?)^\}", postrm, re.MULTILINE | re.DOTALL)
+    assert function
+    made = re.search(r"install -d (.*)", function.group(1))
+    assert made
+    assert set(made.group(1).split()) == {path.rpartition("/")[0] for path in plan.GUARDS}
+    asked = re.search(r"for name in ([a-z ]+); do", function.group(1))
+    assert asked
+    with_scripts = {f"x2gobroker-{name}" for name in asked.group(1).split()}
+    assert with_scripts <= set(FORMER)
+    assert set(FORMER) - with_scripts == {
+        *("python-x2gobroker-doc", "python3-x2gobroker"),
+        *("x2gobroker", "x2gobroker-common"),  # neither has a script that deletes anything
+    }
+    for when in ("remove", "purge"):
+        assert re.search(rf"^{when}\)\n\tguard$", postrm, re.MULTILINE), when
+
+
+def test_the_package_takes_over_what_a_migration_takes_over() -> None:
+    postinst = piece("x2gobroker.postinst")
+    # the rule for sudo is of the package x2gobroker-ssh
+    assert {*words_of("TAKEN", postinst), plan.SSH_RULE} == set(plan.TAKEN)
+    assert plan.SSH_RULE in piece("x2gobroker-ssh.postinst")
+    assert words_of("ROTATED", postinst) == list(survey.ROTATED)
+    for text in (postinst, piece("x2gobroker.postrm")):
+        assert f".{plan.DIVERTED_AS}" in text
+
+
+def test_no_two_files_define_processes_of_one_name_that_may_be_enabled_together() -> None:
+    """Apache would not start. Those of Debian's own file are called x2gobroker, as are those of what replaces it."""
+    names = {
+        path.name: re.findall(r"^\s*WSGIDaemonProcess (\S+)", path.read_text(encoding="utf-8"), re.MULTILINE)
+        for path in (ROOT / "apache").iterdir()
+    }
+    every = [name for found in names.values() for name in found]
+    assert len(every) == len(set(every)) == 4
+    assert names["x2gobroker.conf"] == ["x2gobroker"]
+    for name, defined in names.items():
+        text = (ROOT / "apache" / name).read_text(encoding="utf-8")
+        used = {*re.findall(r"process-group=([\w-]+)", text), *re.findall(r" (x2gobroker-[ab])$", text, re.MULTILINE)}
+        assert used == set(defined), name
 
 
 def test_every_unit_is_switched_off_by_a_purge() -> None:

@@ -11,14 +11,14 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from tests.support.apache import Apache, ApacheFolder, apache, apache_folder
+from tests.support.apache import SHIPPED, Apache, ApacheFolder, apache, apache_folder
 from tests.support.client_scenario import PASSWORDS, PROFILES, configuration, users_file
 from tests.support.processes import free_port, wait_until
 from tests.support.tls import Answer, Certificates, Https
 
 LOGIN = {"user": "anna", "password": PASSWORDS["anna"]}
 TASK = {"task": "listsessions", **LOGIN}
-GROUP = "x2gobroker"
+GROUP = "x2gobroker-vhost"
 
 
 def basic(user: str, password: str) -> dict[str, str]:
@@ -171,6 +171,20 @@ def test_no_python_in_apache_itself(certificates: Certificates) -> None:
             assert Https(elsewhere, certificates.authority).get("/").status == 500
             assert "Embedded mode of mod_wsgi disabled" in server.log()
             assert Https(port, certificates.authority).get("/").status == 200
+
+
+@pytest.mark.parametrize("other", ["x2gobroker.conf", "debian's"])
+def test_a_virtual_host_beside_the_broker_below_a_path(certificates: Certificates, other: str) -> None:
+    """As after `migrate apply` and the how-to, where nobody has turned the first one off: Apache starts anyway."""
+    port = free_port()
+    debians = "WSGIDaemonProcess x2gobroker user=${X2GOBROKER_USER} group=${X2GOBROKER_GROUP} processes=2 threads=8\n"
+    with apache_folder() as folder:
+        defines = vhost_defines(folder, port, certificates, "htpasswd")
+        extra = f'Include "{SHIPPED / other}"\n' if other.endswith(".conf") else debians
+        with apache(folder, "x2gobroker-vhost.conf", [port], defines, extra) as server:
+            wait_until(lambda: len(server.daemons("x2gobroker")) == 2, "the processes of the other file")
+            assert len(server.daemons(GROUP)) == 2
+            assert "Access granted" in Https(port, certificates.authority).post("/plain/inifile/", TASK).body
 
 
 def test_user_whom_apache_authenticated(certificates: Certificates) -> None:

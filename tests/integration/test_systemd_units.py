@@ -374,7 +374,9 @@ def test_a_desktop_takes_no_more_than_it_may(
     machine: Machine = request.getfixturevalue("with_logind") if login == "with_logind" else booted
     (name, _), (other, _) = user(first), user(first + 1)
     with limited(machine):
-        if not set(machine.run("cat", "/sys/fs/cgroup/cgroup.controllers").split()) >= CONTROLLERS:
+        lacking = CONTROLLERS - set(machine.run("cat", "/sys/fs/cgroup/cgroup.controllers").split())
+        assert ("no desktop starts with that" in machine.call("x2gobroker", "check-config").stdout) == bool(lacking)
+        if lacking:
             with pytest.raises(AssertionError, match="could not be started"):
                 RfbClient(REMOTE_PORT, desktop_token(machine, name))
             assert "need control groups of version 2" in machine.journal(REMOTE)

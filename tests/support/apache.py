@@ -116,7 +116,7 @@ class Apache:
 
     def all_daemons(self) -> set[int]:
         """Process IDs over all process groups that the shipped files name."""
-        groups = ("x2gobroker", "x2gobroker-a", "x2gobroker-b")
+        groups = ("x2gobroker", "x2gobroker-vhost", "x2gobroker-a", "x2gobroker-b")
         return {pid for group in groups for pid in self.daemons(group)}
 
 

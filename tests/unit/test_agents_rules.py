@@ -47,6 +47,19 @@ def test_the_global_options_count_first(files: Files) -> None:
     assert (rules.user, rules.command) == ("x2gobroker", "/usr/lib/x2go/x2gobroker-agent")
 
 
+@pytest.mark.parametrize(
+    "written", ['"x2go@gate.example:2222"', "'x2go@gate.example:2222'", " x2go@gate.example:2222 "]
+)
+def test_quotes_around_a_proxy_host_are_no_part_of_it(files: Files, written: str) -> None:
+    own = profile({"broker-agent-ssh-proxy": written})
+    assert own.broker_text("agent-ssh-proxy") == "x2go@gate.example:2222"
+    settings = configured(files)
+    assert agent_rules(settings, "inifile", own).proxy == "x2go@gate.example:2222"
+    assert agent_rules(settings, "inifile", profile({"broker-agent-ssh-proxy": '"none"'})).proxy == ""
+    everywhere = files.write(GLOBAL.format(backend="", more="").replace("jump.example.org", written))
+    assert agent_rules(everywhere, "inifile").proxy == "x2go@gate.example:2222"
+
+
 def test_without_any_options_there_are_no_agents_and_unknown_hosts_are_refused(files: Files) -> None:
     rules = agent_rules(files.write(""), "inifile")
     assert (rules.mode, rules.host_key_policy, rules.proxy, rules.shared_database) == (

@@ -81,12 +81,13 @@ AUTOLOGIN = "[DEFAULT]\nbroker-session-autologin=true\nbroker-agent-query-mode=S
 
 def test_servers_whose_keys_are_not_known(tmp_path: Path) -> None:
     made = MadeSite(tmp_path).daemon()
-    made.profiles(f"{AUTOLOGIN}[pool]\nhost=ts01, ts02:2222, ts03 (10.0.0.3)\n")
+    made.profiles(f"{AUTOLOGIN}[pool]\nhost=ts01, ts02:2222, ts03 (10.0.0.3), ts04 (10.0.0.4:23)\n")
     made.write("/var/lib/x2gobroker/.ssh/known_hosts", f"ts01,10.0.0.3 ssh-ed25519 {KEY}\n")
     (finding,) = found(differences(made.read()), "host-keys")
     assert finding.who == "users of pool"
-    assert finding.advice.endswith("x2gobroker-testagent -H ts02 -p 2222")
-    assert "1 X2Go Servers" in finding.text
+    asked = "x2gobroker-testagent -H ts02 -p 2222; x2gobroker-testagent -H 'ts04 (10.0.0.4)' -p 23"
+    assert finding.advice.endswith(asked)  # as the broker itself says when it refuses a server
+    assert "2 X2Go Servers" in finding.text
     assert found(differences(made.read()), "ssh-key")
     made.write("/var/lib/x2gobroker/.ssh/id_rsa", "secret")
     assert not found(differences(made.read()), "ssh-key")
@@ -192,3 +193,16 @@ def test_an_installation_where_no_unit_gets(tmp_path: Path, prefix: str, mode: i
     made.place(prefix).chmod(mode)
     site = read_site(made.reader(), Own(prefix, "/usr", "/", "1"))
     assert [finding.blocks for finding in found(obstacles(site), "place")] == [True]
+
+
+def test_open_clients_go_on_unless_they_have_to_show_the_pre_shared_authid(tmp_path: Path) -> None:
+    text = "[pool]\nhost=a\n"
+    (usual,) = found(of_profiles(tmp_path / "usual", text), "sign-ins")
+    assert "logs in again by itself" in usual.text
+    assert not usual.advice
+    for number, more in enumerate(("", "require-password = false\n", "use-static-cookie = true\n")):
+        config = f"[global]\nrequire-cookie = true\n{more}"
+        (strict,) = found(of_profiles(tmp_path / str(number), text, config), "sign-ins")
+        assert "by itself" not in strict.text
+        assert "start it again" in strict.advice
+        assert strict.who == usual.who

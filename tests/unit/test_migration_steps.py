@@ -13,7 +13,7 @@ from tests.unit.migration_sites import OWN, PREFIX, SNIPPET, MadeSite, SiteRunne
 from x2gobroker.cli.admin import migrate
 from x2gobroker.errors import BrokerError
 from x2gobroker.migration.journal import Entry, Journal
-from x2gobroker.migration.plan import plan
+from x2gobroker.migration.plan import GUARDS, README, plan
 from x2gobroker.migration.runner import Done
 from x2gobroker.migration.site import Own
 from x2gobroker.migration.steps import COPY, FOLDER, Step, undo
@@ -55,7 +55,7 @@ def test_there_and_back_again(tmp_path: Path) -> None:
     assert made.active == {DAEMON, "x2gobroker-authservice.service", "x2gobroker-authservice.socket"}
     assert made.place("/usr/local/bin/x2gobroker-testagent").readlink() == Path(f"{PREFIX}/bin/x2gobroker-testagent")
     assert not made.place("/etc/logrotate.d/x2gobroker-daemon").exists()
-    assert made.place("/usr/share/doc/x2gobroker-wsgi/README.state").exists()
+    assert [made.place(path).read_text() for path in GUARDS] == [README, README]
     assert made.place(f"{FOLDER}/before.tar.gz").exists()
     status, said = went_back(made, runner)
     assert status == 0, said

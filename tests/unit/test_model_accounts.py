@@ -27,8 +27,9 @@ def test_the_name_of_a_name_is_the_same_again(text: str) -> None:
 
 def test_the_name_that_the_system_has_for_an_account_counts_where_it_is_known() -> None:
     known = UserNames("EXAMPLE\\anna", "anna")
-    assert (known.account, known.all, known.is_sure) == ("anna", {"EXAMPLE\\anna", "anna"}, True)
-    assert (UserNames("anna").account, UserNames("anna").all, UserNames("anna").is_sure) == ("anna", {"anna"}, True)
+    assert (known.account, known.all, known.is_sure) == ("anna", frozenset({"EXAMPLE\\anna", "anna"}), True)
+    plain = UserNames("anna")
+    assert (plain.account, plain.all, plain.is_sure) == ("anna", frozenset({"anna"}), True)
     assert UserNames("anna@example.org", "anna@example.org").is_sure
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -104,6 +106,35 @@ def test_a_client_that_is_named_in_another_header_has_no_address(name: str) -> N
     assert found.address == UNKNOWN_ADDRESS
     assert "and no X-Forwarded-For" in found.fault
     assert asked(X_Forwarded_For=CLIENT, **{name: PROXY}).address == CLIENT
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("X_Forwarded_Proto", "https"),
+        ("X_Forwarded_Proto", ""),
+        ("X_Forwarded_Host", "portal.example"),
+        ("X_Forwarded_Server", "portal.example"),
+        ("X_Forwarded_Port", "443"),
+        ("Via", "1.1 portal.example"),
+        ("Front_End_Https", "on"),
+        ("X_Original_Forwarded_For", CLIENT),
+        ("Fastly_Client_IP", CLIENT),
+    ],
+)
+def test_who_passes_a_request_on_and_names_nobody_is_not_the_client(name: str, value: str) -> None:
+    """nginx with nothing but `proxy_set_header X-Forwarded-Proto https` would make everybody a client of its host."""
+    for peer in (PROXY, ""):
+        found = asked(peer, **{name: value})
+        assert (found.address, found.by_proxy) == (UNKNOWN_ADDRESS, True)
+        assert found.fault == f"{name.replace('_', '-')}: {value}, and no X-Forwarded-For"
+    assert asked(X_Forwarded_For=CLIENT, **{name: value}) == replace(asked(**{name: value}), address=CLIENT, fault="")
+    assert asked(CLIENT, **{name: value}) == Asked(CLIENT, False, "http", "inside:8080")
+
+
+def test_the_scheme_that_is_said_without_an_address_still_counts() -> None:
+    found = asked(X_Forwarded_Proto="https", X_Forwarded_Host="portal.example")
+    assert (found.address, found.scheme, found.host) == (UNKNOWN_ADDRESS, "https", "portal.example")
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from tests.unit.properties import MANY
-from x2gobroker.model.hosts import Host, ascii_name, is_ip_address, parse_host, parse_port, split_address
+from x2gobroker.model.hosts import JOINERS, Host, ascii_name, is_ip_address, parse_host, parse_port, split_address
 
 PIECES = (
     "h",
@@ -52,6 +52,13 @@ HOSTS = st.one_of(st.text(), st.lists(st.sampled_from(PIECES), max_size=7).map("
         ("büro (пример.испытание:2222)", Host("büro", "пример.испытание", 2222)),
         ("दिल्ली.example", Host("दिल्ली.example")),
         ("例え。テスト", Host("例え。テスト")),
+        # signs that IDNA 2008 has between the letters that need them
+        ("paral·lel.example", Host("paral·lel.example")),
+        ("データ・センター.example", Host("データ・センター.example")),
+        ("日・本.example", Host("日・本.example")),
+        ("نامه\u200cای.example", Host("نامه\u200cای.example")),
+        ("क्\u200dष.example", Host("क्\u200dष.example")),
+        ("क्\u200cष.example", Host("क्\u200cष.example")),
         ("xn--bro-hoa.example", Host("xn--bro-hoa.example")),
         ("127.1", Host("127.1")),
         ("0x7f000001", Host("0x7f000001")),
@@ -123,6 +130,19 @@ def test_f19_forms_that_the_reference_mangled_keep_name_address_and_port(text: s
         "bü/ro",
         "ü" * 64,
         ".".join(["ü" * 60] * 5),
+        "a·b",
+        "·ll",
+        "ll·",
+        "a・b",
+        "・",
+        "a\u200db",
+        "a\u200cb",
+        "\u200cای",
+        "نامه\u200c",
+        "را\u200cن",  # the letter before it joins nothing on that side
+        "نامه\u200dای",
+        "क\u200dष",
+        "क\u00b7ष",
     ],
 )
 def test_f19_and_f14_forms_that_mean_nothing_are_refused_with_a_reason(text: str) -> None:
@@ -160,7 +180,7 @@ def test_nothing_of_another_language_gets_through_in_a_name_of_any_script(text: 
     except ValueError:
         return
     for part in (host.name, host.address):
-        assert part.isprintable()
+        assert part.translate(dict.fromkeys(map(ord, JOINERS))).isprintable()
         assert not set(" \t\r\n\"'`\\|,;()[]{}<>=$&*?!#@/^~") & set(part)
         assert not part.startswith("-")
         assert ascii_name(part).isprintable()
@@ -170,6 +190,9 @@ def test_a_name_is_resolved_as_dns_has_it() -> None:
     assert ascii_name("büro.example") == "xn--bro-hoa.example"
     assert ascii_name("ts1.example") == "ts1.example"
     assert ascii_name("ü" * 300) == "ü" * 300
+    # Python has IDNA 2003, which drops the joiner: that is another domain. The name is UTS 46's own example
+    assert ascii_name("نامه\u200cای.com.") == "xn--mgba3gch31f060k.com."
+    assert ascii_name("büro.क्\u200dष.example") == "xn--bro-hoa.xn--11b2ezcw70k.example"
 
 
 @MANY

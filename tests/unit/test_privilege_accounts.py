@@ -41,7 +41,7 @@ def test_an_account_without_a_login_shell_is_refused(monkeypatch: pytest.MonkeyP
 def test_the_first_ordinary_number_is_that_of_the_host(tmp_path: Path) -> None:
     defs = tmp_path / "login.defs"
     assert first_ordinary_uid(defs) == 1000
-    defs.write_text("# UID_MIN 5\nUID_MIN\t\t 500\n")
+    defs.write_text("# UID_MIN 5\n# before:\x0cUID_MIN 300\nUID_MIN\t\t 500\n")
     assert first_ordinary_uid(defs) == 500
     defs.write_text("UID_MIN 0\n")
     assert first_ordinary_uid(defs) == 100

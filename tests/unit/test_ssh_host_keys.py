@@ -211,6 +211,17 @@ def test_a_file_that_nobody_may_read_is_a_line_in_the_log(tmp_path: Path, said: 
     assert "cannot be read" in said.text
 
 
+def test_a_mark_of_an_editor_hides_no_line() -> None:
+    for text in ("\ufeff" + line("srv.example.org"), "\ufeff" + line("srv.example.org").replace("\n", "\r\n")):
+        (known,), notes = parse_known_hosts(text + "\n", "file")
+        assert (known.is_for("srv.example.org"), known.place, notes) == (True, "file:1", [])
+
+
+@pytest.mark.parametrize("end", ["\x0b", "\x0c", "\x1c", "\x85", "\u2028", "\r"])
+def test_what_a_comment_holds_is_no_key(end: str) -> None:
+    assert parse_known_hosts(f"# former:{end}{line('srv.example.org')}", "file") == ([], [])
+
+
 @given(st.text(max_size=300))
 def test_any_text_is_read_without_an_error(text: str) -> None:
     known, notes = parse_known_hosts(text, "file")

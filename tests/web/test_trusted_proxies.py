@@ -93,24 +93,39 @@ def test_a_client_that_is_not_named_is_let_in_by_no_rule_on_addresses(
     assert profile_ids_of(listing(bench)) == ["everywhere", "inside", "outside"]
 
 
-@pytest.mark.parametrize("name", ["Forwarded", "X_Real_IP"])
-def test_a_client_that_is_named_elsewhere_is_not_the_web_server(broker_with: Make, name: str) -> None:
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("Forwarded", "for=198.51.100.9"),
+        ("X_Real_IP", "198.51.100.9"),
+        ("X_Forwarded_Proto", "https"),
+        ("X_Forwarded_Host", "broker.example"),
+        ("Via", "1.1 broker.example"),
+    ],
+)
+def test_a_client_that_is_named_elsewhere_or_nowhere_is_not_the_web_server(
+    broker_with: Make, name: str, said: str, caplog: pytest.LogCaptureFixture
+) -> None:
     bench = broker_with("trusted-proxies = 127.0.0.1")
     bench.write("profiles.conf", RULES)
-    assert profile_ids_of(listing(bench, **{name: "for=198.51.100.9"})) == ["everywhere"]
+    for _request in range(2):
+        assert profile_ids_of(listing(bench, **{name: said})) == ["everywhere"]
+    assert caplog.text.count("have it send X-Forwarded-For with the client's address") == 1
+    assert f"({name.replace('_', '-')}:" in caplog.text
 
 
 def profile_ids_of(text: str) -> list[str]:
     return re.findall(r"^\[(.+)\]$", text, re.MULTILINE)
 
 
-def test_wrong_passwords_of_clients_that_are_not_named_ban_no_others(broker_with: Make) -> None:
+@pytest.mark.parametrize(("name", "said"), [("X-Forwarded-For", "unknown"), ("X-Forwarded-Proto", "https")])
+def test_wrong_passwords_of_clients_that_are_not_named_ban_no_others(broker_with: Make, name: str, said: str) -> None:
     bench = broker_with("trusted-proxies = 127.0.0.1\npenalty-ban-failures = 2")
     peer = {"REMOTE_ADDR": PROXY}
     for number in range(40):
         fields = {"user": f"nobody{number}", "password": "wrong"}
-        bench.app.post("/plain/inifile/", fields, {"X-Forwarded-For": "unknown"}, extra_environ=peer)
-    assert "Access granted" in listing(bench, X_Forwarded_For="unknown")
+        bench.app.post("/plain/inifile/", fields, {name: said}, extra_environ=peer)
+    assert "Access granted" in listing(bench, **{name: said})
     assert "Access granted" in listing(bench)
 
 

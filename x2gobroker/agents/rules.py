@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from weakref import WeakKeyDictionary
 
+from x2gobroker.model.hosts import DEFAULT_SSH_PORT, Endpoint, split_address
+from x2gobroker.model.options import unquote
 from x2gobroker.model.profile import SessionProfile
 from x2gobroker.settings import BACKEND_PREFIX, ENVIRONMENT, GLOBAL, Settings
 
@@ -75,10 +77,38 @@ def agent_rules(settings: Settings, backend: str, profile: SessionProfile | None
         settings.text(ENVIRONMENT, "X2GOBROKER_AGENT_CMD"),
         NO_FOLDER if mode == NONE else ssh_folder(settings),
         policy,
-        "" if proxy.strip().lower() == "none" else proxy.strip(),
+        proxy_text(proxy),
         settings.integer(GLOBAL, "agent-timeout"),
         shared,
     )
+
+
+def proxy_text(text: str) -> str:
+    """A proxy host as administrators write it, with or without quotes; empty for none at all."""
+    proxy = unquote(text.strip()).strip()
+    return "" if proxy.lower() == "none" else proxy
+
+
+def split_proxy(proxy: str) -> tuple[str, Endpoint]:
+    """User (empty: the one of the agents) and SSH server of `[user@]host[:port]`. Raises ValueError for other texts."""
+    user, at, where = proxy.rpartition("@")
+    try:
+        address, port = split_address(where)
+    except ValueError as error:
+        raise ValueError(f"{error}; write [user@]host[:port]") from None
+    if not address or (at and not user):
+        raise ValueError("write [user@]host[:port]")
+    return user, Endpoint(address, address, port or DEFAULT_SSH_PORT)
+
+
+def proxy_fault(text: str) -> str:
+    """Why no proxy host can be meant by the text of an option; empty where one is, or none."""
+    proxy = proxy_text(text)
+    try:
+        split_proxy(proxy or "none")
+    except ValueError as error:
+        return f"{proxy!r}: {error}"
+    return ""
 
 
 def uses_load_checker(settings: Settings, backend: str, profile: SessionProfile) -> bool:

@@ -18,10 +18,10 @@ from x2gobroker.agents.base import (
     BrokerAgent,
     Reply,
 )
-from x2gobroker.agents.rules import AgentRules
+from x2gobroker.agents.rules import AgentRules, split_proxy
 from x2gobroker.errors import AgentError, SshError
 from x2gobroker.logs import field
-from x2gobroker.model.hosts import DEFAULT_SSH_PORT, Endpoint, split_address
+from x2gobroker.model.hosts import Endpoint
 from x2gobroker.ssh.pool import SshPool
 from x2gobroker.ssh.routes import Login, Route, Trust
 from x2gobroker.ssh.stream import CommandStream
@@ -101,13 +101,9 @@ def route_to(server: Endpoint, rules: AgentRules) -> Route:
     trust = Trust((rules.folder / "known_hosts", SYSTEM_KNOWN_HOSTS), rules.host_key_policy)
     proxy = None
     if rules.proxy:
-        user, at, where = rules.proxy.rpartition("@")
         try:
-            address, port = split_address(where)
+            user, endpoint = split_proxy(rules.proxy)
         except ValueError as error:
-            raise AgentError(f"SSH proxy {field(rules.proxy)}: {error}; write [user@]host[:port]", REFUSED) from None
-        if not address or (at and not user):
-            raise AgentError(f"SSH proxy {field(rules.proxy)}: write [user@]host[:port]", REFUSED)
-        endpoint = Endpoint(address, address, port or DEFAULT_SSH_PORT)
+            raise AgentError(f"SSH proxy {field(rules.proxy)}: {error}", REFUSED) from None
         proxy = Route(endpoint, Login(user or rules.user, rules.folder), trust)
     return Route(server, Login(rules.user, rules.folder), trust, proxy)

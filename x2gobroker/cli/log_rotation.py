@@ -28,7 +28,7 @@ def rotation_problems(folder: Path = FOLDER) -> list[Problem]:
 def rotated(path: Path) -> list[str]:
     """The log files of the broker that a file of logrotate names; none where it is not there or cannot be read."""
     try:
-        lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
+        lines = path.read_text(encoding="utf-8", errors="replace").split("\n")
     except OSError:
         return []
     found: list[str] = []

@@ -40,7 +40,7 @@ def logical_lines(text: str) -> list[tuple[int, str]]:
     """Lines that are no comments, with their numbers; those that a backslash continues are one."""
     found: list[tuple[int, str]] = []
     begun: tuple[int, str] | None = None
-    for number, line in enumerate(text.splitlines(), 1):
+    for number, line in enumerate(text.split("\n"), 1):
         words = line.strip()
         number, words = (begun[0], f"{begun[1]} {words}") if begun else (number, words)
         begun = (number, words.removesuffix("\\").rstrip()) if words.endswith("\\") else None

@@ -13,10 +13,10 @@ from x2gobroker.migration.findings import Finding, several
 from x2gobroker.migration.profile_differences import PROFILE_DIFFERENCES, autologin
 from x2gobroker.migration.site import Site
 from x2gobroker.migration.units import AUTHSERVICE
-from x2gobroker.model.hosts import DEFAULT_SSH_PORT, Endpoint
+from x2gobroker.model.hosts import Endpoint
 from x2gobroker.plugins import SCRIPTS, registered
 from x2gobroker.settings import BACKEND_PREFIX, GLOBAL
-from x2gobroker.ssh.host_keys import known_names
+from x2gobroker.ssh.host_keys import command_to_ask, known_names
 from x2gobroker.ssh.routes import REJECT
 
 INIFILE = "inifile"
@@ -31,12 +31,22 @@ def mechanisms(site: Site) -> set[str]:
     }
 
 
-def _sign_ins(_site: Site) -> Iterator[Finding]:
+def _sign_ins(site: Site) -> Iterator[Finding]:
+    who = "everybody whose client is open during the swap"
+    if site.settings.boolean(GLOBAL, "require-cookie"):
+        yield Finding(
+            "sign-ins",
+            "their logins at the former broker do not count any more, and with require-cookie a password alone does "
+            "not let them in: their clients go on showing an authid of the former broker, and are refused",
+            who,
+            "have them close X2Go Client or PyHoca, and start it again: then it shows the pre-shared authid",
+        )
+        return
     yield Finding(
         "sign-ins",
         "their logins at the former broker do not count any more. X2Go Client logs in again by itself with the next "
         "request; PyHoca asks for the password once",
-        "everybody whose client is open during the swap",
+        who,
     )
 
 
@@ -131,7 +141,7 @@ def _host_keys(site: Site) -> Iterator[Finding]:
     for profile, rules, endpoint in _asked(site):
         if rules.host_key_policy != REJECT or _is_known(site, endpoint):
             continue
-        unknown.setdefault(endpoint.key, _testagent(endpoint))
+        unknown.setdefault(endpoint.key, command_to_ask(endpoint))
         profiles.append(profile)
     if unknown:
         yield Finding(
@@ -157,12 +167,6 @@ def _asked(site: Site) -> Iterator[tuple[str, AgentRules, Endpoint]]:
 def _is_known(site: Site, endpoint: Endpoint) -> bool:
     names = (*known_names(endpoint), endpoint.name.lower(), endpoint.address.lower())
     return any(key.is_for(name) for key in site.known_hosts if not key.revoked for name in names)
-
-
-def _testagent(endpoint: Endpoint) -> str:
-    """By the address, where there is one: the name may mean nothing here."""
-    port = f" -p {endpoint.port}" if endpoint.port != DEFAULT_SSH_PORT else ""
-    return f"x2gobroker-testagent -H {endpoint.address}{port}"
 
 
 def _no_key(site: Site) -> Iterator[Finding]:

@@ -256,7 +256,8 @@ def _apache(reader: Reader, site: Site) -> Step | None:
         f"Have Apache run this broker at {former.alias or '/x2gobroker'}",
         tuple(commands),
         (ours,),
-        "Addresses stay the same. The VirtualHosts in apache/ are better: docs/how-to/apache-virtualhosts.md",
+        "Addresses stay the same. The VirtualHosts in apache/ are better, in place of this: first "
+        "a2disconf x2gobroker, then docs/how-to/apache-virtualhosts.md",
     )
 
 

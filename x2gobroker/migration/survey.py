@@ -102,7 +102,7 @@ def read_packages(text: str) -> tuple[Package, ...]:
             continue
         fields: dict[str, str] = {}
         name = ""
-        for line in stanza.splitlines():
+        for line in stanza.split("\n"):
             if line[:1].isspace():
                 fields[name] = f"{fields.get(name, '')}\n{line.strip()}"
             else:
@@ -151,11 +151,11 @@ def read_profiles(reader: Reader, settings: Settings) -> tuple[IniFile, tuple[Se
 def read_account(reader: Reader) -> Account | None:
     """The broker's account by /etc/passwd, None where there is none."""
     groups = set()
-    for line in (reader.text("/etc/group") or "").splitlines():
+    for line in (reader.text("/etc/group") or "").split("\n"):
         words = line.split(":")
         if len(words) >= 4 and words[2].isdecimal() and ACCOUNT in words[3].split(","):
             groups.add(int(words[2]))
-    for line in (reader.text("/etc/passwd") or "").splitlines():
+    for line in (reader.text("/etc/passwd") or "").split("\n"):
         words = line.split(":")
         if words[0] == ACCOUNT and len(words) >= 7 and words[2].isdecimal() and words[3].isdecimal():
             return Account(int(words[2]), int(words[3]), frozenset(groups), words[5], words[6])
@@ -163,7 +163,7 @@ def read_account(reader: Reader) -> Account | None:
 
 
 def _overrides(text: str) -> Iterator[StatOverride]:
-    for line in text.splitlines():
+    for line in text.split("\n"):
         words = line.split()
         if len(words) == 4 and "x2gobroker" in words[3]:
             yield StatOverride(*words)
@@ -171,7 +171,7 @@ def _overrides(text: str) -> Iterator[StatOverride]:
 
 def _diverted(text: str) -> frozenset[str]:
     """The files that dpkg leaves alone: the first of each three lines."""
-    return frozenset(text.splitlines()[::3])
+    return frozenset(text.removesuffix("\n").split("\n")[::3])
 
 
 def _known_hosts(reader: Reader, paths: tuple[str, ...]) -> Iterator[KnownKey]:
@@ -193,7 +193,7 @@ def _ignored(reader: Reader) -> dict[str, str]:
     """Variables in files of the init scripts, which no unit of systemd's reads, by name; with their files."""
     found = {}
     for path in INIT_FILES:
-        for line in (reader.text(path) or "").splitlines():
+        for line in (reader.text(path) or "").split("\n"):
             match = INIT_VARIABLE.match(line)
             if match and not match[1].startswith("START_"):
                 found[f"{match[1]}={match[2].strip()}"] = path

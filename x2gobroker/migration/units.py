@@ -38,7 +38,7 @@ class Text:
 def read_unit_text(text: str) -> Text:
     """What a unit file says of its service. Never raises."""
     section, keys, program, arguments = "", set(), "", None
-    for line in text.replace("\\\n", " ").splitlines():
+    for line in text.replace("\\\n", " ").split("\n"):
         words = line.strip()
         if words.startswith("[") and words.endswith("]"):
             section = words[1:-1]

@@ -21,15 +21,25 @@ WITH_PORT = re.compile(r"(\d{1,3}(?:\.\d{1,3}){3}):\d{1,5}")
 BRACKETS = re.compile(r"\[([0-9A-Fa-f:.]+(?:%[A-Za-z0-9_.-]+)?)\](?::\d{1,5})?")
 FOR, PROTO, FORWARDED_HOST = "X-Forwarded-For", "X-Forwarded-Proto", "X-Forwarded-Host"
 # a trusted web server that says for whom it asks in one of these only, says it where nobody can rely on it
-OTHER_WORDS = ("Forwarded", "X-Real-IP", "X-Client-IP", "True-Client-IP", "CF-Connecting-IP", "X-Cluster-Client-IP")
+OTHER_WORDS = (
+    *("Forwarded", "X-Real-IP", "X-Client-IP", "True-Client-IP", "CF-Connecting-IP", "X-Cluster-Client-IP"),
+    *("X-Forwarded", "Forwarded-For", "X-Original-Forwarded-For", "X-Original-For", "X-Remote-IP", "X-Remote-Addr"),
+    *("Client-IP", "Proxy-Client-IP", "WL-Proxy-Client-IP", "Fastly-Client-IP", "Fly-Client-IP", "X-Azure-ClientIP"),
+    *("X-Envoy-External-Address", "X-ProxyUser-IP"),
+)
+# what nobody sends who asks for himself: with one of these, somebody else asks, and is not named
+PASSED_ON = (
+    *(PROTO, FORWARDED_HOST, "Via", "X-Forwarded-Port", "X-Forwarded-Prefix", "X-Forwarded-Server", "X-Forwarded-Ssl"),
+    *("X-Forwarded-Protocol", "X-Forwarded-Scheme", "X-Forwarded-By", "X-Forwarded-User", "X-Forwarded-Path"),
+    *("X-Forwarded-Uri", "X-Forwarded-Method", "X-Scheme", "X-Url-Scheme", "X-Script-Name", "Front-End-Https"),
+    *("X-Original-Host", "X-Original-Url", "X-Rewrite-Url"),
+)
 # what no part of the broker may read from a client's header, in the form of a WSGI environment
 FORGEABLE = frozenset(
     f"HTTP_{name.upper().replace('-', '_')}"
     for name in (
-        *(FOR, PROTO, FORWARDED_HOST, *OTHER_WORDS),
-        *("X-Forwarded-Port", "X-Forwarded-Prefix", "X-Forwarded-Server", "X-Forwarded-Ssl", "X-Forwarded-Protocol"),
-        *("X-Forwarded-Scheme", "X-Forwarded-By", "X-Forwarded-User", "X-Original-Url", "X-Rewrite-Url", "X-Scheme"),
-        *("X-Script-Name", "Script-Name", "Path-Info", "Remote-User", "Remote-Addr", "Auth-Type", "Front-End-Https"),
+        *(FOR, *OTHER_WORDS, *PASSED_ON),
+        *("Script-Name", "Path-Info", "Remote-User", "Remote-Addr", "Auth-Type"),
     )
 )
 
@@ -72,7 +82,7 @@ def read_asked(peer: str, values: Values, proxies: Iterable[Network], scheme: st
         if client is not None:
             return Asked(str(client), True, scheme, host)
         return Asked(UNKNOWN_ADDRESS, True, scheme, host, f"{FOR}: {_last(told)}")
-    for name in OTHER_WORDS:
+    for name in (*OTHER_WORDS, *PASSED_ON):
         for value in values(name):
             return Asked(UNKNOWN_ADDRESS, True, scheme, host, f"{name}: {value}, and no {FOR}")
     return Asked(own, True, scheme, host)

@@ -17,6 +17,10 @@ DEFAULT_SSH_PORT = 22
 HOST_NAME = re.compile(r"(?=.{1,253}\.?$)(?!-)[A-Za-z0-9_-]{1,63}(?<!-)(\.(?!-)[A-Za-z0-9_-]{1,63}(?<!-))*\.?$")
 LONGEST_NAME = 253
 DOTS = re.compile("[.\u3002\uff0e\uff61]")  # RFC 3490, 3.1: what separates labels in any script
+MIDDLE_DOT, KATAKANA_DOT, NON_JOINER, JOINER = "\u00b7", "\u30fb", "\u200c", "\u200d"
+JOINERS = (NON_JOINER, JOINER)
+VIRAMA = 9  # the combining class of the signs that stop an Indic letter's own vowel
+JAPANESE = ("HIRAGANA LETTER", "KATAKANA LETTER", "CJK UNIFIED IDEOGRAPH")
 ZONE = re.compile(r"[A-Za-z0-9_.-]{1,32}")
 WITH_ADDRESS = re.compile(r"(?P<name>[^()]*?)\s*\((?P<address>[^()]*)\)\s*$")
 
@@ -77,7 +81,8 @@ class Host:
 def is_host_name(text: str) -> bool:
     """Whether this can be the name of a host: labels of letters and digits of any script, `-` and `_`, with dots.
 
-    So there is nothing in it that a shell, an INI file, a URL or a line of a protocol could take for its own.
+    So there is nothing in it that a shell, an INI file, a URL or a line of a protocol could take for its own. Four
+    signs more count where IDNA 2008 has them, between letters that need them.
     """
     if text.isascii():
         return bool(HOST_NAME.fullmatch(text))
@@ -89,9 +94,32 @@ def is_host_name(text: str) -> bool:
     for label in labels:
         if not 0 < len(label) <= 63 or label[0] == "-" or label[-1] == "-":
             return False
-        if not all(sign in "-_" or unicodedata.category(sign)[0] in "LMN" for sign in label):
+        if not all(
+            sign in "-_" or unicodedata.category(sign)[0] in "LMN" or _joins_letters(label, at)
+            for at, sign in enumerate(label)
+        ):
             return False
     return True
+
+
+def _joins_letters(label: str, at: int) -> bool:
+    """Whether the sign at this place is one that RFC 5892 (appendix A) allows between the letters around it."""
+    sign, before, after = label[at], label[at - 1 : at], label[at + 1 : at + 2]
+    if sign == MIDDLE_DOT:  # of Catalan
+        return before.lower() == after.lower() == "l"
+    if sign == KATAKANA_DOT:
+        return any(unicodedata.name(other, "").startswith(JAPANESE) for other in label)
+    if sign in JOINERS and before and unicodedata.combining(before) == VIRAMA:
+        return True
+    return sign == NON_JOINER and _has_form(before, "INITIAL") and _has_form(after, "FINAL")
+
+
+def _has_form(letter: str, form: str) -> bool:
+    """Whether a letter, of Arabic mostly, is written in a form of its own where it joins its neighbour on that side."""
+    try:
+        return bool(letter and unicodedata.lookup(f"{unicodedata.name(letter, '')} {form} FORM"))
+    except KeyError:
+        return False
 
 
 def ascii_name(host: str) -> str:
@@ -99,9 +127,19 @@ def ascii_name(host: str) -> str:
     if host.isascii():
         return host
     try:
-        return host.encode("idna").decode("ascii")
+        if not any(sign in host for sign in JOINERS):
+            return host.encode("idna").decode("ascii")
+        return ".".join(map(_label_in_dns, DOTS.split(host)))
     except UnicodeError:
         return host
+
+
+def _label_in_dns(label: str) -> str:
+    """One label. Python has IDNA 2003, which drops joiners: that would be the name of another host."""
+    if not any(sign in label for sign in JOINERS):
+        return label.encode("idna").decode("ascii")
+    prepared = unicodedata.normalize("NFC", label.lower())
+    return "xn--" + prepared.encode("punycode").decode("ascii")
 
 
 def is_ip_address(text: str) -> bool:

@@ -9,7 +9,7 @@ from x2gobroker.model.acl import AccessRules
 from x2gobroker.model.host_weights import parse_weight
 from x2gobroker.model.hosts import DEFAULT_SSH_PORT, Host, parse_host
 from x2gobroker.model.ini_text import text_of
-from x2gobroker.model.options import NOT_SET, Kind, Value, parse_value
+from x2gobroker.model.options import NOT_SET, Kind, Value, parse_value, unquote
 from x2gobroker.model.profile_options import (
     ACL_PREFIX,
     BROKER_PREFIX,
@@ -207,8 +207,9 @@ def _broker_options(texts: Mapping[str, str], report: Report) -> dict[str, Value
     for name, text in texts.items():
         if not name.startswith(BROKER_PREFIX) or not text.strip():
             continue
+        is_text = BY_NAME[name].kind is Kind.TEXT
         try:
-            values[name] = parse_value(BY_NAME[name], text)
+            values[name] = parse_value(BY_NAME[name], unquote(text.strip()) if is_text else text)
         except ValueError as error:
             report(name, f"{name}: {error}; it is ignored")
     _check_weights(values.get(HOST_WEIGHTS), report)

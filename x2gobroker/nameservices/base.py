@@ -39,8 +39,8 @@ class NameService(ABC):
     def own_name(self, user: str) -> str:
         """The name by which the service itself calls the account that it knows as `user`.
 
-        Directories know an account by several: `Anna`, `DOMAIN\\anna` and `anna@domain` for `anna`. Empty for an unknown
-        user, and when the service cannot tell, which is logged.
+        Directories know an account by several: `Anna`, `DOMAIN\\anna` and `anna@domain` for `anna`. Empty for an
+        unknown user, and when the service cannot tell, which is logged.
         """
         now = time.monotonic()
         known = self._names.get(user)

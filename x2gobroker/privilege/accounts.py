@@ -67,7 +67,7 @@ def ordinary_account(name: str) -> Account:
 def first_ordinary_uid(defs: Path = LOGIN_DEFS) -> int:
     """The lowest number of an ordinary account: UID_MIN of login.defs(5), never below 100."""
     try:
-        lines = defs.read_text(encoding="utf-8", errors="replace").splitlines()
+        lines = defs.read_text(encoding="utf-8", errors="replace").split("\n")
     except OSError:
         return FIRST_ORDINARY_UID
     for line in lines:

@@ -114,9 +114,9 @@ GLOBAL = (
         (),
         "Addresses and networks of web servers in front of `x2gobroker-daemon`. From these, the broker takes the last "
         "entry of the header X-Forwarded-For as the client's address; it may have a port, brackets or quotes. If the "
-        "broker cannot read the entry, the client has no address, and no rule on addresses lets it in. The last "
-        "entries of X-Forwarded-Proto and X-Forwarded-Host say what the browser asked for. Apache with mod_wsgi needs "
-        "none.",
+        "broker cannot read the entry, or the header is missing and another one of web servers is there, such as "
+        "X-Forwarded-Proto or Via, the client has no address, and no rule on addresses lets it in. The last entries of "
+        "X-Forwarded-Proto and X-Forwarded-Host say what the browser asked for. Apache with mod_wsgi needs none.",
         since=OURS,
     ),
     _global(
@@ -124,7 +124,8 @@ GLOBAL = (
         T,
         "",
         "If a web server in front of `x2gobroker-daemon` passes on only requests below a path of its host: that path, "
-        "such as `/x2gobroker`. The web server must pass the path on unchanged. Apache with mod_wsgi needs none.",
+        "such as `/x2gobroker`. The web server must pass the path on unchanged. Desktops in the browser are below "
+        "that path, too. Apache with mod_wsgi needs none.",
         since=OURS,
     ),
     _global("enable-plain-output", B, True, "Serve `/plain/`, the text frontend of X2Go Client.", on_error=False),

@@ -175,7 +175,8 @@ ENVIRONMENT = (
         "X2GOBROKER_AUTHSERVICE_PER_PEER",
         N,
         256,
-        "How many logins of one broker process may be in progress or waiting in the authentication service.",
+        "How many logins of one account's processes, such as the broker's, may be in progress or waiting in the "
+        "authentication service.",
         since=OURS,
         minimum=1,
         maximum=10000,

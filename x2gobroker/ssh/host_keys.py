@@ -74,9 +74,12 @@ def _is_hash_of(hashed: str, name: str) -> bool:
 
 
 def parse_known_hosts(text: str, place: str) -> tuple[list[KnownKey], list[str]]:
-    """The lines of a known_hosts file, and notes about those that do not count."""
+    """The lines of a known_hosts file, and notes about those that do not count.
+
+    As OpenSSH reads it, nothing but a line feed ends a line. A byte order mark is left out.
+    """
     known, notes = [], []
-    for number, line in enumerate(text.splitlines(), 1):
+    for number, line in enumerate(text.removeprefix("\ufeff").split("\n"), 1):
         words = line.split()
         if not words or words[0].startswith("#"):
             continue
@@ -157,16 +160,21 @@ def check_host_key(endpoint: Endpoint, key: PublicKey, trust: Trust) -> None:
     elif trust.policy == AUTO_ADD:
         remember(endpoint, key, trust)
     else:
-        port = "" if endpoint.port == DEFAULT_SSH_PORT else f" -p {endpoint.port}"
-        host = endpoint.address if len(endpoint.ways) == 1 else f"'{endpoint.name} ({endpoint.address})'"
         raise HostKeyRefused(
             f"the host key of {endpoint.name} ({endpoint.key}) is not known: {shown}; compare it with `ssh-keygen -l "
-            f"-f FILE.pub` on that server, then run `x2gobroker-testagent -H {host}{port} -A`, or add it "
-            f"to {_first(trust)}",
+            f"-f FILE.pub` on that server, then run `{command_to_ask(endpoint)} -A`, or add it to {_first(trust)}",
             endpoint,
             key,
             unknown=True,
         )
+
+
+def command_to_ask(endpoint: Endpoint) -> str:
+    """The command, for somebody to paste, that asks this server under both its names, and remembers its key so."""
+    port = "" if endpoint.port == DEFAULT_SSH_PORT else f" -p {endpoint.port}"
+    # nothing in a name or an address needs more than the quotes for the blank
+    host = endpoint.address if len(endpoint.ways) == 1 else f"'{endpoint.name} ({endpoint.address})'"
+    return f"x2gobroker-testagent -H {host}{port}"
 
 
 def remember(endpoint: Endpoint, key: PublicKey, trust: Trust) -> None:

@@ -43,10 +43,13 @@ class ServerLoad:
         """The report, unless it is older than three intervals of the load checker, or from a clock that was ahead."""
         return self.report if now - FRESH_INTERVALS * interval < self.answered <= now + CLOCK_SECONDS else None
 
+    def was_asked_of_late(self, interval: float, now: float) -> bool:
+        """Whether the load checker has asked it within three of its intervals, and not by a clock that was ahead."""
+        return now - FRESH_INTERVALS * interval < self.asked <= now + CLOCK_SECONDS
+
     def is_dead(self, interval: float, now: float) -> bool:
         """Whether the load checker found of late that the server does not answer it."""
-        is_of_late = now - FRESH_INTERVALS * interval < self.asked <= now + CLOCK_SECONDS
-        return self.state in TROUBLE and is_of_late
+        return self.state in TROUBLE and self.was_asked_of_late(interval, now)
 
 
 class Loads:

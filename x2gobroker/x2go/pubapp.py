@@ -127,7 +127,7 @@ def menu_tree(applications: list[RawApplication], lang: str, max_no_submenus: in
 
 def _entry(text: str) -> _Entry:
     entry = _Entry()
-    for line in text.splitlines():
+    for line in text.split("\n"):
         found = LINE.fullmatch(line.strip())
         if found is None:
             continue
