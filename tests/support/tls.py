@@ -14,7 +14,7 @@ from urllib.parse import urlencode
 HOST_A = "a.broker.test"
 HOST_B = "b.broker.test"
 SERVER_NAMES = ("localhost", HOST_A, HOST_B)
-REQUEST_DEADLINE = 20.0
+REQUEST_DEADLINE = 60.0
 
 
 @dataclass(frozen=True)
