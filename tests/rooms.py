@@ -29,7 +29,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tests.room.cgroups import group, in_private_mounts, mount_hierarchy
+from tests.room.cgroups import group, in_private_mounts, mount_hierarchy, processor_seconds
 from tests.room.environment import room_environment
 from tests.support.installation import READY, checkout_fault, install_into
 
@@ -97,12 +97,13 @@ _UNSHARE = ("unshare", "--mount", "--uts", "--ipc", "--pid", "--fork", "--kill-c
 
 @dataclass
 class Batch:
-    """Some tests that run in one process, in a room. Times are in seconds."""
+    """Some tests that run in one process, in a room. Times are in seconds; `processor` is that of all processes."""
 
     name: str
     paths: list[str]
     network: bool = False
     seconds: float = 0.0
+    processor: float = 0.0
     status: int = -1
     outputs: list[str] = field(default_factory=list)
     counts: Counter[str] = field(default_factory=Counter)
@@ -144,6 +145,7 @@ def run(batch: Batch, folder: Path, cgroup: Path | None, again: bool = False) ->
     with group(cgroup, room.name) as (enter, variables):
         argv = [*enter, *_into_room(room, batch.network), *_pytest(batch, folder, again)]
         output = _output_of(batch, argv, variables)
+        batch.processor += processor_seconds(cgroup, room.name)
     batch.seconds += time.monotonic() - began
     batch.outputs.append(output)
     last = output.rstrip().rpartition("\n")[2]
@@ -220,7 +222,7 @@ class Progress:
             since = time.monotonic() - self._began
             print(
                 f"[{since:4.0f} s] {self._done:3}/{self._total} {result:6} {batch.name}: {counts}"
-                f" in {batch.seconds:.0f} s",
+                f" in {batch.seconds:.0f} s, {batch.processor:.0f} s of processor",
                 flush=True,
             )
             if batch.failed:
@@ -292,7 +294,8 @@ def _summary(todo: list[Batch], second: list[Batch], seconds: float) -> int:
         print(f"FAILED twice: {batch.name}")
     counts: Counter[str] = sum((batch.counts for batch in todo), Counter())
     told = ", ".join(f"{number} {word}" for word, number in sorted(counts.items(), reverse=True))
-    print(f"{told} in {len(todo)} rooms, {seconds:.0f} s")
+    processor = sum(batch.processor for batch in todo)
+    print(f"{told} in {len(todo)} rooms, {seconds:.0f} s, {processor:.0f} s of processor")
     return 1 if failed else 0
 
 

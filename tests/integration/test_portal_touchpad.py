@@ -193,6 +193,25 @@ def test_a_finger_that_rests_is_the_right_button(anna: Person, watch: PointerWat
     assert watch.events[0][2:] == (400, 300)
 
 
+def test_a_finger_that_rests_on_a_busy_page_is_the_right_button_as_well(anna: Person, watch: PointerWatch) -> None:
+    """The page hears of the finger's end before it has counted the time: browsers put what users do first."""
+    choose(anna, "touchpad")
+    anna.run(
+        """
+        const target = document.querySelector("#screen canvas:not(.last)");
+        const touch = new Touch({ identifier: 1, target, clientX: 200, clientY: 400 });
+        const send = (type, list) => target.dispatchEvent(new TouchEvent(type, {
+          touches: list, targetTouches: list, changedTouches: [touch], bubbles: true, cancelable: true,
+        }));
+        send("touchstart", [touch]);
+        const end = performance.now() + 900;
+        while (performance.now() < end);
+        send("touchend", []);
+        """
+    )
+    anna.wait_for("a click", lambda: watch.buttons() == [(DOWN, 3), (UP, 3)])
+
+
 def test_two_fingers_turn_the_wheel(anna: Person, watch: PointerWatch) -> None:
     choose(anna, "touchpad")
     anna.fingers([(150, 500), (250, 500)], [(150, 470), (250, 470)], [(150, 400), (250, 400)])

@@ -177,8 +177,8 @@ def test_a_desktop_and_a_view_of_it(
         assert view.happened() == ["no_such_desktop"]
         assert view.share_desktop(desktop, share_mode=0) is True
         assert view.is_shadow_session() is view.session_ok() is True
-        view.update_status(force_update=True)
-        assert view.is_running() is True
+        # a view whose agent is still at it is not running yet
+        wait_until(lambda: view.is_running(update_status=True) is True, "the view being listed as running")
         assert view.terminate() is True
         assert mine.session_ok() is True
 

@@ -68,12 +68,24 @@ def group(parent: Path | None, name: str) -> Iterator[tuple[list[str], dict[str,
     if parent is None:
         yield [], {}
         return
-    made = parent / f"x2gobroker-room-{os.getpid()}-{name}"
+    made = _place(parent, name)
     made.mkdir()
     try:
         yield ["bash", "-ec", _ENTER, "enter", str(made)], {"ROOM_CGROUP": "yes"}
     finally:
         _remove(made)
+
+
+def processor_seconds(parent: Path | None, name: str) -> float:
+    """What all that ran in a group has taken of processors; 0 where there are no groups."""
+    if parent is None:
+        return 0.0
+    words = (_place(parent, name) / "cpu.stat").read_text().split()
+    return int(words[words.index("usage_usec") + 1]) / 1e6
+
+
+def _place(parent: Path, name: str) -> Path:
+    return parent / f"x2gobroker-room-{os.getpid()}-{name}"
 
 
 def _remove(made: Path) -> None:

@@ -56,10 +56,14 @@ class Touchpad {
     }
   }
 
-  up(changed, cancelled = false) {
+  up(changed, time, cancelled = false) {
+    const since = this.#fingers.get(changed[0]?.identifier)?.time ?? time;
     const gone = [...changed].filter((touch) => this.#fingers.delete(touch.identifier));
     if (!gone.length || this.#fingers.size) return; // some browsers tell of an end twice
     clearTimeout(this.#holding);
+    // a page that has much to do hears of the end first, and of the time that has passed afterwards
+    const rested = this.#most === 1 && !this.#moved && !this.#held && time - since >= HOLD_SECONDS * 1000;
+    if (rested && !cancelled) this.#hold();
     if (cancelled || this.#moved || this.#held) this.#press(0);
     else if (this.#most === 1) this.#tap();
     else this.#click(this.#most === 2 ? RIGHT : MIDDLE);
@@ -182,10 +186,10 @@ export function setUpTouchpad(connection, comeBack) {
   takes("touchstart", (event) => pad.down(event.changedTouches, event.timeStamp));
   takes("touchmove", (event) => pad.move(event.changedTouches, event.timeStamp));
   takes("touchend", (event) => {
-    pad.up(event.changedTouches);
+    pad.up(event.changedTouches, event.timeStamp);
     comeBack();
   });
-  takes("touchcancel", (event) => pad.up(event.changedTouches, true));
+  takes("touchcancel", (event) => pad.up(event.changedTouches, event.timeStamp, true));
   screen.addEventListener("mousemove", (event) => pad.take(event.clientX, event.clientY), true); // noVNC lets none through
   for (const choice of choices) {
     choice.addEventListener("change", () => {
