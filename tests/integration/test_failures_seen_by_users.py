@@ -40,7 +40,7 @@ from tests.support.failing_servers import (
 from tests.support.processes import wait_until
 
 USER = "anna"
-TIMEOUT = 1  # seconds that an agent may take
+TIMEOUT = 2  # seconds that an agent may take
 LITTLE = 4.0  # seconds that a busy machine may add
 QUICK = 1.8
 CLIENTS = (X2GoClient, PyHoca)
