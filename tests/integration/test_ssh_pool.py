@@ -136,7 +136,7 @@ def test_a_command_that_may_have_been_started_is_never_repeated(pool: SshPool, r
     try:
         with ThreadPoolExecutor(1) as threads:
             running = threads.submit(pool.execute, route, f"echo x >>{marks}; sleep 20", SECONDS)
-            wait_until(marks.exists, "the start of the command")
+            wait_until(lambda: marks.exists() and marks.read_text() != "", "the start of the command")
             server.end_connections()
             with pytest.raises(ConnectionBroken):
                 running.result(SECONDS)

@@ -82,7 +82,8 @@ def test_a_first_volley_over_two_hosts_is_looked_at_in_part_only(two: tuple[Pena
     who = Attempt.of("realm", "anna", "192.0.2.7")
     with ThreadPoolExecutor(16) as pool:
         answers = list(pool.map(lambda number: two[number % 2].admit(who, f"guess {number}", RULES, NOW), range(120)))
-    assert 1 <= sum(not answer.retry_after for answer in answers) <= 3
+    # three places; one in two hundred volleys has a guess whose short mark is that of one which is looked at
+    assert 1 <= sum(not answer.retry_after for answer in answers) <= 4
 
 
 def test_one_password_sent_at_once_to_two_hosts_is_one_guess(two: tuple[Penalties, Penalties]) -> None:
