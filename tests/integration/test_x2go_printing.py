@@ -169,7 +169,7 @@ def test_a_job_is_printed_on_a_printer_of_the_client(
         put_job(queue, b"%PDF-1.4 of the session", "-r März")
         wait_until(lambda: len(queue.job_history) == 1, "the job given to lpr")
         assert "-r März" in printer.run("lpq", "-PPaper")
-        printer.run("cupsenable", "Paper")
+        printer.enable("Paper")
         connection, _ = paper.accept()
         with connection, connection.makefile("rb") as received:
             assert received.read() == b"%PDF-1.4 of the session"

@@ -82,6 +82,18 @@ class Cups:
         self.run("lpadmin", "-p", name, "-v", device, *with_ppd, "-E")
         wait_until(lambda: f"printer {name} is idle" in self.run("lpstat", "-p", name), f"the print queue {name}")
 
+    def enable(self, name: str) -> None:
+        """Let a queue print. A server with much to do answers with an internal error now and then."""
+
+        def is_done() -> bool:
+            try:
+                self.run("cupsenable", name)
+            except AssertionError:
+                return False
+            return True
+
+        wait_until(is_done, f"the print queue {name} being enabled")
+
     def run(self, *argv: str) -> str:
         """Run a CUPS command as root; what it prints. Fails with its message."""
         return self._run(argv, None)
