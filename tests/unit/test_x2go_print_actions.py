@@ -137,7 +137,7 @@ def test_lpr_is_called(spool: Path, printer: str | None, first: list[str]) -> No
     X2GoPrintActionPRINT(printer=printer).do_print("job.pdf", "-r\n/etc", str(spool))
     *words, path = arguments(notes)
     assert words == [*first, "-J-r /etc"]
-    assert os.path.basename(path) == "r _etc.pdf"
+    assert os.path.basename(path) == "X2Go.pdf", "the title goes by itself"
     assert os.listdir(spool.parent / "tmp") == []
 
 

@@ -136,7 +136,8 @@ class X2GoPrintActionPRINT(X2GoPrintAction):
         self.printer = printer
 
     def _do_print(self, pdf_file: str, job_title: str, spool_dir: str) -> None:
-        copy = private_copy(pdf_file, job_title, ".pdf")
+        # a plain name, the title goes by itself: cupsd 2.4.2-3+deb12u10 crashes at names of files that are not ASCII
+        copy = private_copy(pdf_file, "X2Go", ".pdf")
         try:
             # Joined to its letter, a value that begins with a dash is still a value.
             run_to_end(["lpr", "-h", *([f"-P{self.printer}"] if self.printer else []), f"-J{job_title}", copy.path])
