@@ -30,6 +30,7 @@ from x2gobroker.model.acl import Requester, parse_client
 from x2gobroker.model.penalty import PenaltyRules
 from x2gobroker.model.profile import SessionProfile
 from x2gobroker.model.vouched import Vouched
+from x2gobroker.nameservices.base import NameService
 from x2gobroker.placement import Guest, Placement
 from x2gobroker.scheduling.choice import Selection
 from x2gobroker.scheduling.standing import Count
@@ -374,25 +375,24 @@ class Broker:
         return hashlib.sha256(f"{realm}\n{factor}".encode()).hexdigest()[:32] if factor else realm
 
     def requester(self, settings: Settings, user: str, address: str) -> Requester:
-        """Who asks, as access rules see it; groups are looked up when a rule wants them, once."""
+        """Who asks, as access rules see it; groups and the account's own name are looked up when wanted, once."""
         primary = not settings.boolean(GLOBAL, "ignore-primary-group-memberships")
 
-        @functools.cache
-        def groups() -> frozenset[str] | None:
-            service = settings.for_backend(self.backend.name, "group-db").lower()
+        def service() -> NameService | None:
             try:
-                return self.services.name_service(service).groups_of(user, primary)
+                return self.services.name_service(settings.for_backend(self.backend.name, "group-db").lower())
             except PluginError as error:
                 error_log.error("name service: %s", error)
                 return None
 
+        @functools.cache
+        def groups() -> frozenset[str] | None:
+            found = service()
+            return None if found is None else found.groups_of(user, primary)
+
         def own_name() -> str:
-            service = settings.for_backend(self.backend.name, "group-db").lower()
-            try:
-                return self.services.name_service(service).own_name(user)
-            except PluginError as error:
-                error_log.error("name service: %s", error)
-                return ""
+            found = service()
+            return "" if found is None else found.own_name(user)
 
         return Requester(user, parse_client(address), groups, self.services.host_names.resolve, own_name)
 

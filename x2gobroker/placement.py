@@ -120,7 +120,8 @@ class Placement:
 
     def select(self, settings: Settings, profile: SessionProfile, guest: Guest) -> Selection:
         """The server for a session of this profile, the sessions to resume there, and a key if it logs in by one."""
-        named = _on_servers(account_for(profile, guest.user, guest.login), guest.names)
+        login = "" if guest.login in guest.names.all else guest.login
+        named = _on_servers(account_for(profile, guest.user, login), guest.names)
         account = named.account
         if guest.user and not account:
             broker_log.warning(

@@ -367,6 +367,19 @@ def test_where_the_broker_does_not_know_what_servers_call_an_account_their_agent
 
 
 @pytest.mark.usefixtures("directory")
+def test_a_client_may_log_in_at_the_server_by_any_name_of_the_account(make: Callable[[str], Site]) -> None:
+    """PyHoca says by which name it will; any other one is somebody else's, whose sessions nobody is told."""
+    site = make("")
+    site.admit("EXAMPLE\\anna")
+    site.hear(TS01, "anna", state="S")
+    site.hear(TS02)
+    site.agents.sessions[TS01.key] = [session_line("ts01", "anna")]
+    asked = {"user": "EXAMPLE\\anna", "password": PASSWORD, "task": "selectsession", "sid": "desk"}
+    assert "SESSION_INFO:" in site.bench.post(login="anna", **asked).text
+    assert "SESSION_INFO:" not in site.bench.post(login="bert", **asked).text
+
+
+@pytest.mark.usefixtures("directory")
 def test_what_a_client_reports_is_of_the_account(make: Callable[[str], Site]) -> None:
     site = make("client-events = true\n")
     site.admit("EXAMPLE\\anna")
