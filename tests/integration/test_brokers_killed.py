@@ -30,7 +30,7 @@ from tests.support.processes import wait_until
 from tests.support.sshd import make_key, sshd
 
 PASSWORD = "Kill-pw-1"
-LOAD_SECONDS = 120.0  # at most
+LOAD_SECONDS = 300.0  # at most; a broker that starts on a busy machine takes seconds of each
 SELECTIONS = 16
 KILLS = 6
 KEY_SECONDS = 5

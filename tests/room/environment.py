@@ -17,7 +17,7 @@ OWN = {
     "USER": "root",
 }
 # said to the tests, and not to what they start
-KEPT = re.compile(rf"CI|PYTHONDONTWRITEBYTECODE|X2GOBROKER_TEST_(ARTIFACTS|BASES|DEBS)|{READY}")
+KEPT = re.compile(rf"CI|X2GOBROKER_TEST_(ARTIFACTS|BASES|DEBS)|{READY}")
 # how this machine reaches the package index
 NETWORK = re.compile(
     r"PIP_\w+|SSL_CERT_(FILE|DIR)|REQUESTS_CA_BUNDLE|CURL_CA_BUNDLE|NODE_EXTRA_CA_CERTS|(https?|no|all)_proxy",

@@ -135,9 +135,12 @@ def test_a_late_answer_is_a_timeout_and_a_debug_line_and_brings_the_server_back(
     farm: AgentFarm, land: Farmland, said: pytest.LogCaptureFixture
 ) -> None:
     land.seconds["ts01"] = NEVER
-    for _ in range(3):
-        assert reason(farm.ask_all(servers(1), RULES, ping(), seconds=0.05)[servers(1)[0]]) == TIMEOUT
-    assert reason(farm.ask_all(servers(1), RULES, ping())[servers(1)[0]]) == LEFT_OUT
+    reasons = []
+    while LEFT_OUT not in reasons:  # a question that a busy machine has not begun in time counts against nobody
+        reasons.append(reason(farm.ask_all(servers(1), RULES, ping(), seconds=0.05)[servers(1)[0]]))
+        assert len(reasons) < 100
+    assert set(reasons[:-1]) == {TIMEOUT}
+    assert len(reasons) > 3
     land.release.set()
     wait_until(lambda: "came too late" in said.text, "the debug line")
     wait_until(lambda: "answers again" in said.text, "the line that it is back")
