@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from tests.support.remote_types import NEXUS, write_types
 from tests.unit.configured import Files
 from tests.unit.properties import MANY, SOME
+from x2gobroker.model.accounts import UserNames
 from x2gobroker.model.acl import Requester, parse_client
 from x2gobroker.remote import keys
 from x2gobroker.remote.keys import CLIPBOARDS, KEYS, MOST_SLOTS, OPTION_KEYS, SIZES, schema
@@ -268,12 +269,13 @@ def test_who_may_use_a_type() -> None:
 
 def test_arguments_of_a_user() -> None:
     found = desk(arguments={"ann": ["1"], "@staff": ["2"], "@cluster": ["3"], "ALL": ["4"]})
-    assert found.arguments_for("ann", lambda: pytest.fail("groups are not needed")) == ("1",)
-    assert found.arguments_for("bob", lambda: frozenset({"cluster", "staff"})) == ("2",)
-    assert found.arguments_for("bob", lambda: frozenset({"cluster"})) == ("3",)
-    assert found.arguments_for("bob", lambda: None) == ("4",)
-    assert found.arguments_for("@staff", lambda: None) == ("4",)
-    assert desk().arguments_for("bob") == ()
+    assert found.arguments_for(UserNames("ann"), lambda: pytest.fail("groups are not needed")) == ("1",)
+    assert found.arguments_for(UserNames("bob"), lambda: frozenset({"cluster", "staff"})) == ("2",)
+    assert found.arguments_for(UserNames("bob"), lambda: frozenset({"cluster"})) == ("3",)
+    assert found.arguments_for(UserNames("bob"), lambda: None) == ("4",)
+    assert found.arguments_for(UserNames("@staff"), lambda: None) == ("4",)
+    assert found.arguments_for(UserNames("EXAMPLE\\ann", "ann"), lambda: None) == ("1",)
+    assert desk().arguments_for(UserNames("bob")) == ()
 
 
 def test_the_schema_ships_as_it_is_made() -> None:
@@ -481,10 +483,10 @@ def test_a_slip_in_a_name_that_has_arguments_takes_the_type_out_of_service(name:
 
 def test_names_that_have_arguments_may_stand_in_quotes() -> None:
     found = desk(arguments={"'a,b'": ["1"], "@'c+d'": ["2"], "@Domain Users": ["3"], "SITE\\anna": ["4"]})
-    assert found.arguments_for("a,b") == ("1",)
-    assert found.arguments_for("bert", lambda: frozenset({"c+d"})) == ("2",)
-    assert found.arguments_for("bert", lambda: frozenset({"Domain Users"})) == ("3",)
-    assert found.arguments_for("SITE\\anna") == ("4",)
+    assert found.arguments_for(UserNames("a,b")) == ("1",)
+    assert found.arguments_for(UserNames("bert"), lambda: frozenset({"c+d"})) == ("2",)
+    assert found.arguments_for(UserNames("bert"), lambda: frozenset({"Domain Users"})) == ("3",)
+    assert found.arguments_for(UserNames("SITE\\anna")) == ("4",)
     assert messages(parse(arguments={"anna": [], "'anna'": ["1"]})) == [
         "arguments: \"'anna'\" stands twice; delete one"
     ]

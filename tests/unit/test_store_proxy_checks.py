@@ -24,6 +24,7 @@ def test_a_token_counts_for_a_while(tmp_path: Path) -> None:
         late, early = checks.token(1000), checks.token(1000)
         assert not checks.redeem(late, 1000 + SECONDS + 1)
         assert checks.redeem(early, 1000 + SECONDS - 1)
+        assert not checks.redeem(checks.token(5000), 1000), "made while a clock was ahead"
         checks.token(1000)
         RemoteDesktops(store).sweep(1000 + SECONDS + 1)
         with store.begin() as connection:

@@ -215,6 +215,22 @@ def test_a_token_is_for_a_short_time_one_address_and_one_use_of_the_slot(desktop
         assert desktops.redeem(nonsense, HOME) is None
 
 
+def test_what_was_made_while_a_clock_was_ahead_does_not_outlive_its_time(
+    desktops: RemoteDesktops, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    slot, now = taken(desktops), time.time()
+    assert desktops.redeem(desktops.token(slot, "anna", HOME, now=now + 3600), HOME, now) is None
+    swept = desktops.token(slot, "anna", HOME, now=now + 3600)
+    desktops.sweep(now)
+    assert desktops.redeem(swept, HOME, now + 3600) is None
+    with monkeypatch.context() as patch:
+        patch.setattr(time, "time", lambda: now + 3600)
+        ahead, until_taken_back = desktops.share(slot, seconds=3600), desktops.share(slot)
+    assert desktops.shared(ahead) is None
+    assert desktops.redeem(desktops.token(slot, "guest", HOME, share=ahead), HOME) is None
+    assert desktops.shared(until_taken_back) is not None
+
+
 def test_tokens_are_stored_as_hashes(desktops: RemoteDesktops, path: Path) -> None:
     slot = taken(desktops)
     token, link = desktops.token(slot, "anna", HOME), desktops.share(slot)

@@ -31,10 +31,11 @@ def options_for(kind: SessionType, user: str, size: str, groups_of: GroupsOf) ->
     """
     check_account(user)
     rules = replace(kind.access, clients_allow=ClientList(), clients_deny=ClientList())
-    decision = rules.decide(Requester(user, None, lambda: groups_of(user), own_name=lambda: own_name(user)))
+    who = Requester(user, None, lambda: groups_of(user), own_name=lambda: own_name(user))
+    decision = rules.decide(who)
     if not decision:
         raise NotPermittedError(f"the session type is not for {user}: {decision.reason}")
-    arguments = kind.arguments_for(user, lambda: groups_of(user))
+    arguments = kind.arguments_for(who.names, who.groups)
     return {"username": user, "size": size_of(kind, size), "arguments": list(arguments)}
 
 

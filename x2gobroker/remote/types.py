@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from x2gobroker.logs import broker_log, error_log
+from x2gobroker.model.accounts import UserNames
 from x2gobroker.model.acl import AccessRules, ClientList, parse_clients
 from x2gobroker.model.near_names import looks_like_a_rule
 from x2gobroker.model.options import did_you_mean
@@ -85,10 +86,14 @@ class SessionType:
         path = self.folder / self.picture
         return path if self.picture and path.is_file() else None
 
-    def arguments_for(self, user: str, groups: Callable[[], frozenset[str] | None] = frozenset) -> tuple[str, ...]:
-        """What the script gets as `arguments` for this user; `groups` is only called where a group has a list."""
-        if user in self.arguments and not user.startswith(GROUP_SIGN):
-            return self.arguments[user]
+    def arguments_for(
+        self, names: UserNames, groups: Callable[[], frozenset[str] | None] = frozenset
+    ) -> tuple[str, ...]:
+        """What the script gets as `arguments` for this user, by whichever name; `groups` is only called where a group
+        has a list."""
+        for user in (names.user, names.account):
+            if user in self.arguments and not user.startswith(GROUP_SIGN):
+                return self.arguments[user]
         named = [name for name in self.arguments if name.startswith(GROUP_SIGN)]
         mine = (groups() or frozenset()) if named else frozenset()
         for name in named:

@@ -9,6 +9,7 @@ from sqlalchemy import delete, insert
 
 from x2gobroker.store.authids import TOKEN_BYTES, digest_of
 from x2gobroker.store.database import Store
+from x2gobroker.store.remote_desktops import is_within
 from x2gobroker.store.remote_tables import REMOTE_TOKENS
 
 NO_SLOT = ""  # in the place of a slot's ID; a service that does not know these tokens finds no slot, and refuses
@@ -36,4 +37,4 @@ class ProxyChecks:
         taken = delete(REMOTE_TOKENS).where(K.digest == digest_of(token), K.slot == NO_SLOT).returning(K.expires)
         with self._store.begin() as connection:
             expires = connection.execute(taken).scalar_one_or_none()
-        return expires is not None and float(expires) >= (time.time() if now is None else now)
+        return expires is not None and is_within(float(expires), time.time() if now is None else now, SECONDS)

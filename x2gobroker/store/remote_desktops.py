@@ -16,6 +16,7 @@ from typing import Any
 from sqlalchemy import Connection, and_, delete, func, insert, or_, select, update
 
 from x2gobroker.errors import StoreError
+from x2gobroker.model.inventory import CLOCK_SECONDS
 from x2gobroker.store.authids import digest_of
 from x2gobroker.store.database import Store
 from x2gobroker.store.desktop_ends import DesktopEnd, Why, forget_ends, note_end
@@ -268,7 +269,9 @@ class RemoteDesktops:
         taken = delete(REMOTE_TOKENS).where(K.digest == digest_of(token)).returning(*K)
         with self.store.begin() as connection:
             row = connection.execute(taken).one_or_none()
-            if row is None or row.expires < moment or (row.address and row.address != address):
+            if row is None or not is_within(row.expires, moment, TOKEN_SECONDS):
+                return None
+            if row.address and row.address != address:
                 return None
             slot = self._find(connection, row.slot)
             if slot is None or slot.state not in MINE:
@@ -406,7 +409,8 @@ class RemoteDesktops:
         """Drop expired tokens, places that nobody came for, old notes, and ends of long ago."""
         moment = _now(now)
         with self.store.begin() as connection:
-            connection.execute(delete(REMOTE_TOKENS).where(K.expires < moment))
+            ahead = K.expires > moment + TOKEN_SECONDS + CLOCK_SECONDS
+            connection.execute(delete(REMOTE_TOKENS).where(or_(K.expires < moment, ahead)))
             connection.execute(delete(REMOTE_SLOTS).where(_over(moment)))
             connection.execute(delete(REMOTE_SHARES).where(H.slot.not_in(select(S.id))))
             forget_ends(connection, moment)
@@ -426,9 +430,14 @@ def _now(now: float | None) -> float:
     return time.time() if now is None else now
 
 
+def is_within(expires: float, now: float, seconds: float) -> bool:
+    """Whether what was made for so many seconds counts: no longer than that either, where a clock was ahead."""
+    return now <= expires <= now + seconds + CLOCK_SECONDS
+
+
 def _counts(now: float) -> Any:
-    """Links whose time is not up."""
-    return or_(H.ends.is_(None), H.ends > now)
+    """Links whose time is not up. One that was made while a clock was ahead does not outlive its time."""
+    return or_(H.ends.is_(None), and_(H.ends > now, H.made <= now + CLOCK_SECONDS))
 
 
 def _over(now: float) -> Any:
