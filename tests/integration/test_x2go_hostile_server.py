@@ -17,8 +17,8 @@ from tests.support.processes import wait_until
 from tests.support.shown_session import QUIET, client, resumed, started
 from tests.support.x2go_server import X2GoServer, x2go_server
 from x2gobroker.x2go.control import X2GoControlSession
+from x2gobroker.x2go.display.proxy import X2GoProxy
 from x2gobroker.x2go.errors import X2GoProxyException
-from x2gobroker.x2go.proxy import X2GoProxy
 
 LISTER = Path("/usr/bin/x2golistsessions")
 FIELDS = {"cookie": 6, "client": 7, "started": 5, "changed": 10}

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from x2gobroker.x2go.commands import is_marked, payload, space_chars, word, wrap
+from x2gobroker.x2go.wire.commands import is_marked, payload, space_chars, word, wrap
 
 MARK = "0123456789abcdef"
 TEXTS = st.text(st.characters(codec="utf-8", exclude_characters="\0\r"), max_size=60)

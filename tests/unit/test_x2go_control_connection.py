@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from x2gobroker.x2go import defaults
-from x2gobroker.x2go.control_connection import ControlConnection
+from x2gobroker.x2go.control.connection import ControlConnection
 from x2gobroker.x2go.errors import X2GoControlSessionException, X2GoTerminalSessionException
 from x2gobroker.x2go.log import LOGLEVEL_ERROR, X2GoLogger
 

@@ -7,14 +7,14 @@ from typing import Any
 
 import pytest
 
-from x2gobroker.x2go import control_queries
-from x2gobroker.x2go.control_queries import ControlQueries
-from x2gobroker.x2go.control_sessions import ControlSessions
+from x2gobroker.x2go.control import queries as control_queries
+from x2gobroker.x2go.control.queries import ControlQueries
+from x2gobroker.x2go.control.sessions import ControlSessions
 from x2gobroker.x2go.errors import X2GoControlSessionException, X2GoTerminalSessionException, X2GoTimeOutException
-from x2gobroker.x2go.listing import X2GoServerSessionInfo
 from x2gobroker.x2go.log import LOGLEVEL_DEBUG
-from x2gobroker.x2go.remote import Reply
-from x2gobroker.x2go.session_probe import Question
+from x2gobroker.x2go.wire.listing import X2GoServerSessionInfo
+from x2gobroker.x2go.wire.reply import Reply
+from x2gobroker.x2go.wire.session_probe import Question
 
 NAME = "anna-50-1795167317_stRxterm_dp24"
 OTHER = "anna-51-1795167317_stDMATE_dp24"

@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as some
 
 from x2gobroker.x2go.errors import X2GoProfileException
-from x2gobroker.x2go.profile_options import (
+from x2gobroker.x2go.profiles.file import X2GoSessionProfiles, read_profiles
+from x2gobroker.x2go.profiles.options import (
     DEFAULTS,
     format_exports,
     format_option,
@@ -18,8 +19,7 @@ from x2gobroker.x2go.profile_options import (
     session_params,
     typed,
 )
-from x2gobroker.x2go.profiles import X2GoSessionProfiles, read_profiles
-from x2gobroker.x2go.session_params import split_params
+from x2gobroker.x2go.session.params import split_params
 
 
 def test_defaults_are_those_of_python_x2go() -> None:
