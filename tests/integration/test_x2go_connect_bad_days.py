@@ -21,8 +21,8 @@ from tests.support.silent import silent_port
 from tests.support.ssh_port import ssh_port
 from tests.support.sshd import Sshd, sshd
 from x2gobroker.x2go.control import X2GoControlSession
-from x2gobroker.x2go.control import commands as control_commands
-from x2gobroker.x2go.control import connection as control_connection
+from x2gobroker.x2go.control import session as control_commands
+from x2gobroker.x2go.control import session as control_connection
 from x2gobroker.x2go.errors import (
     X2GoControlSessionException,
     X2GoRemoteHomeException,

@@ -63,7 +63,7 @@ def test_a_session_that_is_listed_with_options_for_the_proxy_is_not_resumed(
     terminal = started(control, cmd="xterm")
     name = terminal.get_session_name()
     assert control.suspend(name)
-    control._suspended_here.clear()  # as in another client
+    control._acts._suspended_here.clear()  # as in another client
     assert name in control.list_sessions(refresh=True)
     with lying(tmp_path, FIELDS[field], f",errors={victim}"):
         sessions = control.list_sessions(refresh=True)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import gc
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from x2gobroker.x2go import defaults
-from x2gobroker.x2go.control.connection import ControlConnection
+from x2gobroker.x2go.control import X2GoControlSession as ControlConnection
 from x2gobroker.x2go.errors import X2GoControlSessionException, X2GoTerminalSessionException
 from x2gobroker.x2go.log import LOGLEVEL_ERROR, X2GoLogger
 
@@ -76,3 +77,20 @@ def test_disconnecting_lets_go_of_all_sessions_also_of_those_that_cannot_be_susp
     session.associated_terminals["gone"] = gone
     session.disconnect()
     assert gone.done == ["release"], "there is nobody to ask"
+
+
+def test_one_that_nobody_has_any_more_hangs_up_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its parts do not keep it: programs that forget to disconnect leave no connection behind."""
+    hung_up: list[bool] = []
+
+    def hang_up(_session: ControlConnection, wait: bool = True) -> None:
+        hung_up.append(wait)
+
+    monkeypatch.setattr(ControlConnection, "_hang_up", hang_up)
+    gc.disable()
+    try:
+        session = ControlConnection()
+        del session
+    finally:
+        gc.enable()
+    assert hung_up == [False]

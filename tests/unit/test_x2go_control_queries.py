@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
+from x2gobroker.x2go.control import X2GoControlSession as ControlQueries
+from x2gobroker.x2go.control import X2GoControlSession as ControlSessions
 from x2gobroker.x2go.control import queries as control_queries
-from x2gobroker.x2go.control.queries import ControlQueries
-from x2gobroker.x2go.control.sessions import ControlSessions
 from x2gobroker.x2go.errors import X2GoControlSessionException, X2GoTerminalSessionException, X2GoTimeOutException
 from x2gobroker.x2go.log import LOGLEVEL_DEBUG
 from x2gobroker.x2go.wire.listing import X2GoServerSessionInfo
@@ -210,12 +210,12 @@ def test_after_a_time_out_the_connection_is_taken_for_lost() -> None:
 def test_a_new_connection_knows_nothing_of_the_last_one() -> None:
     control = Scripted(line())
     control.list_sessions()
-    assert control._listing is not None
-    control._server_features = ["X2GO_OLD"]
+    assert control._queries._listing is not None
+    control._queries._server_features = ["X2GO_OLD"]
     assert control.query_server_features() == ["X2GO_OLD"]
     control._forget()
     assert "X2GO_OLD" not in control.query_server_features()
-    assert vars(control)["_listing"] is None
+    assert vars(control._queries)["_listing"] is None
 
 
 def test_an_older_answer_does_not_replace_a_newer_one() -> None:
@@ -229,8 +229,8 @@ def test_an_older_answer_does_not_replace_a_newer_one() -> None:
 
     control = Overtaken(line(), line(OTHER))
     assert list(control.list_sessions()) == [NAME]
-    assert control._listing is not None
-    assert list(control._listing.sessions) == [OTHER]
+    assert control._queries._listing is not None
+    assert list(control._queries._listing.sessions) == [OTHER]
 
 
 def test_ages_advance(monkeypatch: pytest.MonkeyPatch) -> None:

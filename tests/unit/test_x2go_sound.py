@@ -7,7 +7,7 @@ from typing import Any, cast
 
 import pytest
 
-from x2gobroker.x2go.control.sessions import ControlSessions
+from x2gobroker.x2go.control import X2GoControlSession as ControlSessions
 from x2gobroker.x2go.errors import X2GoException, X2GoRevFwTunnelException
 from x2gobroker.x2go.sound import playing as module
 from x2gobroker.x2go.sound.playing import Sound

@@ -6,13 +6,13 @@ import copy
 import re
 import threading
 import time
-from typing import Literal, overload
+import weakref
+from typing import Protocol
 
 from x2gobroker.model.sessions import CLIENT, SESSION_NAME, SHARED_DESKTOP
 from x2gobroker.x2go import defaults
-from x2gobroker.x2go.control.connection import ControlConnection
 from x2gobroker.x2go.errors import X2GoControlSessionException, X2GoException, X2GoTimeOutException
-from x2gobroker.x2go.log import LOGLEVEL_DEBUG, LOGLEVEL_INFO, LOGLEVEL_NOTICE, LOGLEVEL_WARN
+from x2gobroker.x2go.log import LOGLEVEL_DEBUG, LOGLEVEL_INFO, LOGLEVEL_NOTICE, LOGLEVEL_WARN, X2GoLogger
 from x2gobroker.x2go.terminal import X2GoTerminalSession
 from x2gobroker.x2go.wire.commands import word
 from x2gobroker.x2go.wire.listing import LOCKED, X2GoServerSessionInfo, X2GoServerSessionList, database_failure
@@ -45,19 +45,47 @@ SSHFS_QUERY = (
 )
 
 
-class ControlQueries(ControlConnection):
-    """The part of a control session that asks and changes nothing. Safe for threads."""
+class Asked(Protocol):
+    """What questions need of the connection."""
 
-    _remembering: threading.Lock
-    _publishing: threading.Lock
-    _seen: dict[str, None]
+    logger: X2GoLogger
+    hostname: str | None
+    session_died: bool
+    associated_terminals: dict[str, X2GoTerminalSession]
+    terminated_terminals: list[str]
+    published_applications_no_submenus: int
 
-    def _forget(self) -> None:
-        """The constructor of the connection calls this first: its parameters are in one place only."""
-        super()._forget()
-        if "_seen" not in vars(self):
-            self._remembering, self._publishing = threading.Lock(), threading.Lock()
-            self._seen = {}
+    def command(self, command: str, seconds: float = ..., max_bytes: int = ..., input: bytes = ...) -> Reply:
+        """Run a command on the server."""
+
+    def patience(self, seconds: float) -> float:
+        """So many seconds, or more on a slow line."""
+
+    def remote_username(self) -> str:
+        """Who is logged in on the server."""
+
+    def list_sessions(self) -> X2GoServerSessionList:
+        """The user's sessions on the server."""
+
+    def query_server_features(self) -> list[str]:
+        """The features that the server names."""
+
+
+class Queries:
+    """The part of a control session that asks and changes nothing. Safe for threads.
+
+    It remembers what it was told, until `forget`. What programs may override is asked through the control session.
+    """
+
+    def __init__(self, control: Asked) -> None:
+        self._ref = weakref.ref(control)  # a control session that nobody has any more hangs up at once
+        self._remembering, self._publishing = threading.Lock(), threading.Lock()
+        self._seen: dict[str, None] = {}
+        self.ended: set[str] = set()  # whose agents the server has seen to end, by our order
+        self.forget()
+
+    def forget(self) -> None:
+        """What was learned over a connection counts for that one only."""
         self._listing: Listing | None = None
         self._is_let_in = False
         self._server_features: list[str] | None = None
@@ -65,17 +93,32 @@ class ControlQueries(ControlConnection):
         self._published_applications: list[RawApplication] | None = None
         self._published_applications_menu: Menu = {}
 
-    # ------------------------------------------------------------ the user and the server
+    @property
+    def _control(self) -> Asked:
+        control = self._ref()
+        if control is None:
+            raise ReferenceError("the control session of this part is gone")
+        return control
+
+    @property
+    def logger(self) -> X2GoLogger:
+        """Where messages go."""
+        return self._control.logger
+
+    @property
+    def hostname(self) -> str | None:
+        """The name of the server, for messages."""
+        return self._control.hostname
+
+    def last_seen(self, session_name: str) -> X2GoServerSessionInfo | None:
+        """What the last listing that is remembered says of a session."""
+        listing = self._listing
+        return listing.sessions.get_session_info(session_name) if listing is not None else None
 
     def is_x2gouser(self, username: str) -> bool:
-        """Whether this user may start sessions: X2Go is installed, has no limit of 0 for the user, and lists sessions.
-
-        That tells whether the session database lets the user in; PostgreSQL does not know everybody. The server is
-        asked as the user who is logged in; of anybody else the answer is False.
-        Raises X2GoControlSessionException, also when the session database is locked, and X2GoTimeOutException.
-        """
-        lines = self.command(X2GOUSER_QUERY).output.splitlines()
-        if not lines or username not in (lines[0], self.remote_username()):
+        """Whether this user may start sessions: X2Go is installed, has no limit of 0, and lists sessions."""
+        lines = self._control.command(X2GOUSER_QUERY).output.splitlines()
+        if not lines or username not in (lines[0], self._control.remote_username()):
             self.logger("only the user who is logged in can be asked for", LOGLEVEL_INFO)
             return False
         if lines[1:] != ["installed", "allowed"]:
@@ -88,64 +131,34 @@ class ControlQueries(ControlConnection):
         return self._is_let_in
 
     def is_sshfs_available(self) -> bool:
-        """Whether folders of the client can be mounted: sshfs and fusermount are there, and /dev/fuse may be used.
-
-        Raises X2GoControlSessionException, X2GoTimeOutException.
-        """
-        return self.command(SSHFS_QUERY).output.strip() == "yes"
+        """Whether folders of the client can be mounted: sshfs and fusermount are there, and /dev/fuse may be used."""
+        return self._control.command(SSHFS_QUERY).output.strip() == "yes"
 
     def query_server_features(self, force: bool = False) -> list[str]:
-        """The features that the server names (`X2GO_LIST_DESKTOPS` ...), sorted; empty where X2Go is not installed.
-
-        Asked once, and again with `force`. Raises X2GoControlSessionException, X2GoTimeOutException.
-        """
+        """The features that the server names (`X2GO_LIST_DESKTOPS` ...), sorted; empty where X2Go is not installed."""
         if force or self._server_features is None:
-            lines = self.command("x2gofeaturelist").output.splitlines()
+            lines = self._control.command("x2gofeaturelist").output.splitlines()
             self._server_features = sorted({line.strip() for line in lines if FEATURE.fullmatch(line.strip())})
         return list(self._server_features)
 
-    get_server_features = query_server_features
-
     def query_server_versions(self, force: bool = False) -> dict[str, str]:
-        """The components of X2Go on the server (`x2goserver` ...) and their versions; empty where there are none.
-
-        Asked once, and again with `force`. Raises X2GoControlSessionException, X2GoTimeOutException.
-        """
+        """The components of X2Go on the server (`x2goserver` ...) and their versions; empty where there are none."""
         if force or self._server_versions is None:
-            lines = self.command("x2goversion").output.splitlines()
+            lines = self._control.command("x2goversion").output.splitlines()
             found = (COMPONENT.fullmatch(line.strip()) for line in lines)
             self._server_versions = {component[1]: component[2] for component in found if component}
         return dict(self._server_versions)
 
-    get_server_versions = query_server_versions
-
-    # ------------------------------------------------------------ sessions
-
-    @overload
-    def list_sessions(self, raw: Literal[False] = False, refresh: bool = False) -> X2GoServerSessionList: ...
-
-    @overload
-    def list_sessions(self, raw: Literal[True], refresh: bool = False) -> str: ...
-
-    @overload
-    def list_sessions(self, raw: bool, refresh: bool = False) -> X2GoServerSessionList | str: ...
-
     def list_sessions(self, raw: bool = False, refresh: bool = False) -> X2GoServerSessionList | str:
-        """The user's sessions on the server, also views of others' sessions; a mapping of names, not shared.
-
-        With `raw`, what x2golistsessions and x2golistshadowsessions print; it holds cookies. Where the server can be
-        seen to be as it was at the last listing, that is returned again, for some seconds (session_probe tells when);
-        with `raw` or `refresh`, never.
-
-        Raises X2GoControlSessionException: after a time-out, which is taken for a lost connection; when X2Go is not
-        installed; and when the session database does not answer, as long as other commands work.
-        """
-        shown = dict(self.associated_terminals)  # a session that starts while the server answers may not be listed
+        """The user's sessions on the server, also views of others' sessions; a mapping of names, not shared."""
+        shown = dict(
+            self._control.associated_terminals
+        )  # a session that starts while the server answers may not be listed
         listing = self._ask_for_sessions(raw or refresh)
         sessions = X2GoServerSessionList()
         sessions.unclear = listing.sessions.unclear
         for name, info in listing.sessions.items():
-            if name in self._ended:
+            if name in self.ended:
                 continue  # the server's cleaner has written down again what it had read before the end
             fresh = copy.copy(info)
             fresh.age += int(time.monotonic() - listing.asked_at)
@@ -160,7 +173,7 @@ class ControlQueries(ControlConnection):
 
     def _ask_for_sessions(self, is_full: bool) -> Listing:
         """A list without a failure. Raises X2GoControlSessionException."""
-        deadline = time.monotonic() + self._seconds(LISTING_SECONDS)
+        deadline = time.monotonic() + self._control.patience(LISTING_SECONDS)
         while True:
             with self._remembering:
                 question = Question(None if is_full else self._listing)
@@ -179,9 +192,9 @@ class ControlQueries(ControlConnection):
 
     def _one_answer(self, question: Question) -> Listing | None:
         try:
-            reply = self.command(question.command, defaults.COMMAND_SECONDS)
+            reply = self._control.command(question.command, defaults.COMMAND_SECONDS)
         except X2GoTimeOutException as error:
-            self.session_died = True
+            self._control.session_died = True
             self.logger(f"the connection to {self.hostname} is taken for lost: {error}", LOGLEVEL_WARN)
             raise X2GoControlSessionException(f"{self.hostname} does not list sessions: {error}") from None
         _must_exist(reply, "x2golistsessions")
@@ -205,11 +218,11 @@ class ControlQueries(ControlConnection):
     def _let_go(self, name: str, terminal: X2GoTerminalSession, has_ended: bool) -> None:
         """A session that was shown here was ended, or suspended: its proxy and its tunnels end."""
         with self._remembering:
-            if self.associated_terminals.get(name) is not terminal:
+            if self._control.associated_terminals.get(name) is not terminal:
                 return  # another thread has seen it, too
-            del self.associated_terminals[name]
+            del self._control.associated_terminals[name]
         if has_ended:
-            self.terminated_terminals.append(name)
+            self._control.terminated_terminals.append(name)
         try:
             if has_ended:
                 terminal.has_been_terminated()
@@ -219,7 +232,7 @@ class ControlQueries(ControlConnection):
             self.logger(f"cleaning up after session {name}: {error}", LOGLEVEL_WARN)
 
     def _listed(self, session_name: str) -> X2GoServerSessionInfo | None:
-        return self.list_sessions().get_session_info(session_name)
+        return self._control.list_sessions().get_session_info(session_name)
 
     def is_running(self, session_name: str) -> bool | None:
         """Whether this session runs; None when it is not listed. Raises what `list_sessions` raises."""
@@ -232,37 +245,19 @@ class ControlQueries(ControlConnection):
         return info.is_suspended() if info is not None else None
 
     def has_terminated(self, session_name: str) -> bool | None:
-        """Whether this session, once seen by this control session, is no more; None when it was never seen.
-
-        Raises what `list_sessions` raises.
-        """
-        was_shown = session_name in self.associated_terminals
-        sessions = self.list_sessions()
+        """Whether this session, once seen by this control session, is no more; None when it was never seen."""
+        was_shown = session_name in self._control.associated_terminals
+        sessions = self._control.list_sessions()
         if session_name in sessions or session_name in sessions.unclear:
             return False
         with self._remembering:
-            was_seen = session_name in self._seen or session_name in self.terminated_terminals
+            was_seen = session_name in self._seen or session_name in self._control.terminated_terminals
         return True if was_shown or was_seen else None
 
-    # ------------------------------------------------------------ desktops and mounts
-
-    @overload
-    def list_desktops(self, raw: Literal[False] = False, maxwait: float = 20) -> list[str]: ...
-
-    @overload
-    def list_desktops(self, raw: Literal[True], maxwait: float = 20) -> str: ...
-
-    @overload
-    def list_desktops(self, raw: bool, maxwait: float = 20) -> list[str] | str: ...
-
     def list_desktops(self, raw: bool = False, maxwait: float = 20) -> list[str] | str:
-        """Desktops that can be shared, as `user@:50`: the user's own, and those that other users offer.
-
-        Servers also name the user's sessions of single applications; these are left out. With `raw`, what
-        x2golistdesktops prints. Raises X2GoTimeOutException after `maxwait` seconds, X2GoControlSessionException.
-        """
+        """Desktops that can be shared, as `user@:50`: the user's own, and those that other users offer."""
         end = time.monotonic() + maxwait
-        reply = self.command("export HOSTNAME; x2golistdesktops", maxwait)
+        reply = self._control.command("export HOSTNAME; x2golistdesktops", maxwait)
         _must_exist(reply, "x2golistdesktops")
         if raw:
             return reply.output
@@ -276,27 +271,14 @@ class ControlQueries(ControlConnection):
         """The displays of the user's sessions of single applications; none if the server does not tell in time."""
         question = Question(self._listing)
         try:
-            listing = question.read(self.command(question.command, max(0.01, seconds)).output, self.logger)
+            listing = question.read(self._control.command(question.command, max(0.01, seconds)).output, self.logger)
         except X2GoTimeOutException:
             return set()
         sessions = listing.sessions.values() if listing else ()
         return {f"{info.username}@:{info.display}" for info in sessions if info.get_session_type() in ("R", "P")}
 
-    @overload
-    def list_mounts(self, session_name: str, raw: Literal[False] = False, maxwait: float = 20) -> list[str]: ...
-
-    @overload
-    def list_mounts(self, session_name: str, raw: Literal[True], maxwait: float = 20) -> str: ...
-
-    @overload
-    def list_mounts(self, session_name: str, raw: bool, maxwait: float = 20) -> list[str] | str: ...
-
     def list_mounts(self, session_name: str, raw: bool = False, maxwait: float = 20) -> list[str] | str:
-        """Folders of the client that are mounted in this session, as `client|path on the server`.
-
-        With `raw`, what x2golistmounts prints. Raises X2GoTimeOutException after `maxwait` seconds, also when the
-        session database was locked all the time; X2GoControlSessionException.
-        """
+        """Folders of the client that are mounted in this session, as `client|path on the server`."""
         if not SESSION_NAME.fullmatch(session_name):
             return "" if raw else []  # the server has no such session
         end = time.monotonic() + maxwait
@@ -314,11 +296,9 @@ class ControlQueries(ControlConnection):
             time.sleep(min(LOCKED_PAUSE, max(0.0, end - time.monotonic())))
 
     def _mounts(self, session_name: str, seconds: float) -> Reply:
-        reply = self.command(f"export HOSTNAME; x2golistmounts {word(session_name)}", max(0.01, seconds))
+        reply = self._control.command(f"export HOSTNAME; x2golistmounts {word(session_name)}", max(0.01, seconds))
         _must_exist(reply, "x2golistmounts")
         return reply
-
-    # ------------------------------------------------------------ published applications
 
     def get_published_applications(
         self,
@@ -328,13 +308,7 @@ class ControlQueries(ControlConnection):
         very_raw: bool = False,
         max_no_submenus: int = defaults.PUBAPP_MAX_NO_SUBMENUS,
     ) -> Menu | list[RawApplication] | str:
-        """The menu of the applications that the server publishes; pubapp.menu_tree tells its form.
-
-        `lang` (`de_DE`) is by default this process's; menus of languages asked for before are in it, too. The server
-        is asked once, and again with `refresh`, `raw` or `very_raw`. With `raw`, the applications as
-        pubapp.raw_applications gives them; with `very_raw`, what x2gogetapps prints. All three are empty where the
-        server publishes no applications. Raises X2GoControlSessionException, X2GoTimeOutException.
-        """
+        """The menu of the applications that the server publishes; pubapp.menu_tree tells its form."""
         lang = own_language() if lang is None else lang
         with self._publishing:
             if refresh or raw or very_raw or self._published_applications is None:
@@ -345,10 +319,10 @@ class ControlQueries(ControlConnection):
                     return output
             if raw:
                 return copy.deepcopy(self._published_applications)
-            if not self._published_applications and PUBLISHING not in self.query_server_features():
+            if not self._published_applications and PUBLISHING not in self._control.query_server_features():
                 return {}
-            if max_no_submenus != self.published_applications_no_submenus:
-                self.published_applications_no_submenus = max_no_submenus
+            if max_no_submenus != self._control.published_applications_no_submenus:
+                self._control.published_applications_no_submenus = max_no_submenus
                 self._published_applications_menu = {}
             if lang not in self._published_applications_menu:
                 found = menu_tree(self._published_applications, lang, max_no_submenus)
@@ -356,10 +330,10 @@ class ControlQueries(ControlConnection):
             return copy.deepcopy(self._published_applications_menu)
 
     def _query_applications(self) -> str:
-        if PUBLISHING not in self.query_server_features():
+        if PUBLISHING not in self._control.query_server_features():
             return ""
         self.logger(f"asking {self.hostname} for published applications", LOGLEVEL_NOTICE)
-        return self.command("x2gogetapps", PUBLISHED_SECONDS, PUBLISHED_BYTES).output
+        return self._control.command("x2gogetapps", PUBLISHED_SECONDS, PUBLISHED_BYTES).output
 
 
 def _is_mount(line: str) -> bool:

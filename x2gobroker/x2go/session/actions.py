@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from typing import Any
 
-from x2gobroker.x2go.control.sessions import desktop_name
+from x2gobroker.x2go.control.acts import desktop_name
 from x2gobroker.x2go.errors import (
     X2GoControlSessionException,
     X2GoDesktopSharingDenied,
