@@ -18,6 +18,17 @@ from x2gobroker.x2go.profiles.file import X2GoSessionProfiles
 UNKNOWN = "UNKNOWN"
 
 
+def call_hook(logger: X2GoLogger, owner: object, name: str, **values: Any) -> None:
+    """Call a hook of a session or a client, if there is one; what it raises is only logged."""
+    hook = getattr(owner, name, None)
+    if hook is None:
+        return
+    try:
+        hook(**values)
+    except Exception as error:  # noqa: BLE001 - other people's code
+        logger(f"{name} failed: {type(error).__name__}")
+
+
 class SessionHooks:
     """The HOOKs of a session."""
 
