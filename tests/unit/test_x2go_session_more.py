@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import gc
+import weakref
+
 import pytest
 
 from tests.support.processes import wait_until
@@ -138,3 +141,26 @@ def test_windows_and_print_actions(server: ScriptedServer) -> None:
     session.set_print_action("PDFVIEW")
     assert scripted_terminal(session).calls[-3:] == ["title Title", "raise", "print action PDFVIEW"]
     assert session.is_desktop_session() is False
+
+
+def test_a_session_that_nobody_has_any_more_is_gone_at_once(server: ScriptedServer) -> None:
+    """Its parts do not keep it, nor its connection, which hangs up when it goes."""
+    gc.disable()
+    try:
+        session = connected_session()
+        scripted_control(session).connects.clear()  # what the script notes holds the session
+        seen: list[weakref.ref[object]] = [weakref.ref(session), weakref.ref(scripted_control(session))]
+        del session
+        assert [each() for each in seen] == [None, None]
+    finally:
+        gc.enable()
+
+
+def test_a_part_says_so_when_its_session_is_gone(server: ScriptedServer) -> None:
+    session = connected_session()
+    scripted_control(session).connects.clear()
+    folders = session._folders
+    assert folders.is_master_session() is True
+    del session
+    with pytest.raises(ReferenceError, match="what this is a part of is gone"):
+        folders.is_master_session()

@@ -7,7 +7,6 @@ import os
 import re
 import shutil
 import threading
-import weakref
 from collections.abc import Collection, Iterator, Mapping
 from typing import Any, Protocol
 
@@ -30,6 +29,7 @@ from x2gobroker.x2go.log import (
 )
 from x2gobroker.x2go.terminal import X2GoTerminalSession
 from x2gobroker.x2go.terminal.server import Server
+from x2gobroker.x2go.weak import Weak
 from x2gobroker.x2go.wire.command_lines import parse_state, suspend_command, terminate_command
 from x2gobroker.x2go.wire.listing import X2GoServerSessionInfo
 
@@ -89,8 +89,10 @@ class Acts:
     `backends` are those of terminal session, information, list and proxy.
     """
 
+    _control = Weak[Acting]()
+
     def __init__(self, control: Acting, queries: Queries, backends: tuple[Any, Any, Any, Any]) -> None:
-        self._ref = weakref.ref(control)  # a control session that nobody has any more hangs up at once
+        self._control = control
         self._queries = queries
         self._backends = backends
         self._session_locks: dict[str, threading.RLock] = {}
@@ -101,13 +103,6 @@ class Acts:
         """What was learned over a connection counts for that one only."""
         self._suspended_here: dict[str, X2GoServerSessionInfo] = {}
         self._may_start = False
-
-    @property
-    def _control(self) -> Acting:
-        control = self._ref()
-        if control is None:
-            raise ReferenceError("the control session of this part is gone")
-        return control
 
     @property
     def logger(self) -> X2GoLogger:

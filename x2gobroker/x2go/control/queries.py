@@ -6,7 +6,6 @@ import copy
 import re
 import threading
 import time
-import weakref
 from typing import Protocol
 
 from x2gobroker.model.sessions import CLIENT, SESSION_NAME, SHARED_DESKTOP
@@ -14,6 +13,7 @@ from x2gobroker.x2go import defaults
 from x2gobroker.x2go.errors import X2GoControlSessionException, X2GoException, X2GoTimeOutException
 from x2gobroker.x2go.log import LOGLEVEL_DEBUG, LOGLEVEL_INFO, LOGLEVEL_NOTICE, LOGLEVEL_WARN, X2GoLogger
 from x2gobroker.x2go.terminal import X2GoTerminalSession
+from x2gobroker.x2go.weak import Weak
 from x2gobroker.x2go.wire.commands import word
 from x2gobroker.x2go.wire.listing import LOCKED, X2GoServerSessionInfo, X2GoServerSessionList, database_failure
 from x2gobroker.x2go.wire.pubapp import Menu, RawApplication, menu_tree, own_language, raw_applications
@@ -77,8 +77,10 @@ class Queries:
     It remembers what it was told, until `forget`. What programs may override is asked through the control session.
     """
 
+    _control = Weak[Asked]()
+
     def __init__(self, control: Asked) -> None:
-        self._ref = weakref.ref(control)  # a control session that nobody has any more hangs up at once
+        self._control = control
         self._remembering, self._publishing = threading.Lock(), threading.Lock()
         self._seen: dict[str, None] = {}
         self.ended: set[str] = set()  # whose agents the server has seen to end, by our order
@@ -92,13 +94,6 @@ class Queries:
         self._server_versions: dict[str, str] | None = None
         self._published_applications: list[RawApplication] | None = None
         self._published_applications_menu: Menu = {}
-
-    @property
-    def _control(self) -> Asked:
-        control = self._ref()
-        if control is None:
-            raise ReferenceError("the control session of this part is gone")
-        return control
 
     @property
     def logger(self) -> X2GoLogger:

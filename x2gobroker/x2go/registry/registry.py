@@ -19,7 +19,7 @@ from x2gobroker.x2go.profiles.options import session_params
 from x2gobroker.x2go.registry.events import RegistryEvents
 from x2gobroker.x2go.session import X2GoSession
 from x2gobroker.x2go.session.params import SECRETS
-from x2gobroker.x2go.session.status import STATUS_SECONDS, sessions_in
+from x2gobroker.x2go.session.states import STATUS_SECONDS, sessions_in
 
 REGISTRATION_SECONDS = 2.0
 REGISTERING_SECONDS = 120.0

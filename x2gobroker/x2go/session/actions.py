@@ -14,9 +14,14 @@ from x2gobroker.x2go.errors import (
     X2GoTerminalSessionException,
     X2GoTimeOutException,
 )
-from x2gobroker.x2go.log import LOGLEVEL_ERROR, LOGLEVEL_NOTICE, LOGLEVEL_WARN
+from x2gobroker.x2go.log import LOGLEVEL_ERROR, LOGLEVEL_NOTICE, LOGLEVEL_WARN, X2GoLogger
+from x2gobroker.x2go.session.folders import Folders
 from x2gobroker.x2go.session.progress import DONE, FAILED
-from x2gobroker.x2go.session.services import SessionServices
+from x2gobroker.x2go.session.services import Services
+from x2gobroker.x2go.session.states import States
+from x2gobroker.x2go.session.turns import Turns
+from x2gobroker.x2go.session.whole import Whole
+from x2gobroker.x2go.weak import Weak
 from x2gobroker.x2go.wire.command_lines import state_command
 
 # Also under a load that makes the agent slow.
@@ -27,10 +32,23 @@ AWAIT_AGENT = (
 FULL_STATES = {"running": False, "suspended": False, "terminated": False, "faulty": False}
 
 
-class SessionActions(SessionServices):
-    """The actions. Each holds the session's lock; the client's registry hears of the result."""
+class Actions:
+    """The part of a session that acts. An action holds the session's lock, and the client's registry hears of it."""
 
-    _progress_status = 0
+    _session = Weak[Whole]()
+
+    def __init__(self, session: Whole, turns: Turns, states: States, folders: Folders, services: Services) -> None:
+        self._session = session
+        self._turns = turns
+        self._states = states
+        self._folders = folders
+        self._services = services
+        self._progress_status = 0
+
+    @property
+    def logger(self) -> X2GoLogger:
+        """Where messages go."""
+        return self._session.logger
 
     def reset_progress_status(self) -> None:
         """Set the progress back to 0."""
@@ -46,13 +64,9 @@ class SessionActions(SessionServices):
             event.set()
 
     def start(self, cmd: str | None = None, progress_event: threading.Event | None = None) -> bool:
-        """Start a new session with command `cmd`, or the one it was made for. Returns success.
-
-        While another thread starts this session, this waits for that, and does not start a second one. What went wrong
-        is in `last_error`.
-        """
-        with self._exclusively(begins=True) as waited:
-            if waited and self.running and self.has_terminal_session():
+        """Start a new session with command `cmd`, or the one it was made for. Returns success."""
+        with self._turns.exclusively(self._session.session_name, begins=True) as waited:
+            if waited and self._session.running and self._session.has_terminal_session():
                 return True
             done = self._begin(None, None, cmd, progress_event, new=True)
         self._tell_registry()
@@ -65,16 +79,12 @@ class SessionActions(SessionServices):
         cmd: str | None = None,
         progress_event: threading.Event | None = None,
     ) -> bool:
-        """Show a suspended session, or one that runs elsewhere, on this client; without a session a new one starts.
-
-        Returns success. `session_name` counts for an object that stands for no session yet. `session_list` spares a
-        question to the server. Raises what fetching the menu of published applications raises.
-        """
-        with self._exclusively(begins=True) as waited:
-            wanted = session_name in (None, self.session_name)
-            if waited and wanted and self.running and self.has_terminal_session():
+        """Show a suspended session, or one that runs elsewhere, on this client; without a session a new one starts."""
+        with self._turns.exclusively(self._session.session_name, begins=True) as waited:
+            wanted = session_name in (None, self._session.session_name)
+            if waited and wanted and self._session.running and self._session.has_terminal_session():
                 return True
-            done = self._begin(self.session_name or session_name, session_list, cmd, progress_event)
+            done = self._begin(self._session.session_name or session_name, session_list, cmd, progress_event)
         self._tell_registry()
         return done
 
@@ -88,19 +98,19 @@ class SessionActions(SessionServices):
     ) -> bool:
         """Start or resume, with the progress set to what comes of it. The lock is held."""
         self._advance(1, event)
-        self.last_error = None
+        self._session.last_error = None
         done = False
         try:
-            if not self.is_alive():
+            if not self._session.is_alive():
                 return False
             self._advance(7, event)
             self._leave_current_session(session_name, new)
-            self.session_name = session_name
+            self._session.session_name = session_name
             self._advance(20, event)
-            if self.published_applications:
-                self.published_applications_menu = self.get_published_applications()
+            if self._session.published_applications:
+                self._session.published_applications_menu = self._session.get_published_applications()
             if cmd is not None:
-                self.update_params({"cmd": cmd, "published_applications": cmd == "PUBLISHED"})
+                self._session.update_params({"cmd": cmd, "published_applications": cmd == "PUBLISHED"})
             done = self._show(session_list, event)
             return done
         finally:
@@ -108,67 +118,67 @@ class SessionActions(SessionServices):
 
     def _leave_current_session(self, session_name: str | None, new: bool) -> None:
         """What this object shows now is suspended: it is to come up anew, or another one is to come."""
-        if self.has_terminal_session():
+        if self._session.has_terminal_session():
             self._suspend()
-        elif new or session_name != self.session_name:
-            self.shared_folders.clear()
-        self.faulty = False
+        elif new or session_name != self._session.session_name:
+            self._session.shared_folders.clear()
+        self._session.faulty = False
 
     def _show(self, session_list: Any, event: threading.Event | None) -> bool:
         """Let the control session start or resume the session, then add what belongs to it."""
-        is_new = self.session_name is None
+        is_new = self._session.session_name is None
         try:
-            self.terminal_session = (
-                self._control().resume(
-                    session_name=self.session_name,
-                    session_instance=self,
+            self._session.terminal_session = (
+                self._session._control().resume(
+                    session_name=self._session.session_name,
+                    session_instance=self._session,
                     session_list=session_list,
                     logger=self.logger,
-                    **self.terminal_params,
+                    **self._session.terminal_params,
                 )
                 or None
             )
             self._advance(30, event)
-            if self.terminal_session is None or self.faulty:
+            if self._session.terminal_session is None or self._session.faulty:
                 return self._startup_failed(self._failure())
-            self.session_name = self.terminal_session.get_session_name()
-            self._start_services(self.terminal_session, lambda percent: self._advance(percent, event))
+            self._session.session_name = self._session.terminal_session.get_session_name()
+            self._services.start(self._session.terminal_session, lambda percent: self._advance(percent, event))
             if is_new:
-                self.terminal_session.run_command(env=self.session_environment)
-                self._await_agent(self.session_name)
+                self._session.terminal_session.run_command(env=self._session.session_environment)
+                self._await_agent(self._session.session_name)
         except X2GoControlSessionException as error:
             return self._died(error)
-        except self.STARTUP_ERRORS as error:
+        except self._session.STARTUP_ERRORS as error:
             return self._startup_failed(error)
         self._advance(90, event)
-        self._set_states(**{**FULL_STATES, "running": True, "virgin": False})
-        self._share_in_background()
+        self._states.set(**{**FULL_STATES, "running": True, "virgin": False})
+        self._folders.share_in_background()
         return True
 
     def _await_agent(self, session_name: str) -> None:
         """Wait until the session's agent says that it runs: one that is left before that cannot be resumed."""
         settled = AWAIT_AGENT.format(look=state_command(session_name))
         try:
-            self._control().command(settled, AGENT_SECONDS)
+            self._session._control().command(settled, AGENT_SECONDS)
         except X2GoTimeOutException as error:
             self.logger(f"session {session_name} takes long to come up: {error}", LOGLEVEL_WARN)
 
     def _died(self, error: Exception) -> bool:
-        self.last_error = error
+        self._session.last_error = error
         self.logger(str(error), LOGLEVEL_ERROR)
-        self._connection_lost()
+        self._session._connection_lost()
         return False
 
     def _failure(self) -> X2GoTerminalSessionException:
         """Why the control session gave no terminal session."""
-        return X2GoTerminalSessionException(self._control().last_failure or "the session does not come up")
+        return X2GoTerminalSessionException(self._session._control().last_failure or "the session does not come up")
 
     def _startup_failed(self, error: Exception) -> bool:
         """Tell, and leave no half of a session behind. Returns False."""
-        self.last_error = error
+        self._session.last_error = error
         self.logger(f"the session cannot be shown: {error}", LOGLEVEL_ERROR)
-        self.session_cleanup()
-        self.HOOK_session_startup_failed()
+        self._session.session_cleanup()
+        self._session._hooks.HOOK_session_startup_failed()
         return False
 
     def share_desktop(
@@ -180,14 +190,9 @@ class SessionActions(SessionServices):
         check_desktop_list: bool = True,
         progress_event: threading.Event | None = None,
     ) -> bool:
-        """Show a desktop that is running already: `<user>@<display>`, or both apart. Returns success.
-
-        `share_mode` 0 only looks, 1 takes part. HOOK_desktop_sharing_denied tells that the owner
-        said no. Raises X2GoDesktopSharingException when there is no such desktop (after HOOK_no_such_desktop, where the
-        list is checked), X2GoSessionException when it is dead.
-        """
+        """Show a desktop that is running already: `<user>@<display>`, or both apart. Returns success."""
         wanted = desktop_name(desktop or f"{user or ''}@{'' if display is None else display}")
-        with self._exclusively(begins=True):
+        with self._turns.exclusively(self._session.session_name, begins=True):
             self._advance(5, progress_event)
             done = False
             try:
@@ -198,67 +203,66 @@ class SessionActions(SessionServices):
         return done
 
     def _share_desktop(self, desktop: str, share_mode: int, check: bool, event: threading.Event | None) -> bool:
-        listed = list(self.list_desktops() or ()) if check else [desktop]
+        listed = list(self._session.list_desktops() or ()) if check else [desktop]
         if desktop not in {name.partition(".")[0] for name in listed}:  # with a screen number it is the same one
-            self.HOOK_no_such_desktop(desktop=desktop)
+            self._session._hooks.HOOK_no_such_desktop(desktop=desktop)
             raise X2GoDesktopSharingException(f"{desktop} is no desktop that could be shared")
         self._advance(33, event)
-        if not self.is_alive():
+        if not self._session.is_alive():
             return False
-        if self.has_terminal_session():
+        if self._session.has_terminal_session():
             self._suspend()
         owner = desktop.partition("@")[0]
-        if owner != self.get_username():
+        if owner != self._session.get_username():
             self.logger(
                 f"waiting for {owner!r} to allow the view of the desktop; this may take a while", LOGLEVEL_NOTICE
             )
         self._advance(50, event)
-        self.last_error = None
+        self._session.last_error = None
         return self._view(desktop, share_mode, listed, event)
 
     def _view(self, desktop: str, share_mode: int, listed: list[str], event: threading.Event | None) -> bool:
         """Let the control session show the desktop."""
         try:
-            self.terminal_session = (
-                self._control().share_desktop(
+            self._session.terminal_session = (
+                self._session._control().share_desktop(
                     desktop=desktop,
                     share_mode=share_mode,
                     desktops=listed,
-                    session_instance=self,
+                    session_instance=self._session,
                     logger=self.logger,
                     **self._shadow_params(),
                 )
                 or None
             )
             self._advance(80, event)
-            if self.terminal_session is None or self.faulty:
+            if self._session.terminal_session is None or self._session.faulty:
                 return self._startup_failed(self._failure())
-            self.session_name = self.terminal_session.get_session_name()
-            self.terminal_session.run_command(env=self.session_environment)
+            self._session.session_name = self._session.terminal_session.get_session_name()
+            self._session.terminal_session.run_command(env=self._session.session_environment)
         except ValueError as error:
             raise X2GoSessionException(f"desktop {desktop} seems to be dead") from error
         except X2GoDesktopSharingDenied as error:
-            self.last_error = error
-            self.HOOK_desktop_sharing_denied()
+            self._session.last_error = error
+            self._session._hooks.HOOK_desktop_sharing_denied()
             return False
         except X2GoControlSessionException as error:
             return self._died(error)
         except X2GoDesktopSharingException:
             raise
-        except self.STARTUP_ERRORS as error:
+        except self._session.STARTUP_ERRORS as error:
             return self._startup_failed(error)
-        self._set_states(**{**FULL_STATES, "running": True, "virgin": False})
+        self._states.set(**{**FULL_STATES, "running": True, "virgin": False})
         return True
 
     def _shadow_params(self) -> dict[str, Any]:
-        return {name: value for name, value in self.terminal_params.items() if name not in ("cmd", "session_type")}
+        return {
+            name: value for name, value in self._session.terminal_params.items() if name not in ("cmd", "session_type")
+        }
 
     def suspend(self) -> bool:
-        """Suspend the session: it goes on without a client. Returns whether the server says so.
-
-        Raises X2GoSessionException when there is no session to suspend.
-        """
-        with self._exclusively():
+        """Suspend the session: it goes on without a client. Returns whether the server says so."""
+        with self._turns.exclusively(self._session.session_name):
             done = self._suspend()
         self._tell_registry()
         return done
@@ -267,49 +271,46 @@ class SessionActions(SessionServices):
         return self._end("suspend", "suspended")
 
     def terminate(self) -> bool:
-        """End the session. Returns whether the server says so.
-
-        Raises X2GoSessionException when there is no session to end.
-        """
-        with self._exclusively():
+        """End the session. Returns whether the server says so."""
+        with self._turns.exclusively(self._session.session_name):
             done = self._end("terminate", "terminated")
         self._tell_registry()
         return done
 
     def _end(self, action: str, state: str) -> bool:
         """Suspend or terminate, through what shows the session here or through the control session."""
-        if not self.is_alive():
+        if not self._session.is_alive():
             return False
-        if self.terminal_session is None and not self.session_name:
+        if self._session.terminal_session is None and not self._session.session_name:
             raise X2GoSessionException(f"cannot {action}: there is no session; start or resume one first")
-        terminal = self.terminal_session
+        terminal = self._session.terminal_session
         try:
             if terminal is not None:
-                self._withdraw_services(terminal)
+                self._services.withdraw(terminal)
                 done = bool(getattr(terminal, action)())
             else:
-                done = bool(getattr(self._control(), action)(session_name=self.session_name))
+                done = bool(getattr(self._session._control(), action)(session_name=self._session.session_name))
         except X2GoControlSessionException as error:
             return self._died(error)
         if done:
-            self._set_states(**{**FULL_STATES, state: True, "virgin": False})
-            self.session_cleanup()
+            self._states.set(**{**FULL_STATES, state: True, "virgin": False})
+            self._session.session_cleanup()
         return done
 
     def clean_sessions(self, destroy_terminals: bool = True, published_applications: bool = False) -> None:
         """End all sessions of the user on the server; with `published_applications` also those that provide these."""
-        if not self.is_alive():
+        if not self._session.is_alive():
             return
-        if self.terminal_session is not None:
-            self._withdraw_services(self.terminal_session)
-        self._control().clean_sessions(
+        if self._session.terminal_session is not None:
+            self._services.withdraw(self._session.terminal_session)
+        self._session._control().clean_sessions(
             destroy_terminals=destroy_terminals, published_applications=published_applications
         )
-        if self.session_name:
-            self.update_status(force_update=True)
+        if self._session.session_name:
+            self._session.update_status(force_update=True)
 
     def _tell_registry(self) -> None:
         """Let the client's registry react to what has just been done."""
-        if self.client_instance is not None:
-            registry: Any = self.client_instance.session_registry
-            registry.react(self)
+        if self._session.client_instance is not None:
+            registry: Any = self._session.client_instance.session_registry
+            registry.react(self._session)

@@ -13,6 +13,7 @@ from x2gobroker.x2go.hooks import call_hook
 from x2gobroker.x2go.log import LOGLEVEL_ERROR, LOGLEVEL_INFO, LOGLEVEL_NOTICE, X2GoLogger
 from x2gobroker.x2go.terminal.server import Server
 from x2gobroker.x2go.texts import printable
+from x2gobroker.x2go.weak import Weak
 from x2gobroker.x2go.wire.command_lines import assignments, keyboard_command, run_command_line, session_word
 from x2gobroker.x2go.wire.commands import word
 from x2gobroker.x2go.wire.listing import X2GoServerSessionInfo
@@ -47,6 +48,8 @@ class Running(Protocol):
 
 class Commands:
     """The part of a terminal session that runs programs in it."""
+
+    _terminal = Weak[Running]()
 
     def __init__(self, terminal: Running) -> None:
         self._terminal = terminal

@@ -24,6 +24,7 @@ from x2gobroker.x2go.printing.queue import X2GoPrintQueue
 from x2gobroker.x2go.sound.playing import Sound
 from x2gobroker.x2go.terminal.server import Server
 from x2gobroker.x2go.texts import printable
+from x2gobroker.x2go.weak import Weak
 from x2gobroker.x2go.wire.listing import X2GoServerSessionInfo
 from x2gobroker.x2go.wire.params import X2GoSessionParams
 
@@ -58,6 +59,8 @@ class Served(Protocol):
 
 class Services:
     """The part of a terminal session that gives local things to it."""
+
+    _terminal = Weak[Served]()
 
     def __init__(self, terminal: Served) -> None:
         self._terminal = terminal

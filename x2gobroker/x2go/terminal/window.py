@@ -13,6 +13,7 @@ from x2gobroker.x2go.errors import X2GoException
 from x2gobroker.x2go.log import LOGLEVEL_DEBUG, LOGLEVEL_INFO, LOGLEVEL_WARN, X2GoLogger
 from x2gobroker.x2go.terminal.server import Server
 from x2gobroker.x2go.texts import printable
+from x2gobroker.x2go.weak import Weak
 from x2gobroker.x2go.wire.listing import X2GoServerSessionInfo
 from x2gobroker.x2go.wire.params import DESKTOP, SHADOW, X2GoSessionParams
 
@@ -54,6 +55,8 @@ class Window:
 
     `gone` is set when the session is not shown here any more.
     """
+
+    _terminal = Weak[Titled]()
 
     def __init__(self, terminal: Titled, gone: threading.Event) -> None:
         self._terminal = terminal
@@ -123,14 +126,14 @@ class Window:
     def _with_window(self, timeout: float, action: Callable[[Any], None]) -> None:
         thread = threading.Thread(
             target=self._wait_for_window,
-            args=(timeout, action),
+            args=(self._terminal, timeout, action),
             name=f"x2go-window-{self._info.name}",
             daemon=True,
         )
         thread.start()
 
-    def _wait_for_window(self, timeout: float, action: Callable[[Any], None]) -> None:
-        """In a thread of its own."""
+    def _wait_for_window(self, _terminal: Titled, timeout: float, action: Callable[[Any], None]) -> None:
+        """In a thread of its own, which keeps the terminal session until it has ended."""
         try:
             window = self._found_window(timeout)
             if window is not None:
