@@ -31,20 +31,24 @@ def in_form(
     return list(sessions) if return_objects else [session.get_uuid() for session in sessions]
 
 
-class RegistryLists:
-    """The lists. Without any of `return_...` they hold UUIDs; names and IDs go before objects."""
+class Lists:
+    """The sessions and control sessions of a client, and the lists of them. Who changes them holds `guard`.
+
+    Without any of `return_...` lists hold UUIDs; names and IDs go before objects.
+    """
 
     def __init__(self) -> None:
         self.registry: dict[str, X2GoSession] = {}
         self.control_sessions: dict[str, Any] = {}
-        self._guard = threading.RLock()
+        self.guard = threading.RLock()
 
-    def _sessions(self) -> list[X2GoSession]:
-        with self._guard:
+    def sessions(self) -> list[X2GoSession]:
+        """All of them, as they are now."""
+        with self.guard:
             return list(self.registry.values())
 
     def _which(self, holds: Callable[[X2GoSession], object], forms: tuple[bool, bool, bool, bool]) -> list[Any]:
-        return in_form([session for session in self._sessions() if holds(session)], *forms)
+        return in_form([session for session in self.sessions() if holds(session)], *forms)
 
     def _of_profile(
         self,
@@ -53,10 +57,10 @@ class RegistryLists:
         return_objects: bool,
         return_session_names: bool,
     ) -> list[Any]:
-        found = [session for session in self._sessions() if session.profile_name == profile_name and holds(session)]
+        found = [session for session in self.sessions() if session.profile_name == profile_name and holds(session)]
         return in_form(found, return_objects, return_session_names=return_session_names)
 
-    def __call__(self, session_uuid: str) -> X2GoSession:
+    def session(self, session_uuid: str) -> X2GoSession:
         """The session of this UUID. Raises X2GoSessionRegistryException when there is none."""
         session = self.registry.get(session_uuid)
         if session is None:
@@ -65,7 +69,7 @@ class RegistryLists:
 
     def keys(self) -> list[str]:
         """The UUIDs of all sessions."""
-        with self._guard:
+        with self.guard:
             return list(self.registry)
 
     def registered_sessions(
@@ -220,7 +224,7 @@ class RegistryLists:
         self, use_paramiko: bool = False, return_profile_ids: bool = True, return_profile_names: bool = False
     ) -> list[str]:
         """IDs of the profiles whose server is connected; or names. With `use_paramiko` SSH itself is asked."""
-        sessions = self._sessions()
+        sessions = self.sessions()
         if use_paramiko:
             sessions = [session for session in sessions if session.is_connected()]
         return in_form(
@@ -232,12 +236,12 @@ class RegistryLists:
 
     def living_profiles(self) -> list[str]:
         """Names of the profiles that were connected and not disconnected; the connection may be lost."""
-        return _distinct(session.profile_name for session in self._sessions() if session.lives)
+        return _distinct(session.profile_name for session in self.sessions() if session.lives)
 
     @property
     def connected_control_sessions(self) -> list[Any]:
         """The control sessions that are connected."""
-        with self._guard:
+        with self.guard:
             controls = list(self.control_sessions.values())
         return [control for control in controls if control.is_connected()]
 

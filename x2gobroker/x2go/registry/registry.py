@@ -16,7 +16,8 @@ from x2gobroker.x2go.errors import (
 from x2gobroker.x2go.hooks import SessionParent
 from x2gobroker.x2go.log import LOGLEVEL_DEBUG, LOGLEVEL_DEFAULT, LOGLEVEL_NOTICE, X2GoLogger, logger_of
 from x2gobroker.x2go.profiles.options import session_params
-from x2gobroker.x2go.registry.events import RegistryEvents
+from x2gobroker.x2go.registry.events import Events
+from x2gobroker.x2go.registry.lists import Lists
 from x2gobroker.x2go.session import X2GoSession
 from x2gobroker.x2go.session.params import SECRETS
 from x2gobroker.x2go.session.states import STATUS_SECONDS, sessions_in
@@ -34,20 +35,28 @@ PUBLISHED = "_stRPUBLISHED_"
 UNSHOWN = SECRETS | {"pkey", "sshproxy_pkey"}
 
 
-class X2GoSessionRegistry(RegistryEvents):
+class X2GoSessionRegistry:
     """The sessions of one client. Safe for threads. A profile has one connection, which its sessions share."""
 
     def __init__(
         self, client_instance: SessionParent, logger: X2GoLogger | None = None, loglevel: int = LOGLEVEL_DEFAULT
     ) -> None:
-        super().__init__()
         self.logger = logger_of(logger, loglevel, "registry")
         self.client_instance = client_instance
+        self._lists = Lists()
+        self._events = Events(client_instance, self._lists)
+        self.registry = self._lists.registry
+        self.control_sessions = self._lists.control_sessions
+        self.master_sessions = self._events.master_sessions
         self._skip_auto_registration = False
         self._registered_at: dict[str, float] = {}
         self._listed_at: dict[str, float] = {}
         self._known_profiles: set[str] = set()
         self._registering = threading.RLock()
+
+    def __call__(self, session_uuid: str) -> X2GoSession:
+        """The session of this UUID. Raises X2GoSessionRegistryException when there is none."""
+        return self._lists.session(session_uuid)
 
     def __repr__(self) -> str:
         return f"<X2GoSessionRegistry of {len(self.registry)} sessions>"
@@ -120,8 +129,8 @@ class X2GoSessionRegistry(RegistryEvents):
         for session in sessions:
             if session.update_status(session_list, force_update=True, listed_at=listed_at):
                 self.react(session, newly_connected)
-        self._choose_masters()
-        self._sweep()
+        self._events.choose_masters()
+        self._events.sweep()
         return True
 
     def _connected_of(
@@ -133,7 +142,9 @@ class X2GoSessionRegistry(RegistryEvents):
         else:
             name, key = profile_name, profile_id
             sessions = [
-                each for each in self._sessions() if (each.profile_name == name if name else each.profile_id == key)
+                each
+                for each in self._lists.sessions()
+                if (each.profile_name == name if name else each.profile_id == key)
             ]
         for session in sessions:
             if session.lives and not session.is_connected():
@@ -208,7 +219,7 @@ class X2GoSessionRegistry(RegistryEvents):
 
     def register_sibling(self, session: X2GoSession, session_name: str) -> str:
         """Register another session of the server that `session` is connected to. Returns its UUID."""
-        with self._guard:
+        with self._lists.guard:
             known = self.registered_session(session_name, session.profile_name)
             if known is None:
                 known = session._sibling(session_name)
@@ -258,7 +269,7 @@ class X2GoSessionRegistry(RegistryEvents):
         params = {**self._profile_params(profile_id), **kwargs}
         for name in ("server", "profile_id", "profile_name", "client_instance"):
             params.pop(name, None)
-        with self._guard:
+        with self._lists.guard:
             known = self._reusable(profile_name, session_name)
             if known is not None:
                 known.activated = True
@@ -306,7 +317,7 @@ class X2GoSessionRegistry(RegistryEvents):
         """
         found = [
             session
-            for session in self._sessions()
+            for session in self._lists.sessions()
             if session_name and session.session_name == session_name
             if match_profile_name in (None, session.profile_name)
         ]
@@ -320,13 +331,206 @@ class X2GoSessionRegistry(RegistryEvents):
         self, profile_name: str, return_object: bool = True, return_session_name: bool = False
     ) -> Any:
         """The session of a profile that has the local folders: object, session name or UUID; None without one."""
-        with self._guard:
+        with self._lists.guard:
             session = self.master_sessions.get(profile_name)
         if session is None or not session.connected or not session.is_master_session():
             return None
         if return_session_name:
             return session.get_session_name()
         return session if return_object else session.get_uuid()
+
+    # ------------------------------------------------------------ changes of sessions
+
+    def react(self, session: X2GoSession, newly_connected: bool = False) -> None:
+        """Compare a session's states with those at the last call, and call the HOOKs that follow."""
+        self._events.react(session, newly_connected)
+
+    def forget(self, session_uuid: str) -> None:
+        """Take a session out of the registry. Its connection stays as it is."""
+        self._events.forget(session_uuid)
+
+    # ------------------------------------------------------------ lists
+
+    def keys(self) -> list[str]:
+        """The UUIDs of all sessions."""
+        return self._lists.keys()
+
+    def registered_sessions(
+        self,
+        return_objects: bool = True,
+        return_profile_names: bool = False,
+        return_profile_ids: bool = False,
+        return_session_names: bool = False,
+    ) -> list[Any]:
+        """All sessions."""
+        return self._lists.registered_sessions(
+            return_objects, return_profile_names, return_profile_ids, return_session_names
+        )
+
+    def connected_sessions(
+        self,
+        return_objects: bool = True,
+        return_profile_names: bool = False,
+        return_profile_ids: bool = False,
+        return_session_names: bool = False,
+    ) -> list[Any]:
+        """Sessions whose server is connected."""
+        return self._lists.connected_sessions(
+            return_objects, return_profile_names, return_profile_ids, return_session_names
+        )
+
+    def associated_sessions(
+        self,
+        return_objects: bool = True,
+        return_profile_names: bool = False,
+        return_profile_ids: bool = False,
+        return_session_names: bool = False,
+    ) -> list[Any]:
+        """Sessions that this client shows."""
+        return self._lists.associated_sessions(
+            return_objects, return_profile_names, return_profile_ids, return_session_names
+        )
+
+    def virgin_sessions(
+        self,
+        return_objects: bool = True,
+        return_profile_names: bool = False,
+        return_profile_ids: bool = False,
+        return_session_names: bool = False,
+    ) -> list[Any]:
+        """Sessions that were not started yet."""
+        return self._lists.virgin_sessions(
+            return_objects, return_profile_names, return_profile_ids, return_session_names
+        )
+
+    def running_sessions(
+        self,
+        return_objects: bool = True,
+        return_profile_names: bool = False,
+        return_profile_ids: bool = False,
+        return_session_names: bool = False,
+    ) -> list[Any]:
+        """Sessions that run, here or in front of another client."""
+        return self._lists.running_sessions(
+            return_objects, return_profile_names, return_profile_ids, return_session_names
+        )
+
+    def non_running_sessions(
+        self,
+        return_objects: bool = True,
+        return_profile_names: bool = False,
+        return_profile_ids: bool = False,
+        return_session_names: bool = False,
+    ) -> list[Any]:
+        """Sessions that do not run; as names or IDs, those of which no session runs."""
+        return self._lists.non_running_sessions(
+            return_objects, return_profile_names, return_profile_ids, return_session_names
+        )
+
+    def suspended_sessions(
+        self,
+        return_objects: bool = True,
+        return_profile_names: bool = False,
+        return_profile_ids: bool = False,
+        return_session_names: bool = False,
+    ) -> list[Any]:
+        """Suspended sessions."""
+        return self._lists.suspended_sessions(
+            return_objects, return_profile_names, return_profile_ids, return_session_names
+        )
+
+    def terminated_sessions(
+        self,
+        return_objects: bool = True,
+        return_profile_names: bool = False,
+        return_profile_ids: bool = False,
+        return_session_names: bool = False,
+    ) -> list[Any]:
+        """Sessions that have ended within the last minute."""
+        return self._lists.terminated_sessions(
+            return_objects, return_profile_names, return_profile_ids, return_session_names
+        )
+
+    @property
+    def has_connected_sessions(self) -> bool:
+        """Whether any server is connected."""
+        return self._lists.has_connected_sessions
+
+    @property
+    def has_associated_sessions(self) -> bool:
+        """Whether this client shows any session."""
+        return self._lists.has_associated_sessions
+
+    @property
+    def has_running_sessions(self) -> bool:
+        """Whether any session runs."""
+        return self._lists.has_running_sessions
+
+    @property
+    def has_suspended_sessions(self) -> bool:
+        """Whether any session is suspended."""
+        return self._lists.has_suspended_sessions
+
+    def registered_sessions_of_profile_name(
+        self, profile_name: str, return_objects: bool = True, return_session_names: bool = False
+    ) -> list[Any]:
+        """All sessions of a profile."""
+        return self._lists.registered_sessions_of_profile_name(profile_name, return_objects, return_session_names)
+
+    def connected_sessions_of_profile_name(
+        self, profile_name: str, return_objects: bool = True, return_session_names: bool = False
+    ) -> list[Any]:
+        """The profile's sessions whose server is connected."""
+        return self._lists.connected_sessions_of_profile_name(profile_name, return_objects, return_session_names)
+
+    def associated_sessions_of_profile_name(
+        self, profile_name: str, return_objects: bool = True, return_session_names: bool = False
+    ) -> list[Any]:
+        """The profile's sessions that this client shows."""
+        return self._lists.associated_sessions_of_profile_name(profile_name, return_objects, return_session_names)
+
+    def pubapp_sessions_of_profile_name(
+        self, profile_name: str, return_objects: bool = True, return_session_names: bool = False
+    ) -> list[Any]:
+        """The profile's sessions that this client shows and that offer published applications."""
+        return self._lists.pubapp_sessions_of_profile_name(profile_name, return_objects, return_session_names)
+
+    def virgin_sessions_of_profile_name(
+        self, profile_name: str, return_objects: bool = True, return_session_names: bool = False
+    ) -> list[Any]:
+        """The profile's sessions that were not started yet."""
+        return self._lists.virgin_sessions_of_profile_name(profile_name, return_objects, return_session_names)
+
+    def running_sessions_of_profile_name(
+        self, profile_name: str, return_objects: bool = True, return_session_names: bool = False
+    ) -> list[Any]:
+        """The profile's sessions that run."""
+        return self._lists.running_sessions_of_profile_name(profile_name, return_objects, return_session_names)
+
+    def suspended_sessions_of_profile_name(
+        self, profile_name: str, return_objects: bool = True, return_session_names: bool = False
+    ) -> list[Any]:
+        """The profile's suspended sessions."""
+        return self._lists.suspended_sessions_of_profile_name(profile_name, return_objects, return_session_names)
+
+    def connected_profiles(
+        self, use_paramiko: bool = False, return_profile_ids: bool = True, return_profile_names: bool = False
+    ) -> list[str]:
+        """IDs of the profiles whose server is connected; or names. With `use_paramiko` SSH itself is asked."""
+        return self._lists.connected_profiles(use_paramiko, return_profile_ids, return_profile_names)
+
+    def living_profiles(self) -> list[str]:
+        """Names of the profiles that were connected and not disconnected; the connection may be lost."""
+        return self._lists.living_profiles()
+
+    @property
+    def connected_control_sessions(self) -> list[Any]:
+        """The control sessions that are connected."""
+        return self._lists.connected_control_sessions
+
+    def control_session_of_profile_name(self, profile_name: str) -> Any:
+        """The control session of a profile; None when it has no session."""
+        return self._lists.control_session_of_profile_name(profile_name)
 
 
 def _shown(params: dict[str, Any]) -> dict[str, Any]:
