@@ -10,7 +10,12 @@ import pytest
 from x2gobroker.x2go.control import X2GoControlSession as ControlQueries
 from x2gobroker.x2go.control import X2GoControlSession as ControlSessions
 from x2gobroker.x2go.control import queries as control_queries
-from x2gobroker.x2go.errors import X2GoControlSessionException, X2GoTerminalSessionException, X2GoTimeOutException
+from x2gobroker.x2go.errors import (
+    X2GoControlSessionException,
+    X2GoDesktopSharingException,
+    X2GoTerminalSessionException,
+    X2GoTimeOutException,
+)
 from x2gobroker.x2go.log import LOGLEVEL_DEBUG
 from x2gobroker.x2go.wire.listing import X2GoServerSessionInfo
 from x2gobroker.x2go.wire.reply import Reply
@@ -262,3 +267,15 @@ def _asked_before(usual: Any) -> Any:
 )
 def test_lines_of_mounts_are_a_client_and_a_path(line: str, yes: bool) -> None:
     assert control_queries._is_mount(line) is yes
+
+
+def test_the_mode_of_a_shared_desktop_may_be_text(monkeypatch: pytest.MonkeyPatch) -> None:
+    started: list[Any] = []
+    control = Ending("")
+    monkeypatch.setattr(control, "start", lambda **kwargs: started.append(kwargs["cmd"]))
+    for mode in (0, "0", 1, "1"):
+        control.share_desktop("bert@:51", share_mode=mode, desktops=["bert@:51"])
+    assert started == ["0XSHADbertXSHAD:51"] * 2 + ["1XSHADbertXSHAD:51"] * 2
+    for wrong in ("2", "", 2):
+        with pytest.raises(X2GoDesktopSharingException, match="view only"):
+            control.share_desktop("bert@:51", share_mode=wrong, desktops=["bert@:51"])

@@ -211,3 +211,9 @@ def test_types_of_values(tmp_path: Path) -> None:
     assert ini.get_type("a", "list") is list
     with pytest.raises(X2GoException, match="has to be a number"):
         ini.get("a", "bad")
+
+
+def test_a_single_file_may_be_named_as_it_is(tmp_path: Path) -> None:
+    path = tmp_path / "printing"
+    path.write_text("[CUPS]\ndefaultprinter=Laser\n", encoding="utf-8")
+    assert X2GoClientPrinting(config_files=str(path)).get_value("CUPS", "defaultprinter") == "Laser"

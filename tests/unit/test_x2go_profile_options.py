@@ -154,3 +154,15 @@ def test_values_cannot_add_options(tmp_path: Path) -> None:
     profiles.update_value("a", "command", "x\nhost=evil")
     with pytest.raises(X2GoProfileException, match="control characters"):
         profiles.write()
+
+
+def test_what_x2go_client_puts_between_quotes_is_read_as_it_is_meant() -> None:
+    text = r"""[a]
+command="xterm -title a=b"
+name="A, \"B\""
+[b]
+command=xterm -title "c d"
+"""
+    found = read_profiles(text)
+    assert (found["a"]["command"], found["a"]["name"]) == ("xterm -title a=b", 'A, "B"')
+    assert found["b"]["command"] == 'xterm -title "c d"'

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import weakref
+from typing import ClassVar
 
 import pytest
 
@@ -12,6 +13,7 @@ from tests.support.x2go_clients import (
     connected_session,
     new_server,
     scripted_control,
+    scripted_session,
     scripted_terminal,
 )
 from tests.support.x2go_scripted import ScriptedServer
@@ -164,3 +166,26 @@ def test_a_part_says_so_when_its_session_is_gone(server: ScriptedServer) -> None
     del session
     with pytest.raises(ReferenceError, match="what this is a part of is gone"):
         folders.is_master_session()
+
+
+def test_a_session_may_be_made_without_lists() -> None:
+    session = scripted_session(share_local_folders=None, mimebox_extensions=None)
+    assert (session.share_local_folders, session.mimebox_extensions) == ([], [])
+
+
+def test_a_client_may_override_the_automatic_start_as_with_python_x2go(server: ScriptedServer) -> None:
+    """There it has no parameter `start`."""
+
+    class Client:
+        asked: ClassVar[list[str]] = []
+
+        def session_auto_start_or_resume(
+            self, session_uuid: str, newest: bool = True, oldest: bool = False, all_suspended: bool = False
+        ) -> bool:
+            """Note it."""
+            self.asked.append(session_uuid)
+            return True
+
+    session = scripted_session(client_instance=Client())
+    assert session.do_auto_start_or_resume() is True
+    assert Client.asked == [session.get_uuid()]

@@ -185,12 +185,14 @@ class Acts:
         desktop: str | None = None,
         user: str | None = None,
         display: str | int | None = None,
-        share_mode: int = VIEW_ONLY,
+        share_mode: int | str = VIEW_ONLY,
         desktops: Collection[str] | None = None,
         **kwargs: Any,
     ) -> X2GoTerminalSession | None:
         """Show a desktop that runs already, one's own or that of a user who shares it: `desktop` is `user@:display`."""
         name = desktop_name(desktop or f"{user or ''}@{display if display is not None else ''}")
+        if share_mode in ("0", "1"):  # as programs have it that read it from a command line
+            share_mode = int(share_mode)
         if share_mode not in (VIEW_ONLY, FULL_ACCESS):
             raise X2GoDesktopSharingException("share_mode has to be 0 (view only) or 1 (full access)")
         if name not in {desktop_name(each) for each in (self._sharable() if desktops is None else desktops)}:

@@ -623,7 +623,7 @@ class X2GoControlSession(HostTrust):
         desktop: str | None = None,
         user: str | None = None,
         display: str | int | None = None,
-        share_mode: int = VIEW_ONLY,
+        share_mode: int | str = VIEW_ONLY,
         desktops: Collection[str] | None = None,
         **kwargs: Any,
     ) -> X2GoTerminalSession | None:
@@ -671,7 +671,7 @@ def _sftp_client(channel: paramiko.Channel, seconds: float) -> paramiko.SFTPClie
         with answers_until(channel, Deadline(seconds, "starting a file transfer")):
             channel.invoke_subsystem("sftp")
         return paramiko.SFTPClient(channel)
-    except (SshError, paramiko.SSHException, OSError, EOFError):
+    except (SshError, paramiko.SSHException, paramiko.SFTPError, OSError, EOFError):
         raise X2GoSFTPClientException(
             "the server offers no SFTP; see `Subsystem sftp` of its sshd_config, and what its login shell prints"
         ) from None

@@ -50,13 +50,14 @@ class X2GoIniFile:
 
     def __init__(
         self,
-        config_files: Sequence[str] | None,
+        config_files: Sequence[str] | str | None,
         defaults: Mapping[str, Mapping[str, Any]] | None = None,
         logger: X2GoLogger | None = None,
         loglevel: int = LOGLEVEL_DEFAULT,
     ) -> None:
         self.logger = logger_of(logger, loglevel, "inifiles")
-        self.config_files = [os.path.normpath(path) for path in config_files or ()]
+        paths = [config_files] if isinstance(config_files, str) else config_files or ()
+        self.config_files = [os.path.normpath(path) for path in paths]
         self.defaultValues = defaults or {}
         below = os.path.join(os.path.normpath(LOCAL_HOME), "")
         self.user_config_file = next((path for path in self.config_files if path.startswith(below)), None)

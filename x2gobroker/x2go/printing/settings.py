@@ -45,15 +45,16 @@ _CHOICE: Mapping[str, tuple[tuple[str, str, bool], ...]] = {
 class X2GoClientPrinting(X2GoIniFile):
     """The printing settings of a client, in the form that X2Go Client writes to `~/.x2goclient/printing`.
 
-    The first of `config_files` that has a value wins. Raises X2GoClientPrintingException for a file that cannot be
-    read and for a wrong value, X2GoPrintActionException when the chosen print action cannot be made.
+    The first of `config_files` that has a value wins; there may be a single one. Raises X2GoClientPrintingException for
+    a file that cannot be read and for a wrong value, X2GoPrintActionException when the chosen print action cannot be
+    made.
     """
 
     exception = X2GoClientPrintingException
 
     def __init__(
         self,
-        config_files: Sequence[str] | None = PRINTING_CONFIGFILES,
+        config_files: Sequence[str] | str | None = PRINTING_CONFIGFILES,
         defaults: Mapping[str, Mapping[str, Any]] = CLIENTPRINTING_DEFAULTS,
         client_instance: Any = None,
         logger: X2GoLogger | None = None,

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from x2gobroker.model.ini_text import text_between_quotes
 from x2gobroker.x2go.errors import X2GoProfileException
 from x2gobroker.x2go.profiles.options import DEFAULTS, format_option, session_params, typed
 
@@ -25,9 +26,14 @@ def read_profiles(text: str) -> dict[str, dict[str, Any]]:
     parser = configparser.RawConfigParser(strict=False, delimiters=("=",), comment_prefixes=("#",))
     try:
         parser.read_string(text)
-        return {section: _typed_options(dict(parser.items(section))) for section in parser.sections()}
+        return {section: _typed_options(_as_meant(parser.items(section))) for section in parser.sections()}
     except (configparser.Error, ValueError) as error:
         raise X2GoProfileException(f"the session profiles cannot be read: {error}") from error
+
+
+def _as_meant(options: Iterable[tuple[str, str]]) -> dict[str, str]:
+    """What X2Go Client has put between quotes, as it does with `command="xterm -title a=b"`, without them."""
+    return {name: text_between_quotes(text) for name, text in options}
 
 
 def _typed_options(options: Mapping[str, Any]) -> dict[str, Any]:

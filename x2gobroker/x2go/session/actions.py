@@ -22,13 +22,8 @@ from x2gobroker.x2go.session.states import States
 from x2gobroker.x2go.session.turns import Turns
 from x2gobroker.x2go.session.whole import Whole
 from x2gobroker.x2go.weak import Weak
-from x2gobroker.x2go.wire.command_lines import state_command
+from x2gobroker.x2go.wire.command_lines import SETTLED_SECONDS, settled_command
 
-# Also under a load that makes the agent slow.
-AGENT_SECONDS = 20.0
-AWAIT_AGENT = (
-    'i=0; while [ $i -lt 300 ]; do {look}; case "$s" in STARTING) sleep 0.05; i=$((i + 1)) ;; *) break ;; esac; done'
-)
 FULL_STATES = {"running": False, "suspended": False, "terminated": False, "faulty": False}
 
 
@@ -157,9 +152,8 @@ class Actions:
 
     def _await_agent(self, session_name: str) -> None:
         """Wait until the session's agent says that it runs: one that is left before that cannot be resumed."""
-        settled = AWAIT_AGENT.format(look=state_command(session_name))
         try:
-            self._session._control().command(settled, AGENT_SECONDS)
+            self._session._control().command(settled_command(session_name), SETTLED_SECONDS)
         except X2GoTimeOutException as error:
             self.logger(f"session {session_name} takes long to come up: {error}", LOGLEVEL_WARN)
 
@@ -186,7 +180,7 @@ class Actions:
         desktop: str | None = None,
         user: str | None = None,
         display: str | int | None = None,
-        share_mode: int = 0,
+        share_mode: int | str = 0,
         check_desktop_list: bool = True,
         progress_event: threading.Event | None = None,
     ) -> bool:
@@ -202,7 +196,7 @@ class Actions:
         self._tell_registry()
         return done
 
-    def _share_desktop(self, desktop: str, share_mode: int, check: bool, event: threading.Event | None) -> bool:
+    def _share_desktop(self, desktop: str, share_mode: int | str, check: bool, event: threading.Event | None) -> bool:
         listed = list(self._session.list_desktops() or ()) if check else [desktop]
         if desktop not in {name.partition(".")[0] for name in listed}:  # with a screen number it is the same one
             self._session._hooks.HOOK_no_such_desktop(desktop=desktop)
@@ -221,7 +215,7 @@ class Actions:
         self._session.last_error = None
         return self._view(desktop, share_mode, listed, event)
 
-    def _view(self, desktop: str, share_mode: int, listed: list[str], event: threading.Event | None) -> bool:
+    def _view(self, desktop: str, share_mode: int | str, listed: list[str], event: threading.Event | None) -> bool:
         """Let the control session show the desktop."""
         try:
             self._session.terminal_session = (

@@ -38,9 +38,11 @@ class AutoStart:
     ) -> bool:
         """Show the session that this object stands for; else one that the server has; else start one, if `start`."""
         if self._session.client_instance is not None and redirect_to_client:
+            # programs override it with the parameters of Python X2Go, which has no `start`
+            further = {} if start else {"start": False}
             return bool(
                 self._session.client_instance.session_auto_start_or_resume(
-                    self._session.get_uuid(), newest=newest, oldest=oldest, all_suspended=all_suspended, start=start
+                    self._session.get_uuid(), newest=newest, oldest=oldest, all_suspended=all_suspended, **further
                 )
             )
         if self._session.session_name is not None and "PUBLISHED" not in self._session.session_name:

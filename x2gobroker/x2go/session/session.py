@@ -150,10 +150,10 @@ class X2GoSession(SessionHooks):
         auto_connect: bool = False,
         printing: bool = False,
         allow_mimebox: bool = False,
-        mimebox_extensions: Sequence[str] = (),
+        mimebox_extensions: Sequence[str] | None = (),
         mimebox_action: str = "OPEN",
         allow_share_local_folders: bool = False,
-        share_local_folders: Sequence[str] = (),
+        share_local_folders: Sequence[str] | None = (),
         restore_shared_local_folders: bool = False,
         control_backend: Any = defaults.CONTROL_BACKEND,
         terminal_backend: Any = defaults.TERMINAL_BACKEND,
@@ -189,8 +189,8 @@ class X2GoSession(SessionHooks):
         for name in _PLAIN:
             setattr(self, name, given[name])
         self.port = int(given["port"])
-        self.mimebox_extensions = list(given["mimebox_extensions"])
-        self.share_local_folders = list(given["share_local_folders"])
+        self.mimebox_extensions = list(given["mimebox_extensions"] or ())
+        self.share_local_folders = list(given["share_local_folders"] or ())
         for name, (kind, only) in _BACKENDS.items():
             setattr(self, name, backends.backend_class(given[name], kind, only))
         self.siblings = []
@@ -684,7 +684,7 @@ class X2GoSession(SessionHooks):
         desktop: str | None = None,
         user: str | None = None,
         display: str | int | None = None,
-        share_mode: int = 0,
+        share_mode: int | str = 0,
         check_desktop_list: bool = True,
         progress_event: threading.Event | None = None,
     ) -> bool:

@@ -8,13 +8,20 @@ from collections.abc import Mapping
 from typing import Any, Protocol
 
 from x2gobroker.x2go import defaults
-from x2gobroker.x2go.errors import X2GoTerminalSessionException
+from x2gobroker.x2go.errors import X2GoTerminalSessionException, X2GoTimeOutException
 from x2gobroker.x2go.hooks import call_hook
 from x2gobroker.x2go.log import LOGLEVEL_ERROR, LOGLEVEL_INFO, LOGLEVEL_NOTICE, X2GoLogger
 from x2gobroker.x2go.terminal.server import Server
 from x2gobroker.x2go.texts import printable
 from x2gobroker.x2go.weak import Weak
-from x2gobroker.x2go.wire.command_lines import assignments, keyboard_command, run_command_line, session_word
+from x2gobroker.x2go.wire.command_lines import (
+    SETTLED_SECONDS,
+    assignments,
+    keyboard_command,
+    run_command_line,
+    session_word,
+    settled_command,
+)
 from x2gobroker.x2go.wire.commands import word
 from x2gobroker.x2go.wire.listing import X2GoServerSessionInfo
 from x2gobroker.x2go.wire.params import PUBLISHED, RDP, SERVER_SIDE_NAMES, XDMCP, X2GoSessionParams
@@ -117,9 +124,21 @@ class Commands:
         place = (info.display, info.agent_pid, info.name, info.snd_port)
         line = run_command_line(self._params, place, command, {**self._sound_variables(), **(env or {})})
         reply = self._server.command(line)
-        if self._params.sets_keyboard:
-            self._terminal.set_keyboard(self._params.kblayout, self._params.kbvariant)
+        self.adopt_keyboard()
         return reply.output, reply.errors
+
+    def adopt_keyboard(self) -> None:
+        """Give the session the keyboard that it was asked for, as soon as its agent is up.
+
+        A server that takes too long for it is no reason to have no session. Raises X2GoControlSessionException.
+        """
+        if not self._params.sets_keyboard:
+            return
+        try:
+            self._server.command(settled_command(self._info.name), SETTLED_SECONDS)
+            self._terminal.set_keyboard(self._params.kblayout, self._params.kbvariant)
+        except X2GoTimeOutException as error:
+            self.logger(f"the keyboard of session {self._info.name} was not set: {error}", LOGLEVEL_ERROR)
 
     def _sound_variables(self) -> dict[str, str]:
         if self._params.snd_system != PULSE:

@@ -326,8 +326,7 @@ class X2GoTerminalSession:
         self.params.session_type = self.get_session_type()
         self._show(self._undo_resume)
         self._resize()
-        if self.params.sets_keyboard:
-            self.set_keyboard(self.params.kblayout, self.params.kbvariant)
+        self._commands.adopt_keyboard()
         self.published_applications = self.is_published_applications_provider()
         return True
 

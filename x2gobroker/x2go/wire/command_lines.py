@@ -25,6 +25,8 @@ LENGTH_OF_THE_REST = 26
 USUAL_LONGEST_USER = 32
 SHORTEST_LABEL = len("PUBLISHED")  # a mark that has to stay whole
 VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,100}")
+# The agent gives up after 60 s by itself; slow lines and busy machines need many of them.
+SETTLED_SECONDS = 70.0
 PORT_LINE = re.compile(r"^(gr_port|sound_port|fs_port)=([0-9]{1,5})\s*$", re.MULTILINE)
 STATE_LINE = re.compile(r"^state=([A-Z]{0,40})$", re.MULTILINE)
 
@@ -52,6 +54,11 @@ if kill -0 "$p" 2>/dev/null; then echo state=ALIVE; else echo state=TERMINATED; 
 STATE = (
     'f="$HOME"/.x2go/C-{name}/state; n=0; s=; while [ -r "$f" ] && [ $n -lt 10 ]; do '
     's=$(cat "$f"); [ -n "$s" ] && break; sleep 0.1; n=$((n + 1)); done; echo "state=$s"'
+)
+
+
+SETTLED = (
+    'i=0; while [ $i -lt 1200 ]; do {look}; case "$s" in STARTING) sleep 0.05; i=$((i + 1)) ;; *) break ;; esac; done'
 )
 
 
@@ -245,6 +252,11 @@ def terminate_command(name: str, agent: int = 0) -> str:
 def state_command(name: str) -> str:
     """Ask what the session's agent says of itself: STARTING, RUNNING, SUSPENDED ... or nothing."""
     return STATE.format(name=session_word(name))
+
+
+def settled_command(name: str) -> str:
+    """Waits until the session's agent is up; it takes SETTLED_SECONDS at most."""
+    return SETTLED.format(look=state_command(name))
 
 
 def parse_state(output: str) -> str:

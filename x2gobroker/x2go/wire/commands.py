@@ -31,7 +31,9 @@ def wrap(command: str, mark: str) -> str:
     if MISREAD.intersection(command):
         coded = "".join(f"\\0{ord(character):03o}" if character in CODED else character for character in command)
         command = f'eval "$(printf %b "{coded}")"'
-    script = f"PATH={SEARCH_PATH}; export PATH; echo {BEGIN}{mark}; ( {command} ); s=$?; echo {END}{mark}; exit $s"
+    # Perl programs of X2Go write nothing about a locale that the server has not
+    settings = f"PATH={SEARCH_PATH}; PERL_BADLANG=0; export PATH PERL_BADLANG"
+    script = f"{settings}; echo {BEGIN}{mark}; ( {command} ); s=$?; echo {END}{mark}; exit $s"
     return f"/bin/sh -c '{script}'"
 
 
