@@ -78,7 +78,7 @@ class X2GoSession(SessionHooks):
     """One X2Go session. Safe for threads: of several that start, resume, suspend or end it, one waits for the other.
 
     Parameters that are not named here are for the connection (username, key_filename, ...), for the SSH proxy
-    (sshproxy_...) or for the session's terminal (geometry, link, cmd, ...); see `session_params`. Raises TypeError for
+    (sshproxy_...) or for the session's terminal (geometry, link, cmd, ...); see `session.params`. Raises TypeError for
     one that is none of these, X2GoBackendException for a backend that there is not.
     """
 
