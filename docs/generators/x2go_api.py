@@ -16,6 +16,10 @@ Python X2Go. This page lists what Python X2Go's documentation lists for three cl
 the same names and with the same parameters and defaults; a test compares them. Python X2Go's backends are names here,
 and each kind has only one. Threads replace gevent: a `progress_event` is an `Event` of `threading`.
 
+HOOK methods are called in threads of the library, not in the one that your program waits in. A program that uses gevent
+has to call `gevent.monkey.patch_all()` before it imports anything else. Otherwise its greenlets stand still while the
+library waits.
+
 The last column names a test, below `tests/`, that uses the method; tests in `integration/` do so with a real X2Go
 Server.
 """

@@ -10,11 +10,11 @@ import pytest
 PACKAGE = Path(__file__).parents[2] / "x2gobroker"
 # what gives a language away in the code, and where it is written; docs/architecture.md has the same table
 PLACES = {
-    "options of NX": (r"nx/nx", {"x2go/nx_options.py"}),
+    "options of NX": (r"nx/nx", {"x2go/display/nx_options.py"}),
     "words of a POSIX shell": (
         r"shlex\.(quote|join)",
         {
-            "x2go/commands.py",  # for X2Go Servers
+            "x2go/wire/commands.py",  # for X2Go Servers
             "agents/ssh.py",  # for broker agents
             "cli/testagent.py",  # to be pasted by an administrator
             "migration/shown.py",  # the same
@@ -22,13 +22,13 @@ PLACES = {
             "remote/scripts/x11vnc.py",  # for a host of a desktop
         },
     ),
-    "shell scripts for servers": (r"/bin/sh -c", {"x2go/commands.py"}),
+    "shell scripts for servers": (r"/bin/sh -c", {"x2go/wire/commands.py"}),
     "lines of a session list": (
         r'"\|"\.join',
         {
             "model/sessions.py",
             "agents/server.py",  # on X2Go Servers, which have nothing else of us
-            "x2go/params.py",  # a regular expression of constants
+            "x2go/wire/params.py",  # a regular expression of constants
         },
     ),
     "texts of Qt's INI files": (r"\\\\x\{unit", {"model/ini_text.py"}),
@@ -56,7 +56,7 @@ def test_a_language_is_written_in_its_place_only(language: str) -> None:
 def test_the_table_of_languages_names_files_that_are_there() -> None:
     text = TABLE.read_text(encoding="utf-8")
     table = text[text.index("## Little languages") : text.index("## Plug-ins")]
-    named = set(re.findall(r"`([a-z0-9_]+/[a-z0-9_]+\.py)`", table))
+    named = set(re.findall(r"`([a-z0-9_]+(?:/[a-z0-9_]+)+\.py)`", table))
     assert len(named) > 8
     assert all((PACKAGE / name).is_file() for name in named)
     for _, places in PLACES.values():

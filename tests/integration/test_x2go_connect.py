@@ -18,9 +18,9 @@ from tests.support.processes import wait_until
 from tests.support.sshd import KINDS, Sshd, make_key, sshd
 from x2gobroker.ssh import login
 from x2gobroker.ssh.keys import fingerprint
-from x2gobroker.x2go.commands import word
 from x2gobroker.x2go.control import X2GoControlSession
 from x2gobroker.x2go.errors import X2GoControlSessionException
+from x2gobroker.x2go.wire.commands import word
 
 PASSWORD = "Right-pw-1 é ☃"
 HOLD_AGENT = """

@@ -20,8 +20,9 @@ from tests.support.processes import free_port, wait_until
 from tests.support.silent import silent_port
 from tests.support.ssh_port import ssh_port
 from tests.support.sshd import Sshd, sshd
-from x2gobroker.x2go import control_commands, control_connection
 from x2gobroker.x2go.control import X2GoControlSession
+from x2gobroker.x2go.control import session as control_commands
+from x2gobroker.x2go.control import session as control_connection
 from x2gobroker.x2go.errors import (
     X2GoControlSessionException,
     X2GoRemoteHomeException,

@@ -17,8 +17,8 @@ from tests.support.processes import wait_until
 from tests.support.shown_session import QUIET, client, resumed, started
 from tests.support.x2go_server import X2GoServer, x2go_server
 from x2gobroker.x2go.control import X2GoControlSession
+from x2gobroker.x2go.display.proxy import X2GoProxy
 from x2gobroker.x2go.errors import X2GoProxyException
-from x2gobroker.x2go.proxy import X2GoProxy
 
 LISTER = Path("/usr/bin/x2golistsessions")
 FIELDS = {"cookie": 6, "client": 7, "started": 5, "changed": 10}
@@ -63,7 +63,7 @@ def test_a_session_that_is_listed_with_options_for_the_proxy_is_not_resumed(
     terminal = started(control, cmd="xterm")
     name = terminal.get_session_name()
     assert control.suspend(name)
-    control._suspended_here.clear()  # as in another client
+    control._acts._suspended_here.clear()  # as in another client
     assert name in control.list_sessions(refresh=True)
     with lying(tmp_path, FIELDS[field], f",errors={victim}"):
         sessions = control.list_sessions(refresh=True)

@@ -19,8 +19,8 @@ from tests.support.processes import wait_until
 from tests.support.x2go_control import asks_in_full, change_database, control_session, settle
 from tests.support.x2go_server import RunningSession, X2GoServer, cleaner_at_rest, x2go_server
 from x2gobroker.x2go.control import X2GoControlSession
-from x2gobroker.x2go.listing import X2GoServerSessionList
-from x2gobroker.x2go.session_probe import FRESH_SECONDS
+from x2gobroker.x2go.wire.listing import X2GoServerSessionList
+from x2gobroker.x2go.wire.session_probe import FRESH_SECONDS
 
 # Python X2Go in a process of its own: it replaces parts of the standard library
 REFERENCE = """\

@@ -21,7 +21,7 @@ from tests.support.leftovers import nothing_left
 from tests.support.processes import START_DEADLINE, wait_until
 from tests.support.x2go_server import X2GoServer, x2go_server
 from x2gobroker.x2go import X2GoClient, X2GoSession
-from x2gobroker.x2go.printing import X2GoPrintQueue
+from x2gobroker.x2go.printing.queue import X2GoPrintQueue
 
 TITLE = "Bericht für März: $(id) `id` ../../x"
 SAVED = "Bericht für März_ _(id) _id_ .._.._x"

@@ -20,11 +20,12 @@ from tests.support.desktop import Desktop
 from tests.support.sshd import Sshd, children_of, sshd
 from tests.support.x2go_control import change_database, control_session, locked_database
 from tests.support.x2go_server import RunningSession, X2GoServer, cleaner_at_rest, x2go_server
-from x2gobroker.x2go import control_queries, defaults
-from x2gobroker.x2go.commands import SEARCH_PATH
+from x2gobroker.x2go import defaults
 from x2gobroker.x2go.control import X2GoControlSession
+from x2gobroker.x2go.control import queries as control_queries
 from x2gobroker.x2go.errors import X2GoControlSessionException, X2GoTimeOutException
-from x2gobroker.x2go.pubapp import raw_applications
+from x2gobroker.x2go.wire.commands import SEARCH_PATH
+from x2gobroker.x2go.wire.pubapp import raw_applications
 
 X2GO_SETTINGS = Path("/etc/x2go/x2goserver.conf")
 NAME = "nobody-50-1795167317_stRxterm_dp24"

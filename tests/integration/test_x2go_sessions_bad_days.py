@@ -15,9 +15,9 @@ from tests.support.desktop import Desktop
 from tests.support.processes import wait_until
 from tests.support.shown_session import QUIET, client, resumed, started, window
 from tests.support.x2go_server import X2GoServer, cleaner_at_rest, x2go_server
-from x2gobroker.x2go import terminal as terminal_module
 from x2gobroker.x2go.control import X2GoControlSession
 from x2gobroker.x2go.errors import X2GoControlSessionException
+from x2gobroker.x2go.terminal import session as terminal_module
 
 LIMITS = Path("/etc/x2go/x2goserver.conf")
 START = "x2gostartagent 800x600 lan 16m-jpeg-9 unix-kde-depth_24 us auto 0 R xterm both"
@@ -142,7 +142,7 @@ def test_a_session_that_nobody_connected_to_is_not_resumed(
 
 def _info(control: X2GoControlSession, name: str) -> object:
     """What the server says of a session, or would have said a moment ago."""
-    from x2gobroker.x2go.listing import X2GoServerSessionInfo
+    from x2gobroker.x2go.wire.listing import X2GoServerSessionInfo
 
     info = control.list_sessions(refresh=True).get(name)
     if info is None:

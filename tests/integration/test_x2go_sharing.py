@@ -25,7 +25,7 @@ from x2gobroker.ssh.connect import connect
 from x2gobroker.ssh.routes import Login, Route, Trust
 from x2gobroker.x2go.control import X2GoControlSession
 from x2gobroker.x2go.errors import X2GoControlSessionException, X2GoRevFwTunnelException
-from x2gobroker.x2go.sharing import FolderSharing, RunsCommands
+from x2gobroker.x2go.folders.sharing import FolderSharing, RunsCommands
 
 SEEN_SECONDS = 3.0
 BIG = 50 * 1024 * 1024

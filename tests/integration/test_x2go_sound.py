@@ -25,10 +25,10 @@ from tests.support.processes import free_port, wait_until
 from tests.support.pulseaudio import RATE, SoundServer, environment, sound_account, sound_server
 from tests.support.shown_session import client, resumed, started, window
 from tests.support.x2go_server import X2GoServer, x2go_server
-from x2gobroker.x2go import pulse
 from x2gobroker.x2go.errors import X2GoException, X2GoRevFwTunnelException
 from x2gobroker.x2go.session import X2GoSession
-from x2gobroker.x2go.sound import Sound
+from x2gobroker.x2go.sound import pulse
+from x2gobroker.x2go.sound.playing import Sound
 from x2gobroker.x2go.terminal import X2GoTerminalSession
 
 LOUD = 20000

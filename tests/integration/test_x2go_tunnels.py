@@ -17,8 +17,8 @@ from tests.support.sshd import Sshd, make_key, sshd
 from x2gobroker.model.hosts import Endpoint
 from x2gobroker.ssh.connect import connect
 from x2gobroker.ssh.routes import Login, Route, Trust
+from x2gobroker.x2go.connection.tunnels import LocalForward, ReverseForward, relay
 from x2gobroker.x2go.errors import X2GoFwTunnelException, X2GoRevFwTunnelException
-from x2gobroker.x2go.tunnels import LocalForward, ReverseForward, relay
 
 MIB = os.urandom(1 << 20)
 ENOUGH = 20

@@ -14,7 +14,7 @@ from tests.support.leftovers import nothing_left
 from tests.support.processes import Program, wait_until
 from tests.support.shown_session import QUIET, client, size_of, window
 from tests.support.x2go_server import X2GoServer, x2go_server
-from x2gobroker.x2go import windows
+from x2gobroker.x2go.display import windows
 from x2gobroker.x2go.errors import X2GoException
 
 TITLE = "Büro 事務 $(touch evil)"

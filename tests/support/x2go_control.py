@@ -37,9 +37,9 @@ def control_session(daemon: Sshd, user: Account) -> Iterator[X2GoControlSession]
 
 def asks_in_full(control: X2GoControlSession) -> bool:
     """List sessions; whether the server was asked for all of the list, and not only for changes."""
-    before = control._listing
+    before = control._queries._listing
     control.list_sessions()
-    return control._listing is not before
+    return control._queries._listing is not before
 
 
 def settle(control: X2GoControlSession) -> None:
@@ -47,7 +47,7 @@ def settle(control: X2GoControlSession) -> None:
 
     def settled() -> bool:
         control.list_sessions(refresh=True)
-        return control._listing is not None and control._listing.is_fresh()
+        return control._queries._listing is not None and control._queries._listing.is_fresh()
 
     wait_until(settled, "a settled list of sessions")
 

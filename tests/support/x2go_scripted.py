@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import Any, ClassVar
 
 from x2gobroker.x2go.errors import X2GoControlSessionException
-from x2gobroker.x2go.listing import X2GoServerSessionInfo, X2GoServerSessionList
+from x2gobroker.x2go.wire.listing import X2GoServerSessionInfo, X2GoServerSessionList
 
 COOKIE = "0123456789abcdef0123456789abcdef"
 

@@ -20,8 +20,8 @@ from x2gobroker.cli.x2go.options import LINKS, PACK, CommandError
 from x2gobroker.cli.x2go.show import _which
 from x2gobroker.cli.x2go.target import Target, keyboard_params, read_target
 from x2gobroker.x2go import defaults
-from x2gobroker.x2go.listing import X2GoServerSessionInfo
-from x2gobroker.x2go.params import FORMS
+from x2gobroker.x2go.wire.listing import X2GoServerSessionInfo
+from x2gobroker.x2go.wire.params import FORMS
 
 NAME = "anna-50-1795167317_stRxterm_dp24"
 OTHER = "anna-51-1795167318_stDXFCE_dp24"

@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from x2gobroker.x2go.command_lines import (
+from x2gobroker.x2go.errors import X2GoDesktopSharingDenied, X2GoTerminalSessionException
+from x2gobroker.x2go.wire.command_lines import (
     Ports,
     forget_client_command,
     keyboard_command,
@@ -21,8 +22,7 @@ from x2gobroker.x2go.command_lines import (
     suspend_command,
     terminate_command,
 )
-from x2gobroker.x2go.errors import X2GoDesktopSharingDenied, X2GoTerminalSessionException
-from x2gobroker.x2go.remote import Reply
+from x2gobroker.x2go.wire.reply import Reply
 
 NAME = "ann-50-1795167317_stRxterm_dp24"
 STARTED = f"50\nf28b48c66f97bdba38e56856d0ea090f\n14864\n{NAME}\n38091\n38092\n38093\n"

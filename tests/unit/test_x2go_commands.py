@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from x2gobroker.x2go.commands import is_marked, payload, space_chars, word, wrap
+from x2gobroker.x2go.wire.commands import is_marked, payload, space_chars, word, wrap
 
 MARK = "0123456789abcdef"
 TEXTS = st.text(st.characters(codec="utf-8", exclude_characters="\0\r"), max_size=60)
@@ -103,3 +103,9 @@ def test_whether_a_command_was_begun() -> None:
 
 def test_blanks_in_a_command_for_x2go_s_own_scripts() -> None:
     assert space_chars("xterm -title a") == "xtermX2GO_SPACE_CHAR-titleX2GO_SPACE_CHARa"
+
+
+def test_perl_says_nothing_of_a_locale_that_the_server_has_not() -> None:
+    """Programs of X2Go are Perl: what it says of a locale stood between what they say, and nothing could be started."""
+    done = run(wrap("export LC_ALL=xx_YY.UTF-8; perl -e 'print 1'", MARK))
+    assert (payload(done.stdout, MARK), done.stderr) == ("1", "")

@@ -24,7 +24,7 @@ from x2gobroker.ssh.failures import (
 )
 from x2gobroker.ssh.keys import generate_key
 from x2gobroker.ssh.routes import Login
-from x2gobroker.x2go.connecting import (
+from x2gobroker.x2go.connection.connecting import (
     Means,
     Prepared,
     parse_tunnel,

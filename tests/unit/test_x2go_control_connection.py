@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
+import gc
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
+import paramiko
 import pytest
 
 from x2gobroker.x2go import defaults
-from x2gobroker.x2go.control_connection import ControlConnection
-from x2gobroker.x2go.errors import X2GoControlSessionException, X2GoTerminalSessionException
+from x2gobroker.x2go.control import X2GoControlSession as ControlConnection
+from x2gobroker.x2go.control import session as session_module
+from x2gobroker.x2go.errors import X2GoControlSessionException, X2GoSFTPClientException, X2GoTerminalSessionException
 from x2gobroker.x2go.log import LOGLEVEL_ERROR, X2GoLogger
 
 
@@ -76,3 +81,32 @@ def test_disconnecting_lets_go_of_all_sessions_also_of_those_that_cannot_be_susp
     session.associated_terminals["gone"] = gone
     session.disconnect()
     assert gone.done == ["release"], "there is nobody to ask"
+
+
+def test_one_that_nobody_has_any_more_hangs_up_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its parts do not keep it: programs that forget to disconnect leave no connection behind."""
+    hung_up: list[bool] = []
+
+    def hang_up(_session: ControlConnection, wait: bool = True) -> None:
+        hung_up.append(wait)
+
+    monkeypatch.setattr(ControlConnection, "_hang_up", hang_up)
+    gc.disable()
+    try:
+        session = ControlConnection()
+        del session
+    finally:
+        gc.enable()
+    assert hung_up == [False]
+
+
+def test_a_server_whose_shell_prints_before_files_are_exchanged_is_said_to_offer_none(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def garbage(_channel: object) -> None:
+        raise paramiko.SFTPError("Garbage packet received")
+
+    monkeypatch.setattr(session_module, "answers_until", lambda *_limits: contextlib.nullcontext())
+    monkeypatch.setattr(paramiko, "SFTPClient", garbage)
+    with pytest.raises(X2GoSFTPClientException, match="what its login shell prints"):
+        session_module._sftp_client(Mock(), 1.0)

@@ -7,14 +7,19 @@ from typing import Any
 
 import pytest
 
-from x2gobroker.x2go import control_queries
-from x2gobroker.x2go.control_queries import ControlQueries
-from x2gobroker.x2go.control_sessions import ControlSessions
-from x2gobroker.x2go.errors import X2GoControlSessionException, X2GoTerminalSessionException, X2GoTimeOutException
-from x2gobroker.x2go.listing import X2GoServerSessionInfo
+from x2gobroker.x2go.control import X2GoControlSession as ControlQueries
+from x2gobroker.x2go.control import X2GoControlSession as ControlSessions
+from x2gobroker.x2go.control import queries as control_queries
+from x2gobroker.x2go.errors import (
+    X2GoControlSessionException,
+    X2GoDesktopSharingException,
+    X2GoTerminalSessionException,
+    X2GoTimeOutException,
+)
 from x2gobroker.x2go.log import LOGLEVEL_DEBUG
-from x2gobroker.x2go.remote import Reply
-from x2gobroker.x2go.session_probe import Question
+from x2gobroker.x2go.wire.listing import X2GoServerSessionInfo
+from x2gobroker.x2go.wire.reply import Reply
+from x2gobroker.x2go.wire.session_probe import Question
 
 NAME = "anna-50-1795167317_stRxterm_dp24"
 OTHER = "anna-51-1795167317_stDMATE_dp24"
@@ -210,12 +215,12 @@ def test_after_a_time_out_the_connection_is_taken_for_lost() -> None:
 def test_a_new_connection_knows_nothing_of_the_last_one() -> None:
     control = Scripted(line())
     control.list_sessions()
-    assert control._listing is not None
-    control._server_features = ["X2GO_OLD"]
+    assert control._queries._listing is not None
+    control._queries._server_features = ["X2GO_OLD"]
     assert control.query_server_features() == ["X2GO_OLD"]
     control._forget()
     assert "X2GO_OLD" not in control.query_server_features()
-    assert vars(control)["_listing"] is None
+    assert vars(control._queries)["_listing"] is None
 
 
 def test_an_older_answer_does_not_replace_a_newer_one() -> None:
@@ -229,8 +234,8 @@ def test_an_older_answer_does_not_replace_a_newer_one() -> None:
 
     control = Overtaken(line(), line(OTHER))
     assert list(control.list_sessions()) == [NAME]
-    assert control._listing is not None
-    assert list(control._listing.sessions) == [OTHER]
+    assert control._queries._listing is not None
+    assert list(control._queries._listing.sessions) == [OTHER]
 
 
 def test_ages_advance(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -262,3 +267,15 @@ def _asked_before(usual: Any) -> Any:
 )
 def test_lines_of_mounts_are_a_client_and_a_path(line: str, yes: bool) -> None:
     assert control_queries._is_mount(line) is yes
+
+
+def test_the_mode_of_a_shared_desktop_may_be_text(monkeypatch: pytest.MonkeyPatch) -> None:
+    started: list[Any] = []
+    control = Ending("")
+    monkeypatch.setattr(control, "start", lambda **kwargs: started.append(kwargs["cmd"]))
+    for mode in (0, "0", 1, "1"):
+        control.share_desktop("bert@:51", share_mode=mode, desktops=["bert@:51"])
+    assert started == ["0XSHADbertXSHAD:51"] * 2 + ["1XSHADbertXSHAD:51"] * 2
+    for wrong in ("2", "", 2):
+        with pytest.raises(X2GoDesktopSharingException, match="view only"):
+            control.share_desktop("bert@:51", share_mode=wrong, desktops=["bert@:51"])

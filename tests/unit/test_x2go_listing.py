@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from x2gobroker.x2go.listing import X2GoServerSessionInfo, X2GoServerSessionList, database_failure
 from x2gobroker.x2go.log import LOGLEVEL_INFO, X2GoLogger
+from x2gobroker.x2go.wire.listing import X2GoServerSessionInfo, X2GoServerSessionList, database_failure
 
 COOKIE = "f28b48c66f97bdba38e56856d0ea090f"
 NAME = "x2gotest1-50-1795167317_stRxterm_dp24"

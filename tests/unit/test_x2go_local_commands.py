@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from tests.support.processes import wait_until
-from x2gobroker.x2go import local_commands
-from x2gobroker.x2go.local_commands import CommandError, keep, run_to_end, show, shown_files, split_command, tidy
-from x2gobroker.x2go.spool_files import PrivateCopy, private_copy
+from x2gobroker.x2go.local import programs as local_commands
+from x2gobroker.x2go.local.programs import CommandError, keep, run_to_end, show, shown_files, split_command, tidy
+from x2gobroker.x2go.local.spool_files import PrivateCopy, private_copy
 
 
 @pytest.fixture

@@ -17,17 +17,18 @@ from hypothesis import strategies as st
 
 from tests.support.processes import wait_until
 from tests.unit.properties import SOME
-from x2gobroker.x2go import local_commands, spool_queue
 from x2gobroker.x2go.errors import X2GoMIMEboxActionException
-from x2gobroker.x2go.mimebox import BLOCKED_EXTENSIONS, X2GoMIMEboxQueue, extension_allowed
-from x2gobroker.x2go.mimebox_actions import (
+from x2gobroker.x2go.local import programs as local_commands
+from x2gobroker.x2go.local import spool_queue
+from x2gobroker.x2go.mimebox.actions import (
     MIMEBOX_ACTIONS,
     X2GoMIMEboxAction,
     X2GoMIMEboxActionOPEN,
     X2GoMIMEboxActionSAVEAS,
     mimebox_action_of,
 )
-from x2gobroker.x2go.mimebox_kinds import DOCUMENTS, is_plain_text
+from x2gobroker.x2go.mimebox.kinds import DOCUMENTS, is_plain_text
+from x2gobroker.x2go.mimebox.queue import BLOCKED_EXTENSIONS, X2GoMIMEboxQueue, extension_allowed
 
 Started = Callable[..., X2GoMIMEboxQueue]
 

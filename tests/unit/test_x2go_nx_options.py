@@ -7,9 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.unit.properties import MANY
-from x2gobroker.x2go.listing import X2GoServerSessionInfo
-from x2gobroker.x2go.nx_options import file_argument, options_text
-from x2gobroker.x2go.proxy import X2GoProxy
+from x2gobroker.x2go.display.nx_options import file_argument, options_text
+from x2gobroker.x2go.display.proxy import X2GoProxy
+from x2gobroker.x2go.wire.listing import X2GoServerSessionInfo
 
 COOKIE = "f28b48c66f97bdba38e56856d0ea090f"
 LINE = (

@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from x2gobroker.x2go.command_lines import resume_command, run_command_line, start_command
 from x2gobroker.x2go.errors import X2GoTerminalSessionException
-from x2gobroker.x2go.params import FORMS, X2GoSessionParams
+from x2gobroker.x2go.wire.command_lines import resume_command, run_command_line, start_command
+from x2gobroker.x2go.wire.params import FORMS, X2GoSessionParams
 
 NAME = "ann-50-1795167317_stRxterm_dp24"
 

@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 from tests.support.processes import wait_until
-from x2gobroker.x2go import local_commands
 from x2gobroker.x2go.errors import X2GoPrintActionException
-from x2gobroker.x2go.print_actions import (
+from x2gobroker.x2go.local import programs as local_commands
+from x2gobroker.x2go.printing.actions import (
     PRINT_ACTIONS,
     X2GoPrintAction,
     X2GoPrintActionDIALOG,
@@ -120,7 +120,7 @@ def test_the_folder_for_jobs_is_below_home(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, given: str | None, below: str
 ) -> None:
     monkeypatch.setenv("HOME", str(tmp_path))
-    monkeypatch.setattr("x2gobroker.x2go.print_actions.LOCAL_HOME", str(tmp_path))
+    monkeypatch.setattr("x2gobroker.x2go.printing.actions.LOCAL_HOME", str(tmp_path))
     assert X2GoPrintActionPDFSAVE(save_to_folder=given).save_to_folder == str(tmp_path / below)
     assert (tmp_path / below).is_dir()
 

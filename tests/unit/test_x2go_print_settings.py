@@ -10,17 +10,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.unit.properties import SOME
-from x2gobroker.x2go import ini_files
 from x2gobroker.x2go.errors import X2GoClientPrintingException, X2GoException, X2GoPrintActionException
-from x2gobroker.x2go.ini_files import X2GoIniFile, unquoted
-from x2gobroker.x2go.print_actions import (
+from x2gobroker.x2go.local import ini_files
+from x2gobroker.x2go.local.ini_files import X2GoIniFile, unquoted
+from x2gobroker.x2go.printing.actions import (
     X2GoPrintActionDIALOG,
     X2GoPrintActionPDFSAVE,
     X2GoPrintActionPDFVIEW,
     X2GoPrintActionPRINT,
     X2GoPrintActionPRINTCMD,
 )
-from x2gobroker.x2go.print_settings import X2GoClientPrinting
+from x2gobroker.x2go.printing.settings import X2GoClientPrinting
 
 # As X2Go Client's settings dialog writes it.
 QT = r"""[General]
@@ -46,7 +46,7 @@ command=okular
 @pytest.fixture
 def file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setattr(ini_files, "LOCAL_HOME", str(tmp_path))
-    monkeypatch.setattr("x2gobroker.x2go.print_actions.LOCAL_HOME", str(tmp_path))
+    monkeypatch.setattr("x2gobroker.x2go.printing.actions.LOCAL_HOME", str(tmp_path))
     return tmp_path / "client" / "printing"
 
 
@@ -211,3 +211,9 @@ def test_types_of_values(tmp_path: Path) -> None:
     assert ini.get_type("a", "list") is list
     with pytest.raises(X2GoException, match="has to be a number"):
         ini.get("a", "bad")
+
+
+def test_a_single_file_may_be_named_as_it_is(tmp_path: Path) -> None:
+    path = tmp_path / "printing"
+    path.write_text("[CUPS]\ndefaultprinter=Laser\n", encoding="utf-8")
+    assert X2GoClientPrinting(config_files=str(path)).get_value("CUPS", "defaultprinter") == "Laser"

@@ -14,11 +14,11 @@ from hypothesis import strategies as st
 
 from tests.support.processes import wait_until
 from tests.unit.properties import SOME
-from x2gobroker.x2go import spool_queue
 from x2gobroker.x2go.errors import X2GoBackendException, X2GoPrintActionException
-from x2gobroker.x2go.print_actions import X2GoPrintAction, X2GoPrintActionPDFSAVE
-from x2gobroker.x2go.printing import MAX_READY_BYTES, X2GoPrintQueue, parse_ready
-from x2gobroker.x2go.spool_files import plain_name
+from x2gobroker.x2go.local import spool_queue
+from x2gobroker.x2go.local.spool_files import plain_name
+from x2gobroker.x2go.printing.actions import X2GoPrintAction, X2GoPrintActionPDFSAVE
+from x2gobroker.x2go.printing.queue import MAX_READY_BYTES, X2GoPrintQueue, parse_ready
 
 Started = Callable[..., X2GoPrintQueue]
 

@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as some
 
 from x2gobroker.x2go.errors import X2GoProfileException
-from x2gobroker.x2go.profile_options import (
+from x2gobroker.x2go.profiles.file import X2GoSessionProfiles, read_profiles
+from x2gobroker.x2go.profiles.options import (
     DEFAULTS,
     format_exports,
     format_option,
@@ -18,8 +19,7 @@ from x2gobroker.x2go.profile_options import (
     session_params,
     typed,
 )
-from x2gobroker.x2go.profiles import X2GoSessionProfiles, read_profiles
-from x2gobroker.x2go.session_params import split_params
+from x2gobroker.x2go.session.params import split_params
 
 
 def test_defaults_are_those_of_python_x2go() -> None:
@@ -154,3 +154,15 @@ def test_values_cannot_add_options(tmp_path: Path) -> None:
     profiles.update_value("a", "command", "x\nhost=evil")
     with pytest.raises(X2GoProfileException, match="control characters"):
         profiles.write()
+
+
+def test_what_x2go_client_puts_between_quotes_is_read_as_it_is_meant() -> None:
+    text = r"""[a]
+command="xterm -title a=b"
+name="A, \"B\""
+[b]
+command=xterm -title "c d"
+"""
+    found = read_profiles(text)
+    assert (found["a"]["command"], found["a"]["name"]) == ("xterm -title a=b", 'A, "B"')
+    assert found["b"]["command"] == 'xterm -title "c d"'

@@ -15,10 +15,10 @@ import pytest
 
 from tests.support.leftovers import nothing_left
 from tests.support.processes import wait_until
-from x2gobroker.x2go import proxy as module
+from x2gobroker.x2go.display import proxy as module
+from x2gobroker.x2go.display.proxy import X2GoProxy, check_display, find_program
 from x2gobroker.x2go.errors import X2GoProxyException
-from x2gobroker.x2go.listing import X2GoServerSessionInfo
-from x2gobroker.x2go.proxy import X2GoProxy, check_display, find_program
+from x2gobroker.x2go.wire.listing import X2GoServerSessionInfo
 
 COOKIE = "f28b48c66f97bdba38e56856d0ea090f"
 NAME = "ann-50-1795167317_stRxterm_dp24"

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from x2gobroker.x2go.pubapp import MENU_NAMES, Menu, fallbacks, menu_tree, own_language, raw_applications
+from x2gobroker.x2go.wire.pubapp import MENU_NAMES, Menu, fallbacks, menu_tree, own_language, raw_applications
 
 EDITOR = """\
 <desktop>

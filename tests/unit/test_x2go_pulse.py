@@ -15,8 +15,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from x2gobroker.x2go import pulse
 from x2gobroker.x2go.errors import X2GoException
+from x2gobroker.x2go.sound import pulse
 
 COOKIE = bytes(range(256))
 OWN = b"\x42" * 256

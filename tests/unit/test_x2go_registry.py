@@ -12,9 +12,9 @@ import pytest
 from tests.support.processes import wait_until
 from tests.support.x2go_clients import NotingClient, new_server, scripted_client, scripted_control
 from tests.support.x2go_scripted import ScriptedControl, ScriptedServer
-from x2gobroker.x2go import registry_events
 from x2gobroker.x2go.errors import X2GoControlSessionException, X2GoSessionRegistryException
 from x2gobroker.x2go.registry import X2GoSessionRegistry
+from x2gobroker.x2go.registry import events as registry_events
 from x2gobroker.x2go.session import X2GoSession
 
 PROFILES = {

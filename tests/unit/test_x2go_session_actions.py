@@ -27,8 +27,8 @@ from x2gobroker.x2go.errors import (
     X2GoTimeOutException,
     X2GoUserException,
 )
-from x2gobroker.x2go.progress import ProgressStatus
 from x2gobroker.x2go.session import X2GoSession
+from x2gobroker.x2go.session.progress import ProgressStatus
 
 
 @pytest.fixture

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import gc
+import weakref
+from typing import ClassVar
+
 import pytest
 
 from tests.support.processes import wait_until
@@ -9,6 +13,7 @@ from tests.support.x2go_clients import (
     connected_session,
     new_server,
     scripted_control,
+    scripted_session,
     scripted_terminal,
 )
 from tests.support.x2go_scripted import ScriptedServer
@@ -138,3 +143,49 @@ def test_windows_and_print_actions(server: ScriptedServer) -> None:
     session.set_print_action("PDFVIEW")
     assert scripted_terminal(session).calls[-3:] == ["title Title", "raise", "print action PDFVIEW"]
     assert session.is_desktop_session() is False
+
+
+def test_a_session_that_nobody_has_any_more_is_gone_at_once(server: ScriptedServer) -> None:
+    """Its parts do not keep it, nor its connection, which hangs up when it goes."""
+    gc.disable()
+    try:
+        session = connected_session()
+        scripted_control(session).connects.clear()  # what the script notes holds the session
+        seen: list[weakref.ref[object]] = [weakref.ref(session), weakref.ref(scripted_control(session))]
+        del session
+        assert [each() for each in seen] == [None, None]
+    finally:
+        gc.enable()
+
+
+def test_a_part_says_so_when_its_session_is_gone(server: ScriptedServer) -> None:
+    session = connected_session()
+    scripted_control(session).connects.clear()
+    folders = session._folders
+    assert folders.is_master_session() is True
+    del session
+    with pytest.raises(ReferenceError, match="what this is a part of is gone"):
+        folders.is_master_session()
+
+
+def test_a_session_may_be_made_without_lists() -> None:
+    session = scripted_session(share_local_folders=None, mimebox_extensions=None)
+    assert (session.share_local_folders, session.mimebox_extensions) == ([], [])
+
+
+def test_a_client_may_override_the_automatic_start_as_with_python_x2go(server: ScriptedServer) -> None:
+    """There it has no parameter `start`."""
+
+    class Client:
+        asked: ClassVar[list[str]] = []
+
+        def session_auto_start_or_resume(
+            self, session_uuid: str, newest: bool = True, oldest: bool = False, all_suspended: bool = False
+        ) -> bool:
+            """Note it."""
+            self.asked.append(session_uuid)
+            return True
+
+    session = scripted_session(client_instance=Client())
+    assert session.do_auto_start_or_resume() is True
+    assert Client.asked == [session.get_uuid()]

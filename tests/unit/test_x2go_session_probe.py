@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from x2gobroker.x2go.session_probe import FRESH_SECONDS, MOST_REMEMBERED, Listing, Question
+from x2gobroker.x2go.wire.session_probe import FRESH_SECONDS, MOST_REMEMBERED, Listing, Question
 
 BEGAN = 1795271000
 COOKIE = "f28b48c66f97bdba38e56856d0ea090f"

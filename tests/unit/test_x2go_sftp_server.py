@@ -15,9 +15,9 @@ import pytest
 
 from tests.support.processes import wait_until
 from x2gobroker.ssh.keys import KeyPair, generate_key, read_private_key
-from x2gobroker.x2go import sftp_server
-from x2gobroker.x2go.sftp_server import SftpServer
-from x2gobroker.x2go.shared_folder import SharedFolder
+from x2gobroker.x2go.folders import sftp_server
+from x2gobroker.x2go.folders.sftp_server import SftpServer
+from x2gobroker.x2go.folders.shared_folder import SharedFolder
 
 NAME = "/home/anna/docs"
 

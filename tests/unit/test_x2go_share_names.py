@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from x2gobroker.x2go.share_names import (
+from x2gobroker.x2go.wire.share_names import (
     FOLDER_TYPES,
     SPOOLS,
     mount_argument,

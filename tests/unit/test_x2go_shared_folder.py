@@ -15,7 +15,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from x2gobroker.x2go.shared_folder import SharedFolder
+from x2gobroker.x2go.folders.shared_folder import SharedFolder
 
 NAME = "/home/anna/docs"
 NOBODY = 65534
@@ -217,7 +217,7 @@ def test_a_folder_that_is_too_deep_or_too_full_stays_where_it_is(
         folder.make_folder(path, 0o700)
         path += "/d"
     refused(lambda: folder.rename(f"{NAME}/deep", f"{NAME}/moved"), errno.EACCES)
-    monkeypatch.setattr("x2gobroker.x2go.shared_folder.MOST_MOVED", 0)
+    monkeypatch.setattr("x2gobroker.x2go.folders.shared_folder.MOST_MOVED", 0)
     refused(lambda: folder.rename(f"{NAME}/below", f"{NAME}/moved"), errno.EACCES)
     before = len(os.listdir("/proc/self/fd"))
     for _ in range(50):

@@ -15,8 +15,8 @@ import pytest
 from tests.support.processes import wait_until
 from x2gobroker.ssh.keys import generate_key, read_private_key
 from x2gobroker.x2go.errors import X2GoRevFwTunnelException, X2GoTimeOutException
-from x2gobroker.x2go.remote import Reply
-from x2gobroker.x2go.sharing import FolderSharing
+from x2gobroker.x2go.folders.sharing import FolderSharing
+from x2gobroker.x2go.wire.reply import Reply
 
 SESSION = "anna-50-1795167317_stRxterm_dp24"
 PORT = 30123

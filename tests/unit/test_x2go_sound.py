@@ -7,12 +7,12 @@ from typing import Any, cast
 
 import pytest
 
-from x2gobroker.x2go import sound as module
-from x2gobroker.x2go.control_sessions import ControlSessions
+from x2gobroker.x2go.control import X2GoControlSession as ControlSessions
 from x2gobroker.x2go.errors import X2GoException, X2GoRevFwTunnelException
-from x2gobroker.x2go.listing import X2GoServerSessionInfo
-from x2gobroker.x2go.pulse import Address
-from x2gobroker.x2go.sound import Sound
+from x2gobroker.x2go.sound import playing as module
+from x2gobroker.x2go.sound.playing import Sound
+from x2gobroker.x2go.sound.pulse import Address
+from x2gobroker.x2go.wire.listing import X2GoServerSessionInfo
 
 
 class Unconnected:

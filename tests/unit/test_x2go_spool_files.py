@@ -10,8 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.unit.properties import SOME
-from x2gobroker.x2go import spool_files
-from x2gobroker.x2go.spool_files import copy_into, entries, plain_name, printable, private_copy, read_start, safe_name
+from x2gobroker.x2go.local import spool_files
+from x2gobroker.x2go.local.spool_files import copy_into, entries, plain_name, private_copy, read_start, safe_name
+from x2gobroker.x2go.texts import printable
 
 UNSAFE = set("/\\\0\n\r\t`$;&|<>\"'*?!{}[]:#%^~\u202e")
 

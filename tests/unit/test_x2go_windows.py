@@ -9,7 +9,7 @@ import threading
 import pytest
 
 from tests.support.processes import free_port, wait_until
-from x2gobroker.x2go import windows
+from x2gobroker.x2go.display import windows
 from x2gobroker.x2go.errors import X2GoException
 
 

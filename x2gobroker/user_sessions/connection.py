@@ -22,7 +22,7 @@ from x2gobroker.x2go.errors import (
     X2GoTerminalSessionException,
     X2GoTimeOutException,
 )
-from x2gobroker.x2go.remote import Reply
+from x2gobroker.x2go.wire.reply import Reply
 
 REASONS = {"unreachable": UNREACHABLE, "timeout": TIMEOUT, "host-key": HOST_KEY, "login": LOGIN}
 MOST_BYTES = 1 << 20

@@ -35,7 +35,7 @@ from x2gobroker.user_sessions.values import (
     UserSession,
     WaitingSession,
 )
-from x2gobroker.x2go.command_lines import (
+from x2gobroker.x2go.wire.command_lines import (
     RESUME_SECONDS,
     forget_client_command,
     parse_state,
@@ -43,8 +43,8 @@ from x2gobroker.x2go.command_lines import (
     resumed_ports,
     state_command,
 )
-from x2gobroker.x2go.listing import X2GoServerSessionInfo
-from x2gobroker.x2go.params import X2GoSessionParams
+from x2gobroker.x2go.wire.listing import X2GoServerSessionInfo
+from x2gobroker.x2go.wire.params import X2GoSessionParams
 
 LIST_SECONDS = 10.0
 ACTION_SECONDS = 45.0

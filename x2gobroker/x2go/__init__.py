@@ -2,26 +2,26 @@
 
 from x2gobroker.x2go.client import X2GoClient
 from x2gobroker.x2go.control import X2GoControlSession
-from x2gobroker.x2go.listing import X2GoServerSessionInfo, X2GoServerSessionList
-from x2gobroker.x2go.mimebox import X2GoMIMEboxQueue
-from x2gobroker.x2go.mimebox_actions import (
+from x2gobroker.x2go.mimebox.actions import (
     X2GoMIMEboxActionOPEN,
     X2GoMIMEboxActionOPENWITH,
     X2GoMIMEboxActionSAVEAS,
 )
-from x2gobroker.x2go.print_actions import (
+from x2gobroker.x2go.mimebox.queue import X2GoMIMEboxQueue
+from x2gobroker.x2go.printing.actions import (
     X2GoPrintActionDIALOG,
     X2GoPrintActionPDFSAVE,
     X2GoPrintActionPDFVIEW,
     X2GoPrintActionPRINT,
     X2GoPrintActionPRINTCMD,
 )
-from x2gobroker.x2go.print_settings import X2GoClientPrinting
-from x2gobroker.x2go.printing import X2GoPrintQueue
-from x2gobroker.x2go.progress import ProgressStatus
+from x2gobroker.x2go.printing.queue import X2GoPrintQueue
+from x2gobroker.x2go.printing.settings import X2GoClientPrinting
 from x2gobroker.x2go.registry import X2GoSessionRegistry
 from x2gobroker.x2go.session import X2GoSession
+from x2gobroker.x2go.session.progress import ProgressStatus
 from x2gobroker.x2go.terminal import X2GoTerminalSession
+from x2gobroker.x2go.wire.listing import X2GoServerSessionInfo, X2GoServerSessionList
 
 __all__ = [
     "ProgressStatus",

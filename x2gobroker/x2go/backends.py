@@ -27,8 +27,8 @@ _NAMES = {
 }
 
 
-def backend_class(backend: Any, kind: str) -> Any:
-    """The class of a backend: `backend` itself if it is one, else the class behind its name.
+def backend_class(backend: Any, kind: str, only: Any = None) -> Any:
+    """The class of a backend: `backend` itself if it is one, else `only`, the class that its name stands for.
 
     Settings and printing settings have no class here: for them the name is given back. Raises X2GoBackendException
     when there is no backend of this name.
@@ -38,23 +38,4 @@ def backend_class(backend: Any, kind: str) -> Any:
     name = str(backend).upper()
     if name not in (_NAMES[kind], "AUTO-DETECT" if kind == PROXY else _NAMES[kind]):
         raise X2GoBackendException(f"there is no backend {backend!r} for {kind}; the only one is {_NAMES[kind]!r}")
-    return _class_of(kind) or _NAMES[kind]
-
-
-def _class_of(kind: str) -> Any:
-    # Imported when it is wanted: the terminal session and the session know each other.
-    if kind == CONTROL:
-        from x2gobroker.x2go.control import X2GoControlSession
-
-        return X2GoControlSession
-    if kind == TERMINAL:
-        from x2gobroker.x2go.terminal import X2GoTerminalSession
-
-        return X2GoTerminalSession
-    if kind == PROXY:
-        from x2gobroker.x2go.proxy import X2GoProxy
-
-        return X2GoProxy
-    from x2gobroker.x2go import listing
-
-    return {INFO: listing.X2GoServerSessionInfo, LIST: listing.X2GoServerSessionList}.get(kind)
+    return only or _NAMES[kind]

@@ -9,21 +9,31 @@ parameters are Python X2Go's.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from abc import ABC, abstractmethod
+from typing import Any
 
 from x2gobroker.x2go.log import LOGLEVEL_ERROR, LOGLEVEL_NOTICE, LOGLEVEL_WARN, X2GoLogger
-
-if TYPE_CHECKING:
-    from x2gobroker.x2go.client import X2GoClient
+from x2gobroker.x2go.profiles.file import X2GoSessionProfiles
 
 UNKNOWN = "UNKNOWN"
+
+
+def call_hook(logger: X2GoLogger, owner: object, name: str, **values: Any) -> None:
+    """Call a hook of a session or a client, if there is one; what it raises is only logged."""
+    hook = getattr(owner, name, None)
+    if hook is None:
+        return
+    try:
+        hook(**values)
+    except Exception as error:  # noqa: BLE001 - other people's code
+        logger(f"{name} failed: {type(error).__name__}")
 
 
 class SessionHooks:
     """The HOOKs of a session."""
 
     logger: X2GoLogger
-    client_instance: X2GoClient | None
+    client_instance: SessionParent | None
     profile_name: str
     session_name: str | None
     faulty: bool | None
@@ -326,3 +336,34 @@ class ClientHooks:
     ) -> None:
         """Called when a session has ended, whoever did it."""
         self._session_event("a session has ended", session_uuid, profile_name, session_name)
+
+
+class SessionParent(ClientHooks, ABC):
+    """What sessions and their registry use of the client that they belong to, beside its HOOKs."""
+
+    lang: str
+    session_registry: Any
+    session_profiles: X2GoSessionProfiles
+
+    @abstractmethod
+    def get_profile_config(self, profile_id_or_name: str, parameter: str | None = None) -> Any:
+        """One option of a profile, or all. Raises X2GoProfileException when there is none."""
+
+    @abstractmethod
+    def set_profile_config(self, profile_id_or_name: str, parameter: str, value: Any) -> None:
+        """Set an option of a profile, and store it in the profiles' file. Raises X2GoProfileException."""
+
+    @abstractmethod
+    def session_auto_connect(self, session_uuid: str) -> bool:
+        """Connect a session that wants to, and can without a password. Returns whether it is connected."""
+
+    @abstractmethod
+    def session_auto_start_or_resume(
+        self,
+        session_uuid: str,
+        newest: bool = True,
+        oldest: bool = False,
+        all_suspended: bool = False,
+        start: bool = True,
+    ) -> bool:
+        """Show what X2GoSession.do_auto_start_or_resume chooses. Returns success."""

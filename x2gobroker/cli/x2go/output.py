@@ -11,7 +11,7 @@ from typing import Any
 from x2gobroker.logs import field
 from x2gobroker.x2go import X2GoSession
 from x2gobroker.x2go.errors import X2GoControlSessionException
-from x2gobroker.x2go.listing import X2GoServerSessionInfo
+from x2gobroker.x2go.wire.listing import X2GoServerSessionInfo
 
 SESSION_HEAD = ("SESSION", "STATE", "TYPE", "COMMAND", "DISPLAY", "STARTED", "SINCE")
 STATES = {"R": "running", "S": "suspended", "T": "ending"}

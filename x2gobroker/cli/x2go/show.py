@@ -13,7 +13,7 @@ from x2gobroker.cli.x2go import output
 from x2gobroker.cli.x2go.options import CommandError
 from x2gobroker.x2go import X2GoSession
 from x2gobroker.x2go.errors import X2GoException
-from x2gobroker.x2go.listing import X2GoServerSessionInfo
+from x2gobroker.x2go.wire.listing import X2GoServerSessionInfo
 
 SETTLING_SECONDS = 10.0  # until the server has noted that a session was ended or suspended
 TAKING_SECONDS = 6.0  # who takes a session over has it suspended first

@@ -12,7 +12,7 @@ from typing import Any
 from x2gobroker.cli.x2go.options import MANY, ONE, SESSIONS_FILE, CommandError
 from x2gobroker.model.hosts import DEFAULT_SSH_PORT, parse_port, split_address
 from x2gobroker.x2go.errors import X2GoProfileException
-from x2gobroker.x2go.profiles import X2GoSessionProfiles
+from x2gobroker.x2go.profiles.file import X2GoSessionProfiles
 
 # what profiles have for a client that stays, and what each action here does by itself
 NOT_FROM_PROFILE = (

@@ -1,0 +1,1 @@
+"""Showing a session here: nxproxy, and windows on the display."""

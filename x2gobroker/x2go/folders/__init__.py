@@ -1,0 +1,1 @@
+"""Local folders in a session: an SFTP server in this process, which the X2Go Server mounts."""

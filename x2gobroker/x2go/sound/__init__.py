@@ -1,0 +1,1 @@
+"""Sound of a session, and the sound server of this client."""
