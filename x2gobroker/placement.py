@@ -225,7 +225,7 @@ class Placement:
 
         Of servers that are down, by what was known last: nobody could look.
         """
-        keys = {host.endpoint(profile.sshport).key for profile in profiles for host in profile.hosts}
+        keys = {key for profile in profiles for key in profile.servers}
         account, rule = user.account, _rule(settings, user)
         if not rule:
             return frozenset()
@@ -266,9 +266,8 @@ class Placement:
         account = names.account
         endpoints: dict[str, Endpoint] = {}
         for profile in profiles:
-            for host in profile.hosts:
-                endpoint = host.endpoint(profile.sshport)
-                endpoints.setdefault(endpoint.key, endpoint)
+            for key, (_host, endpoint) in profile.servers.items():
+                endpoints.setdefault(key, endpoint)
         stores, interval = (
             self._services.of(scheduling_stores, settings),
             settings.integer(GLOBAL, "load-checker-intervals"),
@@ -299,14 +298,14 @@ class Placement:
             if one.backend == self._backend:
                 found.begun_from[one.name] = one.profile
         for profile in profiles:
-            hosts = {host.endpoint(profile.sshport).key: host for host in profile.hosts}
-            places = [(one.state, hosts[one.key], one.name, one.since) for one in known.sessions if one.key in hosts]
+            hosts = profile.servers
+            places = [(one.state, hosts[one.key][0], one.name, one.since) for one in known.sessions if one.key in hosts]
             for session in findings.sessions:
                 key = placing.key_of(session, profile)
                 if key:
                     where[session.name] = endpoints[key], session
                 if key and not session.is_shadow:
-                    places.append((session.state, hosts[key], session.name, now - session.age))
+                    places.append((session.state, hosts[key][0], session.name, now - session.age))
             places.sort(key=lambda place: (place[0] != SUSPENDED, -place[3], place[2]))
             if not places and told.isdisjoint(hosts):
                 continue  # nobody has said anything of its servers

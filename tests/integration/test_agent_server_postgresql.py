@@ -8,12 +8,15 @@ import subprocess
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tests.support.accounts import Account, account_with_home
+from tests.support.desktop import Desktop
 from tests.support.our_agent import our_agent
 from tests.support.processes import wait_until
+from tests.support.x2go_clients import NotingSession
 from tests.support.x2go_farm import Farm, Node, x2go_farm
 from tests.support.x2go_server import while_it_waits
 from x2gobroker.agents.reports import Changed, Gone, Reported, Trouble, WatchEvent, WatchStream, parse_report
@@ -21,6 +24,8 @@ from x2gobroker.model.server_report import ServerReport
 
 START = "x2gostartagent 800x600 lan 16m-jpeg-9 unix-kde-depth_24 us auto 0 R xterm both"
 AGE = 12
+PASSWORD = "Farm-pw-1"
+RESUMES = 5  # X2Go Server's own race: its cleaner suspends one of ten sessions anew that were just resumed
 
 
 class Site:
@@ -52,6 +57,22 @@ class Site:
         theirs = self.as_user(node, user, "x2golistsessions --all-servers")
         return [ageless(line) for line in ours] == [ageless(line) for line in theirs]
 
+    def wait_for(self, node: Node, user: Account, states: dict[str, str]) -> None:
+        """Until both agents list these states of a user's sessions, as x2golistsessions does; all are on `node`."""
+
+        def listed(asked: Node) -> dict[str, str]:
+            lines = [line.split("|") for line in self.ask(asked, user.name, "listsessions")]
+            return {fields[1]: fields[4] for fields in lines}
+
+        def reported(asked: Node) -> dict[str, str]:
+            return {one.name: one.state for one in self.report(asked).sessions if one.user == user.name}
+
+        for asked in self.farm.nodes:
+            own = states if asked is node else {}
+            wait_until(lambda asked=asked: listed(asked) == states, f"the list {states} at {asked.name}")  # type: ignore[misc]
+            wait_until(lambda asked=asked: self.lists_alike(asked, user), f"the same list at {asked.name}")  # type: ignore[misc]
+            wait_until(lambda asked=asked, own=own: reported(asked) == own, f"the report of {asked.name}")  # type: ignore[misc]
+
 
 def ageless(line: str) -> list[str]:
     """The fields of a line without the one that changes by itself."""
@@ -63,7 +84,7 @@ def ageless(line: str) -> list[str]:
 def site() -> Iterator[Site]:
     with contextlib.ExitStack() as stack:
         agent = stack.enter_context(our_agent())
-        users = [stack.enter_context(account_with_home("Farm-pw-1", below="/var/tmp")) for _ in range(2)]
+        users = [stack.enter_context(account_with_home(PASSWORD, below="/var/tmp")) for _ in range(2)]
         farm = stack.enter_context(x2go_farm())
         for user in users:
             farm.add_user(user.name)
@@ -96,6 +117,41 @@ def test_sessions_are_listed_as_by_x2golistsessions_and_reported_by_their_own_se
             assert time.time() - 300 < seen.since <= time.time()
 
     while_it_waits(listed, 40)
+
+
+def test_a_session_is_listed_as_by_x2golistsessions_all_its_life_from_both_servers(
+    site: Site, screen: Desktop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    node, user = site.farm.nodes[0], site.anna
+    for line in site.ask(node, user.name, "listsessions"):
+        site.as_user(node, user, f"x2goterminate-session {line.split('|')[1]}")
+    site.wait_for(node, user, {})
+    for name, value in screen.environment.items():
+        monkeypatch.setenv(name, value)
+    known_hosts = tmp_path / "known_hosts"
+    known_hosts.write_text(site.farm.known_hosts, encoding="ascii")
+    folders: dict[str, Any] = {f"{root}_rootdir": str(tmp_path / root) for root in ("client", "sessions", "ssh")}
+    with_client = NotingSession(
+        node.address, 22, known_hosts=str(known_hosts), snd_system="none", kbtype="null/null", cmd="xterm", **folders
+    )
+    try:
+        assert with_client.connect(user.name, PASSWORD) is True
+        assert with_client.start() is True
+        session = str(with_client.get_session_name())
+        site.wait_for(node, user, {session: "R"})
+        assert with_client.suspend() is True
+        site.wait_for(node, user, {session: "S"})
+        for left in range(RESUMES - 1, -1, -1):
+            assert with_client.resume(session_name=session) is True
+            try:
+                site.wait_for(node, user, {session: "R"})
+                break
+            except AssertionError:
+                assert left, "it is suspended again and again"
+        site.as_user(node, user, f"x2goterminate-session {session}")
+        site.wait_for(node, user, {})
+    finally:
+        with_client.disconnect()
 
 
 def test_a_row_that_names_another_user_is_not_told(site: Site) -> None:

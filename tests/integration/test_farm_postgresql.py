@@ -18,6 +18,7 @@ from tests.support.our_broker import OurBroker
 from tests.support.processes import Program, wait_until
 from tests.support.sshd import make_key
 from tests.support.x2go_farm import Farm, Node, x2go_farm
+from tests.support.x2go_server import while_it_waits
 
 PROGRAMS = Path(sys.executable).parent
 PASSWORD = "Farm-pw-1"
@@ -50,10 +51,14 @@ class Site:
         self.broker = broker
         self.users = users
 
-    def select(self, user: Account) -> str:
-        """The broker's answer to X2Go Client."""
+    def ask(self, user: Account) -> requests.Response:
+        """What the broker answers to X2Go Client's selection."""
         form = {"task": "selectsession", "sid": "desktop", "user": user.name, "password": PASSWORD}
-        answer = requests.post(f"{self.broker.url}/plain/inifile", form, timeout=30)
+        return requests.post(f"{self.broker.url}/plain/inifile", form, timeout=60)
+
+    def select(self, user: Account) -> str:
+        """The same where it is to be good."""
+        answer = self.ask(user)
         assert answer.status_code == 200
         return answer.text
 
@@ -140,6 +145,24 @@ def test_sessions_are_found_on_whichever_server_they_are_and_a_server_that_dies_
     wait_until(lambda: site.node_of(site.select(first)) in site.farm.nodes, "logins going on")
     shown = site.ssh(other, second, site.select(second), f"x2goterminate-session {other_session}; x2golistsessions")
     assert other_session not in shown
+
+
+def test_while_the_session_database_is_gone_who_has_a_session_is_told_so_and_gets_no_second_one(site: Site) -> None:
+    user, other = site.users
+
+    def told() -> None:
+        wait_until(lambda: "SESSION_INFO" not in site.select(user), "no session of before", 90)
+        _, session = site.start_session(user)
+        wait_until(lambda: session in site.select(user), "the session offered")
+        with site.farm.database.stopped():
+            answer = site.ask(user)
+            assert answer.status_code == 503
+            assert re.search(r"^You have a session on x2gofarm\d, and the broker cannot ask", answer.text)
+            assert "SERVER:" in site.ask(other).text, "who has none is let in"
+        wait_until(lambda: site.ask(user).status_code == 200, "the database being back")
+        assert session in site.select(user)
+
+    while_it_waits(told, 40)
 
 
 def test_the_load_checker_sees_one_server_go_and_come_back(site: Site) -> None:

@@ -2,26 +2,32 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import shutil
 import signal
+import sqlite3
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from tests.support.accounts import Account
 from tests.support.client_home import client_account
 from tests.support.desktop import Desktop
+from tests.support.mounts import mounted_over
 from tests.support.processes import wait_until
 from tests.support.session_scenario import session_broker
 from tests.support.watched_server import SOON, WatchedServer, watched_server
-from tests.support.x2go_server import DATABASE
+from tests.support.x2go_server import DATABASE, cleaner_at_rest
 from tests.support.x2goclient import x2goclient
 from x2gobroker.loadchecker.watching import SILENT_SECONDS
 from x2gobroker.model.inventory import CHECKLOAD, WATCH
 
 TAKEN_OVER_SECONDS = 25.0  # the sign of life of a watch may come 8 seconds after its begin, on a busy machine
 PROFILES = 3  # of the other broker
+LISTER = Path("/usr/bin/x2golistsessions")
 SELECTED = ("listsessions", "getservers", "findbusyservers")
 
 
@@ -36,6 +42,14 @@ def site(tmp_path_factory: pytest.TempPathFactory, screen: Desktop) -> Iterator[
 def questions(site: WatchedServer, since: int) -> list[str]:
     """What brokers asked for after so many questions; the load checker's own are left out."""
     return [line for line in site.asked()[since:] if line.split()[-1] in SELECTED]
+
+
+def has_begun(user: Account) -> bool:
+    """Whether X2Go Server has begun a session of the user. Its row is there some time before, and nobody lists it."""
+    begun = "status = 'R' AND cookie <> '' AND agent_pid IS NOT NULL"
+    with contextlib.closing(sqlite3.connect(f"file:{DATABASE}?mode=ro", uri=True, timeout=10)) as database:
+        found = database.execute(f"SELECT session_id FROM sessions WHERE uname = ? AND {begun}", (user.name,))  # noqa: S608
+        return found.fetchone() is not None
 
 
 def agents() -> list[int]:
@@ -91,6 +105,60 @@ def test_a_login_of_a_user_without_sessions_asks_nobody(site: WatchedServer) -> 
     assert questions(site, before) == []
     site.select(bert)  # on the way, it may have begun one in the meantime
     assert questions(site, before) == [f"{bert.name} listsessions"]
+
+
+def test_no_login_runs_x2golistsessions(site: WatchedServer, tmp_path: Path) -> None:
+    """Neither of who has a session, running or suspended, nor of who has none; a user's own call is noted."""
+    anna, bert = site.x2go.users
+    session = site.start(anna)
+    wait_until(lambda: site.states(anna) == {session.name: "R"}, "the session known")
+    tmp_path.chmod(0o755)
+    tmp_path.parent.chmod(0o755)
+    tmp_path.parent.parent.chmod(0o755)
+    notes, real, noting = tmp_path / "notes", tmp_path / "real", tmp_path / "noting"
+    notes.touch()
+    notes.chmod(0o666)
+    shutil.copy(LISTER, real)
+    noting.write_text(f'#!/bin/sh\necho "$(id -un) $*" >>{notes}\nexec /usr/bin/perl {real} "$@"\n', encoding="ascii")
+    noting.chmod(0o755)
+    with cleaner_at_rest(), mounted_over(noting, LISTER):
+        assert site.x2go.list_sessions(anna)
+        assert notes.read_text().split() == [anna.name]
+        notes.write_text("")
+        for user in (anna, bert):
+            site.listed(user)
+            site.select(user)
+        assert site.listed(anna)[0] == "R"
+        assert notes.read_text() == ""
+    session.drop_client()
+    wait_until(lambda: site.states(anna) == {session.name: "S"}, "its suspension known")
+    with cleaner_at_rest(), mounted_over(noting, LISTER):
+        assert site.listed(anna) == ("S", 0, 1)
+        assert [line.split("|")[1] for line in site.select(anna).session_lines] == [session.name]
+        assert notes.read_text() == ""
+    session.terminate()
+
+
+def test_a_server_that_is_rebooted_keeps_its_sessions_until_it_is_back_and_says_that_they_are_gone(
+    site: WatchedServer,
+) -> None:
+    """Its sshd and its sessions end in one moment, and what the session database has is what it had before."""
+    anna = site.x2go.users[0]
+    session = site.start(anna)
+    wait_until(lambda: site.states(anna) == {session.name: "R"}, "the session known")
+    with cleaner_at_rest():
+        site.x2go.sshd.stop()
+        session.proxy.stop()
+        os.kill(session.agent, signal.SIGKILL)
+        took = {"silent": site.seconds_until(lambda: site.server().is_silent, "its silence known")}
+        assert site.states(anna) == {session.name: "R"}, "who does not answer has not said that anything has ended"
+        site.x2go.sshd.start()
+    took["gone"] = site.seconds_until(lambda: site.states(anna) == {}, "the end of the session known", 300)
+    took["watched"] = site.seconds_until(lambda: site.server().how == WATCH, "the watch heard", 300)
+    print(took)
+    assert session.state == "", "the server has forgotten it as well"
+    assert site.listed(anna) == ("", 0, 0)
+    site.wait_until_watched()
 
 
 def test_a_session_whose_agent_was_killed_is_gone_as_soon_as_the_server_says_so(site: WatchedServer) -> None:
@@ -202,7 +270,7 @@ def test_a_session_of_a_real_client_is_known_soon(
         client.log_in(anna.name, anna.password)
         client.wait_for_profiles(PROFILES)
         client.choose("Auto login")
-        wait_until(lambda: list(site.x2go.states(anna).values()) == ["R"], "the session")
+        wait_until(lambda: has_begun(anna), "the session")
         took = {"R": site.seconds_until(lambda: list(site.states(anna).values()) == ["R"], "the session known")}
         assert site.listed(anna) == ("R", 1, 0)
         client.wait_for_window(f"{anna.name}@{site.x2go.name}")

@@ -80,10 +80,10 @@ class WatchedServer:
         """The user's sessions, as far as is known."""
         return {one.session.name: one.session.state for one in self.known(user)}
 
-    def seconds_until(self, condition: Callable[[], bool], what: str) -> float:
+    def seconds_until(self, condition: Callable[[], bool], what: str, deadline: float = 30.0) -> float:
         """How long it takes until something is known."""
         began = time.monotonic()
-        wait_until(condition, what, 30)
+        wait_until(condition, what, deadline)
         return time.monotonic() - began
 
     def start(self, user: Account) -> RunningSession:

@@ -16,11 +16,12 @@ from sqlalchemy.engine import URL
 
 from tests.unit.inventory_values import NOW, name_of, seen
 from x2gobroker.errors import StoreError
-from x2gobroker.inventory.happenings import Answered, Changed, Placed, Said, Silent, Told
+from x2gobroker.inventory.happenings import Answered, Changed, Happening, Placed, Said, Silent, Told
+from x2gobroker.inventory.merge import merge
 from x2gobroker.inventory.reads import at_login
 from x2gobroker.inventory.record import MOST_SERVERS, SWEEP_SECONDS, Inventory, News
 from x2gobroker.model.hosts import Endpoint
-from x2gobroker.model.inventory import CHECKLOAD, WATCH
+from x2gobroker.model.inventory import CHECKLOAD, LISTED, WATCH, KnownServer, KnownSession, SessionKey, View
 from x2gobroker.store import ServerSessions, Store
 
 TS01, TS02 = Endpoint("ts01", "10.0.0.1"), Endpoint("ts02.example.org", "10.0.0.2")
@@ -152,6 +153,64 @@ def test_a_sign_of_life_reads_and_writes_next_to_nothing(inventory: Inventory, c
     assert seen_rows == {"server_sessions, writing": 0}
     inventory.take([(TS01, Told(NOW + 14, NOW + 15, tuple(seen("anna", number) for number in range(200)), WATCH))])
     assert seen_rows == {"server_sessions, writing": 0}, "nor does a report in which nothing is new"
+
+
+def test_one_session_that_changes_costs_the_same_beside_any_number_of_others(
+    inventory: Inventory, clock: Clock
+) -> None:
+    clock.now += 20
+    inventory.take([(TS01, Told(NOW, NOW + 1, tuple(seen(f"u{number}", number) for number in range(2000)), WATCH))])
+    rows: list[int] = []
+    read = ServerSessions.read
+
+    def counted(*arguments: object) -> dict[str, View]:
+        found = read(*arguments)  # type: ignore[arg-type]
+        rows.append(sum(len(view.sessions) for view in found.values()))
+        return found
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ServerSessions, "read", staticmethod(counted))
+        inventory.take([(TS01, Changed(NOW, NOW + 10, NOW + 12, (seen("u7", 7, "S"),)))])
+        inventory.take([(TS01, Changed(NOW + 10, NOW + 14, NOW + 16, (), frozenset({("u9", name_of("u9", 9))})))])
+    assert rows == [1, 1]
+    assert Counter(states(inventory)["ts01"].values()) == {"R": 1998, "S": 1}
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_what_is_read_is_enough_for_whatever_happens(inventory: Inventory, clock: Clock, seed: int) -> None:
+    """The store reads parts only; the same happenings, merged with all that is known, come to the same."""
+    dice = random.Random(seed)
+    view, known = View(KnownServer(TS01.key, TS01.name)), NOW
+    users = [f"u{number}" for number in range(6)]
+    for _ in range(150):
+        clock.now += dice.choice([0.1, 1.0, 5.0])
+        now = clock.now
+        user, state = dice.choice(users), dice.choice("RS")
+        some = tuple(seen(one, state=dice.choice("RS"), since=now - 5) for one in dice.sample(users, 3))
+        asked = now - dice.choice([0.0, 1.0, 3.0])
+        possible: list[Happening] = [
+            Told(asked, now, some, WATCH),
+            Told(asked, now, tuple(one for one in some if one.user == user), LISTED, user),
+            Changed(known, asked, now, some[:2], frozenset({(some[2].user, some[2].name)})),
+            Changed(known, asked, now),
+            Changed(known - 1, asked, now, some[:1]),
+            Answered(asked, now, CHECKLOAD),
+            Silent(asked, "timeout"),
+            Said(asked, user, name_of(user), state),
+            Placed(asked, user, "inifile", "desk", now + 90),
+        ]
+        happening = dice.choice(possible)
+        inventory.take([(TS01, happening)])
+        view = merge(view, happening, now)
+        known = view.server.known
+        (stored,) = ServerSessions(inventory.store).all().values()
+        assert stored.server == view.server
+        assert living_at(stored, now) == living_at(view, now)
+
+
+def living_at(view: View, now: float) -> dict[SessionKey, KnownSession]:
+    """What is there: what is over stays in the store until it is swept."""
+    return {key: one for key, one in view.sessions.items() if one.is_living(now)}
 
 
 def test_one_transaction_for_a_portion(inventory: Inventory, monkeypatch: pytest.MonkeyPatch) -> None:

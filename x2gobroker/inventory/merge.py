@@ -60,7 +60,7 @@ def merge(before: View, happening: Happening, now: float) -> View:
     """What is known after `happening`, of what was known before it; `now` is when it is merged.
 
     `before` has all sessions of the server, or, for what is about one account, at least those of that account. For a
-    sign of life of a watch, those are enough whose state is not what the server last said.
+    line of a watch, those are enough whose state is not what the server last said, with all of the accounts it names.
     """
     view = _without_old(_without_future(before, now), now)
     match happening:
@@ -157,6 +157,7 @@ def _take(
     `is_word`: it takes the place of what the server has told before.
     """
     mentioned = set()
+    awaited = _awaited(sessions)
     for one in sorted(seen, key=lambda one: (one.since, one.name)):
         key = one.user, one.name
         mentioned.add(key)
@@ -165,7 +166,7 @@ def _take(
         word = one.state if is_word else "" if known is None else known.told
         if known is None:
             found = KnownSession(one.user, one.name, one.state, word, since, how, heard, asked, one.client, one.display)
-            sessions[key] = _as_expected(sessions, found, heard)
+            sessions[key] = _as_expected(sessions, awaited, found, heard)
         elif known.last_seen > asked:
             sessions[key] = replace(known, told=word)
         else:
@@ -201,16 +202,24 @@ def _leave_out(
             del sessions[key]
 
 
-def _as_expected(sessions: Sessions, found: KnownSession, now: float) -> KnownSession:
+def _awaited(sessions: Sessions) -> dict[str, list[KnownSession]]:
+    """The sessions that are waited for, by account: made once for all that show up, of which there may be thousands."""
+    awaited: dict[str, list[KnownSession]] = {}
+    for one in sessions.values():
+        if one.state == EXPECTED:
+            awaited.setdefault(one.user, []).append(one)
+    return awaited
+
+
+def _as_expected(
+    sessions: Sessions, awaited: dict[str, list[KnownSession]], found: KnownSession, now: float
+) -> KnownSession:
     """A session that has just shown up: the one of its account that has been waited for longest has come."""
-    waited = [
-        one
-        for one in sessions.values()
-        if one.state == EXPECTED and one.user == found.user and one.since <= now and one.since <= _latest(found)
-    ]
+    waited = [one for one in awaited.get(found.user, ()) if one.since <= min(now, _latest(found))]
     if not waited:
         return found
     come = min(waited, key=lambda one: (one.since, one.name))
+    awaited[found.user].remove(come)
     del sessions[come.key]
     return replace(found, backend=come.backend, profile=come.profile)
 
@@ -251,7 +260,7 @@ def _first_said(view: View, said: Said, at: float) -> View:
         return view
     found = KnownSession(said.user, said.name, said.state, "", at, said.source, at, at, said.client, said.display)
     sessions = dict(view.sessions)
-    sessions[found.key] = _as_expected(sessions, found, at) if begins else found
+    sessions[found.key] = _as_expected(sessions, _awaited(sessions), found, at) if begins else found
     return View(view.server, sessions)
 
 

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from itertools import chain, groupby
+from typing import NamedTuple, assert_never
 
 from sqlalchemy import Connection
 
@@ -16,6 +17,7 @@ from x2gobroker.model.inventory import KnownServer, View
 from x2gobroker.store import ServerSessions, Store
 
 MOST_SERVERS = 25  # in one transaction: others wait for it
+MOST_BESIDE = 200  # accounts that are named in one statement
 SWEEP_SECONDS = 3600.0
 
 News = tuple[Endpoint, Happening]
@@ -96,25 +98,40 @@ def _named(view: View, name: str) -> View:
 
 def _read(connection: Connection, by_key: dict[str, list[News]]) -> dict[str, View]:
     """As much of each server as the merge needs: all, one account, or only what is in question."""
-    wanted: dict[tuple[str, bool], list[str]] = {}
+    wanted: dict[_Need, list[str]] = {}
     for key, about in by_key.items():
         needs = {_need(happening) for _server, happening in about}
-        wanted.setdefault(needs.pop() if len(needs) == 1 else ("", False), []).append(key)
+        wanted.setdefault(needs.pop() if len(needs) == 1 else EVERYTHING, []).append(key)
     found: dict[str, View] = {}
-    for (user, unsettled), keys in wanted.items():
-        views = ServerSessions.read(connection, keys, user, unsettled)
+    for need, keys in wanted.items():
+        views = ServerSessions.read(connection, keys, need.user, need.unsettled, need.beside)
         found.update((key, views.get(key) or View(KnownServer(key))) for key in keys)
     return found
 
 
-def _need(happening: Happening) -> tuple[str, bool]:
-    """Of which account (empty: of all) the sessions are wanted, and whether only those in question."""
+class _Need(NamedTuple):
+    """Of which account (empty: of all) the sessions are wanted, and whether only those in question.
+
+    Then `beside` has the accounts of which all are wanted all the same.
+    """
+
+    user: str = ""
+    unsettled: bool = False
+    beside: frozenset[str] = frozenset()
+
+
+EVERYTHING = _Need()
+IN_QUESTION = _Need(unsettled=True)
+
+
+def _need(happening: Happening) -> _Need:
     match happening:
         case Said(user=user) | Placed(user=user) | Withdrawn(user=user) | Told(user=user):
-            return user, False
+            return _Need(user)
         case Answered() | Silent():
-            return "", True
-        case Changed(sessions=(), gone=gone) if not gone:
-            return "", True
+            return IN_QUESTION
+        case Changed(sessions=sessions, gone=gone):
+            users = frozenset(one.user for one in sessions) | {user for user, _name in gone}
+            return EVERYTHING if len(users) > MOST_BESIDE else _Need(unsettled=True, beside=users)
         case _:
-            return "", False
+            assert_never(happening)

@@ -86,6 +86,8 @@ class SelectionNotes:
     def _listed(self, connection: Connection, user: str, heard: Listing) -> list[News]:
         whole = {server.key for server in heard.answered}
         servers = {server.key: server for server in (*heard.answered, *(server for server, _ in heard.sessions))}
+        if not servers:
+            return []  # nobody was asked: it was known that there are none
         known = ServerSessions.read(connection, None, user)
         now = self._inventory.now()
         news: list[News] = []

@@ -11,6 +11,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from dataclasses import dataclass
+from functools import cached_property
 from ipaddress import ip_address
 
 DEFAULT_SSH_PORT = 22
@@ -44,7 +45,7 @@ class Endpoint:
             return (self.address,)
         return (self.name, self.address)
 
-    @property
+    @cached_property
     def key(self) -> str:
         """The same text for the same SSH server, however profiles name it: the key of what is stored about it."""
         address = self.address.lower()

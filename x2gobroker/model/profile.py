@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 
 from x2gobroker.model.acl import AccessRules
 from x2gobroker.model.host_weights import parse_weight
-from x2gobroker.model.hosts import DEFAULT_SSH_PORT, Host, parse_host
+from x2gobroker.model.hosts import DEFAULT_SSH_PORT, Endpoint, Host, parse_host
 from x2gobroker.model.ini_text import text_of
 from x2gobroker.model.options import NOT_SET, Kind, Value, parse_value, unquote
 from x2gobroker.model.profile_options import (
@@ -45,6 +46,18 @@ class SessionProfile:
         """The SSH port of hosts without one of their own."""
         port = self.options.get("sshport")
         return port if isinstance(port, int) and not isinstance(port, bool) else DEFAULT_SSH_PORT
+
+    @cached_property
+    def servers(self) -> Mapping[str, tuple[Host, Endpoint]]:
+        """The hosts by `Endpoint.key`, each with that Endpoint; of one that is written twice, the first entry counts.
+
+        Every login goes through them, and there may be hundreds: they are made once.
+        """
+        found: dict[str, tuple[Host, Endpoint]] = {}
+        for host in self.hosts:
+            endpoint = host.endpoint(self.sshport)
+            found.setdefault(endpoint.key, (host, endpoint))
+        return found
 
     @property
     def is_shadow(self) -> bool:

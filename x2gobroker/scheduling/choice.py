@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import random
 import socket
 import time
@@ -123,12 +124,11 @@ class Scheduler:
         """
         if profile is None:
             return Selection(NO_SERVER, DEFAULT_SSH_PORT)
-        hosts = profile.hosts[:1] if profile.is_shadow else profile.hosts
+        servers = Servers.of(profile)
+        hosts = profile.hosts[:1] if profile.is_shadow else tuple(servers.by_key.values())
         if not hosts:
             return _no_host(profile)
-        servers = Servers.of(profile, hosts)
-        hosts = tuple(servers.by_key.values())
-        if probe and len(servers.by_key) > 1:
+        if probe and len(hosts) > 1:
             targets = servers.targets()
             up = self._probe.reachable(targets.values())
             hosts = tuple(host for key, host in servers.by_key.items() if targets[key] in up)
@@ -172,7 +172,7 @@ class _Choice:
         wish = self.wish
         self.now = self.clock()
         self.profile = wish.profile
-        self.servers = Servers.of(wish.profile, wish.profile.hosts)
+        self.servers = Servers.of(wish.profile)
         self.own_name = socket.gethostname()
         self.asks_agents = bool(wish.user) and wish.rules.mode != NONE
         self.known = self._known()
@@ -435,6 +435,8 @@ class _Choice:
         )
 
     def _say(self, key: str, way: str, order: str, out: Mapping[str, str] | None = None) -> None:
+        if not broker_log.isEnabledFor(logging.INFO):
+            return  # of hundreds of servers, the reasons take their time
         broker_log.info(
             "selectsession user=%s backend=%s profile=%s server=%s by=%s order=%s out=%s",
             log_field(self.wish.reserves_as),

@@ -57,6 +57,8 @@ def outstanding(candidate: Candidate, rows: Sequence[Held]) -> int:
     the count itself tells: it has grown, since the first of them was made, by those that have arrived. One that has
     expired still counts until its server could have told of its session.
     """
+    if not rows:
+        return 0
     sessions, as_of = candidate.sessions, candidate.as_of
     rows = [row for row in rows if row.expires > candidate.since]
     if sessions is None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import TypeVar
@@ -35,15 +35,10 @@ class Servers:
     endpoints: Mapping[str, Endpoint]
 
     @classmethod
-    def of(cls, profile: SessionProfile, hosts: Sequence[Host]) -> Servers:
-        """Those of these hosts of the profile."""
-        by_key: dict[str, Host] = {}
-        endpoints: dict[str, Endpoint] = {}
-        for host in hosts:
-            endpoint = host.endpoint(profile.sshport)
-            if by_key.setdefault(endpoint.key, host) is host:
-                endpoints.setdefault(endpoint.key, endpoint)
-        return cls(by_key, endpoints)
+    def of(cls, profile: SessionProfile) -> Servers:
+        """Those of the profile."""
+        pairs = profile.servers.items()
+        return cls({key: host for key, (host, _) in pairs}, {key: endpoint for key, (_, endpoint) in pairs})
 
     def targets(self) -> dict[str, Target]:
         """What to connect to, by key."""
@@ -123,7 +118,7 @@ def survey(farm: AgentFarm, probe: PortProbe, asked: Questions) -> Survey:
     dead = frozenset(asked.dead) | (_closed(probe, servers) if asked.probe else frozenset())
     end = time.monotonic() + max(asked.rules.timeout, DEADLINE) + GRACE_SECONDS
     again = _begin(lambda: _again(farm, probe, asked)) if asked.doubted else None
-    up = _begin(lambda: _reachable(probe, asked)) if asked.probe else None
+    up = _ports(probe, asked) if asked.probe else None
     uncounted = servers.endpoints.keys() - asked.counted.keys()
     counts = _begin(lambda: _count(farm, asked, dead)) if asked.counts and uncounted else None
     findings = NOTHING
@@ -180,16 +175,21 @@ def _sessions_of(farm: AgentFarm, asked: Questions, keys: Collection[str]) -> Fi
     return farm.sessions_of(ask, asked.rules, asked.user) if ask else NOTHING
 
 
-def _reachable(probe: PortProbe, asked: Questions) -> frozenset[str]:
+def _ports(probe: PortProbe, asked: Questions) -> Future[frozenset[str]]:
     """The servers that answer; of those that are `alive` nobody tries that, nor of others, if these are all dead."""
-    dead, alive = asked.dead, asked.alive
-    apart = alive | asked.doubted
+    apart = asked.alive | asked.doubted
     targets = {key: target for key, target in asked.servers.targets().items() if key not in apart}
-    if alive and targets.keys() <= set(dead):
-        return alive
-    hopeless = {target for key, target in targets.items() if key in dead}
+    if asked.alive and targets.keys() <= set(asked.dead):
+        known: Future[frozenset[str]] = Future()
+        known.set_result(asked.alive)
+        return known
+    return _begin(lambda: _reachable(probe, targets, asked))
+
+
+def _reachable(probe: PortProbe, targets: Mapping[str, Target], asked: Questions) -> frozenset[str]:
+    hopeless = {target for key, target in targets.items() if key in asked.dead}
     up = probe.reachable(targets.values(), hopeless)
-    return alive | frozenset(key for key, target in targets.items() if target in up)
+    return asked.alive | frozenset(key for key, target in targets.items() if target in up)
 
 
 def _closed(probe: PortProbe, servers: Servers) -> frozenset[str]:

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import functools
 import time
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Row, delete, or_, select
+from sqlalchemy import ColumnElement, Connection, bindparam, delete, or_, select
 
-from x2gobroker.model.inventory import CLOCK_SECONDS
+from x2gobroker.model.inventory import AHEAD_SECONDS, CLOCK_SECONDS
 from x2gobroker.model.load import LoadReport
 from x2gobroker.store.database import Store
-from x2gobroker.store.rows import upsert
+from x2gobroker.store.rows import insert_of
 from x2gobroker.store.server_tables import SERVER_LOADS, lock
 
 LOCK = "loads"
@@ -21,6 +23,11 @@ TROUBLE = ("unreachable", "timeout", "host-key", "login")
 FRESH_INTERVALS = 3
 MOST_KEYS = 500  # in one statement
 T = SERVER_LOADS.c
+# made once: every login reads these, of hundreds of servers maybe
+_REPORT = (T.load, T.memory, T.cpus, T.cpu_mhz, T.sessions)
+_COLUMNS = (T.key, T.name, T.state, T.asked, T.answered, T.took, *_REPORT)
+_SOME = select(*_COLUMNS).where(T.key.in_(bindparam("keys", expanding=True)))
+_ALL = select(*_COLUMNS).order_by(T.name, T.key)
 
 
 @dataclass(frozen=True)
@@ -40,7 +47,11 @@ class ServerLoad:
     took: float
 
     def fresh_report(self, interval: float, now: float) -> LoadReport | None:
-        """The report, unless it is older than three intervals of the load checker, or from a clock that was ahead."""
+        """The report, unless it is older than three intervals of the load checker, or from a clock that was ahead.
+
+        That may be ahead by as much as CLOCK_SECONDS, which is more than counts for sessions: a report only ranks
+        servers. Without it, nobody would know of loads and dead servers as soon as two hosts differ by seconds.
+        """
         return self.report if now - FRESH_INTERVALS * interval < self.answered <= now + CLOCK_SECONDS else None
 
     def was_asked_of_late(self, interval: float, now: float) -> bool:
@@ -62,27 +73,19 @@ class Loads:
         """Write what was found out. A row without a report leaves the last good one and its time as they are.
 
         Answers may come late and from several load checkers: one that was asked for before the stored one is dropped.
-        A stored one of a moment still to come is no reason to: some clock was ahead. `now` is seconds since the epoch,
-        by default the present.
+        A stored one of a moment still to come is no reason to: some clock was ahead, and who takes over from that host
+        is believed at once. `now` is seconds since the epoch, by default the present.
         """
         by_key = {row.key: row for row in rows}
         if not by_key:
             return
-        latest = (time.time() if now is None else now) + CLOCK_SECONDS
+        latest = (time.time() if now is None else now) + AHEAD_SECONDS
         with self.store.begin() as connection:
             lock(connection, LOCK)
-            for row in by_key.values():
-                values = _values(row)
-                statement = upsert(connection, SERVER_LOADS).values(answered=row.answered, **values)
-                names = {*values, "answered"} if row.report is not None else values.keys()
-                changed = {name: statement.excluded[name] for name in names if name != "key"}
-                connection.execute(
-                    statement.on_conflict_do_update(
-                        index_elements=[T.key],
-                        set_=changed,
-                        where=or_(T.asked <= statement.excluded.asked, T.asked > latest),
-                    )
-                )
+            for has_report in (True, False):
+                values = [_values(row, latest) for row in by_key.values() if (row.report is not None) is has_report]
+                if values:
+                    connection.execute(_put(connection.dialect.name, has_report), values)
 
     def of(self, keys: Collection[str]) -> dict[str, ServerLoad]:
         """What is known of these servers, by key; those that were never asked are left out."""
@@ -97,14 +100,14 @@ class Loads:
         wanted = list(keys)
         found: dict[str, ServerLoad] = {}
         for begin in range(0, len(wanted), MOST_KEYS):
-            query = select(SERVER_LOADS).where(T.key.in_(wanted[begin : begin + MOST_KEYS]))
-            found.update((row.key, _read(row)) for row in connection.execute(query))
+            portion = {"keys": wanted[begin : begin + MOST_KEYS]}
+            found.update((row[0], _read(row)) for row in connection.execute(_SOME, portion).all())
         return found
 
     def all(self) -> list[ServerLoad]:
         """What is known of all servers, by name."""
         with self.store.begin() as connection:
-            return [_read(row) for row in connection.execute(select(SERVER_LOADS).order_by(T.name, T.key))]
+            return [_read(row) for row in connection.execute(_ALL).all()]
 
     def known_dead(self, keys: Collection[str], interval: float, now: float | None = None) -> frozenset[str]:
         """The keys of those servers that did not answer the load checker of late; `interval` is its own, in seconds."""
@@ -120,13 +123,28 @@ class Loads:
             return len(connection.execute(delete(SERVER_LOADS).where(or_(*conditions)).returning(T.key)).all())
 
 
-def _values(row: ServerLoad) -> dict[str, object]:
+@functools.cache
+def _put(dialect: str, has_report: bool) -> Any:
+    """What writes a row, unless what is there was asked for later, but no later than `latest`."""
+    columns = [column for column in _COLUMNS if has_report or column not in _REPORT]
+    statement = insert_of(dialect, SERVER_LOADS).values({column.name: bindparam(column.name) for column in columns})
+    told = {column.name for column in columns} - ({"key"} if has_report else {"key", "answered"})
+    return statement.on_conflict_do_update(
+        index_elements=[T.key],
+        set_={name: statement.excluded[name] for name in told},
+        where=or_(T.asked <= statement.excluded.asked, T.asked > bindparam("latest")),
+    )
+
+
+def _values(row: ServerLoad, latest: float) -> dict[str, object]:
     values: dict[str, object] = {
         "key": row.key,
         "name": row.name,
         "state": row.state,
         "asked": row.asked,
+        "answered": row.answered,
         "took": row.took,
+        "latest": latest,
     }
     report = row.report
     if report is not None:
@@ -140,8 +158,7 @@ def _values(row: ServerLoad) -> dict[str, object]:
     return values
 
 
-def _read(row: Row[tuple[object, ...]]) -> ServerLoad:
-    report = None
-    if row.load is not None:
-        report = LoadReport(row.load, row.memory, row.cpus, row.cpu_mhz, row.sessions)
-    return ServerLoad(row.key, row.name, row.state, report, row.asked, row.answered, row.took)
+def _read(row: Sequence[Any]) -> ServerLoad:
+    key, name, state, asked, answered, took, load, memory, cpus, cpu_mhz, sessions = row
+    report = None if load is None else LoadReport(load, memory, cpus, cpu_mhz, sessions)
+    return ServerLoad(key, name, state, report, asked, answered, took)

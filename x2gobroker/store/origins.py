@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from sqlalchemy import Column, Connection, Float, String, Table, delete, select
+from sqlalchemy import Column, Connection, Float, String, Table, bindparam, delete, select
 
 from x2gobroker.store.database import Store
 from x2gobroker.store.rows import put_new
@@ -20,7 +20,14 @@ SESSION_ORIGINS = Table(
     Column("profile", String, nullable=False),
     Column("noted", Float, nullable=False, index=True),
 )
-T = SESSION_ORIGINS.c
+T, E = SESSION_ORIGINS.c, CLIENT_EVENTS.c
+# made once: every login reads these
+_PROFILES = select(T.session, T.profile).where(T.username == bindparam("user"), T.backend == bindparam("backend"))
+_REPORTED = (
+    select(T.session, T.profile, E.event, E.reported)
+    .join(CLIENT_EVENTS, (E.username == T.username) & (E.session == T.session))
+    .where(T.username == bindparam("user"), T.backend == bindparam("backend"))
+)
 
 
 @dataclass(frozen=True)
@@ -52,17 +59,11 @@ class Origins:
 
     def profile_of(self, user: str, backend: str) -> dict[str, str]:
         """The session profile of each known session of a user, by the session's name."""
-        query = select(T.session, T.profile).where(T.username == user, T.backend == backend)
         with self.store.begin() as connection:
-            return {row.session: row.profile for row in connection.execute(query)}
+            rows = connection.execute(_PROFILES, {"user": user, "backend": backend}).all()
+        return {row.session: row.profile for row in rows}
 
     def reported(self, user: str, backend: str) -> list[Reported]:
         """What clients said last of the sessions of a user whose profile is known."""
-        events = CLIENT_EVENTS.c
-        query = (
-            select(T.session, T.profile, events.event, events.reported)
-            .join(CLIENT_EVENTS, (events.username == T.username) & (events.session == T.session))
-            .where(T.username == user, T.backend == backend)
-        )
         with self.store.begin() as connection:
-            return [Reported(*row) for row in connection.execute(query)]
+            return [Reported(*row) for row in connection.execute(_REPORTED, {"user": user, "backend": backend})]

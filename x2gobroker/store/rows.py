@@ -12,8 +12,13 @@ if TYPE_CHECKING:
 
 
 def upsert(connection: Connection, table: Table) -> postgresql.Insert | sqlite.Insert:
-    """An INSERT that may have an ON CONFLICT clause, of the connection's dialect; the other one is not even loaded."""
-    if connection.dialect.name == "postgresql":
+    """An INSERT that may have an ON CONFLICT clause, of the connection's dialect."""
+    return insert_of(connection.dialect.name, table)
+
+
+def insert_of(dialect: str, table: Table) -> postgresql.Insert | sqlite.Insert:
+    """The same of a dialect by its name, for statements that are made once; the other dialect is not even loaded."""
+    if dialect == "postgresql":
         from sqlalchemy.dialects.postgresql import insert as insert_postgresql
 
         return insert_postgresql(table)

@@ -6,23 +6,44 @@ nobody else does the same with those servers.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import asdict
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Row, and_, bindparam, delete, func, or_, select, true
+from sqlalchemy import ColumnElement, Connection, Select, Table, and_, bindparam, delete, func, or_, select
 
 from x2gobroker.model.inventory import EXPECTED, LIVING, KnownServer, KnownSession, SessionKey, View
 from x2gobroker.store.database import Store
 from x2gobroker.store.inventory_tables import SERVER_SESSIONS, SERVERS_HEARD
-from x2gobroker.store.rows import upsert
+from x2gobroker.store.rows import insert_of
 
 MOST_KEYS = 500  # in one statement
 ASKED_SECONDS = 3 * 86400.0  # three times the longest interval of the load checker
 KEEP_SECONDS = 30 * 86400.0  # for which a session is remembered that nobody has spoken of since; as client events are
 H, S = SERVERS_HEARD.c, SERVER_SESSIONS.c
+# in the order of the fields of KnownServer, and, behind the server, of KnownSession
+_SERVER = (H.key, H.name, H.how, H.asked, H.heard, H.known, H.silent_since, H.trouble)
+_SESSION = (
+    S.server, S.username, S.session, S.state, S.told, S.since, S.source, S.first_seen, S.last_seen, S.client, S.display,
+    S.backend, S.profile, S.until,
+)  # fmt: skip
+# made once: to make a statement takes as long as to execute it
+_KNOWN_SINCE = select(H.key, H.how, H.known).where(H.known >= bindparam("oldest"))
+_COUNTS = (
+    select(S.server, func.count())
+    .where(S.server.in_(bindparam("keys", expanding=True)), S.state.in_(LIVING))
+    .group_by(S.server)
+)
 _DELETE = delete(SERVER_SESSIONS).where(
     S.server == bindparam("of"), S.username == bindparam("by"), S.session == bindparam("named")
+)
+_WITHDRAW = delete(SERVER_SESSIONS).where(
+    S.username == bindparam("by"),
+    S.session == bindparam("named"),
+    S.state == EXPECTED,
+    S.server != bindparam("but"),
+    S.since <= bindparam("at"),
 )
 
 
@@ -46,30 +67,33 @@ class ServerSessions:
     def servers(self) -> dict[str, KnownServer]:
         """All servers by key, without a look at sessions."""
         with self.store.begin() as connection:
-            return {row.key: KnownServer(**row._mapping) for row in connection.execute(select(SERVERS_HEARD))}
+            return {row[0]: KnownServer(*row) for row in connection.execute(_servers(False))}
 
     @staticmethod
     def read(
-        connection: Connection, keys: Collection[str] | None, user: str = "", unsettled: bool = False
+        connection: Connection,
+        keys: Collection[str] | None,
+        user: str = "",
+        unsettled: bool = False,
+        beside: Collection[str] = (),
     ) -> dict[str, View]:
         """The same in a transaction that has begun. Raises SQLAlchemyError, of which its end makes a StoreError.
 
-        `unsettled`: only sessions of which others say something else than their server has said last.
+        `unsettled`: only sessions of which others say something else than their server has said last, and those of the
+        accounts `beside`, which are to be few.
         """
         servers: dict[str, KnownServer] = {}
         sessions: dict[str, dict[SessionKey, KnownSession]] = {}
-        narrow: list[ColumnElement[bool]] = [S.username == user] if user else []
-        if unsettled:
-            narrow += [S.state != S.told, S.state != EXPECTED]
-        for named, mine in _portions(keys):
-            for row in connection.execute(select(SERVER_SESSIONS).where(and_(mine, *narrow))):
-                session = _session(row)
-                sessions.setdefault(row.server, {})[session.key] = session
-            # of one account, wherever it is, only where it is
-            about = [named] if keys is not None or not user else [one for one, _ in _portions(sessions)]
-            for where in about:
-                for row in connection.execute(select(SERVERS_HEARD).where(where)):
-                    servers[row.key] = KnownServer(**row._mapping)
+        which = _sessions(keys is not None, bool(user), unsettled)
+        for portion in _portions(keys):
+            for row in connection.execute(which, {**portion, "user": user, "beside": list(beside)}).all():
+                session = KnownSession(*row[1:])
+                sessions.setdefault(row[0], {})[session.key] = session
+        # of one account, wherever it is, only where it is
+        about = keys if keys is not None or not user else sessions.keys()
+        for portion in _portions(about):
+            for row in connection.execute(_servers(about is not None), portion).all():
+                servers[row[0]] = KnownServer(*row)
         found = servers.keys() | sessions.keys()
         return {key: View(servers.get(key) or KnownServer(key), sessions.get(key, {})) for key in sorted(found)}
 
@@ -79,8 +103,8 @@ class ServerSessions:
 
         Raises SQLAlchemyError.
         """
-        query = select(H.key, H.how, H.known).where(H.known >= oldest)
-        return {key: (how, known) for key, how, known in connection.execute(query)}
+        rows = connection.execute(_KNOWN_SINCE, {"oldest": oldest}).all()
+        return {key: (how, known) for key, how, known in rows}
 
     @staticmethod
     def counts(connection: Connection, keys: Collection[str]) -> dict[str, int]:
@@ -89,9 +113,8 @@ class ServerSessions:
         Raises SQLAlchemyError.
         """
         found: dict[str, int] = {}
-        for _named, mine in _portions(keys):
-            query = select(S.server, func.count()).where(mine, S.state.in_(LIVING)).group_by(S.server)
-            found.update((key, number) for key, number in connection.execute(query))
+        for portion in _portions(keys):
+            found.update((key, number) for key, number in connection.execute(_COUNTS, portion).all())
         return found
 
     @staticmethod
@@ -104,9 +127,7 @@ class ServerSessions:
         if not servers:
             return
         rows = [asdict(KnownServer(key, servers[key])) for key in sorted(servers)]
-        # the rows apart from the statement, which is made once: made anew, it would take longer than all else here
-        statement = upsert(connection, SERVERS_HEARD)
-        connection.execute(statement.on_conflict_do_update(index_elements=[H.key], set_={"name": H.name}), rows)
+        connection.execute(_turn(connection.dialect.name), rows)
 
     @staticmethod
     def write(connection: Connection, before: Mapping[str, View], after: Mapping[str, View]) -> int:
@@ -127,8 +148,7 @@ class ServerSessions:
     @staticmethod
     def withdraw(connection: Connection, user: str, name: str, at: float, but: str) -> None:
         """Nobody waits for this session any more on any server but `but`, where it was waited for before `at`."""
-        mine = and_(S.username == user, S.session == name, S.state == EXPECTED)
-        connection.execute(delete(SERVER_SESSIONS).where(mine, S.server != but, S.since <= at))
+        connection.execute(_WITHDRAW, {"by": user, "named": name, "but": but, "at": at})
 
     def sweep(self, now: float) -> int:
         """Drop what is past; how many rows that were.
@@ -149,34 +169,59 @@ class ServerSessions:
             return gone + len(connection.execute(delete(SERVERS_HEARD).where(H.key.in_(keys)).returning(H.key)).all())
 
 
-def _portions(keys: Collection[str] | None) -> Iterable[tuple[ColumnElement[bool], ColumnElement[bool]]]:
-    """What finds these servers, and their sessions; a part of them at a time."""
+@functools.cache
+def _sessions(by_key: bool, by_user: bool, unsettled: bool) -> Select[Any]:
+    """The sessions of some servers or all, of one account or all; `unsettled` and `beside` as in `read`."""
+    wanted: list[ColumnElement[bool]] = []
+    if by_key:
+        wanted.append(S.server.in_(bindparam("keys", expanding=True)))
+    if by_user:
+        wanted.append(S.username == bindparam("user"))
+    if unsettled:
+        others_say = and_(S.state != S.told, S.state != EXPECTED)
+        wanted.append(or_(others_say, S.username.in_(bindparam("beside", expanding=True))))
+    return select(*_SESSION).where(*wanted)
+
+
+@functools.cache
+def _servers(by_key: bool) -> Select[Any]:
+    """Some servers, or all."""
+    every = select(*_SERVER)
+    return every.where(H.key.in_(bindparam("keys", expanding=True))) if by_key else every
+
+
+def _portions(keys: Collection[str] | None) -> Iterable[dict[str, object]]:
+    """What finds these servers, or all; a part of them at a time."""
     if keys is None:
-        yield true(), true()
+        yield {}
         return
     wanted = sorted(keys)
     for begin in range(0, len(wanted), MOST_KEYS):
-        portion = wanted[begin : begin + MOST_KEYS]
-        yield H.key.in_(portion), S.server.in_(portion)
+        yield {"keys": wanted[begin : begin + MOST_KEYS]}
 
 
-def _put(connection: Connection, table: Any, rows: list[dict[str, object]]) -> None:
-    if not rows:
-        return
-    statement = upsert(connection, table)
+@functools.cache
+def _turn(dialect: str) -> Any:
+    """What writes servers, and leaves those that are there as they are but for their names."""
+    return insert_of(dialect, SERVERS_HEARD).on_conflict_do_update(index_elements=[H.key], set_={"name": H.name})
+
+
+@functools.cache
+def _whole(dialect: str, table: Table) -> Any:
+    """What writes whole rows, whether or not they are there."""
+    statement = insert_of(dialect, table)
     keys = [column.name for column in table.primary_key]
-    changed = {name: statement.excluded[name] for name in rows[0] if name not in keys}
-    connection.execute(statement.on_conflict_do_update(index_elements=keys, set_=changed), rows)
+    changed = {column.name: statement.excluded[column.name] for column in table.c if column.name not in keys}
+    return statement.on_conflict_do_update(index_elements=keys, set_=changed)
+
+
+def _put(connection: Connection, table: Table, rows: list[dict[str, object]]) -> None:
+    if rows:
+        connection.execute(_whole(connection.dialect.name, table), rows)
 
 
 def _server(views: Mapping[str, View], key: str) -> KnownServer | None:
     return views[key].server if key in views else None
-
-
-def _session(row: Row[Any]) -> KnownSession:
-    values = dict(row._mapping)
-    values.pop("server")
-    return KnownSession(user=values.pop("username"), name=values.pop("session"), **values)
 
 
 def _row(key: str, session: KnownSession) -> dict[str, object]:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import functools
+from typing import Any
+
 from sqlalchemy import BigInteger, Column, Connection, Float, Index, Integer, String, Table
 
-from x2gobroker.store.rows import upsert
+from x2gobroker.store.rows import insert_of
 from x2gobroker.store.tables import METADATA
 
 SERVER_LOADS = Table(
@@ -65,7 +68,11 @@ def lock(connection: Connection, name: str) -> None:
     It writes before it reads: SQLite fails a transaction at once that has read and then finds another writer, but lets
     one wait that begins with writing. PostgreSQL locks the row.
     """
-    statement = upsert(connection, LOCKS).values(name=name, taken=1)
-    connection.execute(
-        statement.on_conflict_do_update(index_elements=[LOCKS.c.name], set_={"taken": 1 - LOCKS.c.taken})
-    )
+    connection.execute(_lock(connection.dialect.name), {"name": name, "taken": 1})
+
+
+@functools.cache
+def _lock(dialect: str) -> Any:
+    """Made once: to make a statement takes as long as to execute it."""
+    changed = {"taken": 1 - LOCKS.c.taken}
+    return insert_of(dialect, LOCKS).on_conflict_do_update(index_elements=[LOCKS.c.name], set_=changed)

@@ -11,7 +11,7 @@ import time
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from sqlalchemy import Boolean, Column, ColumnElement, Float, String, Table, delete, or_, select
+from sqlalchemy import Boolean, Column, Float, String, Table, bindparam, delete, or_, select
 
 from x2gobroker.model.accounts import account_name
 from x2gobroker.store.database import Store
@@ -29,6 +29,9 @@ USER_LOCKS = Table(
     Column("until", Float),
 )
 L = USER_LOCKS.c
+_COUNTS = or_(L.until.is_(None), L.until > bindparam("now"))
+# made once: every login reads it
+_ANYBODY = select(L.account).where(_COUNTS).limit(1)
 
 
 @dataclass(frozen=True)
@@ -69,13 +72,13 @@ class UserLocks:
 
     def find(self, user: str, now: float | None = None) -> UserLock | None:
         """The lock of a user, by whatever name of the account; None for a user who may come in."""
-        counts = _counts(_now(now))
+        moment = {"now": _now(now)}
         with self.store.begin() as connection:
-            if connection.execute(select(L.account).where(counts).limit(1)).first() is None:
+            if connection.execute(_ANYBODY, moment).first() is None:
                 return None  # mostly nobody is locked, and then no directory is asked for names
-        mine = select(*L).where(L.account.in_(account_names(user)), counts)
+        mine = select(*L).where(L.account.in_(account_names(user)), _COUNTS)
         with self.store.begin() as connection:
-            row = connection.execute(mine).first()
+            row = connection.execute(mine, moment).first()
         return None if row is None else UserLock(*row)
 
     def among(self, users: Iterable[str]) -> set[str]:
@@ -92,7 +95,3 @@ class UserLocks:
 
 def _now(now: float | None) -> float:
     return time.time() if now is None else now
-
-
-def _counts(now: float) -> ColumnElement[bool]:
-    return or_(L.until.is_(None), L.until > now)
