@@ -22,7 +22,7 @@ from websockets.typing import Origin, Subprotocol
 
 from bench.load import WrongAnswerError
 from bench.plan import Plan, progress
-from bench.remote import _held_back, _tree
+from bench.remote import _tree, held_back
 from bench.report import number, table
 from tests.support.accounts import Account, account_with_home
 from tests.support.browser import Tab, chromium, tab
@@ -75,7 +75,7 @@ def measure(plan: Plan) -> Files:
     """All ways in turn, round by round."""
     result = Files(QUICK_BYTES if plan.quick else BYTES)
     with contextlib.ExitStack() as stack:
-        stack.enter_context(_held_back())
+        stack.enter_context(held_back())
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="bench-files-", dir="/var/tmp")))
         user = stack.enter_context(account_with_home(PASSWORD, below="/var/tmp"))
         source = folder / "source.bin"

@@ -19,7 +19,6 @@ from bench.load import WrongAnswerError
 from bench.plan import Plan, progress
 from bench.remote_browser import Pictures, pictures
 from bench.remote_client import Plain, Viewer, by_tcp, by_unix, by_websocket
-from bench.remote_keys import KEYS, keys
 from bench.world import memory
 from tests.support.processes import free_port, running, wait_until
 from tests.support.remote import Remote, remote
@@ -84,14 +83,13 @@ class RemoteFigures:
     idle: list[Idle] = field(default_factory=list)
     desktop: float = 0.0  # megabytes of the service for a further desktop
     pictures: Pictures | None = None
-    keys: list[float] = field(default_factory=list)
 
 
 def measure(plan: Plan) -> RemoteFigures:
     """The relays in turns on one Xvnc, idle connections, and then a browser."""
     result = RemoteFigures()
     with contextlib.ExitStack() as stack:
-        stack.enter_context(_held_back())
+        stack.enter_context(held_back())
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="bench-remote-")))
         peer = _peer(folder) if "reference" in plan.parts else None
         port = stack.enter_context(_xvnc(folder))
@@ -117,14 +115,13 @@ def measure(plan: Plan) -> RemoteFigures:
                 result.idle.append(_idle(plan, name, connect, number))
         result.desktop = _desktops(service)
     progress("remote: a browser")
-    with _held_back():
+    with held_back():
         result.pictures = pictures(plan)
-        result.keys = keys(KEYS // 6 if plan.quick else KEYS, progress)
     return result
 
 
 @contextlib.contextmanager
-def _held_back() -> Iterator[None]:
+def held_back() -> Iterator[None]:
     """What the programs say, only where something fails: stdout is for the tables."""
     said = io.StringIO()
     try:

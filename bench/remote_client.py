@@ -19,6 +19,7 @@ BUFFER = 1 << 20
 LARGEST_HEAD = 1 << 14
 PIXEL_BYTES = 4
 RAW = 0
+UPDATE, BELL = 0, 2  # of messages
 TEXT, BINARY, CLOSE, PING, PONG = 1, 2, 8, 9, 10
 GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"  # RFC 6455, 1.3
 
@@ -154,30 +155,39 @@ class Viewer:
         stream.skip(struct.unpack(">I", stream.read(4))[0])
         stream.write(struct.pack(">BxHi", 2, 1, RAW))
 
-    def ask(self, width: int, height: int) -> None:
-        """Ask for this part of the screen, whether or not it has changed."""
-        self.stream.write(struct.pack(">BBHHHH", 3, 0, 0, 0, width, height))
+    def ask(self, width: int, height: int, changes: bool = False) -> None:
+        """Ask for this part of the screen, changed or not; with `changes`, for what will have changed in it."""
+        self.stream.write(struct.pack(">BBHHHH", 3, changes, 0, 0, width, height))
+
+    def press(self, keysym: int) -> None:
+        """Press a key, and let it go."""
+        self.stream.write(b"".join(struct.pack(">BBxxI", 4, down, keysym) for down in (1, 0)))
 
     def take(self, pixels: int, digest: hashlib._Hash | None = None) -> None:
         """Take updates until so many pixels have come; with `digest`, put them into it."""
         while pixels > 0:
-            kind = self.stream.read(1)[0]
-            if kind == 2:  # a bell
-                continue
-            if kind != 0:
-                raise WrongAnswerError(f"the VNC server sends a message of type {kind}")
-            (count,) = struct.unpack(">xH", self.stream.read(3))
-            for _ in range(count):
-                _, _, width, height, encoding = struct.unpack(">HHHHi", self.stream.read(12))
-                if encoding != RAW:
-                    raise WrongAnswerError(f"the VNC server sends the encoding {encoding}")
-                if digest is None:
-                    self.stream.skip(width * height * PIXEL_BYTES)
-                else:
-                    digest.update(self.stream.read(width * height * PIXEL_BYTES))
-                pixels -= width * height
+            pixels -= self.update(digest)
         if pixels:
             raise WrongAnswerError("more pixels came than were asked for")
+
+    def update(self, digest: hashlib._Hash | None = None) -> int:
+        """Take one update; how many pixels it has. With `digest`, put them into it."""
+        while (kind := self.stream.read(1)[0]) == BELL:
+            pass
+        if kind != UPDATE:
+            raise WrongAnswerError(f"the VNC server sends a message of type {kind}")
+        (count,) = struct.unpack(">xH", self.stream.read(3))
+        pixels = 0
+        for _ in range(count):
+            _, _, width, height, encoding = struct.unpack(">HHHHi", self.stream.read(12))
+            if encoding != RAW:
+                raise WrongAnswerError(f"the VNC server sends the encoding {encoding}")
+            if digest is None:
+                self.stream.skip(width * height * PIXEL_BYTES)
+            else:
+                digest.update(self.stream.read(width * height * PIXEL_BYTES))
+            pixels += width * height
+        return pixels
 
     def whole(self) -> bytes:
         """A sum of all pixels of the screen, the same whatever way they take."""
@@ -227,12 +237,12 @@ def by_unix(path: Path) -> Plain:
     return Plain(connected)
 
 
-def by_websocket(port: int, token: str = "", buffer: int = BUFFER) -> Websocket:
-    """A websocket at a port of this host; with the token that our service wants."""
+def by_websocket(port: int, token: str = "", buffer: int = BUFFER, origin: str = "") -> Websocket:
+    """A websocket at a port of this host; with the token that our service wants, and as a page of this origin."""
     with contextlib.ExitStack() as stack:
         connected = stack.enter_context(socket.create_connection(("127.0.0.1", port), PATIENCE))
         connected.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         protocols = ["binary", f"x2gobroker.{token}"] if token else ["binary"]
-        made = Websocket(connected, f"http://127.0.0.1:{port}", protocols, buffer)
+        made = Websocket(connected, origin or f"http://127.0.0.1:{port}", protocols, buffer)
         stack.pop_all()
     return made

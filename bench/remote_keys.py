@@ -7,17 +7,18 @@ page plays it, too.
 
 from __future__ import annotations
 
+import contextlib
 import math
 import random
 import statistics
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 from tests.support.accounts import account_with_home
 from tests.support.browser import Tab, chromium, tab
-from tests.support.portal_desktops import PASSWORD, portal_desktops
+from tests.support.portal_desktops import PASSWORD, PortalDesktops, portal_desktops
 
 KEYS = 120  # and a tenth of them before, which do not count
 USER = "anna"
@@ -57,7 +58,17 @@ def keys(count: int = KEYS, tell: Callable[[str], None] = lambda _: None, sound:
 
     `sound`: while a tone is played in the desktop, and heard.
     """
-    tell("remote: keys")
+    tell("keys: Chromium")
+    with desktop_with_shell(sound) as (site, person):
+        if sound:
+            person.page.get_by_role("button", name="Sound").click()
+            person.wait_for("sound", lambda: "remote: 127.0.0.9 hears" in site.service.said())
+        return press(person, count)
+
+
+@contextlib.contextmanager
+def desktop_with_shell(sound: bool = False) -> Iterator[tuple[PortalDesktops, Tab]]:
+    """A desktop with an xterm, just started, and somebody who has it on the screen; with `sound` it plays a tone."""
     with account_with_home("Measured+1") as account:
         command = ["xterm", "-geometry", "100x30+0+0"]
         kind: dict[str, Any] = {"script": "tigervnc.py", "count": 1, "pam-service": ""}
@@ -68,18 +79,19 @@ def keys(count: int = KEYS, tell: Callable[[str], None] = lambda _: None, sound:
         types = {KIND: {**kind, "options": {"account": account.name, "command": command, "sizes": ["1280x800"]}}}
         with portal_desktops(types) as site, chromium() as browser, tab(browser) as person:
             person.sign_in(site.url, USER, PASSWORD)
-            person.page.locator("li.card", has=person.page.get_by_role("heading", name=KIND)).get_by_role(
-                "button"
-            ).click()
+            card = person.page.locator("li.card", has=person.page.get_by_role("heading", name=KIND))
+            card.get_by_role("button").click()
             person.wait_for_phase("connected")
             person.wait_for_colours(2)
-            if sound:
-                person.page.get_by_role("button", name="Sound").click()
-                person.wait_for("sound", lambda: "remote: 127.0.0.9 hears" in site.service.said())
-            person.click_screen(60, 20)
-            person.page.evaluate(SCRIPT)
-            person.wait_for("the shell's prompt", lambda: person.page.evaluate("window.benchSame()"))
-            return _press(person, count)
+            yield site, person
+
+
+def press(person: Tab, count: int) -> list[float]:
+    """Milliseconds from each key until its picture, on a page that shows such a desktop."""
+    person.click_screen(60, 20)
+    person.page.evaluate(SCRIPT)
+    person.wait_for("the shell's prompt", lambda: person.page.evaluate("window.benchSame()"))
+    return _press(person, count)
 
 
 def _tone(folder: Path) -> Path:

@@ -49,8 +49,6 @@ def report(result: RemoteFigures) -> str:
     ]
     if result.pictures is not None:
         text += _pictures(result.pictures)
-    if result.keys:
-        text += _keys(result.keys)
     return "\n\n".join(text)
 
 
@@ -104,14 +102,4 @@ def _pictures(pictures: Pictures) -> list[str]:
             ("", "median", "slowest", "wanted", "first visit", "reload, median"),
             (row(mark, words) for mark, words in STEPS.items()),
         ),
-    ]
-
-
-def _keys(times: Sequence[float]) -> list[str]:
-    low, high = (number(percentile(sorted(times), share)) for share in (0.5, 0.95))
-    return [
-        "### From a key to its letter",
-        f"The same desktop, {len(times)} keys in its xterm, letters and Backspace in turns; ms from the key's event in "
-        "the page until the canvas shows another picture, which is looked at in each frame.",
-        table(("", "p50", "p95"), [("key to picture", low, high)]),
     ]

@@ -17,7 +17,7 @@ RUN = """axe.run(document, {resultTypes: ["violations"]}).then((found) => found.
   violation.nodes.map((node) => {
     return [violation.impact, `${violation.id}: ${node.html.slice(0, 200)} ${node.failureSummary}`];
   })))"""
-PAGES = 29  # and one more on what can be touched
+PAGES = 36  # and one more on what can be touched
 # of each tool its height in lines, and of each icon its width; and what is left for the desktop's name
 BAR = """[...document.querySelectorAll("#bar > .bar .tool")].filter((tool) => tool.checkVisibility()).map((tool) => [
   tool.id, tool.getBoundingClientRect().height / parseFloat(getComputedStyle(document.documentElement).fontSize),

@@ -14,7 +14,7 @@ import pytest
 from playwright.sync_api import Browser, expect
 from sqlalchemy import update
 
-from tests.support.browser import DESKTOP, PHONE, Tab, chromium, tab
+from tests.support.browser import PHONE, Tab, chromium, tab
 from tests.support.portal_desktops import (
     NEVER_STARTS,
     PASSWORD,
@@ -349,31 +349,6 @@ def test_signing_out_in_another_window_ends_the_connection(site: PortalDesktops,
     assert site.service.state(slot) == "running"
 
 
-def test_the_keyboard_gets_everywhere_and_out_of_the_desktop(site: PortalDesktops, anna: Tab, typed: Path) -> None:
-    work(site, anna)
-    focused = (
-        "document.activeElement.id || document.activeElement.getAttribute('role') || document.activeElement.tagName"
-    )
-    anna.page.keyboard.press("Tab")
-    assert anna.page.evaluate(focused) == "application"  # Tab is the desktop's
-    for key in ("Control", "Alt", "Shift"):
-        anna.page.keyboard.down(key)
-    for key in ("Control", "Alt", "Shift"):
-        anna.page.keyboard.up(key)
-    assert anna.page.evaluate(focused) == "keys"
-    order = []
-    for _ in range(4):
-        anna.page.keyboard.press("Tab")
-        order.append(anna.page.evaluate(focused))
-    assert order == ["clipboard", "share", "full", "stop"]
-    for _ in range(3):
-        anna.page.keyboard.press("Tab")
-        if anna.page.evaluate(focused) == "application":
-            break
-    anna.type("no key hangs\n")
-    wait_typed(anna, typed, "no key hangs\n")
-
-
 def test_keys_that_a_device_lacks(site: PortalDesktops, anna: Tab, typed: Path) -> None:
     work(site, anna)
     keys = anna.page.get_by_role("button", name="Keys", exact=True)
@@ -407,37 +382,6 @@ def test_a_phone_has_a_keyboard_too(site: PortalDesktops, browser: Browser, type
         wait_typed(phone, typed, "by thumb: \n")
         phone.assert_well()
     stop_all(site)
-
-
-def test_the_picture_fits_or_has_its_own_size_or_the_desktop_changes(site: PortalDesktops, anna: Tab) -> None:
-    work(site, anna)
-    size = "(() => { const c = document.querySelector('#screen canvas'), r = c.getBoundingClientRect();"
-    size += " return [c.width, c.height, Math.round(r.width), Math.round(r.height)] })()"
-    width, height, shown_width, shown_height = anna.page.evaluate(size)
-    assert (width, height) == (800, 600)
-    room = anna.page.locator("#screen").bounding_box()
-    assert room is not None
-    assert shown_height == pytest.approx(room["height"], abs=2)
-    assert shown_width == pytest.approx(room["height"] * 4 / 3, abs=3)
-    anna.page.get_by_label("Scaling").select_option("original")
-    anna.wait_for("the original size", lambda: anna.page.evaluate(size) == [800, 600, 800, 600])
-    anna.page.get_by_label("Scaling").select_option("resize")
-    anna.wait_for("the desktop's change", lambda: anna.page.evaluate(size)[:2] == [DESKTOP[0], int(room["height"])])
-    anna.page.reload()
-    anna.wait_for_phase("connected")
-    expect(anna.page.get_by_label("Scaling")).to_have_value("resize")
-
-
-def test_full_screen_hides_the_tools_and_keeps_a_handle(site: PortalDesktops, anna: Tab) -> None:
-    work(site, anna)
-    anna.page.get_by_role("button", name="Full screen").click()
-    handle = anna.page.get_by_role("button", name="Show toolbar")
-    expect(handle).to_be_visible()
-    expect(anna.page.locator("#bar")).to_be_hidden()
-    handle.click()
-    expect(anna.page.locator("#bar")).to_be_visible()
-    anna.page.get_by_role("button", name="Full screen").click()
-    expect(handle).to_be_hidden()
 
 
 def test_two_tabs_go_on_beside_each_other(site: PortalDesktops, anna: Tab, typed: Path) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import re
 import signal
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal
@@ -15,26 +14,15 @@ import pytest
 from playwright.sync_api import Browser, Locator, expect
 
 from tests.integration.test_portal_accessibility import GRAVE, violations
-from tests.support.accounts import change_accounts, end_processes_of, processes_of
+from tests.support.accounts import change_accounts, processes_of
 from tests.support.browser import DESKTOP, PHONE, Tab, chromium, tab
 from tests.support.files_page import partials
-from tests.support.portal_desktops import DISPLAYS, PASSWORD, PortalDesktops, begin, portal_desktops, stop_all
+from tests.support.portal_desktops import PASSWORD, PortalDesktops, begin, portal_desktops, stop_all
+from tests.support.portal_files import empty, files_types, home_of_anna
 from tests.support.processes import wait_until
 from x2gobroker.remote.files.names import partial_name
 
 LARGE = 40 << 20
-SIZES = {"sizes": ["800x600"]}
-
-
-def types(**files: str) -> dict[str, object]:
-    """Session types by the way that files go there."""
-    return {
-        name: {
-            "script": "terminal.py", "count": 2, "files": way, "files-megabytes": 1024,
-            "options": {"display_base": DISPLAYS + 2 * index, **SIZES},
-        }
-        for index, (name, way) in enumerate(files.items())
-    }  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -46,18 +34,13 @@ def browser() -> Iterator[Browser]:
 @pytest.fixture(scope="module")
 def home() -> Iterator[Path]:
     """Anna's home folder on this host."""
-    with tempfile.TemporaryDirectory(prefix="x2gt-homes-", dir="/var/lib") as name:
-        above = Path(name)
-        above.chmod(0o755)
-        change_accounts("useradd", "--create-home", "--home-dir", str(above / "anna"), "--shell", "/bin/bash", "anna")
-        yield above / "anna"
-        end_processes_of("anna")
-        change_accounts("userdel", "anna")
+    with home_of_anna() as made:
+        yield made
 
 
 @pytest.fixture(scope="module")
 def site(home: Path) -> Iterator[PortalDesktops]:
-    with portal_desktops(types(Both="both", In="in", Out="out", None_="none")) as made:
+    with portal_desktops(files_types(Both="both", In="in", Out="out", None_="none")) as made:
         yield made
 
 
@@ -69,11 +52,7 @@ def anna(site: PortalDesktops, browser: Browser, home: Path) -> Iterator[Tab]:
         yield made
     site.plug()
     stop_all(site)
-    for path in sorted(home.rglob("*"), reverse=True):
-        if path.is_dir() and not path.is_symlink():
-            path.rmdir()
-        else:
-            path.unlink()
+    empty(home)
 
 
 def open_files(site: PortalDesktops, person: Tab, kind: str = "Both") -> None:
@@ -112,53 +91,6 @@ def test_files_that_are_chosen(site: PortalDesktops, anna: Tab, home: Path, tmp_
     expect(transfer(anna, "empty.txt").nth(1).locator(".transfer-state")).to_contain_text("empty (1).txt")
     said = site.service.said()
     assert re.search(r"uploads ~/\S+bersicht\S+ at Both/0 of anna \(\w+\): 3145728 of 3145728 bytes: done", said)
-    anna.assert_well()
-
-
-def test_files_that_are_dropped_onto_the_desktop(site: PortalDesktops, anna: Tab, home: Path) -> None:
-    begin(site, anna, "Both")
-    anna.wait_for_phase("connected")
-    drop = anna.page.evaluate_handle(
-        """() => {
-        const drop = new DataTransfer();
-        drop.items.add(new File(["dropped"], "dropped.txt", { lastModified: 1600000000000 }));
-        drop.items.add(new File([new Uint8Array(1 << 20)], "zeros.bin"));
-        return drop;
-        }"""
-    )
-    anna.page.dispatch_event("#screen canvas", "dragover", {"dataTransfer": drop})
-    expect(anna.page.locator("#drop-here")).to_be_visible()
-    anna.page.dispatch_event("#screen canvas", "drop", {"dataTransfer": drop})
-    expect(anna.page.locator("#drop-here")).to_be_hidden()
-    wait_done(anna, "dropped.txt")
-    wait_done(anna, "zeros.bin")
-    assert (home / "dropped.txt").read_text() == "dropped"
-    assert (home / "dropped.txt").stat().st_mtime == 1600000000
-    assert (home / "zeros.bin").stat().st_size == 1 << 20
-    anna.page.get_by_role("button", name="Clear list").click()
-    expect(anna.page.locator("#transfers")).to_be_hidden()
-    anna.assert_well()
-
-
-def test_into_folders_and_down(site: PortalDesktops, anna: Tab, home: Path, tmp_path: Path) -> None:
-    data = os.urandom((20 << 20) + 3)
-    (home / "Documents" / "Büro").mkdir(parents=True)
-    (home / "Documents" / "Büro" / "Bericht 'ü'.bin").write_bytes(data)
-    change_accounts("chown", "-R", "anna:", str(home / "Documents"))
-    open_files(site, anna)
-    anna.page.get_by_role("button", name="Open folder Documents").click()
-    anna.page.get_by_role("button", name="Open folder Büro").click()
-    with anna.page.expect_download() as started:
-        anna.page.get_by_role("button", name="Download Bericht 'ü'.bin").click()
-    assert started.value.suggested_filename == "Bericht 'ü'.bin"
-    assert Path(started.value.path()).read_bytes() == data
-    wait_done(anna, "Bericht 'ü'.bin")
-    (tmp_path / "here.txt").write_text("here")
-    anna.page.set_input_files("#files-chosen", [tmp_path / "here.txt"])
-    wait_done(anna, "here.txt")
-    assert (home / "Documents" / "Büro" / "here.txt").read_text() == "here"
-    anna.page.locator("#files-way").get_by_role("button", name="Home folder").click()
-    expect(anna.page.get_by_role("button", name="Open folder Documents")).to_be_visible()
     anna.assert_well()
 
 
@@ -407,5 +339,4 @@ def test_everybody_can_use_it(
         expect(person.page.locator("#transfers")).to_be_visible()
         person.page.screenshot(path=pictures / "transfers.png")
     stop_all(site)
-    for path in home.iterdir():
-        path.rmdir() if path.is_dir() else path.unlink()
+    empty(home)

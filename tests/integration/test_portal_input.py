@@ -9,12 +9,16 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser
 
+from tests.support.accounts import Account, account_with_home
+from tests.support.browser import Tab
 from tests.support.copied_in_parts import copied_in_parts
 from tests.support.person import Person
 from tests.support.portal_desktops import (
     DISPLAYS,
     PortalDesktops,
     anna_at,
+    begin,
+    copied_in,
     pointer_in,
     portal_desktops,
     terminals,
@@ -24,6 +28,28 @@ from tests.support.portal_desktops import (
 from tests.support.processes import wait_until
 
 LIMIT_KILOBYTES = 300
+# a desktop that says where it is, and shows something
+SAYS_DISPLAY = ["sh", "-c", 'echo "$DISPLAY" > ~/display.new; mv ~/display.new ~/display; exec xterm']
+PUT = (
+    "const box = document.getElementById('clipboard-text'); box.value = arguments[0].repeat(arguments[1]);"
+    "box.dispatchEvent(new InputEvent('input', {bubbles: true}));"
+)
+COPY_IMAGE = """
+const canvas = document.createElement("canvas");
+canvas.width = canvas.height = 16;
+return new Promise((done) => canvas.toBlob(done, "image/png"))
+  .then((image) => navigator.clipboard.write([new ClipboardItem({ "image/png": image })])).then(() => true);
+"""
+# how often the page has looked at the device's clipboard
+COUNT_READS = """
+const read = navigator.clipboard.readText.bind(navigator.clipboard);
+window.reads = 0;
+navigator.clipboard.readText = async () => {
+  const words = await read();
+  window.reads += 1;
+  return words;
+};
+"""
 SCREEN_FOCUSED = "return document.activeElement?.getAttribute('role') === 'application'"
 
 
@@ -34,13 +60,26 @@ def typed(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def site(typed: Path) -> Iterator[PortalDesktops]:
+def account() -> Iterator[Account]:
+    """As whom desktops of the type Large run."""
+    with account_with_home("Large-pw-1") as made:
+        yield made
+
+
+@pytest.fixture(scope="module")
+def site(typed: Path, account: Account) -> Iterator[PortalDesktops]:
     types = terminals(typed)
     types["Terminal"]["clipboard-kilobytes"] = LIMIT_KILOBYTES
     for word in ("in", "out", "none"):
         types[f"Clipboard {word}"] = {**types["Copies"], "clipboard": word}
         options = {**types["Copies"]["options"], "display_base": types["Copies"]["options"]["display_base"] + 100}
         types[f"Clipboard {word}"]["options"] = options
+    types["Large"] = {
+        "script": "tigervnc.py",
+        "count": 1,
+        "clipboard-kilobytes": 1000,
+        "options": {"account": account.name, "command": SAYS_DISPLAY, "xvnc": ["-ac"], "sizes": ["800x600"]},
+    }
     with portal_desktops(types, "remote-connections-per-user = 50") as made:
         yield made
 
@@ -177,18 +216,55 @@ def test_a_text_up_to_the_limit_arrives_and_a_longer_one_is_refused_with_words(
     work(site, anna)
     anna.click("#clipboard")
     assert f"Maximum: {LIMIT_KILOBYTES} KB." in anna.text("#clipboard-hint")
-    put = (
-        "const box = document.getElementById('clipboard-text'); box.value = arguments[0].repeat(arguments[1]);"
-        "box.dispatchEvent(new InputEvent('input', {bubbles: true}));"
-    )
-    anna.run(put, "x", LIMIT_KILOBYTES * 1024)
+    anna.run(PUT, "x", LIMIT_KILOBYTES * 1024)
     anna.wait_for("the words", lambda: "The text was not sent because it is too long" in anna.text("#clipboard-said"))
-    anna.run(put, "short\n", 1)
+    anna.run(PUT, "short\n", 1)
     anna.wait_for("the words", lambda: "Sent to the desktop clipboard." in anna.text("#clipboard-said"))
     anna.press("Escape")
     anna.click_screen(60, 60)
     anna.press("Shift", "Insert")
     wait_typed(anna, typed, "short\n")
+
+
+def test_a_long_text_can_be_pasted_in_the_desktop(site: PortalDesktops, anna: Person, account: Account) -> None:
+    """Xvnc of its own accord takes none of 256 KB, and whoever pastes then waits without end."""
+    told = account.home / "display"
+    told.unlink(missing_ok=True)
+    begin(site, anna, "Large")
+    anna.wait_for_phase("connected")
+    anna.wait_for("the desktop saying where it is", told.exists)
+    display = int(told.read_text(encoding="ascii").strip().removeprefix(":"))
+    anna.click("#clipboard")
+    line = "a line of many, with an ä\n"
+    anna.run(PUT, line, 20_000)
+    anna.wait_for("the words", lambda: "Sent to the desktop clipboard." in anna.text("#clipboard-said"))
+    anna.press("Escape")
+    assert copied_in(display) == line * 20_000
+
+
+def test_an_image_on_the_device_leaves_the_clipboard_of_the_desktop_alone(
+    site: PortalDesktops, anna: Person, typed: Path
+) -> None:
+    """Whether the page looks by itself, as Chromium lets it, or is asked to."""
+    if isinstance(anna, Tab):
+        anna.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    work(site, anna)
+    anna.run(COUNT_READS)
+    anna.click("#clipboard")
+    anna.fill("#clipboard-text", "still there\n")
+    anna.wait_for("the words", lambda: "Sent to the desktop clipboard." in anna.text("#clipboard-said"))
+    anna.run(COPY_IMAGE)
+    anna.click("#clipboard-read")
+    anna.wait_for("the other words", lambda: "has no text" in anna.text("#clipboard-said"))
+    anna.press("Escape")
+    if isinstance(anna, Tab):
+        seen = anna.run("return window.reads")
+        anna.page.hover("#keys")
+        anna.click_screen(60, 60)
+        anna.wait_for("the page looking", lambda: anna.run("return window.reads") > seen)
+    anna.click_screen(60, 60)
+    anna.press("Shift", "Insert")
+    wait_typed(anna, typed, "still there\n")
 
 
 def test_a_text_that_does_not_come_out_is_said_and_no_older_one_stands_for_it(

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from playwright.sync_api import Browser, expect
 
-from tests.support.browser import PHONE, Tab, chromium, tab
-from tests.support.portal_desktops import PASSWORD, PortalDesktops, portal_desktops, stop_all, terminals, work
+from tests.support.browser import DESKTOP, PHONE, Tab, chromium, tab
+from tests.support.person import Person
+from tests.support.portal_desktops import PASSWORD, PortalDesktops, anna_at, portal_desktops, stop_all, terminals, work
 
 SIZE = "const c = document.querySelector('#screen canvas:not(.last)'); return [c.width, c.height]"
 SHOWN = (
@@ -17,6 +19,21 @@ SHOWN = (
     "return [Math.round(b.width), Math.round(b.height)]"
 )
 ROOM = "const b = document.getElementById('page').getBoundingClientRect(); return [b.width, b.height].map(Math.floor)"
+
+OFFERED = """
+const card = [...document.querySelectorAll("li.card")].find((li) => li.querySelector("h3").textContent === "Terminal");
+return [...card.querySelectorAll("select option")].map((option) => option.textContent);
+"""
+START = """
+const card = [...document.querySelectorAll("li.card")].find((li) => li.querySelector("h3").textContent === "Terminal");
+card.querySelector("select").value = "window";
+card.querySelector("form button").click();
+"""
+COUNT = (
+    "window.changes = 0; new MutationObserver(() => window.changes++)"
+    ".observe(document.querySelector('#screen canvas:not(.last)'), {attributeFilter: ['width', 'height']})"
+)
+QUIET_SECONDS = 3.0  # in which two windows that fight change the size some thirty times
 
 
 @pytest.fixture(scope="module")
@@ -42,6 +59,16 @@ def anna(site: PortalDesktops, browser: Browser) -> Iterator[Tab]:
     stop_all(site)
 
 
+@pytest.fixture(params=["chromium", "firefox"])
+def at_window(
+    request: pytest.FixtureRequest, site: PortalDesktops, browser: Browser, running_firefox: Person
+) -> Iterator[Person]:
+    """Anna, signed in, in each browser."""
+    with anna_at(site, running_firefox if request.param == "firefox" else browser) as person:
+        yield person
+        person.resize(*DESKTOP)
+
+
 def start(person: Tab, size: str = "") -> None:
     """Start a terminal from the home page, in a size of its list where one is given."""
     card = person.page.locator('li.card:has(h3:text-is("Terminal"))')
@@ -51,19 +78,26 @@ def start(person: Tab, size: str = "") -> None:
     person.wait_for_phase("connected")
 
 
-def test_a_desktop_is_as_large_as_the_window_and_follows_it(site: PortalDesktops, anna: Tab) -> None:
-    card = anna.page.locator('li.card:has(h3:text-is("Terminal"))')
-    assert card.locator("select option").all_inner_texts() == ["Match window size", "1024x768", "1920x1200"]
-    start(anna)
+def start_as_the_window(person: Person) -> None:
+    """Start a terminal from the home page, as large as the window, which is what it offers first."""
+    assert person.run(OFFERED) == ["Match window size", "1024x768", "1920x1200"]
+    person.run(START)
+    person.wait_for_phase("connected")
+
+
+def test_a_desktop_is_as_large_as_the_window_and_follows_it(site: PortalDesktops, at_window: Person) -> None:
+    start_as_the_window(at_window)
     (slot,) = site.service.desktops.of_user("anna")
     width, height = (int(side) for side in slot.options["size"].split("x"))
-    assert width == 1440
-    assert height == pytest.approx(anna.run(ROOM)[1], abs=4), "nearly right from its start"
-    anna.wait_for("the very size", lambda: anna.run(SIZE) == anna.run(ROOM))
-    assert anna.run(SHOWN) == anna.run(SIZE), "not scaled"
-    anna.page.set_viewport_size({"width": 1000, "height": 700})
-    anna.wait_for("the desktop following", lambda: anna.run(SIZE) == anna.run(ROOM))
-    expect(anna.page.get_by_label("Scaling")).to_have_value("resize")
+    assert width == at_window.run("return innerWidth")
+    assert height == pytest.approx(at_window.run(ROOM)[1], abs=4), "nearly right from its start"
+    at_window.wait_for("the very size", lambda: at_window.run(SIZE) == at_window.run(ROOM))
+    assert at_window.run(SHOWN) == at_window.run(SIZE), "not scaled"
+    before = at_window.run(SIZE)
+    at_window.resize(1000, 700)
+    at_window.wait_for("the window", lambda: at_window.run(ROOM)[0] < before[0])
+    at_window.wait_for("the desktop following", lambda: at_window.run(SIZE) == at_window.run(ROOM))
+    assert at_window.run("return document.getElementById('scaling').value") == "resize"
 
 
 def test_a_fixed_size_stays_and_is_offered_again(site: PortalDesktops, anna: Tab) -> None:
@@ -75,30 +109,25 @@ def test_a_fixed_size_stays_and_is_offered_again(site: PortalDesktops, anna: Tab
     expect(anna.page.locator('li.card:has(h3:text-is("Terminal")) select')).to_have_value("1920x1200")
 
 
-def test_two_windows_do_not_fight_for_the_size(site: PortalDesktops, anna: Tab) -> None:
-    start(anna)
-    url = anna.url
-    other = anna.context.new_page()
-    other.set_viewport_size({"width": 800, "height": 500})
-    other.goto(url)
-    other.wait_for_selector("#state[data-phase=connected]")
-    other.mouse.click(300, 300)
-    width = "document.querySelector('#screen canvas:not(.last)').width"
-    anna.wait_for("the size of the other window", lambda: other.evaluate(width) == 800)
-    count = (
-        "window.changes = 0; new MutationObserver(() => window.changes++)"
-        ".observe(document.querySelector('#screen canvas:not(.last)'), {attributeFilter: ['width', 'height']})"
-    )
-    for page in (anna.page, other):
-        page.evaluate(count)
-    other.wait_for_timeout(3000)
-    assert anna.page.evaluate("window.changes") + other.evaluate("window.changes") <= 4
-    anna.page.bring_to_front()
-    anna.click_screen(60, 60)
-    anna.wait_for("the size of the window that is used", lambda: anna.run(SIZE) == anna.run(ROOM))
-    other.wait_for_timeout(1000)
-    assert anna.run(SIZE) == anna.run(ROOM)
-    other.close()
+def test_two_windows_do_not_fight_for_the_size(site: PortalDesktops, at_window: Person) -> None:
+    start_as_the_window(at_window)
+    with at_window.guest() as other:  # the same user, in a window that knows nothing of the first one
+        other.resize(800, 500)
+        other.sign_in(site.url, "anna", PASSWORD)
+        other.run("localStorage.setItem('scaling', 'resize')")
+        other.go(at_window.url)
+        other.wait_for_phase("connected")
+        other.click_screen(300, 200)
+        other.wait_for("the size of the other window", lambda: other.run(SIZE) == other.run(ROOM))
+        other.run(COUNT)
+        time.sleep(QUIET_SECONDS)
+        assert other.run("return window.changes") <= 2
+        at_window.click_screen(60, 60)
+        at_window.wait_for("the size of the window that is used", lambda: at_window.run(SIZE) == at_window.run(ROOM))
+        at_window.run(COUNT)
+        time.sleep(QUIET_SECONDS)
+        assert at_window.run("return window.changes") == 0
+        assert at_window.run(SIZE) == at_window.run(ROOM)
 
 
 def test_all_pixels_of_a_sharp_screen_can_be_had(site: PortalDesktops, browser: Browser) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -91,7 +92,7 @@ class Tab:
 
     def says(self) -> str:
         """What a desktop's page says over the screen."""
-        return " ".join(self.page.inner_text("#cover").split())
+        return " ".join(self.text("#cover").split())
 
     def colours(self) -> int:
         """How many colours the desktop shows: 0 without a picture."""
@@ -200,6 +201,10 @@ class Tab:
         assert size is not None
         self.page.set_viewport_size({"width": size["height"], "height": size["width"]})
 
+    def resize(self, width: int, height: int) -> None:
+        """Give the page another size."""
+        self.page.set_viewport_size({"width": width, "height": height})
+
     @contextlib.contextmanager
     def guest(self) -> Iterator[Tab]:
         """Somebody else, with a browser of the same kind that knows nothing of this one."""
@@ -277,6 +282,25 @@ def tab(
         made.page.on("console", lambda message: _note(made, message))
         made.page.on("pageerror", lambda error: made.problems.append(str(error)))
         yield made
+    finally:
+        context.close()
+
+
+@contextlib.contextmanager
+def forgetful_tab(browser: Browser, folder: Path) -> Iterator[Tab]:
+    """Somebody whose Chromium, of the same kind as `browser`, keeps nothing: pages get neither cookies nor storage.
+
+    That is a setting of a whole profile, which is made in this folder.
+    """
+    preferences = folder / "Default" / "Preferences"
+    preferences.parent.mkdir(parents=True)
+    preferences.write_text(json.dumps({"profile": {"default_content_setting_values": {"cookies": 2}}}), "utf-8")
+    context = browser.browser_type.launch_persistent_context(
+        folder, executable_path=CHROMIUM, args=list(FLAGS), timeout=DEADLINE * 1000, locale="en-GB"
+    )
+    try:
+        context.set_default_timeout(DEADLINE * 1000)
+        yield Tab(context.pages[0], context)
     finally:
         context.close()
 

@@ -39,6 +39,8 @@ PREFERENCES: dict[str, Any] = {
     "browser.download.panel.shown": True,  # else the first download opens it, and the keyboard is there
     "dom.events.testing.asyncClipboard": True,  # the clipboard without a question to the user
 }
+ALL_COOKIES, NO_COOKIES = 0, 2
+KEEP_COOKIES = "Services.prefs.setIntPref('network.cookie.cookieBehavior', arguments[0]); arguments[1]('');"
 PAGE_LEFT = "Document was unloaded"  # what was asked of a page that another one has just replaced
 # names of WebDriver's keys
 KEYS = {
@@ -218,6 +220,10 @@ class FirefoxTab:
         said = self.run_in_browser(script, *values)
         assert not said, said
 
+    def resize(self, width: int, height: int) -> None:
+        """Give the window another size; its page has less."""
+        self._ask("WebDriver:SetWindowRect", width=width, height=height)
+
     @contextlib.contextmanager
     def guest(self) -> Iterator[FirefoxTab]:
         """Somebody else, with a browser of the same kind that knows nothing of this one: a private window."""
@@ -236,6 +242,16 @@ class FirefoxTab:
             f"{factor:g} pixels for each",
             lambda: abs(float(self.run("return devicePixelRatio")) - factor) < MUCH_THE_SAME,
         )
+
+    @contextlib.contextmanager
+    def forgetting(self) -> Iterator[None]:
+        """Keep nothing meanwhile: pages get neither cookies nor storage."""
+        self._do(KEEP_COOKIES, NO_COOKIES)
+        try:
+            yield
+        finally:
+            self.go("about:blank")
+            self._do(KEEP_COOKIES, ALL_COOKIES)
 
     def wheel(self, steps: int, x: int, y: int) -> None:
         """Turn the wheel over a place of the page, away from oneself where `steps` is less than nothing."""

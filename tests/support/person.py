@@ -53,6 +53,9 @@ class Person(Protocol):
     def rotate(self) -> None:
         """Turn the phone on its side, or upright again."""
 
+    def resize(self, width: int, height: int) -> None:
+        """Give the window another size: of its page, or a little more than that."""
+
     def guest(self) -> AbstractContextManager[Person]:
         """Somebody else, with a browser of the same kind that knows nothing of this one."""
 

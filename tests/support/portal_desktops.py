@@ -13,6 +13,7 @@ from typing import Any
 
 from passlib.hash import sha512_crypt
 from playwright.sync_api import Browser
+from Xlib import X
 from Xlib.display import Display
 
 from tests.support.browser import COLOURS, tab
@@ -31,7 +32,7 @@ CONFIG = """\
 enable-portal = true
 default-auth-mech = htpasswd
 remote-websocket-url = ws://127.0.0.1:{websockets}/websockify
-remote-origins = http://127.0.0.1:{port}
+remote-origins = http://127.0.0.1:{port}, http://portal.localhost:{port}
 {more}
 
 [broker_inifile]
@@ -232,6 +233,24 @@ def pointer_in(display: int) -> tuple[int, int, int]:
     try:
         found = connected.screen().root.query_pointer()
         return found.root_x, found.root_y, found.mask
+    finally:
+        connected.close()
+
+
+def copied_in(display: int, patience: float = 20.0) -> str:
+    """The text that a program of a desktop gets when it pastes, from what was copied."""
+    connected = Display(f":{display}")
+    try:
+        window = connected.screen().root.create_window(0, 0, 1, 1, 0, X.CopyFromParent)
+        text, place, clipboard = (connected.get_atom(name) for name in ("UTF8_STRING", "PASTED", "CLIPBOARD"))
+        window.convert_selection(clipboard, text, place, X.CurrentTime)
+        connected.flush()
+        wait_until(lambda: connected.pending_events() > 0, "an answer to who pastes", patience)
+        told = connected.next_event()
+        assert told.type == X.SelectionNotify, told
+        assert told.property == place, "there is no text"
+        found = window.get_full_property(place, text)
+        return bytes(found.value).decode() if found else ""
     finally:
         connected.close()
 

@@ -25,6 +25,7 @@ from tests.support.browser import DESKTOP, PHONE, Tab, chromium, tab
 from tests.support.portal_desktops import PortalDesktops, portal_desktops
 from tests.support.processes import free_port, wait_until
 from tests.support.sshd import Sshd, sshd
+from x2gobroker.store import DesktopOrders, PortalSessions
 
 Look = Callable[[str, Tab], None]
 Scheme = Literal["light", "dark"]
@@ -176,6 +177,7 @@ def walk(
         with tab(browser, size, scheme, language) as guest:
             _shared(pages, person, guest, look)
         _ends(pages, person, look)
+        _again(pages, person, look)
     pages.stop_all()
 
 
@@ -188,6 +190,8 @@ def _before_signing_in(pages: Pages, person: Tab, look: Look) -> None:
     page.press("input[name=password]", "Enter")
     page.wait_for_selector(".notice.error")
     look("sign-in-wrong", person)
+    page.goto(f"{pages.site.url}sign-in?lost=1")
+    look("sign-in-lost", person)
 
 
 def _home(pages: Pages, person: Tab, look: Look) -> None:
@@ -230,9 +234,6 @@ def _lists(pages: Pages, person: Tab, look: Look) -> None:
 
 def _desktop(pages: Pages, person: Tab, look: Look) -> None:
     page = person.page
-    pages.start(person, "Asks")
-    expect(page.locator("#password")).to_be_focused()
-    look("desktop-password", person)
     page.goto(f"{pages.site.url}desktop/{_slot_of(pages, 'Running')}")
     person.wait_for_phase("connected")
     person.wait_for_colours(2)
@@ -240,6 +241,9 @@ def _desktop(pages: Pages, person: Tab, look: Look) -> None:
     look("desktop", person)
     page.click("#keys")
     look("desktop-keys", person)
+    page.click(".more-keys summary")
+    look("desktop-more-keys", person)
+    page.click(".more-keys summary")
     page.click("#keys")
     touch = ("touch",) if person.touch else ()
     for name in ("clipboard", "files", *touch, "stop"):
@@ -282,6 +286,9 @@ def _shared(pages: Pages, person: Tab, guest: Tab, look: Look) -> None:
     person.page.click("#share-end")
     guest.wait_for_phase("ended")
     look("view-ended", guest)
+    guest.page.goto(f"{pages.site.url}view")
+    guest.wait_for_phase("ended")
+    look("view-no-link", guest)
     person.page.keyboard.press("Escape")
 
 
@@ -290,12 +297,37 @@ def _ends(pages: Pages, person: Tab, look: Look) -> None:
     pages.stop_all()
     person.wait_for_phase("ended")
     look("desktop-ended", person)
+    page.goto(pages.site.url)
+    look("home-ended", person)
     page.goto(f"{pages.site.url}sessions")
     look("sessions-empty", person)
     page.click("details.menu summary")
     page.click('form[action$="/sign-out"] button')
     expect(page.locator("main p[role=status]")).to_be_visible()
     look("signed-out", person)
+
+
+def _again(pages: Pages, person: Tab, look: Look) -> None:
+    """What need not be seen while the desktop of before goes on: that one has its minutes."""
+    page = person.page
+    pages.sign_in(person)
+    orders = DesktopOrders(pages.site.service.store)
+    orders.close("root", "Back on Monday at 8:00.")
+    page.goto(pages.site.url)
+    look("home-closed", person)
+    orders.open()
+    pages.start(person, "Asks")
+    expect(page.locator("#password")).to_be_focused()
+    look("desktop-password", person)
+    page.fill("#password", "wrong")
+    page.press("#password", "Enter")
+    expect(page.locator("#password-dialog [role=alert]")).not_to_be_empty()
+    look("desktop-password-wrong", person)
+    pages.start(person, "Running")
+    person.wait_for_phase("connected")
+    PortalSessions(pages.site.service.store).close_all(pages.user.name)
+    person.wait_for_phase("signed-out")
+    look("desktop-signed-out", person)
 
 
 def main() -> int:

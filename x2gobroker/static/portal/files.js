@@ -137,6 +137,7 @@ export function setUpFiles(connection) {
   const say = (words) => { by("files-said").textContent = words; };
   let way = []; // the folders that lead to the one that is shown: {item, name}
   let asked = 0; // the number of the last question; answers to earlier ones no longer count
+  let answered = Promise.resolve(); // the question before
   let fresh = null;
 
   const path = () => way.map(({ item }) => item).join("/");
@@ -144,7 +145,13 @@ export function setUpFiles(connection) {
   const look = async () => {
     const number = ++asked;
     by("files-rows").setAttribute("aria-busy", "true");
+    // one question at a time: an answer does not say which folder it is about
+    const before = answered;
+    let over;
+    answered = new Promise((resolve) => { over = resolve; });
+    await before;
     try {
+      if (number !== asked) return;
       const found = await listFolder(await line.channel(), path(), by("files-hidden").checked);
       if (number === asked) show(found);
     } catch (error) {
@@ -153,6 +160,7 @@ export function setUpFiles(connection) {
       by("files-rows").replaceChildren();
       say(errorText(error));
     } finally {
+      over();
       if (number === asked) by("files-rows").removeAttribute("aria-busy");
     }
   };
