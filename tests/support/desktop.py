@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import os
 import re
 import secrets
@@ -87,9 +88,11 @@ class Desktop:
 
     def signature(self) -> str:
         """A word that changes as soon as one pixel of the screen does."""
-        result = self._call("import", "-silent", "-window", "root", "-format", "%#", "info:")
-        assert result.returncode == 0, f"import: {result.stderr}"
-        return result.stdout.strip()
+        argv = ["xwd", "-silent", "-root"]  # a tenth of the time that ImageMagick takes
+        env = {**os.environ, **self.environment}
+        done = subprocess.run(argv, capture_output=True, env=env, timeout=COMMAND_DEADLINE, check=False)
+        assert done.returncode == 0, f"xwd: {done.stderr.decode(errors='replace')}"
+        return hashlib.sha256(done.stdout).hexdigest()
 
 
 def _display_of(server: Program) -> str:

@@ -27,12 +27,19 @@ def free_port() -> int:
 
 
 def wait_until(condition: Callable[[], bool], what: str, deadline: float = START_DEADLINE) -> None:
-    """Poll `condition` until it holds; raises AssertionError naming `what` after `deadline` seconds."""
+    """Poll `condition` until it holds; raises AssertionError naming `what` after `deadline` seconds.
+
+    Looking takes half of the time at most: some conditions start programs on a machine that has enough to do.
+    """
     end = time.monotonic() + deadline
-    while not condition():
-        if time.monotonic() > end:
+    while True:
+        looked = time.monotonic()
+        if condition():
+            return
+        now = time.monotonic()
+        if now > end:
             raise AssertionError(f"{what} did not happen within {deadline:g} s")
-        time.sleep(0.05)
+        time.sleep(min(max(0.05, now - looked), 0.5))
 
 
 def listens(port: int, host: str = "127.0.0.1") -> bool:

@@ -31,14 +31,15 @@ HOSTS = Path("/etc/hosts")
 COMMAND_DEADLINE = 60.0
 CLEANER = "x2gocleansessions"
 GATE = "X2GO_CLEANER_GATE"
-# The pause between two rounds of the cleaner, unchanged but that it lasts as long as there is a file `rest`.
+# The pause between two rounds of the cleaner, which lasts as long as there is a file `rest`, and otherwise six seconds
+# instead of two: a round starts four programs and two more for each session, a third of what these tests would take.
 GATE_MODULE = """\
 package Gate;
 BEGIN {
     delete @ENV{qw(PERL5OPT PERL5LIB)};
     my $folder = $ENV{X2GO_CLEANER_GATE};
     *CORE::GLOBAL::sleep = sub {
-        for (my $pauses = 20 * $_[0]; $pauses > 0; $pauses--) {
+        for (my $pauses = 3 * 20 * $_[0]; $pauses > 0; $pauses--) {
             while (-e "$folder/rest") {
                 open(my $told, '>', "$folder/resting");
                 select(undef, undef, undef, 0.05);
