@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pwd
+import re
 import resource
 import signal
 import socket
@@ -43,6 +44,18 @@ def test_names_accounts_and_limits_are_the_rooms() -> None:
     before = os.umask(0)
     os.umask(before)
     assert before == 0o022
+
+
+@pytest.mark.parametrize("name", ["x2gobroker", "x2gobroker-desktop"])
+def test_pam_knows_our_services(name: str) -> None:
+    """Also on Debian 13, which has no package that brings the first one along."""
+    assert "@include common-auth" in Path("/etc/pam.d", name).read_text().splitlines()
+
+
+def test_x2go_server_waits_for_agents_of_a_busy_machine() -> None:
+    """As far as it can be told to: that of Debian 12 cannot."""
+    found = re.findall(r"^agent-startup-time=(.*)$", Path("/etc/x2go/x2goserver.conf").read_text(), re.MULTILINE)
+    assert found in ([], ["120"])
 
 
 def test_no_signal_is_ignored_by_what_tests_start() -> None:

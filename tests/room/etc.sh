@@ -117,8 +117,14 @@ if [ -d security ]; then
   : >security/pam_env.conf
   : >security/access.conf
 fi
+ours=$(dirname "$(realpath "$BASH_SOURCE")")/../../etc/pam.d
 # as `x2gobroker remote setup` puts it there
-cp "$(dirname "$(realpath "$BASH_SOURCE")")/../../etc/pam.d/x2gobroker-desktop" pam.d/
+cp "$ours/x2gobroker-desktop" pam.d/
+# where Debian has a broker, its package has put its own there
+[ -e pam.d/x2gobroker ] || cp "$ours/x2gobroker" pam.d/
+
+# on a busy machine an agent may take longer than ten seconds to start, and X2Go Server of Debian 13 forgets its session then
+[ ! -e x2go/x2goserver.conf ] || sed -i 's/^agent-startup-time=.*/agent-startup-time=120/' x2go/x2goserver.conf
 
 if [ -d ssh ]; then
   rm -rf ssh/ssh_config.d ssh/sshd_config.d ssh/ssh_known_hosts
