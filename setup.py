@@ -112,7 +112,7 @@ setup(
         "jinja2>=3.1,<4",
         # x2gobroker/cli/daemon/serving.py builds on classes of gunicorn that are not its public API
         "gunicorn>=22,<28",
-        "sqlalchemy>=2.0,<3",
+        "sqlalchemy>=2.0.4,<3",
         "libpass>=1.9,<2",
         "segno>=1.6,<2",
         "bcrypt>=4,<6",

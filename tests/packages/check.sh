@@ -191,9 +191,10 @@ scenario_swap() {
 	agent_works
 }
 
-# nobody has changed anything of Debian's, and at the end everything goes
+# nobody has changed anything of Debian's, and at the end everything goes; ca-certificates, which Debian's broker brings along, is there
+# before: apt recommends it, so that autoremove keeps it
 scenario_unchanged() {
-	apt install python3 sudo adduser procps libpam-runtime perl
+	apt install python3 sudo adduser procps libpam-runtime perl ca-certificates
 	inventory /root/before
 	apt install x2gobroker x2gobroker-common
 	apt install $(debs x2gobroker)
@@ -257,12 +258,14 @@ scenario_purge_one_by_one() {
 
 scenario_back() {
 	old_site
+	dpkg -L $OLD | sort -u | while read -r file; do [ -d "$file" ] || [ ! -e "$file" ] || echo "$file"; done >/root/files
 	apt install $(debs $OLD)
 	intact swap
 	local name versions=
 	for name in $OLD; do versions="$versions $name=0.0.4.3-4"; done
 	apt install --allow-downgrades $versions
 	intact "going back"
+	there $(cat /root/files)
 	gone $VENV/bin/python /etc/logrotate.d/x2gobroker /etc/fail2ban/jail.d/x2gobroker.conf
 	there /usr/sbin/x2gobroker-daemon-debug /etc/logrotate.d/x2gobroker-daemon /usr/lib/x2go/x2gobroker-agent.pl
 	equal "diversions" "" "$(dpkg-divert --list '*x2go*')"
@@ -275,9 +278,11 @@ scenario_back() {
 	agent_works
 }
 
-# an X2Go Server: the agent alone
+# an X2Go Server: the agent alone, over Debian's where Debian has one
 scenario_agent() {
-	apt install x2gobroker-agent
+	local first=x2gobroker-agent
+	apt-cache show $first >/dev/null 2>&1 || first=$(debs $first)
+	apt install $first
 	install -d -m 700 -o x2gobroker -g x2gobroker /var/lib/x2gobroker/.ssh
 	echo "ssh-ed25519 AAAA broker" >/var/lib/x2gobroker/.ssh/authorized_keys
 	apt install $(debs x2gobroker-agent)

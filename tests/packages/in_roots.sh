@@ -20,8 +20,8 @@ if [ -z "$base" ]; then
 fi
 scenarios=$*
 if [ -z "$scenarios" ]; then
-	scenarios="lintian autopkgtest fresh x2go"
-	[ "$suite" != bookworm ] || scenarios="$scenarios swap unchanged swap_one removed_before purge_one_by_one back agent wsgi"
+	scenarios="lintian autopkgtest fresh x2go agent"
+	[ "$suite" != bookworm ] || scenarios="$scenarios swap unchanged swap_one removed_before purge_one_by_one back wsgi"
 fi
 
 . "$source/tests/packages/reach.sh"

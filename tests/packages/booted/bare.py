@@ -21,6 +21,7 @@ NEWER = [Path(__file__).parent / name for name in ("newer.sh", "newer.py")]
 BASES = "X2GOBROKER_TEST_BASES"
 DEBS = "X2GOBROKER_TEST_DEBS"
 APT_SECONDS = 600.0
+PRESSURE = Path("/sys/fs/cgroup/cpu.pressure")  # of all that runs in this room
 PYTHON = "/usr/lib/x2gobroker/venv/bin/python"
 RELEASES = sorted(path.name for path in Path(os.environ.get(DEBS, "/nonexistent")).glob("*")) or ["bookworm", "trixie"]
 _VARIABLES = {
@@ -29,6 +30,39 @@ _VARIABLES = {
     "LANG": "C.UTF-8",
     "DEBIAN_FRONTEND": "noninteractive",
 }
+
+
+@dataclass(frozen=True)
+class Took:
+    """Seconds that something took, and in how many of them all of this room waited, as others had the processors."""
+
+    clock: float
+    waited: float
+
+    @property
+    def own(self) -> float:
+        """What it takes at most on a machine that does nothing else."""
+        return self.clock - self.waited
+
+    def __str__(self) -> str:
+        return f"{self.clock:.1f} s" + (f" ({self.own:.1f} s of its own)" if self.waited >= 1 else "")
+
+
+class Stopwatch:
+    """Runs from its making."""
+
+    def __init__(self) -> None:
+        self._began, self._waited = time.monotonic(), _waited()
+
+    def took(self) -> Took:
+        """What it shows; it goes on."""
+        return Took(time.monotonic() - self._began, _waited() - self._waited)
+
+
+def _waited() -> float:
+    """The seconds in which a process of this room could run, and none did; 0 where the kernel does not count them."""
+    found = re.search(r"^full .*total=(\d+)$", PRESSURE.read_text(), re.MULTILINE) if PRESSURE.exists() else None
+    return int(found[1]) / 1e6 if found else 0.0
 
 
 @dataclass(frozen=True)
@@ -44,11 +78,11 @@ class Bare:
         (path,) = self.machine.run("sh", "-c", 'ls "$1/$2"_*.deb', "ls", self.debs, name).split()
         return path
 
-    def apt(self, *words: str) -> float:
-        """Call apt-get, as nobody is there to answer questions; the seconds that it took."""
-        began = time.monotonic()
+    def apt(self, *words: str) -> Took:
+        """Call apt-get, as nobody is there to answer questions; what it took."""
+        watch = Stopwatch()
         self.machine.run("apt-get", "-qy", "--no-install-recommends", *words, seconds=APT_SECONDS)
-        return time.monotonic() - began
+        return watch.took()
 
     def make_user(self, name: str, password: str) -> None:
         """An account with a password."""
