@@ -111,7 +111,7 @@ def test_no_login_runs_x2golistsessions(site: WatchedServer, tmp_path: Path) -> 
     """Neither of who has a session, running or suspended, nor of who has none; a user's own call is noted."""
     anna, bert = site.x2go.users
     session = site.start(anna)
-    wait_until(lambda: site.states(anna) == {session.name: "R"}, "the session known")
+    site.wait_for(anna, {session.name: "R"})
     tmp_path.chmod(0o755)
     tmp_path.parent.chmod(0o755)
     tmp_path.parent.parent.chmod(0o755)
@@ -131,7 +131,7 @@ def test_no_login_runs_x2golistsessions(site: WatchedServer, tmp_path: Path) -> 
         assert site.listed(anna)[0] == "R"
         assert notes.read_text() == ""
     session.drop_client()
-    wait_until(lambda: site.states(anna) == {session.name: "S"}, "its suspension known")
+    site.wait_for(anna, {session.name: "S"})
     with cleaner_at_rest(), mounted_over(noting, LISTER):
         assert site.listed(anna) == ("S", 0, 1)
         assert [line.split("|")[1] for line in site.select(anna).session_lines] == [session.name]
@@ -145,7 +145,7 @@ def test_a_server_that_is_rebooted_keeps_its_sessions_until_it_is_back_and_says_
     """Its sshd and its sessions end in one moment, and what the session database has is what it had before."""
     anna = site.x2go.users[0]
     session = site.start(anna)
-    wait_until(lambda: site.states(anna) == {session.name: "R"}, "the session known")
+    site.wait_for(anna, {session.name: "R"})
     with cleaner_at_rest():
         site.x2go.sshd.stop()
         session.proxy.stop()
@@ -164,7 +164,7 @@ def test_a_server_that_is_rebooted_keeps_its_sessions_until_it_is_back_and_says_
 def test_a_session_whose_agent_was_killed_is_gone_as_soon_as_the_server_says_so(site: WatchedServer) -> None:
     anna = site.x2go.users[0]
     session = site.start(anna)
-    wait_until(lambda: site.states(anna) == {session.name: "R"}, "the session known")
+    site.wait_for(anna, {session.name: "R"})
     os.kill(session.agent, signal.SIGKILL)
     wait_until(lambda: session.state == "", "its end in the session database")
     assert site.seconds_until(lambda: site.states(anna) == {}, "its end known") < SOON
@@ -177,7 +177,7 @@ def test_an_agent_that_is_killed_in_the_midst_is_replaced_and_nothing_is_missed(
     os.kill(before, signal.SIGKILL)
     session = site.start(anna)
     wait_until(lambda: agents() not in ([], [before]), "another watch")
-    wait_until(lambda: site.states(anna) == {session.name: "R"}, "the session known")
+    site.wait_for(anna, {session.name: "R"})
     wait_until(lambda: site.server().how == WATCH, "the watch heard")
     assert "its watch ended: timeout" in site.checker.log.read_text()
     assert "is watched again" in site.checker.log.read_text()
@@ -201,7 +201,7 @@ def test_a_watch_that_falls_silent_is_not_believed_any_longer(site: WatchedServe
 def test_a_database_that_is_gone_is_trouble_and_everybody_is_asked_again(site: WatchedServer) -> None:
     anna = site.x2go.users[0]
     session = site.start(anna)
-    wait_until(lambda: site.states(anna) == {session.name: "R"}, "the session known")
+    site.wait_for(anna, {session.name: "R"})
     hidden = DATABASE.with_name("hidden")
     DATABASE.rename(hidden)
     try:

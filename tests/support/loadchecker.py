@@ -24,7 +24,7 @@ CONFIG = """\
 load-checker-intervals = {interval}
 default-use-load-checker = true
 default-agent-query-mode = SSH
-agent-timeout = 2
+agent-timeout = {timeout}
 {more}
 [broker_inifile]
 session-profiles = {folder}/profiles.conf
@@ -48,7 +48,12 @@ class LoadChecker:
     """One load checker in a folder of its own. `variables` are of its environment."""
 
     def __init__(
-        self, variables: Mapping[str, str], interval: int = 1, more: str = "", arguments: Sequence[str] = ()
+        self,
+        variables: Mapping[str, str],
+        interval: int = 1,
+        more: str = "",
+        arguments: Sequence[str] = (),
+        timeout: int = 2,
     ) -> None:
         self.folder = Path(tempfile.mkdtemp(prefix="our-loadchecker-"))
         self.folder.chmod(0o755)
@@ -65,7 +70,7 @@ class LoadChecker:
         }
         if "database-url" not in more and "cookie-directory" not in more:
             more += f"\ncookie-directory = {self.folder}/state"
-        replace_file(self.config, CONFIG.format(interval=interval, more=more, folder=self.folder))
+        replace_file(self.config, CONFIG.format(interval=interval, more=more, timeout=timeout, folder=self.folder))
 
     def write_profiles(self, *texts: str) -> None:
         """The session profiles from now on."""
@@ -143,10 +148,15 @@ class LoadChecker:
 
 @contextlib.contextmanager
 def load_checker(
-    variables: Mapping[str, str], *profiles: str, interval: int = 1, more: str = "", arguments: Sequence[str] = ()
+    variables: Mapping[str, str],
+    *profiles: str,
+    interval: int = 1,
+    more: str = "",
+    arguments: Sequence[str] = (),
+    timeout: int = 2,
 ) -> Iterator[LoadChecker]:
-    """A running load checker for the length of a `with` block."""
-    made = LoadChecker(variables, interval, more, arguments)
+    """A running load checker for the length of a `with` block; `timeout` is for agents, in seconds."""
+    made = LoadChecker(variables, interval, more, arguments, timeout)
     try:
         made.write_profiles(*profiles)
         made.start()

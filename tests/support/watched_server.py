@@ -80,6 +80,14 @@ class WatchedServer:
         """The user's sessions, as far as is known."""
         return {one.session.name: one.session.state for one in self.known(user)}
 
+    def wait_for(self, user: Account, states: dict[str, str]) -> None:
+        """Until the user's sessions are known to be in these states; it fails with what is known, and what is so."""
+        try:
+            wait_until(lambda: self.states(user) == states, f"{states} being known")
+        except AssertionError as error:
+            known, there = self.known(user), self.x2go.states(user)
+            raise AssertionError(f"{error}; known are {known}, at the server there are {there}") from error
+
     def seconds_until(self, condition: Callable[[], bool], what: str, deadline: float = 30.0) -> float:
         """How long it takes until something is known."""
         began = time.monotonic()
@@ -127,7 +135,8 @@ def watched_server(folder: Path, desktop: Desktop, users: int = 2, more: str = "
                     "X2GOBROKER_AGENT_CMD": INSTALLED,
                 }
                 profile = PROFILE.format(name=server.name, port=server.port)
-                with load_checker(variables, profile, interval=300, more=more) as checker:
+                # a question that fails is put again after the interval, and a busy machine may take long for an answer
+                with load_checker(variables, profile, interval=300, more=more, timeout=20) as checker:
                     made_site = WatchedServer(server, checker, desktop, home, notes)
                     made_site.variables, made_site.agent = variables, agent
                     try:
