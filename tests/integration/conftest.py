@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from playwright.sync_api import Browser
 
     from tests.support.person import Person
+    from tests.support.portal_desktops import PortalDesktops
 
 
 @pytest.fixture(scope="session")
@@ -68,6 +69,23 @@ def running_firefox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Person
     from tests.support.firefox import firefox
 
     with firefox(tmp_path_factory.mktemp("firefox")) as person:
+        yield person
+
+
+@pytest.fixture(scope="module")
+def typed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where all that is typed into the terminals of a file's desktops goes, line by line."""
+    return tmp_path_factory.mktemp("typed") / "typed"
+
+
+@pytest.fixture(params=["chromium", "firefox"])
+def anna(
+    request: pytest.FixtureRequest, site: PortalDesktops, running_chromium: Browser, running_firefox: Person
+) -> Iterator[Person]:
+    """Anna, signed in at the `site` of a file, in each browser."""
+    from tests.support.portal_desktops import anna_at
+
+    with anna_at(site, running_firefox if request.param == "firefox" else running_chromium) as person:
         yield person
 
 

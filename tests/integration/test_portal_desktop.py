@@ -58,12 +58,6 @@ def browser() -> Iterator[Browser]:
 
 
 @pytest.fixture(scope="module")
-def typed(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Where all that is typed into the terminal goes, line by line."""
-    return tmp_path_factory.mktemp("typed") / "typed"
-
-
-@pytest.fixture(scope="module")
 def site(typed: Path) -> Iterator[PortalDesktops]:
     with portal_desktops(terminals(typed), "remote-connections-per-user = 50") as made:
         made.service.write_script("late.py", NEVER_STARTS)

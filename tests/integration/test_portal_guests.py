@@ -36,24 +36,9 @@ AT_ONCE_SECONDS = 30.0  # a desktop waits for a password six times as long
 
 
 @pytest.fixture(scope="module")
-def typed(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Where all that is typed into the terminal goes, line by line."""
-    return tmp_path_factory.mktemp("typed") / "typed"
-
-
-@pytest.fixture(scope="module")
 def site(typed: Path) -> Iterator[PortalDesktops]:
     with portal_desktops(terminals(typed), "remote-connections-per-user = 50") as made:
         yield made
-
-
-@pytest.fixture(params=["chromium", "firefox"])
-def anna(
-    request: pytest.FixtureRequest, site: PortalDesktops, running_chromium: Browser, running_firefox: Person
-) -> Iterator[Person]:
-    """Anna, signed in, in each browser."""
-    with anna_at(site, running_firefox if request.param == "firefox" else running_chromium) as person:
-        yield person
 
 
 def shared(anna: Person, *, to_work: bool) -> str:

@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser
 
 from tests.support.accounts import Account, account_with_home
 from tests.support.browser import Tab
@@ -16,7 +15,6 @@ from tests.support.person import Person
 from tests.support.portal_desktops import (
     DISPLAYS,
     PortalDesktops,
-    anna_at,
     begin,
     copied_in,
     pointer_in,
@@ -54,12 +52,6 @@ SCREEN_FOCUSED = "return document.activeElement?.getAttribute('role') === 'appli
 
 
 @pytest.fixture(scope="module")
-def typed(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Where all that is typed into the terminal goes, line by line."""
-    return tmp_path_factory.mktemp("typed") / "typed"
-
-
-@pytest.fixture(scope="module")
 def account() -> Iterator[Account]:
     """As whom desktops of the type Large run."""
     with account_with_home("Large-pw-1") as made:
@@ -82,15 +74,6 @@ def site(typed: Path, account: Account) -> Iterator[PortalDesktops]:
     }
     with portal_desktops(types, "remote-connections-per-user = 50") as made:
         yield made
-
-
-@pytest.fixture(params=["chromium", "firefox"])
-def anna(
-    request: pytest.FixtureRequest, site: PortalDesktops, running_chromium: Browser, running_firefox: Person
-) -> Iterator[Person]:
-    """Anna, signed in, in each browser."""
-    with anna_at(site, running_firefox if request.param == "firefox" else running_chromium) as person:
-        yield person
 
 
 def held_modifiers(site: PortalDesktops) -> int:

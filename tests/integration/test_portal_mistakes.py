@@ -20,7 +20,6 @@ from tests.support.portal_desktops import (
     NEVER_STARTS,
     PASSWORD,
     PortalDesktops,
-    anna_at,
     begin,
     portal_desktops,
     stop_all,
@@ -57,15 +56,6 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PortalDesktops]:
     with portal_desktops(types, "remote-connections-per-user = 50") as made:
         made.service.write_script("late.py", NEVER_STARTS)
         yield made
-
-
-@pytest.fixture(params=["chromium", "firefox"])
-def anna(
-    request: pytest.FixtureRequest, site: PortalDesktops, running_chromium: Browser, running_firefox: Person
-) -> Iterator[Person]:
-    """Anna, signed in, in each browser."""
-    with anna_at(site, running_firefox if request.param == "firefox" else running_chromium) as person:
-        yield person
 
 
 @pytest.fixture(params=["chromium", "firefox"])

@@ -6,23 +6,15 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser
 
 from tests.support.person import Person
 from tests.support.portal_desktops import (
     DISPLAYS,
     PortalDesktops,
-    anna_at,
     portal_desktops,
     wait_typed,
 )
 from x2gobroker.store.remote_desktops import RUNNING
-
-
-@pytest.fixture(scope="module")
-def typed(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Where all that is typed into the terminals goes."""
-    return tmp_path_factory.mktemp("typed") / "typed"
 
 
 @pytest.fixture(scope="module")
@@ -31,15 +23,6 @@ def site(typed: Path) -> Iterator[PortalDesktops]:
     types = {"Terminal": {"script": "terminal.py", "count": 3, "per-user": 2, "options": options}}
     with portal_desktops(types) as made:
         yield made
-
-
-@pytest.fixture(params=["chromium", "firefox"])
-def anna(
-    request: pytest.FixtureRequest, site: PortalDesktops, running_chromium: Browser, running_firefox: Person
-) -> Iterator[Person]:
-    """Anna, signed in, in each browser."""
-    with anna_at(site, running_firefox if request.param == "firefox" else running_chromium) as person:
-        yield person
 
 
 def running(site: PortalDesktops) -> list[int]:

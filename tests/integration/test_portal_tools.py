@@ -9,10 +9,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser
 
 from tests.support.person import Person
-from tests.support.portal_desktops import PortalDesktops, anna_at, portal_desktops, terminals, wait_typed, work
+from tests.support.portal_desktops import PortalDesktops, portal_desktops, terminals, wait_typed, work
 
 FOCUSED = (
     "const at = document.activeElement; return at.closest('#screen') ? 'screen' : at.id || at.textContent || at.tagName"
@@ -30,24 +29,9 @@ CHOSEN = "return document.getElementById('scaling').value"
 
 
 @pytest.fixture(scope="module")
-def typed(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Where all that is typed into the terminal goes, line by line."""
-    return tmp_path_factory.mktemp("typed") / "typed"
-
-
-@pytest.fixture(scope="module")
 def site(typed: Path) -> Iterator[PortalDesktops]:
     with portal_desktops(terminals(typed), "remote-connections-per-user = 50") as made:
         yield made
-
-
-@pytest.fixture(params=["chromium", "firefox"])
-def anna(
-    request: pytest.FixtureRequest, site: PortalDesktops, running_chromium: Browser, running_firefox: Person
-) -> Iterator[Person]:
-    """Anna, signed in, in each browser."""
-    with anna_at(site, running_firefox if request.param == "firefox" else running_chromium) as person:
-        yield person
 
 
 def press_control_alt_shift(anna: Person) -> None:

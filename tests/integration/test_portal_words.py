@@ -10,13 +10,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser
 
 from tests.support.person import Person
 from tests.support.portal_desktops import (
     PASSWORD,
     PortalDesktops,
-    anna_at,
     begin,
     portal_desktops,
     terminals,
@@ -63,15 +61,6 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PortalDesktops]:
     with portal_desktops(types, "remote-connections-per-user = 50") as made:
         made.service.write_script("why.py", SAYS_WHY)
         yield made
-
-
-@pytest.fixture(params=["chromium", "firefox"])
-def anna(
-    request: pytest.FixtureRequest, site: PortalDesktops, running_chromium: Browser, running_firefox: Person
-) -> Iterator[Person]:
-    """Anna, signed in, in each browser."""
-    with anna_at(site, running_firefox if request.param == "firefox" else running_chromium) as person:
-        yield person
 
 
 def test_a_way_that_is_blocked_is_not_called_lost(site: PortalDesktops, anna: Person) -> None:

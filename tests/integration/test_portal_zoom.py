@@ -37,12 +37,6 @@ BOX = (
 
 
 @pytest.fixture(scope="module")
-def typed(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Where all that is typed into the terminal goes."""
-    return tmp_path_factory.mktemp("typed") / "typed"
-
-
-@pytest.fixture(scope="module")
 def site(typed: Path) -> Iterator[PortalDesktops]:
     types = terminals(typed)
     types["Terminal"]["options"]["sizes"] = ["800x600", "1024x768"]
